@@ -1,0 +1,205 @@
+"""Backbones as data: an EfficientNet of any width and depth as stages, or a timm model by name.
+
+An `EfficientNet` is priced in closed form. A `TimmBackbone` is known only to timm: `profile/`
+measures it once and the figures ride along in `measured`, which is no part of its identity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks of one kind in a row; the first has `stride`, the rest 1 (EfficientNet Table 1)."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_B0 = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+_STEM = 32
+SE_RATIO = 0.25
+"""Squeeze-and-excitation: squeezed channels as a share of the block's INPUT channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientNet:
+    """EfficientNet without its head convolution, scaled by `width` and `depth` (B0 is 1.0, 1.0).
+
+    `lite` is the mobile variant: no squeeze-and-excitation, relu6, and stem, first and last stage
+    kept from scaling (google/automl efficientnet_lite_builder.py).
+    Raises ValueError for a coefficient that is not positive.
+    """
+
+    width: float = 1.0
+    depth: float = 1.0
+    lite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("width", self.width), ("depth", self.depth)):
+            if not 0 < value <= 16:
+                raise ValueError(f"an EfficientNet's {name} must be in (0, 16], but got {value!r}")
+            object.__setattr__(self, name, float(value))
+
+    @property
+    def name(self) -> str:
+        """How reports call it: `efficientnet-w1.1-d1.2`, lite variants `efficientnet-lite-...`."""
+        return f"efficientnet{'-lite' if self.lite else ''}-w{self.width:g}-d{self.depth:g}"
+
+    @property
+    def stem(self) -> int:
+        """Output channels of the stride-2 stem."""
+        return _STEM if self.lite else round_channels(_STEM * self.width)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The seven stages with their channels and repeats resolved to integers."""
+        return _stages(self)
+
+    def cut(self, level: int) -> tuple[Stage, ...]:
+        """The stages that a feature map of pyramid level `level` (1..5) needs."""
+        needed = [stages for stages in self._prefixes() if _level(stages) == level]
+        assert needed, "an EfficientNet has a feature map at each of the levels 1..5"
+        return needed[-1]
+
+    def channels(self, level: int) -> int:
+        """Channels of the last block at stride 2**level, level 1..5."""
+        return self.cut(level)[-1].channels
+
+    def _prefixes(self) -> list[tuple[Stage, ...]]:
+        return [self.stages[: i + 1] for i in range(len(self.stages))]
+
+
+def _level(stages: tuple[Stage, ...]) -> int:
+    return 1 + sum(stage.stride == 2 for stage in stages)
+
+
+@cache
+def _stages(backbone: EfficientNet) -> tuple[Stage, ...]:
+    scaled = []
+    for i, stage in enumerate(_B0):
+        kept = backbone.lite and i in (0, len(_B0) - 1)
+        repeats = stage.repeats if kept else math.ceil(round(stage.repeats * backbone.depth, 6))
+        channels = round_channels(stage.channels * backbone.width)
+        scaled.append(Stage(repeats, stage.kernel, stage.stride, stage.expansion, channels))
+    return tuple(scaled)
+
+
+def round_channels(channels: float, divisor: int = 8) -> int:
+    """Nearest multiple of `divisor`, never under 90 % of `channels` (EfficientNet's round_filters)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What timm's model was found to be by `profile.resolve`; see there for how.
+
+    channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
+    timm: the version of timm that was asked.
+    """
+
+    channels: Mapping[int, int]
+    params: int
+    macs: Mapping[tuple[int, int], int]
+    activations: Mapping[tuple[int, int], int]
+    timm: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmBackbone:
+    """Any timm model with `features_only`, by its timm name."""
+
+    name: str
+    measured: Measured | None = field(default=None, compare=False, repr=False)
+
+    def channels(self, level: int) -> int:
+        """Channels of the feature map at stride 2**level; ValueError where it was not measured."""
+        return self.known.channels[level]
+
+    @property
+    def known(self) -> Measured:
+        """The measurements; ValueError, naming the mend, where there are none yet."""
+        if self.measured is None:
+            raise ValueError(
+                f"the backbone {self.name!r} is known only to timm and has not been measured; "
+                "call scalesearch.resolve(spec) first"
+            )
+        return self.measured
+
+
+Backbone = EfficientNet | TimmBackbone
+
+B = {  # EfficientNet-B0 .. B7: (width, depth), google/automl efficientnet_builder.py
+    0: (1.0, 1.0),
+    1: (1.0, 1.1),
+    2: (1.1, 1.2),
+    3: (1.2, 1.4),
+    4: (1.4, 1.8),
+    5: (1.6, 2.2),
+    6: (1.8, 2.6),
+    7: (2.0, 3.1),
+}
+
+
+def efficientnet_b(phi: int) -> EfficientNet:
+    """EfficientNet-B`phi`, phi in 0..7; ValueError otherwise."""
+    if phi not in B:
+        raise ValueError(f"EfficientNet-B goes from 0 to 7, but got {phi}")
+    width, depth = B[phi]
+    return EfficientNet(width=width, depth=depth)
+
+
+def to_dict(backbone: Backbone) -> dict[str, Any]:
+    """Plain JSON data; `from_dict` is its inverse. Measurements are left out."""
+    if isinstance(backbone, TimmBackbone):
+        return {"timm": backbone.name}
+    lite = {"lite": True} if backbone.lite else {}
+    return {"efficientnet": {"width": backbone.width, "depth": backbone.depth, **lite}}
+
+
+def from_dict(data: Mapping[str, Any]) -> Backbone:
+    """The inverse of `to_dict`; ValueError for anything else."""
+    match dict(data):
+        case {"timm": str(name), **rest} if not rest:
+            return TimmBackbone(name=name)
+        case {"efficientnet": dict(fields), **rest} if not rest:
+            if unknown := sorted(set(fields) - {"width", "depth", "lite"}):
+                raise ValueError(f"an efficientnet has width, depth and lite, but got {unknown[0]!r}")
+            return EfficientNet(**fields)
+    raise ValueError(f"a backbone is {{timm: NAME}} or {{efficientnet: {{width:, depth:}}}}, but got {dict(data)!r}")
+
+
+def parse(text: str) -> Backbone:
+    """A backbone from a plan's short form: `efficientnet_b3`, `efficientnet-w0.5-d0.5`, or a timm name.
+
+    `efficientnet_b0` .. `_b7` are this project's own (closed-form) ones, same stages as timm's.
+    """
+    if text.startswith("efficientnet_b") and text[14:].isdigit() and len(text) == 15:
+        return efficientnet_b(int(text[14:]))
+    if text.startswith(("efficientnet-w", "efficientnet-lite-w")):
+        lite = text.startswith("efficientnet-lite-")
+        try:
+            width, depth = text.rsplit("-w", 1)[1].split("-d")
+            return EfficientNet(width=float(width), depth=float(depth), lite=lite)
+        except ValueError as error:
+            raise ValueError(
+                f"a scaled EfficientNet is written efficientnet-w<width>-d<depth>, but got {text!r} ({error})"
+            ) from None
+    return TimmBackbone(name=text)

@@ -1,0 +1,206 @@
+"""`DetectorSpec`: a detector as frozen, hashable, JSON-able data, with every integer resolved.
+
+YAML files, coefficients, presets and trials exist only to produce one; everything else reads one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from scalesearch.arch import backbone as backbones
+from scalesearch.arch.backbone import Backbone
+from scalesearch.arch.topology import Node, Topology, canonical
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "padding": ("same", "symmetric"),
+    "activation": ("silu", "relu", "relu6", "hard_swish"),
+    "laterals": ("edge", "level"),
+    "extra_levels": ("conv_pool", "pool"),
+    "down": ("max", "max_tight", "avg", "bilinear"),
+    "up": ("nearest", "bilinear"),
+    "order": ("act_conv_norm", "conv_norm_act"),
+}
+"""The closed sets behind the fields of `DetectorSpec` that are words."""
+
+_R2 = math.sqrt(2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """The anchor boxes of every cell: len(aspects) * octaves of them, octave-major.
+
+    A box at stride s has width scale * s * 2**(k / octaves) * a and height ... * b for k < octaves and
+    each (a, b) of `aspects`. The defaults are the published ones: ratios 1, 2, 1/2 at equal area.
+    """
+
+    scale: float = 4.0
+    octaves: int = 3
+    aspects: tuple[tuple[float, float], ...] = ((1.0, 1.0), (_R2, 1 / _R2), (1 / _R2, _R2))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", float(self.scale))
+        object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
+        if not (self.scale > 0 and self.octaves >= 1 and self.aspects):
+            raise ValueError(
+                f"anchors need scale > 0, octaves >= 1 and at least one aspect pair, but got {self!r}"
+            )
+        if any(not (a > 0 and b > 0) for a, b in self.aspects):
+            raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {self.aspects}")
+
+    @property
+    def per_cell(self) -> int:
+        """Anchors at each position of a feature map."""
+        return self.octaves * len(self.aspects)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSpec:
+    """One detector. The defaults are EfficientDet's published choices (google/automl).
+
+    Raises ValueError for a value outside its range, naming the field.
+    """
+
+    size: tuple[int, int]
+    """Input (height, width) in pixels; any size, a level l map is ceil(size / 2**l)."""
+    classes: int
+    """Object classes; the heads have no background slot."""
+    backbone: Backbone
+    topology: Topology
+    """One cell; its span of levels is the detector's."""
+    repeats: int
+    """Cells in a row."""
+    width: int
+    """Channels of the feature network."""
+    head_width: int
+    head_depth: int
+    """Convolutions before the predicting one, in the class head and in the box head."""
+    padding: str = "same"
+    """same: TensorFlow's, odd pixel at the bottom right; symmetric: PyTorch's k // 2."""
+    activation: str = "silu"
+    """Of the feature network and heads; an EfficientNet backbone has it too, a timm model its own."""
+    norm_eps: float = 1e-3
+    backbone_norm_eps: float = 1e-3
+    norm_momentum: float = 0.01
+    """Batch norm, in PyTorch's sense (share of the new batch): TensorFlow's 0.99."""
+    bias_before_norm: bool = True
+    """The official model keeps the redundant biases of convolutions that a batch norm follows."""
+    laterals: str = "edge"
+    """edge: each edge that reads a backbone map has its own 1x1 convolution; level: one a level."""
+    lateral_at_equal_width: bool = False
+    """Whether that 1x1 exists where the map already has `width` channels (published: it does not)."""
+    extra_levels: str = "conv_pool"
+    """Levels above the backbone's: conv_pool: a 1x1 convolution of its own on the coarsest map, then
+    resampled by `down` level after level; pool: the same of the coarsest level's lateral (NAS-FPN)."""
+    down: str = "max"
+    """max: max-pool, kernel = stride + 1; max_tight: kernel = stride; avg: average, kernel = stride;
+    bilinear: interpolation, not antialiased."""
+    up: str = "nearest"
+    separable: bool = True
+    """Depthwise 3x3 then pointwise, in nodes and heads; False: full 3x3."""
+    order: str = "act_conv_norm"
+    """Of a node after its fusion. Heads are always convolution, norm, activation."""
+    anchors: Anchors = Anchors()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
+        if min(self.size) < 2**5 or max(self.size) > 2**14:
+            raise ValueError(f"size must have 32 <= height, width <= 16384, but got {self.size}")
+        limits = {"classes": 100_000, "repeats": 100, "width": 8192, "head_width": 8192, "head_depth": 100}
+        for name, high in limits.items():
+            low, value = (0 if name == "head_depth" else 1), getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+        for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in (0, 1), but got {getattr(self, name)!r}")
+        if self.extra_levels == "pool" and self.laterals != "level" and self.topology.max_level > 5:
+            raise ValueError(
+                "extra_levels: pool reads the one lateral of the coarsest backbone level, so it needs "
+                f"laterals: level, but got laterals: {self.laterals}"
+            )
+
+    @property
+    def levels(self) -> range:
+        """Pyramid levels of the feature network, finest first."""
+        return self.topology.levels
+
+    @property
+    def backbone_levels(self) -> range:
+        """The levels that come from the backbone (a backbone ends at stride 32, level 5)."""
+        return range(self.topology.min_level, min(self.topology.max_level, 5) + 1)
+
+    def map_size(self, level: int) -> tuple[int, int]:
+        """(h, w) of the feature map at `level`: halved and rounded up level times."""
+        return -(-self.size[0] >> level), -(-self.size[1] >> level)
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hex digits: a hash of `to_dict` with the topology in canonical form.
+
+        Fields that hold their default are left out, so a field added later changes no id.
+        """
+        data = to_dict(dataclasses.replace(self, topology=canonical(self.topology)))
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def to_dict(spec: DetectorSpec) -> dict[str, Any]:
+    """Plain JSON data without the fields that hold their default; `from_dict` is its inverse."""
+    data: dict[str, Any] = {}
+    for item in dataclasses.fields(spec):
+        value = getattr(spec, item.name)
+        if item.name == "backbone":
+            value = backbones.to_dict(value)
+        elif item.name == "topology":
+            value = _topology_to_dict(value)
+        elif value == item.default:
+            continue
+        elif item.name == "anchors":
+            value = _anchors_to_dict(value)
+        elif item.name == "size":
+            value = list(value)
+        data[item.name] = value
+    return data
+
+
+def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
+    """The inverse of `to_dict`. ValueError names an unknown or missing field, or a bad value."""
+    fields = {item.name: item for item in dataclasses.fields(DetectorSpec)}
+    if unknown := sorted(set(data) - set(fields)):
+        raise ValueError(f"a detector has the fields {', '.join(fields)}, but got {unknown[0]!r}")
+    needed = [n for n, item in fields.items() if item.default is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in data]:
+        raise ValueError(f"a detector needs the field {missing[0]!r}")
+    values = dict(data)
+    values["backbone"] = backbones.from_dict(values["backbone"])
+    values["topology"] = _topology_from_dict(values["topology"])
+    values["size"] = tuple(values["size"])
+    if "anchors" in values:
+        values["anchors"] = Anchors(**values["anchors"])
+    return DetectorSpec(**values)
+
+
+def _topology_to_dict(topology: Topology) -> dict[str, Any]:
+    nodes = [[node.level, list(node.inputs), node.fusion] for node in topology.nodes]
+    return {"levels": [topology.min_level, topology.max_level], "nodes": nodes}
+
+
+def _topology_from_dict(data: Mapping[str, Any]) -> Topology:
+    nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
+    return Topology(data["levels"][0], data["levels"][1], nodes)
+
+
+def _anchors_to_dict(anchors: Anchors) -> dict[str, Any]:
+    data = {"scale": anchors.scale, "octaves": anchors.octaves, "aspects": [list(p) for p in anchors.aspects]}
+    default = Anchors()
+    return {name: value for name, value in data.items() if getattr(anchors, name) != getattr(default, name)}

@@ -1,0 +1,257 @@
+"""A feature network as data: a tuple of nodes over a span of pyramid levels.
+
+One `Topology` is one cell. Its inputs are the feature maps of its levels, numbered 0 .. n-1 from
+the finest; each node gets the next number and fuses earlier numbers at its own level. The output
+of a level is the LAST node of that level (the convention of google/automl's FPNCells).
+Legend used below, levels 3..7:  inputs 0:P3 1:P4 2:P5 3:P6 4:P7, nodes from 5 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+FUSIONS = ("sum", "softmax", "fast", "channel_softmax", "channel_fast", "gate_max", "gate_avg")
+"""How a node joins its inputs (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
+
+sum: plain sum. softmax, fast: one learned scalar an edge, normalised over the edges by softmax or
+by relu(w) / (sum relu(w) + 1e-4). channel_*: the same with one learned number an edge and channel.
+gate_max, gate_avg: first input + second input * sigmoid(global max or average of the first); further
+inputs are added. Only the gates depend on the order of the inputs.
+"""
+
+GATES = ("gate_max", "gate_avg")
+LEVELS = (2, 8)
+"""The finest and the coarsest pyramid level that a topology may span (strides 4 to 256)."""
+
+
+class TopologyError(ValueError):
+    """A graph that is not a feature network; the message names the node."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One fusion: resample `inputs` to `level`, join them by `fusion`, convolve."""
+
+    level: int
+    inputs: tuple[int, ...]
+    fusion: str = "fast"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One cell: a span of levels and the nodes over it. Valid by construction.
+
+    Raises TopologyError for a span outside 2..8, a node without inputs, an input that is not an
+    earlier number (dangling, or a cycle), a node whose level is outside the span, an unknown fusion,
+    a gate with fewer than two inputs, a level without a node, and a node that reaches no output
+    (`pruned` drops those).
+    """
+
+    min_level: int
+    max_level: int
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        _check_nodes(self)
+        if dead := self._dead():
+            names = ", ".join(f"{i} (level {self.level_of(i)})" for i in dead)
+            raise TopologyError(
+                f"every node must reach the output of a level, but {names} do not; "
+                "drop them with `pruned(min_level, max_level, nodes)`"
+            )
+
+    @property
+    def levels(self) -> range:
+        """The pyramid levels, finest first; level l has stride 2**l."""
+        return range(self.min_level, self.max_level + 1)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        """The number of the last node of each level, finest first."""
+        last = {node.level: i for i, node in enumerate(self.nodes, len(self.levels))}
+        return tuple(last[level] for level in self.levels)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.min_level, self.max_level, self.nodes))
+
+    def __hash__(self) -> int:
+        # Hashed for each of a million candidates, where it is the key of a cached price.
+        return self._hash
+
+    def level_of(self, number: int) -> int:
+        """The pyramid level of an input (number < len(levels)) or of a node."""
+        if number < len(self.levels):
+            return self.min_level + number
+        return self.nodes[number - len(self.levels)].level
+
+    def _dead(self) -> list[int]:
+        alive = set(self.outputs)
+        for i in range(len(self.levels) + len(self.nodes) - 1, len(self.levels) - 1, -1):
+            if i in alive:
+                alive.update(self.nodes[i - len(self.levels)].inputs)
+        return [i for i in range(len(self.levels), len(self.levels) + len(self.nodes)) if i not in alive]
+
+
+def _check_nodes(topology: Topology) -> None:
+    low, high = topology.min_level, topology.max_level
+    if not LEVELS[0] <= low < high <= LEVELS[1]:
+        raise TopologyError(
+            f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]}, but got {low}..{high}"
+        )
+    for number, node in enumerate(topology.nodes, len(topology.levels)):
+        where = f"node {number} (level {node.level}, inputs {list(node.inputs)})"
+        if not low <= node.level <= high:
+            raise TopologyError(f"{where}: its level must be in {low}..{high}")
+        if not node.inputs:
+            raise TopologyError(f"{where}: a node needs at least one input")
+        if late := [i for i in node.inputs if not 0 <= i < number]:
+            raise TopologyError(
+                f"{where}: inputs must be earlier numbers (0..{number - 1}), but got {late}; "
+                "a number that comes later would close a cycle, one that is not there dangles"
+            )
+        if node.fusion not in FUSIONS:
+            raise TopologyError(f"{where}: fusion must be one of {', '.join(FUSIONS)}, but got {node.fusion!r}")
+        if node.fusion in GATES and len(node.inputs) < 2:
+            raise TopologyError(f"{where}: the fusion {node.fusion} needs at least two inputs")
+    if bare := sorted(set(topology.levels) - {node.level for node in topology.nodes}):
+        raise TopologyError(f"every level needs a node (its last one is its output), but level {bare[0]} has none")
+
+
+def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topology, tuple[int, ...]]:
+    """The topology without the nodes that reach no output, and the numbers of those dropped.
+
+    The outputs (last node of each level) always stay, so what is dropped changes no result.
+    """
+    inputs = max_level - min_level + 1
+    last = {node.level: i for i, node in enumerate(nodes, inputs)}
+    alive = set(last.values())
+    for i in range(inputs + len(nodes) - 1, inputs - 1, -1):
+        if i in alive:
+            alive.update(nodes[i - inputs].inputs)
+    kept = [i for i in range(inputs, inputs + len(nodes)) if i in alive]
+    number = {old: new for new, old in enumerate([*range(inputs), *kept])}
+    moved = []
+    for i in kept:
+        node = nodes[i - inputs]
+        # An input that does not exist stays as it is: the constructor names it.
+        moved.append(Node(node.level, tuple(number.get(j, j) for j in node.inputs), node.fusion))
+    dropped = tuple(i for i in range(inputs, inputs + len(nodes)) if i not in alive)
+    return Topology(min_level, max_level, tuple(moved)), dropped
+
+
+def canonical(topology: Topology) -> Topology:
+    """The representative of all topologies isomorphic to this one.
+
+    It is the lexicographically smallest node list over every numbering that keeps inputs before
+    their users and each level's output last. A repeated input is two edges; the order of inputs
+    counts only for a gate's first two; twins (same level, inputs and fusion) stay two nodes.
+    """
+    inputs = len(topology.levels)
+    outputs = set(topology.outputs)
+    everyone = range(inputs, inputs + len(topology.nodes))
+    users: dict[int, list[tuple[int, int]]] = {i: [] for i in everyone}
+    for i in everyone:
+        node = topology.nodes[i - inputs]
+        for place, j in enumerate(node.inputs):
+            if j >= inputs:
+                users[j].append((i, min(place, 2) if node.fusion in GATES else 2))
+
+    def key(i: int, number: dict[int, int]) -> tuple[Any, ...]:
+        node = topology.nodes[i - inputs]
+        return (node.level, _ordered([number[j] for j in node.inputs], node.fusion), node.fusion)
+
+    def ready(i: int, number: dict[int, int]) -> bool:
+        node = topology.nodes[i - inputs]
+        if i in number or any(j not in number for j in node.inputs):
+            return False
+        # The output of a level comes after every other node of its level.
+        return i not in outputs or all(
+            k in number for k in everyone if k != i and topology.nodes[k - inputs].level == node.level
+        )
+
+    def smallest(number: dict[int, int]) -> list[tuple[Any, ...]]:
+        head: list[tuple[Any, ...]] = []
+        while len(number) < inputs + len(topology.nodes):
+            keys = {i: key(i, number) for i in everyone if ready(i, number)}
+            best = min(keys.values())
+            twins = [i for i, k in keys.items() if k == best]
+            # Twins with the same users are interchangeable; only the others must be tried in turn.
+            distinct = {tuple(sorted(users[i])): i for i in reversed(twins)}
+            if len(distinct) > 1:
+                return head + min(
+                    [best, *smallest({**number, i: len(number)})] for i in distinct.values()
+                )
+            head.append(best)
+            number[twins[0]] = len(number)
+        return head
+
+    nodes = smallest({i: i for i in range(inputs)})
+    return Topology(
+        topology.min_level, topology.max_level, tuple(Node(level, ins, fusion) for level, ins, fusion in nodes)
+    )
+
+
+def _ordered(inputs: list[int], fusion: str) -> tuple[int, ...]:
+    if fusion in GATES:
+        return (*inputs[:2], *sorted(inputs[2:]))
+    return tuple(sorted(inputs))
+
+
+def fpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
+    """One top-down pass (EfficientDet sec. 3.1): 5:7[4] 6:6[3,5] 7:5[2,6] 8:4[1,7] 9:3[0,8]."""
+    return Topology(min_level, max_level, tuple(_top_down(min_level, max_level, fusion)))
+
+
+def panet(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
+    """Top-down, then bottom-up (PANet): fpn, then 10:3[9] 11:4[8,10] 12:5[7,11] 13:6[6,12] 14:7[5,13].
+
+    The layout of 10 nodes behind Table 5's "repeated FPN+PANet" (google/automl issue 790).
+    """
+    nodes = _top_down(min_level, max_level, fusion)
+    count = max_level - min_level + 1
+    down = {node.level: i for i, node in enumerate(nodes, count)}
+    for level in range(min_level, max_level + 1):
+        inputs = (down[level],) if level == min_level else (down[level], count + len(nodes) - 1)
+        nodes.append(Node(level, inputs, fusion))
+    return Topology(min_level, max_level, tuple(nodes))
+
+
+def bifpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
+    """EfficientDet's network (sec. 3.2): 5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7] 9:4[1,7,8] .. 12:7[4,11].
+
+    Top-down and bottom-up without the nodes of one input, plus an edge from each inner level's input
+    to its output: 2n - 2 nodes for n levels (google/automl tf2/fpn_configs.py).
+    """
+    count = max_level - min_level + 1
+    source = {level: level - min_level for level in range(min_level, max_level + 1)}
+    nodes: list[Node] = []
+    down: dict[int, int] = {}
+    above = source[max_level]
+    for level in range(max_level - 1, min_level - 1, -1):
+        nodes.append(Node(level, (source[level], above), fusion))
+        above = down[level] = count + len(nodes) - 1
+    for level in range(min_level + 1, max_level + 1):
+        inputs = (source[level], above) if level == max_level else (source[level], down[level], above)
+        nodes.append(Node(level, inputs, fusion))
+        above = count + len(nodes) - 1
+    return Topology(min_level, max_level, tuple(nodes))
+
+
+def _top_down(min_level: int, max_level: int, fusion: str) -> list[Node]:
+    count = max_level - min_level + 1
+    nodes = [Node(max_level, (count - 1,), fusion)]
+    for level in range(max_level - 1, min_level - 1, -1):
+        nodes.append(Node(level, (level - min_level, count + len(nodes) - 1), fusion))
+    return nodes
+
+
+TOPOLOGIES: dict[str, Callable[[int, int, str], Topology]] = {"fpn": fpn, "panet": panet, "bifpn": bifpn}
+"""The named feature networks: name -> (min_level, max_level, fusion) -> Topology."""
