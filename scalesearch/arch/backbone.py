@@ -70,35 +70,31 @@ class EfficientNet:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The seven stages with their channels and repeats resolved to integers."""
-        return _stages(self)
+        return self.cut(5)
 
     def cut(self, level: int) -> tuple[Stage, ...]:
         """The stages that a feature map of pyramid level `level` (1..5) needs."""
-        needed = [stages for stages in self._prefixes() if _level(stages) == level]
-        assert needed, "an EfficientNet has a feature map at each of the levels 1..5"
-        return needed[-1]
+        return _cuts(self)[level]
 
     def channels(self, level: int) -> int:
         """Channels of the last block at stride 2**level, level 1..5."""
-        return self.cut(level)[-1].channels
-
-    def _prefixes(self) -> list[tuple[Stage, ...]]:
-        return [self.stages[: i + 1] for i in range(len(self.stages))]
-
-
-def _level(stages: tuple[Stage, ...]) -> int:
-    return 1 + sum(stage.stride == 2 for stage in stages)
+        return _cuts(self)[level][-1].channels
 
 
 @cache
-def _stages(backbone: EfficientNet) -> tuple[Stage, ...]:
-    scaled = []
+def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
+    """By level 1..5: the stages up to the last one at that stride."""
+    scaled: list[Stage] = []
+    cuts: dict[int, tuple[Stage, ...]] = {}
+    level = 1
     for i, stage in enumerate(_B0):
         kept = backbone.lite and i in (0, len(_B0) - 1)
         repeats = stage.repeats if kept else math.ceil(round(stage.repeats * backbone.depth, 6))
         channels = round_channels(stage.channels * backbone.width)
         scaled.append(Stage(repeats, stage.kernel, stage.stride, stage.expansion, channels))
-    return tuple(scaled)
+        level += stage.stride == 2
+        cuts[level] = tuple(scaled)
+    return cuts
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:

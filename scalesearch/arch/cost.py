@@ -121,36 +121,43 @@ def _backbone(spec: DetectorSpec) -> Cost:
             return Cost(known.params, known.macs[spec.size], known.activations[spec.size])
 
 
-@lru_cache(maxsize=65536)
 def _efficientnet(backbone: EfficientNet, level: int, size: tuple[int, int]) -> Cost:
-    height, width = -(-size[0] // 2), -(-size[1] // 2)
-    cost = conv(3, backbone.stem, 3, height * width).plus(_norm(backbone.stem))
-    c_in = backbone.stem
+    params, weights, outputs = _per_position(backbone, level)
+    # Strides 2, 4, ...: sizes are halved and rounded up. The squeezes work on one position.
+    areas = [1, *((-(-size[0] >> at)) * (-(-size[1] >> at)) for at in range(1, level + 1))]
+    macs = sum(w * area for w, area in zip(weights, areas, strict=True))
+    return Cost(params, macs, sum(o * area for o, area in zip(outputs, areas, strict=True)))
+
+
+@lru_cache(maxsize=4096)
+def _per_position(backbone: EfficientNet, level: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Parameters, and by level the convolutions' weights and outputs at one position.
+
+    Index 0 holds what runs on a pooled vector (squeeze-and-excitation), where biases come on top.
+    """
+    weights, outputs, extra = [0] * (level + 1), [0] * (level + 1), 2 * backbone.stem
+    weights[1], outputs[1] = 9 * 3 * backbone.stem, backbone.stem
+    c_in, at = backbone.stem, 1
     for stage in backbone.cut(level):
-        for i in range(stage.repeats):
-            inner = height * width
-            if i == 0 and stage.stride == 2:
-                height, width = -(-height // 2), -(-width // 2)
-            outer = height * width
-            cost = cost.plus(
-                _mbconv(backbone, c_in, stage.channels, stage.kernel, stage.expansion, inner, outer)
-            )
-            c_in = stage.channels
-    return cost
-
-
-def _mbconv(
-    backbone: EfficientNet, c_in: int, c_out: int, kernel: int, expansion: int, inner: int, outer: int
-) -> Cost:
-    """Expand 1x1 (unless expansion is 1), depthwise, squeeze-and-excite, project 1x1; a norm each."""
-    middle = c_in * expansion
-    cost = conv(middle, middle, kernel, outer, depthwise=True).plus(_norm(middle))
-    if expansion != 1:
-        cost = cost.plus(conv(c_in, middle, 1, inner)).plus(_norm(middle))
-    if not backbone.lite:
-        squeezed = squeeze(c_in)
-        cost = cost.plus(conv(middle, squeezed, 1, 1, bias=True)).plus(conv(squeezed, middle, 1, 1, bias=True))
-    return cost.plus(conv(middle, c_out, 1, outer)).plus(_norm(c_out))
+        inner, at = at, at + (stage.stride == 2)
+        kernel, c_out = stage.kernel * stage.kernel, stage.channels
+        # The first block changes stride and channels; the rest are alike.
+        for c, inside, count in ((c_in, inner, 1), (c_out, at, stage.repeats - 1)):
+            middle = c * stage.expansion
+            if stage.expansion != 1:
+                weights[inside] += count * c * middle
+                outputs[inside] += count * middle
+                extra += count * 2 * middle
+            weights[at] += count * (kernel * middle + middle * c_out)
+            outputs[at] += count * (middle + c_out)
+            extra += count * 2 * (middle + c_out)
+            if not backbone.lite:
+                squeezed = squeeze(c)
+                weights[0] += count * 2 * middle * squeezed
+                outputs[0] += count * (middle + squeezed)
+                extra += count * (middle + squeezed)
+        c_in = c_out
+    return sum(weights) + extra, tuple(weights), tuple(outputs)
 
 
 def squeeze(c_in: int) -> int:

@@ -1,0 +1,197 @@
+"""The search space: named axes, and the one way from a point on them to a `DetectorSpec`.
+
+A point is a flat dict {axis: value} over the axes that vary; constants belong to the space. A
+dimension (width, repeats, head_depth, size) is either an axis of its own or follows from phi by its
+compound coefficients (`arch/scaling.py`), never both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from scalesearch.arch import backbone as backbones
+from scalesearch.arch.scaling import Compound, round_size
+from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.arch.topology import FUSIONS, TOPOLOGIES, Topology
+
+Value = str | int | float
+Point = dict[str, Value]
+
+WORDS = ("backbone", "topology", "fusion")
+"""Axes whose values are names; their order means nothing."""
+INTEGERS = ("size", "width", "repeats", "head_depth", "min_level", "max_level")
+COEFFICIENTS = tuple(item.name for item in dataclasses.fields(Compound))
+NUMBERS = (*INTEGERS, "aspect", "phi", *COEFFICIENTS)
+AXES = (*WORDS, *NUMBERS)
+"""Every axis that a space may have."""
+
+DEFAULTS: Point = {"topology": "bifpn", "fusion": "fast", "min_level": 3, "max_level": 7, "aspect": 1.0}
+"""What an axis is where the space does not name it. size is the longer side of the input in pixels,
+aspect its height / width."""
+
+Frame = tuple[tuple[int, int], int, int]
+"""What anchors are fitted to, and a timm backbone measured at: (height, width), min_level, max_level."""
+
+_COMPOUND_OF = {
+    "width": ("width_base", "width_factor"),
+    "repeats": ("repeats_base", "repeats_step"),
+    "head_depth": ("head_base", "head_step"),
+    "size": ("size_base", "size_step"),
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """An axis of listed values, in the order given; one value is a constant."""
+
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values or len(set(self.values)) != len(self.values):
+            raise ValueError(f"an axis needs at least one value and none twice, but got {list(self.values)}")
+
+
+def steps(low: float, high: float, step: float) -> Choices:
+    """low, low + step, ... up to high (included where a step falls on it). ValueError where empty."""
+    if not (step > 0 and low <= high):
+        raise ValueError(f"a range needs low <= high and step > 0, but got low {low}, high {high}, step {step}")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    values = [round(low + i * step, 10) for i in range(count)]
+    whole = all(float(v).is_integer() for v in (low, step))
+    return Choices(tuple(int(v) if whole else v for v in values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The candidates of a study. Raises ValueError for what no detector could come of.
+
+    axes: by name. fixed: fields of `DetectorSpec` that all candidates share, other than the axes'.
+    anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
+    measured: resolved timm backbones by name, put in before anything is priced.
+    """
+
+    axes: Mapping[str, Choices]
+    classes: int
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    anchors: Anchors | Mapping[Frame, Anchors] = field(default_factory=Anchors)
+    measured: Mapping[str, backbones.Backbone] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, axis in self.axes.items():
+            _check_axis(name, axis)
+        if "backbone" not in self.axes:
+            raise ValueError("a space needs the axis backbone, for example backbone: efficientnet_b0")
+        for name, coefficients in _COMPOUND_OF.items():
+            given = [axis for axis in coefficients if axis in self.axes]
+            if name in self.axes and given:
+                raise ValueError(f"a space has {name} or its coefficients, but got both {name} and {given[0]}")
+            if name not in self.axes and not given:
+                raise ValueError(
+                    f"a space needs the axis {name}, or {' and '.join(coefficients)} for phi to scale it by"
+                )
+
+    @property
+    def free(self) -> dict[str, Choices]:
+        """The axes that vary, in the order of `AXES`; a point has exactly these."""
+        return {name: self.axes[name] for name in AXES if name in self.axes and len(self.axes[name].values) > 1}
+
+    @property
+    def count(self) -> int:
+        """How many points there are."""
+        return math.prod(len(axis.values) for axis in self.free.values())
+
+    def points(self) -> Iterator[Point]:
+        """Every point, the last axis moving fastest."""
+        names = list(self.free)
+        for values in product(*(axis.values for axis in self.free.values())):
+            yield dict(zip(names, values, strict=True))
+
+    def spec(self, point: Mapping[str, Value], **given: Value) -> DetectorSpec:
+        """The detector at `point`; `given` axes (a family member's phi, a solved size) win over it.
+
+        ValueError where a needed axis is in neither, or a value is outside what a detector can have.
+        """
+        at: Point = {**DEFAULTS, **self._constants, **point, **given}
+        width, topology, size = self._dimension("width", at), _topology(at), self._size(at)
+        name = str(at["backbone"])
+        anchors = self.anchors
+        if not isinstance(anchors, Anchors):
+            anchors = anchors[size, topology.min_level, topology.max_level]
+        return DetectorSpec(
+            size=size,
+            classes=self.classes,
+            backbone=self.measured.get(name) or backbones.parse(name),
+            topology=topology,
+            repeats=self._dimension("repeats", at),
+            width=width,
+            head_width=width,
+            head_depth=self._dimension("head_depth", at),
+            anchors=anchors,
+            **self.fixed,
+        )
+
+    def frames(self, **given: Sequence[Value]) -> list[Frame]:
+        """Every (size, min_level, max_level) that the space can ask for; `given` as for `spec`."""
+        names = ("size", "size_base", "size_step", "phi", "aspect", "min_level", "max_level")
+        axes = {name: self.axes[name].values for name in names if name in self.axes} | given
+        found: dict[Frame, None] = {}
+        for values in product(*axes.values()):
+            at: Point = {**DEFAULTS, **dict(zip(axes, values, strict=True))}
+            found[self._size(at), int(at["min_level"]), int(at["max_level"])] = None
+        return list(found)
+
+    @cached_property
+    def _constants(self) -> Point:
+        return {name: axis.values[0] for name, axis in self.axes.items() if len(axis.values) == 1}
+
+    def _size(self, at: Point) -> tuple[int, int]:
+        side, aspect = self._dimension("size", at), float(at["aspect"])
+        if aspect <= 1:
+            return round_size(side * aspect), side
+        return side, round_size(side / aspect)
+
+    def _dimension(self, name: str, at: Point) -> int:
+        if name in at:
+            return int(at[name])
+        if "phi" not in at:
+            raise ValueError(f"{name} is scaled by phi, but the space has no axis phi")
+        rule = Compound(**{key: float(at[key]) for key in COEFFICIENTS if key in at})
+        dimension = {"width": rule.width, "repeats": rule.repeats, "head_depth": rule.head_depth, "size": rule.size}
+        return dimension[name](float(at["phi"]))
+
+
+_named_topologies: dict[tuple[Value, ...], Topology] = {}
+
+
+def _topology(at: Point) -> Topology:
+    # One object a graph: its hash is cached, and `cost` keys what it knows of a cell by it.
+    key = (at["topology"], at["min_level"], at["max_level"], at["fusion"])
+    if key not in _named_topologies:
+        build = TOPOLOGIES[str(at["topology"])]
+        _named_topologies[key] = build(int(at["min_level"]), int(at["max_level"]), str(at["fusion"]))
+    return _named_topologies[key]
+
+
+def _check_axis(name: str, axis: Choices) -> None:
+    if name not in AXES:
+        raise ValueError(f"an axis is one of {', '.join(AXES)}, but got {name!r}")
+    for value in axis.values:
+        word = isinstance(value, str)
+        if word != (name in WORDS) or isinstance(value, bool):
+            raise ValueError(f"the axis {name} has {'names' if name in WORDS else 'numbers'}, but got {value!r}")
+        if name in INTEGERS and not float(value).is_integer():
+            raise ValueError(f"the axis {name} has whole numbers, but got {value!r}")
+    known: Mapping[str, Sequence[str]] = {"topology": tuple(TOPOLOGIES), "fusion": FUSIONS}
+    for value in axis.values if name in known else ():
+        if value not in known[name]:
+            raise ValueError(f"the axis {name} has {', '.join(known[name])}, but got {value!r}")
+    if name == "backbone":
+        for value in axis.values:
+            backbones.parse(str(value))

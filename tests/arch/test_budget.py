@@ -1,0 +1,57 @@
+"""Human units, bands, and by how much a candidate misses."""
+
+from __future__ import annotations
+
+import pytest
+
+from scalesearch.arch import budget
+from scalesearch.arch.budget import Bound, Budget, human, quantity
+from scalesearch.arch.cost import Cost
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3G", 3e9), ("3 B", 3e9), ("25M", 25e6), ("2.5e9", 2.5e9), ("1.5k", 1500), (300, 300), ("0.9G", 0.9e9), ("2T", 2e12)],
+)
+def test_quantities(text: str | float, value: float) -> None:
+    assert quantity(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "G", "-3G", "3 GB", "three", "3m", True])
+def test_bad_quantities_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a quantity is a positive number"):
+        quantity(text)
+
+
+@pytest.mark.parametrize("value", [1234.0, 61.2e6, 2.54e9, 999.9e6, 999.99e6, 12.0])
+def test_human_is_undone_by_quantity(value: float) -> None:
+    assert quantity(human(value)) == pytest.approx(value, rel=5e-3)
+
+
+def test_a_band_holds_its_ends() -> None:
+    band = budget.from_dict({"macs": {"min": "0.9G", "max": "1.1G"}, "params": {"max": "5M"}})
+    assert band.holds(Cost(5_000_000, 900_000_000, 1))
+    assert band.holds(Cost(1, 1_100_000_000, 1))
+    assert not band.holds(Cost(5_000_001, 10**9, 1))
+    assert band.miss(Cost(6_000_000, 10**9, 1)) == "params 6 M is 20% over 5 M"
+    assert band.miss(Cost(1, 450_000_000, 1)) == "macs 450 M is 50% under 900 M"
+    assert band.miss(Cost(1, 10**9, 1)) == ""
+    assert band.distance(Cost(1, 10**9, 1)) == 0 < band.distance(Cost(1, 10**8, 1))
+    assert str(band) == "900 M <= macs <= 1.1 G, params <= 5 M"
+    assert budget.from_dict(band.to_dict()) == band
+
+
+def test_empty_and_unknown_bands_are_refused() -> None:
+    with pytest.raises(ValueError, match="min <= max, but got min 2 G, max 1 G"):
+        budget.from_dict({"macs": {"min": "2G", "max": "1G"}})
+    with pytest.raises(ValueError, match="but it is empty"):
+        Budget()
+    with pytest.raises(ValueError, match="but got 'flops'"):
+        budget.from_dict({"flops": {"max": "1G"}})
+    with pytest.raises(ValueError, match="macs got 'most'"):
+        budget.from_dict({"macs": {"most": "1G"}})
+
+
+def test_the_middle_of_a_band() -> None:
+    assert Bound(100, 400).middle == 200
+    assert (Bound(high=400).middle, Bound(low=100).middle) == (400, 100)
