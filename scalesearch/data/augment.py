@@ -1,0 +1,144 @@
+"""Between the pixels and the detector: jitter (zoom about a random place, mirror) and normalisation.
+
+Imports torch, and of this room what padding looks like. Images stay bytes until they are normalised, last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scalesearch.data.pixels import PAD
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's, per channel RGB in [0, 1], as the pretrained backbones expect."""
+
+VISIBLE = 0.25
+"""A box is dropped where less than this share of its area is left inside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A rectangle of the image is resized onto a rectangle of the canvas, which then is mirrored or not.
+
+    Rectangles are (top, left, height, width) in whole pixels, so that boxes move by exactly what the pixels
+    do. One of the two is always the whole canvas: `source` is a part of it when zooming in, `target` when
+    zooming out.
+    """
+
+    source: tuple[int, int, int, int]
+    target: tuple[int, int, int, int]
+    mirrored: bool
+
+
+def jitter(
+    images: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+    *,
+    scale: tuple[float, float],
+    flip: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Zooms each image about a random place, by a factor log-uniform in `scale`, and mirrors half of them.
+
+    Args:
+        images: uint8 [B, H, W, 3], as batches are. At [16, 192, 192, 3] this takes 2.3 ms on one core, one
+            `grid_sample` of the normalised floats 6.1 ms (and that samples a shrunk image unsmoothed).
+        boxes: float32 [B, M, 4] xyxy in pixels.
+        labels: int64 [B, M], -1 where there is no object.
+        generator: the only source of randomness.
+
+    Returns:
+        The same three, new. A box is clipped; it is 0 and its label -1 where too little of it is left
+        (`VISIBLE`).
+
+    Raises:
+        ValueError: unless 0 < scale[0] <= scale[1].
+    """
+    if not 0 < scale[0] <= scale[1] < math.inf:
+        raise ValueError(
+            f"0 < low <= high must hold for the scale of the jitter, but got {scale}: give e.g. (0.5, 2.0)."
+        )
+    size = (images.shape[1], images.shape[2])
+    draws = torch.rand(len(images), 4, generator=generator, device=generator.device, dtype=torch.float64)
+    moves = [_move(draw, size, scale, flip) for draw in draws.tolist()]
+    return move(images, boxes, labels, moves)
+
+
+def move(images: Tensor, boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor, Tensor]:
+    """What `jitter` does once the B moves are drawn; the same shapes."""
+    size = (images.shape[1], images.shape[2])
+    moved_boxes, moved_labels = _move_boxes(boxes, labels, moves, size)
+    return _move_images(images.permute(0, 3, 1, 2), moves).permute(0, 2, 3, 1), moved_boxes, moved_labels
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: ImageNet's mean off, deviation 1."""
+    count, height, width, _ = images.shape
+    mean, deviation = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
+    # By whole rows: 1.2 ms for [16, 192, 192, 3] on one core, where an inner axis of 3 takes 3.1 ms.
+    rows = images.reshape(count, height, width * 3)
+    made = rows.mul((1 / (255 * deviation)).repeat(width)).add_((-mean / deviation).repeat(width))
+    return made.view(count, height, width, 3).permute(0, 3, 1, 2)
+
+
+def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, float], flip: bool) -> Move:
+    """Four numbers from [0, 1) -> a move: zoom, place from top, place from left, mirror."""
+    zoom = scale[0] * (scale[1] / scale[0]) ** draw[0]
+    height, width = (max(1, round(side * min(zoom, 1 / zoom))) for side in size)
+    part = (int(draw[1] * (size[0] - height + 1)), int(draw[2] * (size[1] - width + 1)), height, width)
+    canvas = (0, 0, *size)
+    source, target = (part, canvas) if zoom >= 1 else (canvas, part)
+    return Move(source=source, target=target, mirrored=flip and draw[3] < 0.5)
+
+
+def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
+    """uint8 [B, 3, H, W] -> the same, moved; what nothing is moved to is `PAD`."""
+    grey = torch.tensor(PAD, dtype=torch.uint8)
+    # Spread once and copied: filling each image by three numbers takes longer than resizing it.
+    blank = torch.empty_like(images[:1]).copy_(grey[:, None, None])[0]
+    moved = torch.empty_like(images)
+    for row, one in enumerate(moves):
+        (top, left, height, width), (down, right, rows, columns) = one.source, one.target
+        piece = _resize(images[row : row + 1, :, top : top + height, left : left + width], (rows, columns))
+        if (rows, columns) != images.shape[2:]:
+            moved[row] = blank
+        if one.mirrored:
+            piece, right = piece.flip(3), images.shape[3] - right - columns
+        moved[row, :, down : down + rows, right : right + columns] = piece[0]
+    return moved
+
+
+def _resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
+    """uint8 [1, 3, h, w] -> [1, 3, *size], bilinear, smoothed where it shrinks; in floats off the CPU."""
+    on_cpu = piece.device.type == "cpu"
+    made = F.interpolate(piece if on_cpu else piece.float(), size=size, mode="bilinear", antialias=True)
+    return made if on_cpu else made.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes [B, M, 4] and labels [B, M] after the moves, clipped to `size`, dropped where little is left."""
+    source, target = (
+        torch.tensor([getattr(one, name) for one in moves], dtype=boxes.dtype, device=boxes.device)
+        for name in ("source", "target")
+    )
+    corner = [1, 0, 1, 0]  # of (top, left, height, width) for x, y, x, y
+    extent = [3, 2, 3, 2]
+    stretch = (target[:, extent] / source[:, extent])[:, None]
+    whole = (boxes - source[:, None, corner]) * stretch + target[:, None, corner]
+    mirrored = torch.tensor([one.mirrored for one in moves], device=boxes.device)[:, None, None]
+    flipped = torch.stack([size[1] - whole[..., 2], whole[..., 1], size[1] - whole[..., 0], whole[..., 3]], dim=-1)
+    whole = torch.where(mirrored, flipped, whole)
+    limits = boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    inside = torch.minimum(whole.clamp(min=0), limits)
+    sides = inside[..., 2:] - inside[..., :2]
+    share = sides.prod(dim=-1) / (whole[..., 2:] - whole[..., :2]).prod(dim=-1)
+    kept = (labels >= 0) & (sides > 0).all(dim=-1) & (share >= VISIBLE)
+    return torch.where(kept[..., None], inside, 0), torch.where(kept, labels, -1)

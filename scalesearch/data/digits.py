@@ -1,0 +1,211 @@
+"""`digits`: a detection set drawn from scikit-learn's handwritten digits, for use without a download.
+
+Ten classes; 1,200 training and 250 validation images of 160x160 with 5 to 8 objects each, from 8 to 112
+pixels in their longer side (log-uniform), over clutter. No handwritten sample (of 1,797; E. Alpaydin and
+C. Kaynak, 1998, UCI) is in two splits: train and val share none, and the training images come in 20 groups
+that share none either, which `select_from` keeps together. Drawn by a seed and written once as an ordinary
+COCO folder. Imports NumPy, PIL and scikit-learn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.random import PCG64, Generator
+from numpy.typing import NDArray
+
+from scalesearch.data.clutter import background, ink, noisy, write
+from scalesearch.data.split import DataError, Progress
+
+Item = dict[str, Any]
+
+VERSION = 1
+"""Of the drawing: another drawing gets another number, and so another folder and no old pictures."""
+
+SIDE = 160
+OBJECTS = (5, 8)
+SIZES = (8, 112)
+"""Pixels of an object's longer side, drawn log-uniformly."""
+
+OVERLAP = 0.1
+"""At most this share of the smaller of two boxes lies in the other, so that IoU < 0.1 and none is covered."""
+
+COUNTS = {"train": 1200, "val": 250}
+GROUPS = {"train": 20, "val": 1}
+_SEED = 20_251_122
+_VAL_SHARE = 0.2
+_TRIES = 40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Some of the handwriting: 8x8 counts of 0 to 16, their digits, their positions in scikit-learn's set."""
+
+    images: NDArray[np.float64]
+    digits: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+def digits_folder(progress: Progress | None = None) -> Path:
+    """The COCO folder of `digits`, drawn at the first call (15 s on one core).
+
+    It lies in SCALESEARCH_CACHE, by default ~/.cache/scalesearch, written aside and published by rename.
+
+    Raises:
+        DataError: if that folder cannot be written.
+    """
+    cache = Path(os.environ.get("SCALESEARCH_CACHE") or Path.home() / ".cache" / "scalesearch")
+    folder = cache / f"digits-v{VERSION}"
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=cache, prefix=f"{folder.name}-"))
+        try:
+            draw_digits(aside, COUNTS, progress)
+            aside.chmod(0o755)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was quicker, and its folder is the same
+            raise DataError(
+                f"the cache folder must be writable, but {cache} is not ({error}): set SCALESEARCH_CACHE to "
+                f"a folder that is, or free space there."
+            ) from error
+    return folder
+
+
+def draw_digits(folder: Path, counts: dict[str, int], progress: Progress | None = None) -> None:
+    """Draws the first `counts[split]` images of each split into `folder`, as a COCO folder.
+
+    An image depends on its split and number only, so that fewer are the beginning of more.
+    """
+    pools = _pools()
+    done = 0
+    for split, count in counts.items():
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        drawn = []
+        for number in range(count):
+            drawn.append(_draw_image(folder, split, number, pools[split][number % GROUPS[split]]))
+            done += 1
+            if progress is not None:
+                progress(done, sum(counts.values()))
+        _write_annotations(folder, split, drawn)
+
+
+def _draw_image(folder: Path, split: str, number: int, pool: Samples) -> list[Item]:
+    """Writes one picture; returns its objects as COCO annotations, without ids."""
+    rng = Generator(PCG64([_SEED, list(COUNTS).index(split), number]))
+    picture, objects = _draw(rng, pool)
+    PIL.Image.fromarray(picture).save(folder / split / _name(number), quality=95, subsampling=0)
+    return objects
+
+
+def _write_annotations(folder: Path, split: str, drawn: Sequence[Sequence[Item]]) -> None:
+    """Writes the annotation file of a split from the objects of its images."""
+    images = [
+        {
+            "id": number + 1,
+            "file_name": _name(number),
+            "width": SIDE,
+            "height": SIDE,
+            "group": f"{split} {number % GROUPS[split]}",
+        }
+        for number in range(len(drawn))
+    ]
+    placed = [(number + 1, item) for number, objects in enumerate(drawn) for item in objects]
+    document = {
+        "info": {"description": f"scalesearch digits, version {VERSION}, split {split}"},
+        "images": images,
+        "annotations": [{"id": id_, "image_id": image} | item for id_, (image, item) in enumerate(placed, 1)],
+        "categories": [{"id": digit + 1, "name": str(digit)} for digit in range(10)],
+    }
+    place = folder / "annotations" / f"instances_{split}.json"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps(document))
+
+
+def _name(number: int) -> str:
+    return f"{number:04d}.jpg"
+
+
+def _pools() -> dict[str, list[Samples]]:
+    """Split -> the samples of each of its groups: a partition of all 1,797, each part with all ten digits."""
+    # A second to import, and needed only while drawing.
+    from sklearn.datasets import load_digits
+
+    handwriting = load_digits()
+    digits = handwriting.target.astype(np.int64)
+    order = Generator(PCG64(_SEED)).permutation(len(digits))
+    order = order[np.argsort(digits[order], kind="stable")]  # digit by digit, so that dealing out is even
+    held_out = np.zeros(len(order), dtype=bool)
+    held_out[:: round(1 / _VAL_SHARE)] = True
+    parts = {"train": order[~held_out], "val": order[held_out]}
+    return {
+        split: [
+            Samples(images=handwriting.images[hand], digits=digits[hand], positions=hand)
+            for hand in (part[group :: GROUPS[split]] for group in range(GROUPS[split]))
+        ]
+        for split, part in parts.items()
+    }
+
+
+def _draw(rng: Generator, pool: Samples) -> tuple[NDArray[np.uint8], list[Item]]:
+    """One picture [SIDE, SIDE, 3] and its objects as COCO annotations, without ids."""
+    chosen, coverages, places = _layout(rng, pool)
+    canvas = background(rng, SIDE).astype(np.float64)
+    objects = []
+    for sample, coverage, (left, top) in zip(chosen, coverages, places, strict=True):
+        write(rng, canvas, coverage, left, top)
+        height, width = coverage.shape
+        objects.append(
+            {
+                "category_id": int(pool.digits[sample]) + 1,
+                "bbox": [left, top, width, height],
+                "area": width * height,
+                "iscrowd": 0,
+                "sample": int(pool.positions[sample]),
+            }
+        )
+    return noisy(rng, canvas), objects
+
+
+def _layout(rng: Generator, pool: Samples) -> tuple[list[int], list[NDArray[np.uint8]], list[tuple[int, int]]]:
+    """Different samples, their coverages, the largest first, and where each goes (left, top).
+
+    What does not fit together is drawn anew as a whole.
+    """
+    while True:
+        count = int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))
+        chosen = rng.permutation(len(pool.digits))[:count].tolist()
+        sizes = np.sort(SIZES[0] * (SIZES[1] / SIZES[0]) ** rng.uniform(0, 1, count))[::-1]
+        coverages = [ink(rng, pool.images[sample], round(size)) for sample, size in zip(chosen, sizes, strict=True)]
+        boxes: list[tuple[int, int, int, int]] = []
+        for coverage in coverages:
+            height, width = coverage.shape
+            for _ in range(_TRIES):
+                left, top = int(rng.integers(0, SIDE - width + 1)), int(rng.integers(0, SIDE - height + 1))
+                box = (left, top, left + width, top + height)
+                if all(_overlap(box, other) <= OVERLAP for other in boxes):
+                    boxes.append(box)
+                    break
+        if len(boxes) == count:
+            return chosen, coverages, [box[:2] for box in boxes]
+
+
+def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
+    """Shared area, as a share of the smaller box."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return max(0, width) * max(0, height) / smaller

@@ -1,0 +1,78 @@
+"""What a study runs on: the splits that train, select and report, and the fingerprint of all of it.
+
+Selection and reporting use different images: the search scores on `select`, cut from train by seed unless the
+plan says `val`; `val` is for winners and named baselines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scalesearch.data.coco import read_split
+from scalesearch.data.digits import digits_folder
+from scalesearch.data.split import DataError, Progress, Split, content, select_from
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """The three roles' splits. All have the same categories."""
+
+    train: Split
+    select: Split
+    val: Split
+    fingerprint: str
+    """12 hex digits: annotations, image names and byte sizes, how select is cut; not where the set lies."""
+    splits: dict[str, str]
+    """Role -> what it is, e.g. {"train": "train minus 20 % (seed 0)", ..., "val": "val"}."""
+
+
+def open_data(
+    source: str | Path,
+    *,
+    train: str = "train",
+    val: str = "val",
+    select: float | Literal["val"] = 0.2,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Data:
+    """Opens `digits` (drawn at the first call) or a COCO folder; `train` and `val` name its splits.
+
+    `select` is the share of train to select on, cut by `seed`, or "val", which then is no unseen set any
+    more.
+
+    Raises:
+        DataError: where the data set breaks a rule, or its splits differ in their categories.
+    """
+    folder = digits_folder(progress) if source == "digits" else Path(source)
+    if train == val:
+        raise DataError(f"train and val must be different splits, but both are {train!r} in {folder}: name another.")
+    whole, held_out = read_split(folder, train), read_split(folder, val)
+    _same_categories(whole, held_out, folder)
+    kept, chosen = (whole, held_out) if select == "val" else select_from(whole, float(select), seed)
+    cut = "val" if select == "val" else f"{float(select)!r} {seed}"
+    digest = hashlib.sha256("\n".join([content(whole), content(held_out), cut]).encode())
+    return Data(
+        train=kept,
+        select=chosen,
+        val=held_out,
+        fingerprint=digest.hexdigest()[:12],
+        splits={"train": kept.name, "select": chosen.name, "val": held_out.name},
+    )
+
+
+def _same_categories(first: Split, second: Split, folder: Path) -> None:
+    if first.categories == second.categories:
+        return
+    ours, theirs = ({(category.id, category.name) for category in split.categories} for split in (first, second))
+    only = "; ".join(
+        f"only {split.name} has {', '.join(f'{id_} {name!r}' for id_, name in sorted(extra))}"
+        for split, extra in ((first, ours - theirs), (second, theirs - ours))
+        if extra
+    )
+    raise DataError(
+        f"{first.name} and {second.name} must have the same categories, but in {folder}/annotations {only}: "
+        f"list the same ids and names in both files."
+    )

@@ -1,0 +1,145 @@
+"""A split as data: images, boxes, categories; how it is cut by seed; its COCO form for the evaluators.
+
+Standard library and NumPy only. `coco` reads splits from a folder, `sets` joins them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) while something long goes on."""
+
+
+class DataError(ValueError):
+    """The data set breaks a rule. One line: the rule, the value, the place, the mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """A class as the annotation file has it; its place in `Split.categories` is its label."""
+
+    id: int
+    """COCO id; gaps are allowed."""
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """One image and its n objects, in the image's own pixels. Images without objects have n = 0."""
+
+    id: int
+    name: str
+    """`file_name` of the annotation file."""
+    file: Path
+    width: int
+    height: int
+    boxes: NDArray[np.float32]
+    """[n, 4] xyxy, inside the image, of positive area."""
+    labels: NDArray[np.int64]
+    """[n] positions in `Split.categories`."""
+    crowd: NDArray[np.bool_]
+    """[n] `iscrowd`: ignored by the evaluators, no training target."""
+    areas: NDArray[np.float64]
+    """[n] `area` as annotated (for COCO that of the mask), which decides small, medium and large."""
+    group: str | None = None
+    """The image's extra key `group`: what images share that must not be cut apart (a patient, a film)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Images with their categories. `name` says what it is, e.g. "val" or "20 % of train (seed 0)"."""
+
+    name: str
+    images: tuple[Image, ...]
+    categories: tuple[Category, ...]
+    notes: tuple[str, ...] = ()
+    """What was dropped or changed while reading, and why, with counts."""
+
+
+def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Cuts `train` into (rest, selected), by image, with about `share` of the images in the second.
+
+    Images are taken in the order of a hash of (seed, group or file name), so that the cut depends on neither
+    NumPy's generators nor the order of the file, and images of one group stay together.
+
+    Raises:
+        DataError: if `share` is not inside (0, 1), or leaves one side without an image.
+    """
+    if not 0 < share < 1:
+        raise DataError(
+            f"0 < select < 1 must hold, but got {share}: give the share of {train.name} to select on, or val."
+        )
+    units: dict[str, list[int]] = {}
+    for position, image in enumerate(train.images):
+        key = f"image {image.name}" if image.group is None else f"group {image.group}"
+        units.setdefault(key, []).append(position)
+    ordered = sorted(units, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
+    counts = np.cumsum([len(units[key]) for key in ordered])
+    taken = int(np.argmin(np.abs(counts - share * len(train.images)))) + 1
+    chosen = {position for key in ordered[:taken] for position in units[key]}
+    if not 0 < len(chosen) < len(train.images):
+        raise DataError(
+            f"both sides of a cut need an image, but select={share} of the {len(train.images)} images "
+            f"({len(units)} groups) of {train.name} gives {len(chosen)}: change the share, or take val."
+        )
+    percent = f"{100 * share:g} %"
+    rest = [image for position, image in enumerate(train.images) if position not in chosen]
+    selected = [image for position, image in enumerate(train.images) if position in chosen]
+    return (
+        replace(train, name=f"{train.name} minus {percent} (seed {seed})", images=tuple(rest)),
+        replace(train, name=f"{percent} of {train.name} (seed {seed})", images=tuple(selected)),
+    )
+
+
+def ground_truth(split: Split) -> dict[str, Any]:
+    """The COCO dictionary that the evaluators read: original pixels, xywh, crowds kept.
+
+    Annotations are numbered from 1: pycocotools takes the id 0 of a matched object for "no match".
+    """
+    annotations: list[dict[str, Any]] = []
+    for image in split.images:
+        sides = np.concatenate([image.boxes[:, :2], image.boxes[:, 2:] - image.boxes[:, :2]], axis=1, dtype=np.float64)
+        objects = zip(sides.tolist(), image.labels.tolist(), image.crowd.tolist(), image.areas.tolist(), strict=True)
+        for box, label, crowd, area in objects:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image.id,
+                    "category_id": split.categories[label].id,
+                    "bbox": box,
+                    "area": area,
+                    "iscrowd": int(crowd),
+                }
+            )
+    return {
+        "info": {"description": split.name},
+        "images": [
+            {"id": image.id, "file_name": image.name, "width": image.width, "height": image.height}
+            for image in split.images
+        ],
+        "categories": [{"id": category.id, "name": category.name} for category in split.categories],
+        "annotations": annotations,
+    }
+
+
+def content(split: Split) -> str:
+    """Hash of what a split holds, not of where it lies: annotations, image names, their sizes in bytes."""
+    digest = hashlib.sha256()
+    digest.update(repr([(category.id, category.name) for category in split.categories]).encode())
+    for image in split.images:
+        place = (image.id, image.name, image.group, image.file.stat().st_size, image.width, image.height)
+        digest.update(repr(place).encode())
+        digest.update(_bytes([image.boxes, image.labels, image.crowd, image.areas]))
+    return digest.hexdigest()
+
+
+def _bytes(arrays: Sequence[NDArray[Any]]) -> bytes:
+    return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() + b"|" for array in arrays)
