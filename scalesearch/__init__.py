@@ -1,1 +1,47 @@
-"""scalesearch"""
+"""scalesearch: search compound scaling and feature networks of detectors under a hard budget.
+
+>>> import scalesearch as ss
+>>> spec = ss.named("d0", classes=90)
+>>> ss.price(spec).params
+3880067
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scalesearch.arch.budget import Budget as Budget
+from scalesearch.arch.cost import Cost as Cost
+from scalesearch.arch.cost import breakdown as breakdown
+from scalesearch.arch.cost import price as price
+from scalesearch.arch.scaling import compound as compound
+from scalesearch.arch.scaling import named as named
+from scalesearch.arch.space import Space as Space
+from scalesearch.arch.spec import Anchors as Anchors
+from scalesearch.arch.spec import DetectorSpec as DetectorSpec
+from scalesearch.arch.topology import Node as Node
+from scalesearch.arch.topology import Topology as Topology
+from scalesearch.arch.topology import bifpn as bifpn
+from scalesearch.arch.topology import fpn as fpn
+from scalesearch.arch.topology import panet as panet
+
+if TYPE_CHECKING:
+    from scalesearch.nn.detector import build as build
+    from scalesearch.profile.resolve import resolve_spec as resolve
+
+__version__ = "0.1.0"
+
+_NEED_TORCH = {
+    "build": ("scalesearch.nn.detector", "build"),
+    "resolve": ("scalesearch.profile.resolve", "resolve_spec"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes seconds, which a price does not need.
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module 'scalesearch' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _NEED_TORCH[name]
+    return getattr(import_module(module), attribute)

@@ -74,14 +74,14 @@ class Space:
 
     axes: by name. fixed: fields of `DetectorSpec` that all candidates share, other than the axes'.
     anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
-    measured: resolved timm backbones by name, put in before anything is priced.
+    measured: resolved timm backbones by name, min_level and max_level, put in before anything is priced.
     """
 
     axes: Mapping[str, Choices]
     classes: int
     fixed: Mapping[str, Any] = field(default_factory=dict)
     anchors: Anchors | Mapping[Frame, Anchors] = field(default_factory=Anchors)
-    measured: Mapping[str, backbones.Backbone] = field(default_factory=dict)
+    measured: Mapping[tuple[str, int, int], backbones.Backbone] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, axis in self.axes.items():
@@ -127,7 +127,7 @@ class Space:
         return DetectorSpec(
             size=size,
             classes=self.classes,
-            backbone=self.measured.get(name) or backbones.parse(name),
+            backbone=self.measured.get((name, topology.min_level, topology.max_level)) or backbones.parse(name),
             topology=topology,
             repeats=self._dimension("repeats", at),
             width=width,

@@ -1,0 +1,77 @@
+"""What a terminal shows: lines that stay, progress bars, the table of costs. Imports rich and arch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scalesearch.arch.budget import human
+from scalesearch.arch.cost import Breakdown
+from scalesearch.arch.spec import DetectorSpec
+
+_PATIENCE = 0.5
+"""Seconds before a bar is shown: what is over by then needs none."""
+
+
+class RichConsole:
+    """One bar at a time at the bottom, lines above it; without a terminal, lines only."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"))
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(soft_wrap=True), transient=True
+        )
+
+    def __enter__(self) -> RichConsole:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def bar(self, label: str) -> Callable[[int, int, str], None]:
+        """The update (done, total, what) of a new bar, which shows after half a second and goes when done."""
+        start = time.monotonic()
+        shown: TaskID | None = None
+
+        def update(done: int, total: int, what: str) -> None:
+            nonlocal shown
+            if shown is None and time.monotonic() - start > _PATIENCE and done < total:
+                for earlier in self._progress.task_ids:
+                    self._progress.remove_task(earlier)
+                shown = self._progress.add_task(label, total=total, what=what)
+            if shown in self._progress.task_ids:
+                assert shown is not None
+                self._progress.update(shown, completed=done, total=total, what=what)
+
+        return update
+
+
+def cost_table(names: Sequence[str], specs: Sequence[DetectorSpec], costs: Sequence[Breakdown]) -> None:
+    """Print the costs, a line for each part of each design."""
+    table = Table(caption="FLOPs are multiply-adds of convolutions, one image; parameters are trainable ones")
+    for head in ("design", "input", "classes", "part"):
+        table.add_column(head)
+    for head in ("parameters", "FLOPs (multiply-adds)", "activations"):
+        table.add_column(head, justify="right")
+    for name, spec, cost in zip(names, specs, costs, strict=True):
+        for part, numbers in cost.to_dict().items():
+            first = (name, f"{spec.size[0]}x{spec.size[1]}", str(spec.classes)) if part == "total" else ("", "", "")
+            table.add_row(
+                *first, part, f"{numbers['params']:,}", human(numbers["macs"]), human(numbers["activations"])
+            )
+        table.add_section()
+    Console().print(table)

@@ -1,0 +1,96 @@
+"""The noise of a number: how far seeds spread, beside how far candidates spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scalesearch.records.row import Row
+
+# Student's t, 97.5 %, for 1 .. 10 degrees of freedom; beyond, the normal 1.96 is within 14 %.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several values of one quantity."""
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("a spread needs at least one value")
+
+    @property
+    def mean(self) -> float:
+        """Arithmetic mean."""
+        return fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of one value (n - 1 below the line); None for a single one."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean by Student's t; None for a single value."""
+        if self.sd is None:
+            return None
+        n = len(self.values)
+        half = (_T[n - 2] if n - 2 < len(_T) else 1.96) * self.sd / math.sqrt(n)
+        return self.mean - half, self.mean + half
+
+    @property
+    def range(self) -> float:
+        """Largest minus smallest."""
+        return max(self.values) - min(self.values)
+
+    def __str__(self) -> str:
+        if self.sd is None:
+            return f"{self.mean:.3f} (one seed)"
+        return f"{self.mean:.3f} ± {self.sd:.3f}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One detector trained by one recipe on one data set with several seeds; `rows` by seed."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """The row of the lowest seed: spec, cost and splits are the same in all."""
+        return self.rows[0]
+
+    def spread(self, number: str = "ap") -> Spread | None:
+        """One of the twelve numbers over the seeds; None where no seed has it."""
+        values = tuple(value for row in self.rows if (value := row.final.get(number)) is not None)
+        return Spread(values) if values else None
+
+
+def by_seed(rows: Iterable[Row], kinds: Sequence[str]) -> list[Group]:
+    """Complete rows of the given kinds grouped over seeds, best mean AP first."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if row.kind in kinds and row.state == "complete":
+            groups.setdefault((row.kind, row.name, row.spec_id, row.recipe_id, row.epochs_planned), []).append(row)
+    found = [Group(tuple(sorted(group, key=lambda row: row.seed))) for group in groups.values()]
+
+    def mean(group: Group) -> float:
+        spread = group.spread()
+        return spread.mean if spread else -1.0
+
+    return sorted(found, key=lambda group: (-mean(group), group.first.spec_id))
+
+
+def seed_sd(groups: Iterable[Group]) -> float | None:
+    """The pooled standard deviation of AP over seeds; None where nothing was repeated."""
+    squares, freedom = 0.0, 0
+    for group in groups:
+        spread = group.spread()
+        if spread and spread.sd is not None:
+            squares += spread.sd**2 * (len(spread.values) - 1)
+            freedom += len(spread.values) - 1
+    return math.sqrt(squares / freedom) if freedom else None

@@ -1,0 +1,203 @@
+"""One command's way through the rooms: plan and data in, rows and a report out.
+
+With `cli` the only module that may import every room: it hands `train`'s task to `search`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from itertools import product
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
+from scalesearch.arch.scaling import named
+from scalesearch.arch.space import Frame
+from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
+from scalesearch.arch.topology import fpn
+from scalesearch.data.pixels import split_targets
+from scalesearch.data.sets import Data, open_data
+from scalesearch.data.split import Split
+from scalesearch.nn.anchors import anchor_boxes, fit_anchors, matched_share
+from scalesearch.plan.plan import Plan
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.profile.resolve import default_cache, resolve, resolve_spec
+from scalesearch.records.folder import StudyFolder, write_whole
+from scalesearch.report.write import write_report
+from scalesearch.search.band import find_band
+from scalesearch.search.driver import Setting, Study, run
+from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
+from scalesearch.train import task as training
+
+
+class Console(Protocol):
+    """Where a command tells what it does."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+
+    def bar(self, label: str) -> Callable[[int, int, str], None]:
+        """A progress bar's update: (done, total, what)."""
+
+
+def search(plan: Plan, out: Path, console: Console) -> Path:
+    """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
+
+    Raises ValueError for what the user can mend; rows written before stay, and are reported.
+    """
+    data = open_plan_data(plan, console)
+    with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
+        unit = make_unit(plan, data, console)
+        bar = console.bar("pricing the space")
+        band = find_band(unit, lambda done, total: bar(done, total, "points"))
+        console.say(f"band: {band.summary}")
+        study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data))
+        try:
+            run(study, trainer(data, console), console.say)
+        finally:
+            path = write_report(out, plan, folder.rows())
+    return path
+
+
+def open_plan_data(plan: Plan, console: Console) -> Data:
+    """The plan's data, with a line for each split and each thing that was dropped while reading."""
+    source = plan.data
+    bar = console.bar(f"reading {source.source}")
+    data = open_data(
+        source.source,
+        train=source.train,
+        val=source.val,
+        select=source.select,
+        seed=source.seed,
+        progress=lambda done, total: bar(done, total, "images"),
+    )
+    for split in dict.fromkeys((data.train, data.select, data.val)):
+        console.say(f"{split.name}: {len(split.images)} images, {sum(len(i.boxes) for i in split.images)} boxes")
+        for note in split.notes:
+            console.say(f"  {note}")
+    return data
+
+
+def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
+    """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
+    classes = len(data.train.categories)
+    frames = _frames(plan)
+    anchors = _anchors(plan, frames, data.train, console)
+    space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, frames, console))
+    if plan.family is None:
+        assert plan.band is not None, "a plan of unit spec has a band"
+        return SpecUnit(space, plan.band)
+    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
+
+
+def _frames(plan: Plan) -> list[Frame]:
+    space = plan.space(classes=1, anchors=Anchors())
+    return space.frames(phi=plan.family.phi) if plan.family else space.frames()
+
+
+def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
+    """The anchors of each frame, fitted where the plan says auto, and what share of the boxes they can match."""
+    bar, found = console.bar("fitting anchors"), {}
+    for done, frame in enumerate(frames, 1):
+        size, min_level, max_level = frame
+        boxes, labels = split_targets(split, size)
+        spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
+        found[frame] = fit_anchors(boxes, labels, spec) if plan.anchors == "auto" else plan.anchors
+        spec = dataclasses.replace(spec, anchors=found[frame])
+        shares = matched_share(anchor_boxes(spec), boxes, labels, len(split.categories))
+        told = ", ".join(
+            f"{category.name} {share:.0%}" if share is not None else f"{category.name} (no boxes)"
+            for category, share in zip(split.categories, shares, strict=True)
+        )
+        scale, octaves = found[frame].scale, found[frame].octaves
+        console.say(
+            f"anchors at {size[0]}x{size[1]}, levels {min_level}..{max_level}: scale {scale:g}, {octaves} octaves, "
+            f"{len(found[frame].aspects)} aspects; boxes that one matches at IoU 0.5: {told}"
+        )
+        bar(done, len(frames), "sizes")
+    return found
+
+
+def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
+    """Each timm backbone of the plan, measured at every size that the space can ask for."""
+    names = [str(name) for name in plan.axes["backbone"].values]
+    timm = [name for name in names if isinstance(parse(name), TimmBackbone)]
+    spans = sorted({frame[1:] for frame in frames})
+    bar, found = console.bar("measuring backbones"), {}
+    for done, (name, span) in enumerate(product(timm, spans), 1):
+        sizes = [size for size, *levels in frames if tuple(levels) == span]
+        found[name, *span] = resolve(name, sizes=sizes, levels=range(span[0], min(span[1], 5) + 1))
+        bar(done, len(timm) * len(spans), name)
+    return found
+
+
+def trainer(data: Data, console: Console) -> Callable[[Task, str], Outcome]:
+    """`train`'s task over this data, with a progress bar a training."""
+
+    def train(task: Task, label: str) -> Outcome:
+        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label))
+
+    return train
+
+
+def train(
+    spec: DetectorSpec, recipe: Recipe, *, data: str, seed: int, out: Path | None, console: Console
+) -> Outcome:
+    """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
+
+    The checkpoint and result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed> by default.
+    """
+    opened = open_data(data, select="val")
+    spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
+    folder = out or Path("results") / f"train-{spec.id}-{recipe.id}-s{seed}"
+    task = Task(spec=spec, recipe=recipe, seed=seed, to_epoch=recipe.epochs, folder=folder, evaluate_on="val")
+    outcome = trainer(opened, console)(task, f"training {spec.id}")
+    for note in outcome.notes:
+        console.say(note)
+    result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, **dataclasses.asdict(outcome)}
+    write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
+    if outcome.state == "failed":
+        raise ValueError(f"{folder}: {outcome.reason}")
+    numbers = outcome.curve[-1][1]
+    told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+    console.say(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
+    return outcome
+
+
+def setting(plan: Plan, data: Data) -> Setting:
+    """What the rows of this run have in common."""
+    splits = dict(data.splits)
+    splits["train+select"] = splits["train"] if plan.data.select == "val" else plan.data.train
+    return Setting(
+        data=data.fingerprint, splits=splits, threads=torch.get_num_threads(), machine=machine(), versions=versions()
+    )
+
+
+def machine() -> dict[str, str]:
+    """Processor or GPU, cores and system, as results name them."""
+    found = {"cpu": _cpu(), "cores": str(os.cpu_count()), "system": platform.system()}
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that results depend on."""
+    packages = ("scalesearch", "torch", "torchvision", "timm", "optuna", "numpy", "faster-coco-eval")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}

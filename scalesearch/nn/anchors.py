@@ -1,0 +1,135 @@
+"""Anchor boxes of a spec, which boxes they can match, and a stated rule that fits them to a data set.
+
+Imports arch and torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from scalesearch.arch.spec import Anchors, DetectorSpec
+
+MATCH = 0.5
+"""IoU from which an anchor learns a box (EfficientDet's assignment, without a band of ignored ones)."""
+
+ENOUGH = 8
+"""Anchors above MATCH beyond which one more teaches a box little: the cap of `fit_anchors`' score."""
+
+MARGIN = 0.02
+"""What a costlier or less usual choice must gain in score."""
+
+SCALES = (4.0, 3.0, 5.0, 2.5, 2.0, 1.5, 6.0, 1.0)
+"""Tried by `fit_anchors`, the published one first."""
+
+_SAMPLE = 1000
+
+
+def anchor_boxes(
+    spec: DetectorSpec, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """[N, 4] xyxy in input pixels, in the order of the detector's outputs.
+
+    Levels from fine to coarse, then y, x, and at each cell octave-major then aspect (google/automl anchors.py). The
+    stride of an axis is size / map size, so the cells of a map cover the image where 2**level does not divide it.
+    """
+    levels = [_level_boxes(spec, level) for level in spec.levels]
+    return torch.cat(levels).to(device=device, dtype=dtype)
+
+
+def _level_boxes(spec: DetectorSpec, level: int) -> Tensor:
+    (height, width), (rows, columns) = spec.size, spec.map_size(level)
+    stride = torch.tensor([width / columns, height / rows], dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    centres = (torch.stack([x, y], dim=-1).reshape(-1, 1, 2) + 0.5) * stride
+    half = _shapes(spec.anchors) * stride / 2
+    return torch.cat([centres - half, centres + half], dim=-1).reshape(-1, 4)
+
+
+def _shapes(anchors: Anchors) -> Tensor:
+    """[A, 2] width and height of the anchors of a cell, in strides."""
+    octaves = [anchors.scale * 2 ** (k / anchors.octaves) for k in range(anchors.octaves)]
+    return torch.tensor([[s * a, s * b] for s in octaves for a, b in anchors.aspects], dtype=torch.float64)
+
+
+def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+    """IoU of boxes [..., M, 4] and [N, 4] -> [..., M, N]; 0 where a box has no area."""
+    # By coordinate, in place: half the time of torchvision's box_iou, which goes over [..., M, N, 2].
+    a, b = first.unsqueeze(-2).unbind(-1), second.unbind(-1)
+    width = torch.minimum(a[2], b[2]).sub_(torch.maximum(a[0], b[0])).clamp_(min=0)
+    shared = torch.minimum(a[3], b[3]).sub_(torch.maximum(a[1], b[1])).clamp_(min=0).mul_(width)
+    area = (a[2] - a[0]) * (a[3] - a[1])
+    union = torch.add(area, (b[2] - b[0]) * (b[3] - b[1]), out=width).sub_(shared).clamp_(min=1e-9)
+    return shared.div_(union)
+
+
+def matches(anchors: Tensor, boxes: Tensor, iou: float = MATCH) -> Tensor:
+    """For each box [n, 4] the number [n] of anchors [N, 4] that overlap it by at least `iou`."""
+    if not len(boxes):
+        return torch.zeros(0, dtype=torch.int64)
+    # 4 M pairs at a time: 16 MiB a pass.
+    parts = boxes.to(anchors).split(max(1, 4_000_000 // len(anchors)))
+    return torch.cat([(pairwise_iou(part, anchors) >= iou).sum(dim=1) for part in parts])
+
+
+def matched_share(
+    anchors: Tensor, boxes: Tensor, labels: Tensor, classes: int, iou: float = MATCH
+) -> list[float | None]:
+    """For each class the share of its boxes that an anchor overlaps by at least `iou`; None without boxes.
+
+    Args: anchors [N, 4] and boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
+    """
+    hit = (matches(anchors, boxes, iou) > 0).double()
+    return [float(hit[labels == k].mean()) if bool((labels == k).any()) else None for k in range(classes)]
+
+
+def fit_anchors(boxes: Tensor, labels: Tensor, spec: DetectorSpec) -> Anchors:
+    """Anchors that give the boxes [n, 4] (xyxy, input pixels) of classes `labels` [n] something to learn from.
+
+    The rule. A box scores min(m, ENOUGH) / ENOUGH, where m anchors overlap it by IoU 0.5 or more; a set of anchors scores
+    the mean over classes of the mean over their boxes. So a box that no anchor matches counts nothing, and so does, in
+    part, one that only few do (a small scale moves boxes to coarser levels, where cells are few: matched share alone
+    does not see it). Scales, octaves (3, then 4) and aspects (ratios 1, 2, 1/2, then 1, 3, 1/3) are tried, and the best
+    score wins; but the published anchors stay unless they lose by MARGIN, other aspects and more octaves must each gain
+    MARGIN over the best without them. Without boxes: the spec's own.
+    """
+    if not len(boxes):
+        return spec.anchors
+    boxes, weights = _sample(boxes.double(), labels)
+    best, best_score = Anchors(), _score(Anchors(), boxes, weights, spec)
+    for group in _candidates():
+        scored = [(_score(anchors, boxes, weights, spec), anchors) for anchors in group]
+        score, anchors = max(scored, key=lambda pair: pair[0])
+        if score > best_score + MARGIN:
+            best, best_score = anchors, score
+    return best
+
+
+def _candidates() -> Iterator[list[Anchors]]:
+    published = Anchors()
+    wide = ((1.0, 1.0), (3**0.5, 3**-0.5), (3**-0.5, 3**0.5))
+    for octaves, aspects in itertools.product((3, 4), (published.aspects, wide)):
+        yield [Anchors(scale=scale, octaves=octaves, aspects=aspects) for scale in SCALES]
+
+
+def _sample(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """At most about _SAMPLE boxes, evenly over classes and over sizes within a class; weights that sum to 1."""
+    kinds = labels.unique().tolist()
+    most = max(8, _SAMPLE // len(kinds))
+    chosen, weights = [], []
+    for kind in kinds:
+        own = boxes[labels == kind]
+        own = own[(own[:, 2:] - own[:, :2]).prod(dim=1).argsort(stable=True)]
+        pick = torch.linspace(0, len(own) - 1, min(most, len(own))).round().long()
+        chosen.append(own[pick])
+        weights.append(torch.full((len(pick),), 1 / len(pick) / len(kinds), dtype=torch.float64))
+    return torch.cat(chosen), torch.cat(weights)
+
+
+def _score(anchors: Anchors, boxes: Tensor, weights: Tensor, spec: DetectorSpec) -> float:
+    count = matches(anchor_boxes(dataclasses.replace(spec, anchors=anchors)), boxes)
+    return float((count.clamp(max=ENOUGH) / ENOUGH * weights).sum())

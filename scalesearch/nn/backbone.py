@@ -1,0 +1,148 @@
+"""Backbones as torch modules: an EfficientNet of any width and depth, or timm's features_only.
+
+May import arch, torch and timm.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from timm.layers import BatchNormAct2d, create_conv2d
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
+from timm.models._efficientnet_builder import efficientnet_init_weights
+from torch import Tensor, nn
+
+from scalesearch.arch.backbone import EfficientNet, TimmBackbone
+from scalesearch.arch.cost import squeeze
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.layers import Activation
+
+
+class EfficientNetFeatures(nn.Module):
+    """An EfficientNet without head, from timm's blocks; parameters are named as in timm.
+
+    Built only as deep as the coarsest level that the spec reads.
+    """
+
+    def __init__(self, spec: DetectorSpec, backbone: EfficientNet) -> None:
+        super().__init__()
+        stages = backbone.cut(spec.backbone_levels[-1])
+        pad = "same" if spec.padding == "same" else ""
+        act = partial(Activation, spec.activation)
+        norm = partial(BatchNormAct2d, eps=spec.backbone_norm_eps, momentum=spec.norm_momentum)
+        self.conv_stem = create_conv2d(3, backbone.stem, 3, stride=2, padding=pad)
+        self.bn1 = norm(backbone.stem, act_layer=act)
+        self.blocks = nn.Sequential()
+        c_in = backbone.stem
+        for stage in stages:
+            blocks = nn.Sequential()
+            for i in range(stage.repeats):
+                layers: dict[str, Any] = {"norm_layer": norm, "act_layer": act, "pad_type": pad}
+                if not backbone.lite:
+                    layers["se_layer"] = partial(SqueezeExcite, rd_channels=squeeze(c_in))
+                layers |= {"dw_kernel_size": stage.kernel, "stride": stage.stride if i == 0 else 1}
+                if stage.expansion == 1:
+                    blocks.append(DepthwiseSeparableConv(c_in, stage.channels, **layers))
+                else:
+                    blocks.append(InvertedResidual(c_in, stage.channels, exp_ratio=stage.expansion, **layers))
+                c_in = stage.channels
+            self.blocks.append(blocks)
+        # The map of a level is the last block's before the next halving (google/automl: reduction_<level>).
+        self.taps = frozenset(len(backbone.cut(level)) - 1 for level in spec.backbone_levels)
+        efficientnet_init_weights(self)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> the maps of the spec's backbone levels, finest first."""
+        x = self.bn1(self.conv_stem(images))
+        maps = []
+        for i, stage in enumerate(self.blocks):
+            x = stage(x)
+            if i in self.taps:
+                maps.append(x)
+        return maps
+
+
+class TimmFeatures(nn.Module):
+    """A timm model's maps of some pyramid levels, as [B, C, H, W] whatever its own layout.
+
+    Its activation, padding and norms are the model's own, for its pretrained weights need them.
+    """
+
+    def __init__(self, name: str, levels: Sequence[int], size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = _create(name, levels, size)
+        self.channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> the maps of the levels asked for, finest first."""
+        maps: list[Tensor] = self.model(images)
+        return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
+
+
+def _create(name: str, levels: Sequence[int], size: tuple[int, int]) -> nn.Module:
+    """timm's features_only model of `name`, with the maps of `levels` only and random weights.
+
+    Raises ValueError where timm does not know the name (with the nearest it knows), the model has no
+    features_only, no map at one of the strides, or refuses the size.
+    """
+    if ":" in name or "/" in name or not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise ValueError(
+            f"a backbone must be an efficientnet of ours or a model of timm {timm.__version__}, but got {name!r}"
+            + (f"; the nearest names are {', '.join(near)}" if near else "")
+        )
+    with torch.device("meta"):
+        probe = _features_only(name)
+    strides = [int(info["reduction"]) for info in probe.feature_info.info]
+    for level in levels:
+        if 2**level not in strides:
+            raise ValueError(
+                f"a backbone needs a map at stride {2**level} for level {level}, but timm's {name!r} has "
+                f"strides {', '.join(map(str, sorted(set(strides))))}; take another backbone or span of levels"
+            )
+    # Of several maps at one stride the last is the deepest.
+    last = {stride: i for i, stride in enumerate(strides)}
+    sized = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
+    return _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
+
+
+def _features_only(name: str, **options: Any) -> Any:
+    try:
+        return timm.create_model(name, features_only=True, **options)
+    except Exception as error:
+        if isinstance(error, TypeError) and options.pop("img_size", None):
+            # Its weights have a fixed size, its code has not.
+            return _features_only(name, **options)
+        where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
+        raise ValueError(
+            f"timm's {name!r} does not work as a backbone: {where} failed with {type(error).__name__}: {error}"
+        ) from error
+
+
+def build_backbone(spec: DetectorSpec) -> nn.Module:
+    """The backbone of a spec: [B, 3, H, W] -> maps of `spec.backbone_levels`, finest first.
+
+    A timm model keeps its own batch-norm eps where the spec's is the default, and gets its momentum.
+    Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size.
+    """
+    match spec.backbone:
+        case EfficientNet():
+            return EfficientNetFeatures(spec, spec.backbone)
+        case TimmBackbone(name=name):
+            if spec.size not in spec.backbone.known.macs:
+                raise ValueError(
+                    f"the backbone {name!r} has not been measured at {spec.size[0]}x{spec.size[1]}, so nothing says "
+                    "that its maps fit; call scalesearch.resolve(spec) first"
+                )
+            model = TimmFeatures(name, spec.backbone_levels, spec.size)
+            own = spec.backbone_norm_eps == DetectorSpec.backbone_norm_eps
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = spec.norm_momentum
+                    module.eps = module.eps if own else spec.backbone_norm_eps
+            return model

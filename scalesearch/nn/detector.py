@@ -1,0 +1,56 @@
+"""`build`: a spec as one torch module. May import arch and torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.backbone import build_backbone
+from scalesearch.nn.heads import box_head, class_head
+from scalesearch.nn.neck import Neck
+
+
+class Outputs(NamedTuple):
+    """What a detector says of a batch, before decoding.
+
+    N anchors: levels fine to coarse, then y, x, anchor (octave-major, then aspect).
+    """
+
+    class_logits: Tensor
+    """[B, N, classes]."""
+    box_deltas: Tensor
+    """[B, N, 4]: ty, tx, th, tw against the anchor (official box coder, no variances)."""
+
+
+class Detector(nn.Module):
+    """Backbone, feature network, class head and box head of a spec."""
+
+    def __init__(self, spec: DetectorSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = build_backbone(spec)
+        self.neck = Neck(spec)
+        self.class_head = class_head(spec)
+        self.box_head = box_head(spec)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """[B, 3, H, W], normalised, at the spec's size -> Outputs. ValueError for another size."""
+        if tuple(images.shape[2:]) != self.spec.size:
+            height, width = self.spec.size
+            raise ValueError(
+                f"this detector takes images of {height}x{width} (its spec's size), but got "
+                f"{images.shape[2]}x{images.shape[3]}; resize them, or build the spec with that size"
+            )
+        maps = self.neck(self.backbone(images))
+        return Outputs(torch.cat(self.class_head(maps), 1), torch.cat(self.box_head(maps), 1))
+
+
+def build(spec: DetectorSpec) -> Detector:
+    """The detector of a spec, with random weights.
+
+    Raises ValueError naming each option that is not built.
+    """
+    return Detector(spec)

@@ -1,0 +1,77 @@
+"""The class and the box head: convolutions shared by all levels, batch norm of each level's own.
+
+May import arch and torch.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.layers import Activation, Conv3, norm
+
+PRIOR = 0.01
+"""Score of every class at the start (focal loss, RetinaNet sec. 3.3)."""
+
+
+class Head(nn.Module):
+    """`head_depth` times convolution, norm, activation, and a predicting convolution with bias."""
+
+    def __init__(self, spec: DetectorSpec, outputs: int, *, prior: float | None = None) -> None:
+        super().__init__()
+        self.outputs, self.per_cell = outputs, spec.anchors.per_cell
+        widths = [spec.width] + [spec.head_width] * spec.head_depth
+        bias, separable = spec.bias_before_norm, spec.separable
+        self.convs = nn.ModuleList(
+            Conv3(c_in, c_out, separable=separable, bias=bias)
+            for c_in, c_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.norms = nn.ModuleList(
+            nn.ModuleList(norm(spec.head_width, spec) for _ in spec.levels) for _ in range(spec.head_depth)
+        )
+        self.act = Activation(spec.activation)
+        self.predict = Conv3(widths[-1], self.per_cell * outputs, separable=separable, bias=True)
+        self.prior = prior
+        initialise(self)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Levels of [B, width, h, w] -> levels of [B, h * w * anchors, outputs]: y, then x, then anchor."""
+        return [self._level(i, x) for i, x in enumerate(maps)]
+
+    def _level(self, i: int, x: Tensor) -> Tensor:
+        for conv, norms in zip(self.convs, self.norms, strict=True):
+            assert isinstance(norms, nn.ModuleList)
+            x = self.act(norms[i](conv(x)))
+        x = self.predict(x)
+        # Under channels_last the permuted tensor is contiguous already: no copy.
+        return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.outputs)
+
+
+def initialise(head: Head) -> None:
+    """The start of a head's weights: small predictions (std 0.01), every class at its prior.
+
+    Convolutions before a batch norm: normal with variance 1 / fan-in, as google/automl.
+    """
+    for conv in head.modules():
+        if isinstance(conv, nn.Conv2d):
+            fan_in = conv.weight[0].numel()
+            nn.init.normal_(conv.weight, std=math.sqrt(1 / fan_in))
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+    last = head.predict.last
+    nn.init.normal_(last.weight, std=0.01)
+    if head.prior is not None:
+        assert last.bias is not None
+        nn.init.constant_(last.bias, -math.log((1 - head.prior) / head.prior))
+
+
+def class_head(spec: DetectorSpec) -> Head:
+    """The head whose [B, n, classes] are logits."""
+    return Head(spec, spec.classes, prior=PRIOR)
+
+
+def box_head(spec: DetectorSpec) -> Head:
+    """The head whose [B, n, 4] are box deltas (ty, tx, th, tw)."""
+    return Head(spec, 4)

@@ -1,0 +1,147 @@
+"""The small layers that neck and heads share: activation, norm, the 3x3 of a node, resampling.
+
+Everything here knows its sizes when it is built, so that no shape is computed in a forward pass. May
+import torch and arch.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalesearch.arch.spec import DetectorSpec
+
+Size = tuple[int, int]
+
+
+class Activation(nn.Module):
+    """silu, relu, relu6 or hard_swish; written over its input only where no gradient will ask for it.
+
+    Autograd clones the input of an in-place silu or hard_swish (their backward needs it), which costs
+    a pass more than the plain call; relu and relu6 need only their output. torch.compile ignores both.
+    """
+
+    def __init__(self, name: str, inplace: bool = True) -> None:
+        super().__init__()
+        self.name, self.inplace = name, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same; `x` must not be used again where `inplace` was asked for."""
+        free = self.inplace and not (x.requires_grad and torch.is_grad_enabled())
+        if self.name == "silu":
+            return F.silu(x, inplace=free)
+        if self.name == "hard_swish":
+            return F.hardswish(x, inplace=free)
+        if self.name == "relu6":
+            return F.relu6(x, inplace=self.inplace)
+        return F.relu(x, inplace=self.inplace)
+
+    def extra_repr(self) -> str:
+        """Its name."""
+        return self.name
+
+
+def norm(channels: int, spec: DetectorSpec) -> nn.BatchNorm2d:
+    """Batch norm with the eps and momentum of neck and heads."""
+    return nn.BatchNorm2d(channels, eps=spec.norm_eps, momentum=spec.norm_momentum)
+
+
+class Conv3(nn.Module):
+    """The 3x3 of a node or a head: depthwise without bias then pointwise, or full. Stride 1.
+
+    An odd kernel at stride 1 is padded alike on both sides in either padding.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, separable: bool, bias: bool) -> None:
+        super().__init__()
+        self.separable = separable
+        if separable:
+            self.conv_dw = nn.Conv2d(c_in, c_in, 3, padding=1, groups=c_in, bias=False)
+            self.conv_pw = nn.Conv2d(c_in, c_out, 1, bias=bias)
+        else:
+            self.conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, c_out, H, W]."""
+        out: Tensor = self.conv_pw(self.conv_dw(x)) if self.separable else self.conv(x)
+        return out
+
+    @property
+    def last(self) -> nn.Conv2d:
+        """The convolution that carries the bias."""
+        conv = self.conv_pw if self.separable else self.conv
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+
+class Lateral(nn.Module):
+    """1x1 convolution and norm: a backbone map brought to the feature network's width."""
+
+    def __init__(self, c_in: int, spec: DetectorSpec) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, spec.width, 1, bias=spec.bias_before_norm)
+        self.bn = norm(spec.width, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, c_in, H, W] -> [B, width, H, W]."""
+        out: Tensor = self.bn(self.conv(x))
+        return out
+
+
+class Down(nn.Module):
+    """From one level to a coarser one: stride 2**jump, output ceil(size / 2**jump).
+
+    max pools with kernel = stride + 1, padded as the spec says. Symmetric padding gives the promised
+    size for a jump of one level only, so that longer jumps are padded TensorFlow's way in both
+    modes. TensorFlow's odd pixel at the bottom right costs no copy: a ceil-mode window that runs
+    over the edge sees what SAME's -inf padding would show it.
+    """
+
+    def __init__(self, kind: str, padding: str, jump: int, source: Size, target: Size) -> None:
+        super().__init__()
+        self.kind, self.target, self.stride = kind, target, 2**jump
+        self.kernel = self.stride + (kind == "max")
+        self.same = padding == "same" or jump > 1
+        self.pad = (0, 0)
+        if kind == "max":
+            self.pad = (self._pad(source[0], target[0]), self._pad(source[1], target[1]))
+
+    def _pad(self, source: int, target: int) -> int:
+        """Padding before the first pixel: SAME's smaller half, or kernel // 2."""
+        if not self.same:
+            return self.kernel // 2
+        return max(0, (target - 1) * self.stride + self.kernel - source) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] at the source size -> [B, C, h', w'] at the target size."""
+        if self.kind == "bilinear":
+            return F.interpolate(x, size=self.target, mode="bilinear", align_corners=False)
+        if self.kind == "avg":
+            return F.avg_pool2d(x, self.kernel, self.stride, ceil_mode=True)
+        ceil = self.same or self.kind == "max_tight"
+        return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil)
+
+
+class Up(nn.Module):
+    """From one level to a finer one: nearest or bilinear, to the exact target size."""
+
+    def __init__(self, kind: str, target: Size) -> None:
+        super().__init__()
+        self.kind, self.target = kind, target
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, C, h', w'] at the target size."""
+        if self.kind == "bilinear":
+            return F.interpolate(x, size=self.target, mode="bilinear", align_corners=False)
+        return F.interpolate(x, size=self.target, mode="nearest")
+
+
+def resample(spec: DetectorSpec, source: int, target: int) -> nn.Module | None:
+    """What brings a map of level `source` to level `target`; None where the sizes are equal."""
+    here, there = spec.map_size(source), spec.map_size(target)
+    if here == there:
+        return None
+    if source > target:
+        return Up(spec.up, there)
+    return Down(spec.down, spec.padding, target - source, here, there)

@@ -1,0 +1,152 @@
+"""Which anchor learns which box, and the focal and box losses over them. Imports torch(vision) and nn.
+
+A dense one-hot target is never made: positives are few and go by index, so the focal loss passes over the logits as
+all-background and corrects the positives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
+
+from scalesearch.nn.anchors import MATCH, pairwise_iou
+from scalesearch.nn.postprocess import decode, encode
+
+if TYPE_CHECKING:
+    from scalesearch.nn.detector import Outputs
+
+
+class Targets(NamedTuple):
+    """The P positives of a batch, in order of image, then anchor."""
+
+    index: Tensor
+    """[P] int64: image * N + anchor."""
+    labels: Tensor
+    """[P] int64."""
+    boxes: Tensor
+    """[P, 4] xyxy: the box to learn."""
+    anchors: Tensor
+    """[P, 4] xyxy: the anchor that learns it."""
+
+
+class Losses(NamedTuple):
+    """Scalars; total = class_ + weighted box."""
+
+    total: Tensor
+    class_: Tensor
+    box: Tensor
+
+
+def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH, best: int = 1) -> Targets:
+    """Anchors [N, 4], boxes [B, M, 4] and labels [B, M] (-1: none) -> the positives.
+
+    An anchor learns the box that it overlaps most, from `iou` on; the rest is background, nothing is ignored. Each box
+    also gets its `best` anchors whatever their overlap, before the claims of others; where several boxes claim an anchor
+    so, the one that overlaps it most has it, of equals the first.
+    """
+    # 4 M pairs at a time: 16 MiB a pass, a batch of 16 small images at once.
+    step = max(1, 4_000_000 // (len(anchors) * boxes.shape[1]))
+    parts = [
+        _assign(anchors, part, known, iou, best) for part, known in zip(boxes.split(step), labels.split(step), strict=True)
+    ]
+    chosen, positive = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    image, anchor = positive.nonzero(as_tuple=True)
+    row = chosen[image, anchor]
+    return Targets(image * len(anchors) + anchor, labels[image, row], boxes[image, row], anchors[anchor])
+
+
+def _assign(anchors: Tensor, boxes: Tensor, labels: Tensor, iou: float, best: int) -> tuple[Tensor, Tensor]:
+    """For each anchor [B, N] the row of its box, and whether it is a positive."""
+    overlap = pairwise_iou(boxes, anchors)
+    known = (labels >= 0)[..., None]
+    overlap.masked_fill_(~known, -1)
+    if best == 1:  # max takes the first of equals
+        value, place = overlap.max(dim=2, keepdim=True)
+        overlap.scatter_(2, place, value + 2 * (value > 0))
+    elif best > 1:
+        value, place = overlap.topk(min(best, len(anchors)), dim=2)
+        overlap.scatter_(2, place, value + 2 * (value > 0))
+    value, chosen = overlap.max(dim=1)
+    return chosen, value >= iou
+
+
+def detection_loss(
+    outputs: Outputs,
+    targets: Targets,
+    *,
+    alpha: float = 0.25,
+    gamma: float = 1.5,
+    smoothing: float = 0.0,
+    box: str = "huber",
+    box_weight: float = 50.0,
+    delta: float = 0.1,
+) -> Losses:
+    """Focal loss over class_logits [B, N, K] and box loss over the positives' box_deltas [B, N, 4], float32 inside.
+
+    Both are divided by the positives of the batch + 1 (EfficientDet; google/automl det_model_fn.py). box: huber (over
+    deltas, mean of the four), giou or ciou (over boxes).
+    """
+    logits, deltas = outputs.class_logits.float(), outputs.box_deltas.float()
+    count = len(targets.index) + 1
+    class_ = focal_loss(logits, targets.index, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
+    found = deltas.reshape(-1, 4)[targets.index]
+    if box == "huber":
+        wanted = encode(targets.boxes, targets.anchors)
+        box_loss = F.huber_loss(found, wanted, reduction="sum", delta=delta) / (4 * count)
+    else:
+        loss = {"giou": generalized_box_iou_loss, "ciou": complete_box_iou_loss}[box]
+        box_loss = loss(decode(found, targets.anchors), targets.boxes, reduction="sum") / count
+    return Losses(class_ + box_weight * box_loss, class_, box_loss)
+
+
+def focal_loss(
+    logits: Tensor, index: Tensor, labels: Tensor, *, alpha: float, gamma: float, smoothing: float = 0.0
+) -> Tensor:
+    """Sum over logits [B, N, K] of the focal loss (RetinaNet sec. 3), targets 1 at (index, labels) [P], else 0.
+
+    With smoothing s the cross-entropy's target is y (1 - s) + s / 2; the modulating factor is that of y (google/automl).
+    """
+    flat = logits.reshape(-1)
+    hot = flat[index * logits.shape[-1] + labels]
+    background = _Background.apply(flat, gamma, smoothing)
+    # The positives' share of the pass over everything is taken back out.
+    wrong = _background(hot, gamma, smoothing)[0].sum()
+    entropy = F.softplus(-hot) + smoothing / 2 * hot
+    right = ((-hot).sigmoid().pow(gamma) * entropy).sum()
+    return (1 - alpha) * (background - wrong) + alpha * right
+
+
+def _background(logits: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Focal terms of target 0, p**gamma * entropy, with the parts p, p**gamma, entropy."""
+    p = logits.sigmoid()
+    # pow costs ten times a square root.
+    power = p * p.sqrt() if gamma == 1.5 else p.pow(gamma)
+    entropy = F.softplus(logits)
+    if smoothing:
+        entropy = entropy - smoothing / 2 * logits
+    return power * entropy, p, power, entropy
+
+
+class _Background(torch.autograd.Function):
+    """Sum of the focal terms of target 0; its gradient is made in the forward pass, in place.
+
+    d/dx p**g (log(1 + e**x) - s x / 2) = p**g (g (1 - p) entropy + p - s / 2).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, gamma: float, smoothing: float) -> Tensor:
+        terms, p, power, entropy = _background(logits.detach(), gamma, smoothing)
+        entropy.mul_(1 - p).mul_(gamma).add_(p)
+        if smoothing:
+            entropy.sub_(smoothing / 2)
+        ctx.save_for_backward(entropy.mul_(power))
+        return terms.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grads[0], None, None

@@ -1,0 +1,171 @@
+"""The feature network: a topology, repeated, over the maps of a backbone. May import arch and torch.
+
+It holds exactly the modules that `arch.cost` prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.topology import GATES
+from scalesearch.arch.topology import Node as NodeData
+from scalesearch.nn.layers import Activation, Conv3, Lateral, norm, resample
+
+EPS = 1e-4
+"""Of the fast fusion's normaliser (EfficientDet sec. 3.3)."""
+
+
+def has_lateral(spec: DetectorSpec, level: int) -> bool:
+    """Whether the backbone's map of `level` is projected: EfficientDet drops the 1x1 at equal width."""
+    return spec.lateral_at_equal_width or spec.backbone.channels(level) != spec.width
+
+
+class Edge(nn.Module):
+    """A node's input: its own 1x1 projection where it reads a raw backbone map, then resampling."""
+
+    def __init__(self, spec: DetectorSpec, source: int, target: int, *, project: bool) -> None:
+        super().__init__()
+        self.lateral = Lateral(spec.backbone.channels(source), spec) if project else None
+        # The 1x1 comes before down-pooling, at the finer size (google/automl ResampleFeatureMap).
+        self.resample = resample(spec, source, target)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] at the source level -> [B, width, h', w'] at the target level."""
+        if self.lateral is not None:
+            x = self.lateral(x)
+        return x if self.resample is None else self.resample(x)
+
+
+class Fusion(nn.Module):
+    """Joins n maps of one shape by one of `topology.FUSIONS`.
+
+    softmax and fast hold n weights, channel_softmax and channel_fast n x width, all 1 at the start.
+    """
+
+    def __init__(self, kind: str, edges: int, width: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.edge_weights: nn.Parameter | None = None
+        if kind in ("softmax", "fast"):
+            self.edge_weights = nn.Parameter(torch.ones(edges))
+        elif kind in ("channel_softmax", "channel_fast"):
+            self.edge_weights = nn.Parameter(torch.ones(edges, width, 1, 1))
+
+    def shares(self) -> Tensor:
+        """The normalised weights, [n] or [n, width, 1, 1]."""
+        assert self.edge_weights is not None
+        if self.kind.endswith("softmax"):
+            return torch.softmax(self.edge_weights, 0)
+        positive = torch.relu(self.edge_weights)
+        return positive / (positive.sum(0) + EPS)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """n x [B, width, h, w] -> [B, width, h, w], never one of its inputs."""
+        if self.kind in GATES:
+            return _gate(maps, self.kind)
+        if self.edge_weights is None:
+            out = maps[0] + maps[1] if len(maps) > 1 else maps[0].clone()
+            for x in maps[2:]:
+                out = out + x
+            return out
+        shares = self.shares().to(maps[0].dtype).unbind(0)
+        out = maps[0] * shares[0]
+        for x, share in zip(maps[1:], shares[1:], strict=True):
+            out = torch.addcmul(out, x, share)
+        return out
+
+
+def _gate(maps: list[Tensor], kind: str) -> Tensor:
+    """NAS-FPN's global pooling: first + second * sigmoid(global max or average of the first)."""
+    first, second, *rest = maps
+    pooled = first.amax((2, 3), keepdim=True) if kind == "gate_max" else first.mean((2, 3), keepdim=True)
+    out = torch.addcmul(first, second, pooled.sigmoid())
+    for x in rest:
+        out = out + x
+    return out
+
+
+class Node(nn.Module):
+    """Resample the inputs, join them, convolve: act, conv, norm or conv, norm, act."""
+
+    def __init__(self, spec: DetectorSpec, node: NodeData, *, first: bool) -> None:
+        super().__init__()
+        own = first and spec.laterals == "edge"
+        self.inputs = node.inputs
+        self.edges = nn.ModuleList()
+        for number in node.inputs:
+            level = spec.topology.level_of(number)
+            raw = own and number < len(spec.backbone_levels)
+            project = raw and has_lateral(spec, level)
+            self.edges.append(Edge(spec, level, node.level, project=project))
+        self.fusion = Fusion(node.fusion, len(node.inputs), spec.width)
+        self.act_first = spec.order == "act_conv_norm"
+        self.act = Activation(spec.activation)
+        self.conv = Conv3(spec.width, spec.width, separable=spec.separable, bias=spec.bias_before_norm)
+        self.bn = norm(spec.width, spec)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """All maps of the cell so far -> [B, width, h, w] of this node."""
+        x = self.fusion([edge(maps[i]) for i, edge in zip(self.inputs, self.edges, strict=True)])
+        if self.act_first:
+            out: Tensor = self.bn(self.conv(self.act(x)))
+            return out
+        return self.act(self.bn(self.conv(x)))  # type: ignore[no-any-return]
+
+
+class Cell(nn.Module):
+    """One topology: maps of all levels in, maps of all levels out."""
+
+    def __init__(self, spec: DetectorSpec, *, first: bool) -> None:
+        super().__init__()
+        self.nodes = nn.ModuleList(Node(spec, node, first=first) for node in spec.topology.nodes)
+        self.outputs = spec.topology.outputs
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Finest first, a map for each level -> the same levels, [B, width, h, w] each."""
+        maps = list(maps)
+        for node in self.nodes:
+            maps.append(node(maps))
+        return [maps[i] for i in self.outputs]
+
+
+class Neck(nn.Module):
+    """Laterals, the levels above the backbone's, and `repeats` cells."""
+
+    def __init__(self, spec: DetectorSpec) -> None:
+        super().__init__()
+        coarsest = spec.backbone_levels[-1]
+        top = spec.topology.max_level
+        read = {i for node in spec.topology.nodes for i in node.inputs}
+        self.pooled = spec.extra_levels == "pool"
+        self.laterals = nn.ModuleDict()
+        if spec.laterals == "level":
+            for i, level in enumerate(spec.backbone_levels):
+                needed = i in read or (self.pooled and level == coarsest and top > coarsest)
+                if needed and has_lateral(spec, level):
+                    self.laterals[str(i)] = Lateral(spec.backbone.channels(level), spec)
+        self.extra: Lateral | None = None
+        if top > coarsest and not self.pooled and has_lateral(spec, coarsest):
+            self.extra = Lateral(spec.backbone.channels(coarsest), spec)
+        self.downs = nn.ModuleList(
+            resample(spec, level - 1, level) or nn.Identity() for level in range(coarsest + 1, top + 1)
+        )
+        self.cells = nn.ModuleList(Cell(spec, first=i == 0) for i in range(spec.repeats))
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """The backbone's maps, finest first -> [B, width, h, w] for each level of the spec."""
+        raw = maps[-1]
+        maps = [self.laterals[str(i)](x) if str(i) in self.laterals else x for i, x in enumerate(maps)]
+        x = maps[-1] if self.pooled else raw
+        if self.extra is not None:
+            x = self.extra(x)
+        for down in self.downs:
+            x = down(x)
+            maps.append(x)
+        for cell in self.cells:
+            maps = cell(maps)
+        return maps

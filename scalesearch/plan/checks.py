@@ -1,0 +1,77 @@
+"""What only a whole plan can get wrong: axes that do not make a detector together. Standard library and arch.
+
+Each check builds specs as the search will, and puts what arch says of them at the line that is to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from scalesearch.arch.space import AXES, COEFFICIENTS, DEFAULTS, Choices, Point, Space
+from scalesearch.arch.space import Value as AxisValue
+from scalesearch.plan.reader import Section
+from scalesearch.plan.sections import FamilyPlan
+
+
+def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: Section) -> None:
+    """PlanError for an axis that the family sets itself, or a phi that scales nothing."""
+    for name in (family.solve, "phi") if family else ():
+        if name in axes:
+            raise section.need(name).error("is set by the family for each of its members; leave it out of the space")
+    if "phi" in axes and not any(name in axes for name in COEFFICIENTS):
+        raise section.need("phi").error(f"scales nothing here; leave it out, or add one of {', '.join(COEFFICIENTS)}")
+    _check_levels(axes, section)
+
+
+def _check_levels(axes: Mapping[str, Choices], section: Section) -> None:
+    low, high = (axes.get(name, Choices((DEFAULTS[name],))).values for name in ("min_level", "max_level"))
+    if max(map(int, low)) >= min(map(int, high)):
+        raise section.error(f"must have min_level below max_level, but got {_listed(low)} and {_listed(high)}")
+
+
+def _listed(values: Iterable[AxisValue]) -> str:
+    return ", ".join(map(str, values))
+
+
+def check_specs(space: Space, family: FamilyPlan | None, sections: Sequence[Section]) -> None:
+    """PlanError where a value of an axis, the others at their first, gives no detector.
+
+    The first of `sections` that has a key which the error names is blamed, else the last.
+    """
+    first: Point = {name: axis.values[0] for name, axis in space.free.items()}
+    points = [{**first, name: value} for name, axis in space.free.items() for value in axis.values]
+    for point in [first, *points]:
+        try:
+            for given in _phis(family):
+                space.spec(point, **given)
+        except ValueError as error:
+            blamed = next((section for section in sections if section.named_in(error)), sections[-1])
+            raise blamed.blamed(error) from None
+
+
+def check_baselines(
+    space: Space, family: FamilyPlan | None, baselines: Mapping[str, Point], section: Section
+) -> None:
+    """PlanError for a named design that leaves an axis open, or is no detector."""
+    solved: Point = {family.solve: family.values.values[0]} if family else {}
+    for name, point in baselines.items():
+        here = section.section(name)
+        if missing := [axis for axis in space.free if axis not in point and axis not in solved]:
+            raise here.error(f"must say {missing[0]}, which the space leaves open; add it")
+        _check_levels({**space.axes, **{axis: Choices((value,)) for axis, value in point.items()}}, here)
+        try:
+            for given in _phis(family):
+                space.spec({**solved, **point}, **given)
+        except ValueError as error:
+            raise here.blamed(error) from None
+
+
+def _phis(family: FamilyPlan | None) -> list[Point]:
+    """What each member of a family is given beside the point; nothing for a spec."""
+    return [{"phi": phi} for phi in family.phi] if family else [{}]
+
+
+def settable(axes: Mapping[str, Choices], family: FamilyPlan | None) -> tuple[str, ...]:
+    """The axes that a baseline may set: the space's and those with a default, but none that a family sets."""
+    taken = ("phi", family.solve) if family else ()
+    return tuple(name for name in AXES if (name in axes or name in DEFAULTS) and name not in taken)

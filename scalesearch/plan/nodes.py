@@ -1,0 +1,142 @@
+"""YAML text as a tree in which every value knows its file and line. Standard library and PyYAML.
+
+The tree keeps scalars as they were written: `on`, `012` and `2.5e9` get a type from the field that reads
+them (`reader.py`), not from YAML's guess. What a plan does not need is refused: aliases, tags, keys given twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class PlanError(ValueError):
+    """What is wrong with a plan, in one line: `file:line: rule, value, mend`."""
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One value as written; `plain` where it had no quotes."""
+
+    place: str
+    text: str
+    plain: bool = True
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    place: str
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A mapping of keys to values."""
+
+    place: str
+    nodes: Mapping[str, Node]
+
+
+Node = Scalar | Items | Entries
+
+
+def read_nodes(path: Path, overrides: Sequence[str] = ()) -> Entries:
+    """The plan in `path` with each `dotted.key=YAML value` put in place. PlanError where it is not a mapping."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise PlanError(f"{path}: a plan is a YAML file, but it cannot be read ({error.strerror}); check the path") from None
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{path}: a plan is written in UTF-8, but byte {error.start} is not; save it as UTF-8") from None
+    root = _parsed(text, str(path), lines=True)
+    if not isinstance(root, Entries):
+        what = "is empty" if root == _nothing(root.place) else "is not"
+        raise PlanError(f"{root.place}: a plan is a mapping of `key: value` lines, but this {what}; see search_spaces/")
+    for override in overrides:
+        root = _overridden(root, override)
+    return root
+
+
+def _overridden(root: Entries, override: str) -> Entries:
+    key, equals, text = override.partition("=")
+    place = f"override {override!r}"
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise PlanError(f"{place}: an override is dotted.key=value, for example trials=6 or space.width=[16,32]")
+    return _put(root, path, _parsed(text, place, lines=False), place)
+
+
+def _put(section: Entries, path: Sequence[str], value: Node, place: str, done: str = "") -> Entries:
+    """`section` with `value` at `path`; the sections on the way say that the override touched them."""
+    name, *rest = path
+    if rest:
+        inner = section.nodes.get(name) or Entries(place, {})
+        if not isinstance(inner, Entries):
+            raise PlanError(f"{place}: {done}{name} has no keys in {inner.place}; give it a whole value instead")
+        touched = inner if place in inner.place else replace(inner, place=f"{inner.place}, {place}")
+        value = _put(touched, rest, value, place, f"{done}{name}.")
+    return replace(section, nodes={**section.nodes, name: value})
+
+
+def _nothing(place: str) -> Scalar:
+    return Scalar(place, "")
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused("aliases (*name) are not read; write the value out", event)
+        if getattr(event, "tag", None) is not None:
+            raise _refused(f"tags are not read, but got {event.tag!r}; leave it out, the field knows its type", event)
+        return super().compose_node(parent, index)
+
+
+def _refused(rule: str, event: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, rule, event.start_mark)
+
+
+def _parsed(text: str, source: str, *, lines: bool) -> Node:
+    """The tree of `text`; places are `source:line`, or `source` alone for an override."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{source}:{mark.line + 1}" if lines and mark else source
+        raise PlanError(f"{place}: {_one_line(error.problem or error.context or 'not YAML')}") from None
+    except yaml.YAMLError as error:
+        raise PlanError(f"{source}: not YAML: {_one_line(str(error))}") from None
+    except RecursionError:
+        raise PlanError(f"{source}: a plan is a few levels deep, but this one is nested too deeply to read") from None
+    start = f"{source}:1" if lines else source
+    return _nothing(start) if node is None else _converted(node, source, start, lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
+    def at(child: yaml.Node) -> str:
+        return f"{source}:{child.start_mark.line + 1}" if lines else source
+
+    if isinstance(node, yaml.ScalarNode):
+        return Scalar(place, node.value, plain=node.style is None)
+    if isinstance(node, yaml.SequenceNode):
+        return Items(place, tuple(_converted(item, source, at(item), lines) for item in node.value))
+    entries: dict[str, Node] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise PlanError(f"{at(key)}: a key is one word, but got a list or a mapping")
+        if key.value in entries:
+            first = entries[key.value].place
+            raise PlanError(f"{at(key)}: the key {key.value!r} is given twice, first in {first}; keep one")
+        # A section's place is its key's line: that is where a reader looks for it.
+        entries[key.value] = _converted(value, source, at(key), lines)
+    return Entries(place, entries)

@@ -1,0 +1,193 @@
+"""`Plan`: one study as a user asked for it, every default filled in. Standard library, PyYAML and arch.
+
+A plan is read from YAML (`read_plan`), written back as resolved (`Plan.to_yaml`), and compared with the
+plan that a study folder was begun with (`changes`). Reading what was written gives the same plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from scalesearch.arch.backbone import Backbone
+from scalesearch.arch.budget import Budget
+from scalesearch.arch.space import Choices, Frame, Point, Space
+from scalesearch.arch.spec import Anchors
+from scalesearch.plan import checks, sections
+from scalesearch.plan.reader import PlanError, Section, read_section
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
+
+__all__ = ["Plan", "PlanError", "changes", "read_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One study. `band` is of `unit: spec`, `family` of `unit: family`; the other is None."""
+
+    name: str
+    """The file's, where the plan does not say."""
+    data: DataPlan
+    unit: Literal["spec", "family"] = "spec"
+    band: Budget | None = None
+    family: FamilyPlan | None = None
+    axes: Mapping[str, Choices]
+    """The search space by axis; a constant has one value."""
+    detector: Mapping[str, Any]
+    """Every other field of `DetectorSpec` but classes and anchors."""
+    anchors: Anchors | Literal["auto"] = "auto"
+    objectives: tuple[str, ...]
+    sampler: SamplerPlan
+    trials: int = 12
+    """Candidates that the search trains; the one number that may grow in a study begun."""
+    seed: int = 0
+    recipe: Recipe
+    winners: WinnersPlan
+    baselines: Mapping[str, Point] = field(default_factory=dict)
+
+    @property
+    def bands(self) -> tuple[Budget, ...]:
+        """The band, or those of the family's members in order."""
+        if self.family:
+            return self.family.bands
+        assert self.band, "a plan has a band or a family"
+        return (self.band,)
+
+    def space(
+        self,
+        *,
+        classes: int,
+        anchors: Anchors | Mapping[Frame, Anchors] | None = None,
+        measured: Mapping[tuple[str, int, int], Backbone] | None = None,
+    ) -> Space:
+        """The plan's space for a data set of `classes`; `anchors` are the fitted ones, used where the plan says auto.
+
+        The axis that a family solves is one of its axes, with the values to solve over.
+        ValueError where auto anchors were not given, or no detector could come of the space.
+        """
+        fixed = anchors if self.anchors == "auto" else self.anchors
+        if fixed is None:
+            raise ValueError(f"the plan {self.name} has anchors: auto, so its space needs the fitted anchors")
+        solved = {self.family.solve: self.family.values} if self.family else {}
+        return Space(
+            axes={**self.axes, **solved},
+            classes=classes,
+            fixed=self.detector,
+            anchors=fixed,
+            measured=measured or {},
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain data of every field, in the form that `read_plan` reads."""
+        data = {
+            "name": self.name,
+            "data": dataclasses.asdict(self.data),
+            "unit": self.unit,
+            "band": self.band.to_dict() if self.band else None,
+            "family": _family(self.family) if self.family else None,
+            "space": {name: _axis(axis) for name, axis in self.axes.items()},
+            "detector": dict(self.detector),
+            "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
+            "objectives": list(self.objectives),
+            "sampler": dataclasses.asdict(self.sampler),
+            "trials": self.trials,
+            "seed": self.seed,
+            "recipe": _lists(dataclasses.asdict(self.recipe)),
+            "winners": _lists(dataclasses.asdict(self.winners)),
+            "baselines": {name: dict(point) for name, point in self.baselines.items()},
+        }
+        return {key: value for key, value in data.items() if value is not None}
+
+    def to_yaml(self) -> str:
+        """`resolved` as YAML text."""
+        return yaml.safe_dump(
+            self.resolved(), sort_keys=False, width=110, default_flow_style=None, allow_unicode=True
+        )
+
+
+def _axis(axis: Choices) -> Any:
+    return axis.values[0] if len(axis.values) == 1 else list(axis.values)
+
+
+def _family(family: FamilyPlan) -> dict[str, Any]:
+    return {
+        "bands": [band.to_dict() for band in family.bands],
+        "phi": list(family.phi),
+        "solve": {family.solve: _axis(family.values)},
+    }
+
+
+def _lists(data: Any) -> Any:
+    """`data` with lists for tuples, which YAML and JSON do not have."""
+    if isinstance(data, dict):
+        return {key: _lists(value) for key, value in data.items()}
+    return [_lists(value) for value in data] if isinstance(data, (list, tuple)) else data
+
+
+def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
+    """Why a study begun with `old` may not go on with `new`: `key (old -> new)` for each key that differs.
+
+    `trials` may grow; `data.source` may be another path where `same_data` says that the fingerprint is the same.
+    """
+    before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
+    differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
+    allowed = ({"trials"} if new.trials >= old.trials else set()) | ({"data.source"} if same_data else set())
+    return tuple(
+        f"{key} ({before.get(key, 'absent')} -> {after.get(key, 'absent')})" for key in differ if key not in allowed
+    )
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """The plan in the YAML file `path`, with overrides such as `trials=6` or `space.width=[16,32]` put in place.
+
+    Raises PlanError (a ValueError): `file:line: rule, value, mend`, or the override in the file's place.
+    """
+    top = read_section(Path(path), overrides)
+    axes, goal = sections.read_axes(top.section("space")), sections.read_goal(top)
+    recipe = sections.read_recipe(top.section("recipe"), Recipe())
+    family = goal if isinstance(goal, FamilyPlan) else None
+    plan = Plan(
+        name=sections.read_name(top, Path(path).stem),
+        data=sections.read_data(top.section("data")),
+        unit="family" if family else "spec",
+        band=goal if isinstance(goal, Budget) else None,
+        family=family,
+        axes=axes,
+        detector=sections.read_detector(top.section("detector")),
+        anchors=sections.read_anchors(top.get("anchors")),
+        objectives=sections.read_objectives(top.get("objectives")),
+        sampler=sections.read_sampler(top.section("sampler")),
+        trials=top.integer("trials", Plan.trials, low=1),
+        seed=top.integer("seed", Plan.seed, low=0),
+        recipe=recipe,
+        winners=sections.read_winners(top.section("winners"), recipe),
+        baselines=sections.read_baselines(top.section("baselines"), checks.settable(axes, family)),
+    )
+    top.done()
+    _check(plan, top)
+    return plan
+
+
+def _check(plan: Plan, top: Section) -> None:
+    section = top.section("space")
+    checks.check_axes(plan.axes, plan.family, section)
+    try:
+        space = plan.space(classes=1, anchors=Anchors())
+    except ValueError as error:
+        raise section.blamed(error) from None
+    solve = [top.section("family").section("solve")] if plan.family else []
+    checks.check_specs(space, plan.family, [top.section("detector"), *solve, section])
+    checks.check_baselines(space, plan.family, plan.baselines, top.section("baselines"))

@@ -1,0 +1,246 @@
+"""Typed reading of a plan's tree: each field asks for its key in its own type, then `done` refuses the rest.
+
+Rules for scalars, by the field's type and never by YAML's guess:
+- text: as written, quoted or not (`on`, `012` and `2.5e9` stay what they are).
+- integer: decimal digits with an optional sign; no leading zeros (YAML would read 012 as ten), no quotes.
+- number: decimal or scientific, finite, no quotes. quantity: the same with k, M, G (or B) or T after it.
+- flag: true or false; `on` and `yes` are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from scalesearch.arch import budget
+from scalesearch.plan.nodes import Entries, Items, Node, PlanError, Scalar, read_nodes
+
+__all__ = ["PlanError", "Section", "Value", "read_section"]
+
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def read_section(path: Path, overrides: Sequence[str] = ()) -> Section:
+    """The whole plan in `path`, overrides put in place, ready to be asked. PlanError where it is not a mapping."""
+    return Section(Value(read_nodes(path, overrides), ""))
+
+
+class Value:
+    """A node and the dotted key that it was found under. Every method raises PlanError naming both."""
+
+    def __init__(self, node: Node, key: str) -> None:
+        self.node = node
+        self.key = key
+
+    def error(self, rule: str) -> PlanError:
+        """`place: key rule`, to be raised."""
+        return PlanError(f"{self.node.place}: {f'{self.key} {rule}'.strip()}")
+
+    def expected(self, what: str) -> PlanError:
+        """The error for a value of another type or outside its range."""
+        match self.node:
+            case Scalar(text=""):
+                got = "nothing; write a value after the colon, or leave the key out"
+            case Scalar(text=text, plain=plain):
+                got = repr(text) if plain else f"the quoted text {text!r}"
+            case Items():
+                got = "a list"
+            case _:
+                got = "a mapping"
+        return self.error(f"must be {what}, but got {got}")
+
+    def text(self) -> str:
+        """The text as written, at least one letter of it."""
+        if not isinstance(self.node, Scalar) or not self.node.text:
+            raise self.expected("text")
+        return self.node.text
+
+    def _plain(self, what: str) -> str:
+        if not isinstance(self.node, Scalar) or not self.node.plain:
+            raise self.expected(what)
+        return self.node.text
+
+    def integer(self, *, low: int | None = None) -> int:
+        """A whole number, at least `low`."""
+        what = "a whole number" + (f" of at least {low}" if low is not None else "")
+        text = self._plain(what)
+        if not _INTEGER.fullmatch(text):
+            zeros = " without leading zeros (YAML reads them as octal)" if re.fullmatch(r"[+-]?0[0-9]+", text) else ""
+            raise self.expected(what + zeros)
+        if low is not None and int(text) < low:
+            raise self.expected(what)
+        return int(text)
+
+    def number(self, *, what: str = "a number") -> float:
+        """A finite decimal or scientific number; `what` is how an error calls it."""
+        text = self._plain(what)
+        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+            raise self.expected(what)
+        return float(text)
+
+    def quantity(self) -> float:
+        """A count for people: 3G, 25M, 0.9 G, 2.5e9."""
+        what = "a positive number such as 25M, 0.9G or 2.5e9"
+        text = self._plain(what)
+        try:
+            value = budget.quantity(text)
+        except ValueError:
+            raise self.expected(what) from None
+        if not math.isfinite(value):
+            raise self.expected(what)
+        return value
+
+    def flag(self) -> bool:
+        """True or false, in these words."""
+        text = self._plain("true or false")
+        if text.lower() not in ("true", "false"):
+            raise self.expected("true or false")
+        return text.lower() == "true"
+
+    def word(self, words: Iterable[str]) -> str:
+        """One of `words`; the nearest is suggested for another."""
+        text, known = self.text(), list(words)
+        if text not in known:
+            raise self.error(f"must be one of {', '.join(known)}, but got {text!r}{_nearest(text, known)}")
+        return text
+
+    def of(self, hint: Any) -> Any:
+        """The value in the type of a dataclass field: int, float, bool, str, Literal words or a tuple of those."""
+        simple: dict[Any, Callable[[], Any]] = {int: self.integer, float: self.number, bool: self.flag, str: self.text}
+        if hint in simple:
+            return simple[hint]()
+        if get_origin(hint) is Literal:
+            return self.word(get_args(hint))
+        if get_origin(hint) is tuple:
+            hints, items = get_args(hint), self.items()
+            if hints[-1] is not Ellipsis and len(items) != len(hints):
+                raise self.error(f"must be a list of {len(hints)} values, but got {len(items)}")
+            return tuple(item.of(hints[0]) for item in items)
+        raise TypeError(f"the reader has no rule for a field of type {hint}")
+
+    def is_word(self, text: str) -> bool:
+        """Whether it is exactly this text."""
+        return isinstance(self.node, Scalar) and self.node.text == text
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it was written as a list."""
+        return isinstance(self.node, Items)
+
+    @property
+    def is_section(self) -> bool:
+        """Whether it was written as a mapping."""
+        return isinstance(self.node, Entries)
+
+    def items(self) -> tuple[Value, ...]:
+        """The values of a list that has at least one."""
+        if not isinstance(self.node, Items):
+            raise self.expected("a list, as [a, b]")
+        if not self.node.nodes:
+            raise self.error("must be a list of at least one value, but got an empty one")
+        return tuple(Value(node, f"{self.key}[{i}]") for i, node in enumerate(self.node.nodes))
+
+    def section(self) -> Section:
+        """The mapping, to be asked key by key."""
+        return Section(self)
+
+
+class Section:
+    """A mapping that is being read. Each key is asked for once; `done` refuses what nobody asked for."""
+
+    def __init__(self, value: Value) -> None:
+        if not isinstance(value.node, Entries):
+            raise value.expected("a mapping of keys to values")
+        self.value = value
+        self._nodes: Mapping[str, Node] = value.node.nodes
+        self._asked: list[str] = []
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys as written."""
+        return tuple(self._nodes)
+
+    def error(self, rule: str) -> PlanError:
+        """`place: key rule`, to be raised."""
+        return self.value.error(rule)
+
+    def get(self, key: str) -> Value | None:
+        """The value under `key`, None where the key is not there."""
+        self._asked.append(key)
+        return Value(self._nodes[key], self._dotted(key)) if key in self._nodes else None
+
+    def need(self, key: str) -> Value:
+        """The value under `key`; PlanError where it is missing, or seems misspelt."""
+        value = self.get(key)
+        if value is None:
+            if close := get_close_matches(key, [k for k in self.keys if k not in self._asked], n=1, cutoff=0.75):
+                raise self._unknown(close[0])
+            place = self.value.node.place
+            raise PlanError(f"{place}: the key {self._dotted(key)} is missing; add it")
+        return value
+
+    def section(self, key: str) -> Section:
+        """The mapping under `key`; an empty one where the key is not there."""
+        value = self.get(key)
+        return Section(value or Value(Entries(self.value.node.place, {}), self._dotted(key)))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """`Value.text` of the key; its default where it is left out, an error where there is none."""
+        if default is not None and self.get(key) is None:
+            return default
+        return self.need(key).text()
+
+    def integer(self, key: str, default: int | None = None, *, low: int | None = None) -> int:
+        """`Value.integer` of the key, default as in `text`."""
+        if default is not None and self.get(key) is None:
+            return default
+        return self.need(key).integer(low=low)
+
+    def word(self, key: str, words: Iterable[str], default: str | None = None) -> str:
+        """`Value.word` of the key, default as in `text`."""
+        if default is not None and self.get(key) is None:
+            return default
+        return self.need(key).word(words)
+
+    def fields(self, hints: Mapping[str, Any]) -> dict[str, Any]:
+        """The keys that are there, each in the type of the field of its name; then `done`."""
+        found = {name: value.of(hint) for name, hint in hints.items() if (value := self.get(name)) is not None}
+        self.done()
+        return found
+
+    def done(self) -> None:
+        """PlanError for the first key that nobody asked for, with the nearest one that somebody did."""
+        for key in self.keys:
+            if key not in self._asked:
+                raise self._unknown(key)
+
+    def named_in(self, error: ValueError) -> str | None:
+        """The key here that the error's text names first."""
+        found = [(match.start(), key) for key in self.keys if (match := re.search(rf"\b{re.escape(key)}\b", str(error)))]
+        return min(found)[1] if found else None
+
+    def blamed(self, error: ValueError) -> PlanError:
+        """`error` at the line of the key that it names first, else at the section's."""
+        key = self.named_in(error)
+        if key is None:
+            return PlanError(f"{self.value.node.place}: {self.value.key}: {error}")
+        said = self._dotted(str(error)) if str(error).startswith(key) else f"{self._dotted(key)}: {error}"
+        return PlanError(f"{self._nodes[key].place}: {said}")
+
+    def _unknown(self, key: str) -> PlanError:
+        known = list(dict.fromkeys(self._asked))
+        mend = _nearest(key, known) or f"; the keys here are {', '.join(known)}"
+        return PlanError(f"{self._nodes[key].place}: unknown key {self._dotted(key)!r}{mend}")
+
+    def _dotted(self, key: str) -> str:
+        return f"{self.value.key}.{key}" if self.value.key else key
+
+
+def _nearest(text: str, known: Sequence[str]) -> str:
+    close = get_close_matches(text, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

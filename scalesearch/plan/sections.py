@@ -1,0 +1,313 @@
+"""The sections of a plan: what each holds, and how it is read. PyYAML's tree comes in through `reader`.
+
+Every default is the default of the field that it fills, here or in `arch`; every error says file and line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from scalesearch.arch import backbone as backbones
+from scalesearch.arch.budget import Bound, Budget, human
+from scalesearch.arch.space import AXES, INTEGERS, WORDS, Choices, Point, steps
+from scalesearch.arch.space import Value as AxisValue
+from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
+from scalesearch.arch.topology import FUSIONS, TOPOLOGIES
+from scalesearch.plan.reader import Section, Value
+from scalesearch.plan.recipe import Recipe
+
+COSTS = ("macs", "params", "activations")
+SOLVABLE = ("size", "width", "repeats", "head_depth")
+"""The axes along which a family member can be solved into its band: its cost grows with each of them."""
+SAMPLERS = ("grid", "random", "tpe")
+OBJECTIVES = ("ap", *COSTS)
+NOT_BUILT = ("qmc", "nsga2", "gp", "evolution", "latency", "memory")
+"""Samplers, objectives and costs that are planned: refused by name until they are there."""
+LONGEST_AXIS = 10_000
+"""Values that one axis may have: more is a step mistyped."""
+
+_VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
+DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
+"""The fields of `DetectorSpec` that a plan fixes for all candidates, with their types."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """Which images: a COCO folder or `digits`, and which part of them selects."""
+
+    source: str = "digits"
+    train: str = "train"
+    val: str = "val"
+    select: float | Literal["val"] = 0.2
+    """Share of train to select on, cut by `seed`; or val itself, which then is no unseen set."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyPlan:
+    """What the members of a family are: one for each band, at its phi, solved into the band along one axis."""
+
+    bands: tuple[Budget, ...]
+    phi: tuple[float, ...]
+    solve: str
+    """One of SOLVABLE."""
+    values: Choices
+    """The values of that axis to solve over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerPlan:
+    """Who proposes."""
+
+    name: str = "tpe"
+    startup: int = 6
+    """Candidates drawn at random before TPE models what it has seen; grid and random model nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinnersPlan:
+    """How the best of the front are trained after the search."""
+
+    top: int = 2
+    """How many; 0 for none."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    recipe: Recipe
+    """The search's, with the overrides of `winners.recipe`."""
+
+
+def read_name(top: Section, stem: str) -> str:
+    """`name:`, or the stem of the plan's file."""
+    value = top.get("name")
+    return checked_name(value.text() if value else stem, value or top.value)
+
+
+def checked_name(text: str, value: Value) -> str:
+    """`text` where it can be part of a file's name, else an error at `value`."""
+    if not _NAME.fullmatch(text):
+        raise value.error(f"must have a name of letters, digits, '.', '_' and '-' (it names files), but got {text!r}")
+    return text
+
+
+def read_goal(top: Section) -> Budget | FamilyPlan:
+    """`unit: spec` with its `band`, or `unit: family` with its `family`."""
+    unit = top.word("unit", ("spec", "family"), "spec")
+    band, family = top.get("band"), top.get("family")
+    if unit == "spec":
+        if family:
+            raise family.error("is of unit: family, but the unit is spec; drop it, or write unit: family")
+        return read_band(band or top.need("band"))
+    if band:
+        raise band.error("is of unit: spec; the members of a family have theirs in family.bands")
+    return read_family((family or top.need("family")).section())
+
+
+def read_data(section: Section) -> DataPlan:
+    """`data: {source:, train:, val:, select:, seed:}`."""
+    select: float | Literal["val"] = DataPlan.select
+    if value := section.get("select"):
+        what = "a share of train between 0 and 1, or val"
+        select = "val" if value.is_word("val") else value.number(what=what)
+        if select != "val" and not 0 < select < 1:
+            raise value.expected(what)
+    data = DataPlan(
+        source=section.text("source", DataPlan.source),
+        train=section.text("train", DataPlan.train),
+        val=section.text("val", DataPlan.val),
+        select=select,
+        seed=section.integer("seed", DataPlan.seed, low=0),
+    )
+    section.done()
+    if data.train == data.val:
+        raise section.error(f"must have train and val in different splits, but both are {data.train!r}")
+    return data
+
+
+def read_band(value: Value) -> Budget:
+    """`{macs: {min: 0.9G, max: 1.1G}, params: {max: 5M}}`; at least one bound, none of them empty."""
+    section = value.section()
+    for name in section.keys:
+        _refuse_unbuilt(section.value, name, COSTS)
+    bounds = {name: _bound(cost.section()) for name in COSTS if (cost := section.get(name))}
+    section.done()
+    if not bounds:
+        raise section.error(f"must bound at least one of {', '.join(COSTS)}, as in macs: {{max: 1G}}")
+    return Budget(**bounds)
+
+
+def _bound(section: Section) -> Bound:
+    low, high = section.get("min"), section.get("max")
+    section.done()
+    if low is None and high is None:
+        raise section.error("must have min, max or both, but it has neither")
+    least, most = low.quantity() if low else 0.0, high.quantity() if high else math.inf
+    if least > most:
+        raise section.error(f"is empty: min must be at most max, but got {human(least)} and {human(most)}")
+    return Bound(least, most)
+
+
+def read_axis(name: str, value: Value) -> Choices:
+    """An axis as a constant, a list of choices, or a range {low, high, step}."""
+    if value.is_section:
+        return _range(name, value.section())
+    if not value.is_list:
+        return Choices((read_axis_value(name, value),))
+    values = tuple(read_axis_value(name, item) for item in value.items())
+    if twice := [v for i, v in enumerate(values) if v in values[:i]]:
+        raise value.error(f"must have no value twice, but {twice[0]!r} is there again; drop it")
+    return Choices(values)
+
+
+def read_axis_value(name: str, value: Value) -> AxisValue:
+    """One value in the axis's own type: a name, a whole number, or a number."""
+    if name in INTEGERS:
+        return value.integer(low=0)
+    if name not in WORDS:
+        number = value.number()
+        return int(number) if number.is_integer() else number
+    if name == "backbone":
+        try:
+            backbones.parse(value.text())
+        except ValueError as error:
+            raise value.error(f"must name a backbone: {error}") from None
+        return value.text()
+    return value.word(TOPOLOGIES if name == "topology" else FUSIONS)
+
+
+def _range(name: str, section: Section) -> Choices:
+    if name in WORDS:
+        raise section.error("must be a name or a list of names; only numbers have a range")
+    low, high, step = (read_axis_value(name, section.need(key)) for key in ("low", "high", "step"))
+    section.done()
+    low, high, step = float(low), float(high), float(step)
+    if low > high:
+        raise section.error(f"is an empty range: low must be at most high, but got {low:g} and {high:g}")
+    if step <= 0 or (high - low) / step >= LONGEST_AXIS:
+        raise section.error(f"must have a step above 0 and at most {LONGEST_AXIS} values, but got step {step:g}")
+    return steps(low, high, step)
+
+
+def read_axes(section: Section) -> dict[str, Choices]:
+    """`space:` axis by axis, in the order of AXES."""
+    axes = {name: read_axis(name, value) for name in AXES if (value := section.get(name))}
+    section.done()
+    return axes
+
+
+def read_family(section: Section) -> FamilyPlan:
+    """`family: {bands: [...], phi: [...], solve: {size: {low:, high:, step:}}}`; phi counts from 0 by default."""
+    bands = tuple(read_band(item) for item in section.need("bands").items())
+    phi = tuple(float(i) for i in range(len(bands)))
+    if value := section.get("phi"):
+        phi = tuple(item.number() for item in value.items())
+        if len(phi) != len(bands):
+            raise value.error(f"must have one value for each of the {len(bands)} bands, but got {len(phi)}")
+    solve = section.need("solve").section()
+    found = {name: read_axis(name, value) for name in SOLVABLE if (value := solve.get(name))}
+    solve.done()
+    section.done()
+    if len(found) != 1:
+        raise solve.error(f"must name one axis of {', '.join(SOLVABLE)} with its range, but got {len(found)}")
+    ((name, values),) = found.items()
+    return FamilyPlan(bands=bands, phi=phi, solve=name, values=values)
+
+
+def read_detector(section: Section) -> dict[str, Any]:
+    """Every field of DETECTOR, the given ones in place of the defaults."""
+    for name in section.keys:
+        if name in _VARIED:
+            raise section.error(f"fixes what the space does not vary, but got {name!r}; say it in space, data or anchors")
+    defaults = {item.name: item.default for item in dataclasses.fields(DetectorSpec) if item.name in DETECTOR}
+    for name in CHOICES:
+        if value := section.get(name):
+            value.word(CHOICES[name])
+    return {**defaults, **section.fields(DETECTOR)}
+
+
+def read_anchors(value: Value | None) -> Anchors | Literal["auto"]:
+    """`auto` (fitted to the training boxes, the default), or {scale:, octaves:, aspects: [[w, h], ...]}."""
+    if value is None or value.is_word("auto"):
+        return "auto"
+    if not value.is_section:
+        raise value.expected("auto or {scale:, octaves:, aspects:}")
+    section = value.section()
+    fields = section.fields(get_type_hints(Anchors))
+    try:
+        return Anchors(**fields)
+    except ValueError as error:
+        raise section.blamed(error) from None
+
+
+def read_objectives(value: Value | None) -> tuple[str, ...]:
+    """What the front is over: ap, and any costs."""
+    if value is None:
+        return ("ap", "macs")
+    for item in value.items():
+        _refuse_unbuilt(item, item.text(), OBJECTIVES)
+    names = tuple(item.word(OBJECTIVES) for item in value.items())
+    if "ap" not in names or len(set(names)) != len(names):
+        raise value.error(f"must have ap and no name twice, but got {', '.join(names)}")
+    return names
+
+
+def read_sampler(section: Section) -> SamplerPlan:
+    """`sampler: {name: grid | random | tpe, startup:}`."""
+    if value := section.get("name"):
+        _refuse_unbuilt(value, value.text(), SAMPLERS)
+    sampler = SamplerPlan(
+        name=section.word("name", SAMPLERS, SamplerPlan.name),
+        startup=section.integer("startup", SamplerPlan.startup, low=1),
+    )
+    section.done()
+    return sampler
+
+
+def read_recipe(section: Section, base: Recipe) -> Recipe:
+    """`base` with the fields of the section in place of its own."""
+    fields = section.fields(get_type_hints(Recipe))
+    try:
+        return base.replaced(fields)
+    except ValueError as error:
+        raise section.blamed(error) from None
+
+
+def read_winners(section: Section, base: Recipe) -> WinnersPlan:
+    """`winners: {top:, seeds: [...], recipe: {overrides}}`."""
+    seeds = WinnersPlan.seeds
+    if value := section.get("seeds"):
+        seeds = tuple(item.integer(low=0) for item in value.items())
+        if len(set(seeds)) != len(seeds):
+            raise value.error(f"must be different, but got {', '.join(map(str, seeds))}; drop the repeated one")
+    winners = WinnersPlan(
+        top=section.integer("top", WinnersPlan.top, low=0),
+        seeds=seeds,
+        recipe=read_recipe(section.section("recipe"), base),
+    )
+    section.done()
+    return winners
+
+
+def read_baselines(section: Section, axes: Iterable[str]) -> dict[str, Point]:
+    """`baselines: {NAME: {axis: value}}`: designs to compare with, which may lie outside the space.
+
+    `axes` are those that a baseline may set.
+    """
+    baselines: dict[str, Point] = {}
+    for name in section.keys:
+        value = section.need(name)
+        checked_name(name, value)
+        point = value.section()
+        found = {axis: read_axis_value(axis, v) for axis in axes if (v := point.get(axis))}
+        point.done()
+        baselines[name] = found
+    return baselines
+
+
+def _refuse_unbuilt(value: Value, name: str, built: tuple[str, ...]) -> None:
+    if name in NOT_BUILT:
+        raise value.error(f"cannot take {name} yet, it is not built; it takes {', '.join(built)}")

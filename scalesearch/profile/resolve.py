@@ -1,0 +1,154 @@
+"""timm's models as data: each is built once on the meta device and measured at the sizes asked for.
+
+The figures are cached as JSON, one file for a model, its levels and the version of timm.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from scalesearch.arch.backbone import Measured, TimmBackbone
+from scalesearch.arch.cost import Cost
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.backbone import TimmFeatures
+from scalesearch.profile.trace import measure
+
+Size = tuple[int, int]
+
+
+def resolve(
+    backbone: TimmBackbone | str,
+    *,
+    sizes: Iterable[Size],
+    levels: Sequence[int],
+    cache: Path | None = None,
+) -> TimmBackbone:
+    """The backbone with its measurements at every (h, w) of `sizes`, for the maps of `levels`.
+
+    cache: a folder; SCALESEARCH_CACHE or ~/.cache/scalesearch where it is None.
+    Raises ValueError for a name that timm does not know (with the nearest), a model without
+    features_only or without a map at one of the strides, one that fails at a size or whose maps are
+    not ceil(size / 2**level), and one whose parameters differ from size to size.
+    """
+    name = backbone if isinstance(backbone, str) else backbone.name
+    file = (cache or default_cache()) / "timm" / _file_name(name, levels)
+    found = _read(file)
+    missing = [size for size in dict.fromkeys(sizes) if size not in found]
+    for size in missing:
+        found[size] = _measure(name, levels, size)
+    if missing:
+        _write(file, found)
+    return TimmBackbone(name=name, measured=_joined(name, found, sizes))
+
+
+def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
+    """The spec with its backbone measured at its size; the same spec where nothing is to be measured.
+
+    ValueError as `resolve`.
+    """
+    if not isinstance(spec.backbone, TimmBackbone):
+        return spec
+    known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
+    if known and tuple(known.channels) == levels and spec.size in known.macs and known.timm == timm.__version__:
+        return spec
+    backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
+    return dataclasses.replace(spec, backbone=backbone)
+
+
+def default_cache() -> Path:
+    """SCALESEARCH_CACHE, or ~/.cache/scalesearch."""
+    return Path(os.environ.get("SCALESEARCH_CACHE") or Path.home() / ".cache" / "scalesearch")
+
+
+# ---- measuring ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """One model at one size."""
+
+    channels: dict[int, int]
+    cost: Cost
+
+
+def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
+    where = f"{size[0]}x{size[1]}"
+    with torch.device("meta"):
+        model = TimmFeatures(name, levels, size)
+        images = torch.empty(1, 3, *size)
+    try:
+        cost, maps = measure(model, images)
+    except Exception as error:
+        raise ValueError(
+            f"timm's {name!r} failed on an image of {where} with {type(error).__name__}: {error}; "
+            f"take a size divisible by {2 ** max(levels)} (some need more), or another backbone"
+        ) from error
+    for level, x in zip(levels, maps, strict=True):
+        expected = -(-size[0] >> level), -(-size[1] >> level)
+        if tuple(x.shape[2:]) != expected:
+            step = 2 ** max(levels)
+            mend = "" if size[0] % step == size[1] % step == 0 else f"a size divisible by {step}, or "
+            raise ValueError(
+                f"a map of level {level} must have ceil(size / {2**level}) = {expected[0]}x{expected[1]} cells at "
+                f"{where}, but timm's {name!r} gives {x.shape[2]}x{x.shape[3]}; "
+                f"take {mend}another backbone"
+            )
+    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost)
+
+
+def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
+    chosen = {size: found[size] for size in sizes}
+    if len({(one.cost.params, *one.channels.items()) for one in chosen.values()}) > 1:
+        params = ", ".join(f"{one.cost.params} at {h}x{w}" for (h, w), one in chosen.items())
+        raise ValueError(
+            f"a backbone must have the same parameters at every size of a plan, but timm's {name!r} has {params}; "
+            "give one size, or take another backbone"
+        )
+    first = next(iter(chosen.values()))
+    return Measured(
+        channels=first.channels,
+        params=first.cost.params,
+        macs={size: one.cost.macs for size, one in chosen.items()},
+        activations={size: one.cost.activations for size, one in chosen.items()},
+        timm=timm.__version__,
+    )
+
+
+# ---- the cache ----
+
+
+def _file_name(name: str, levels: Sequence[int]) -> str:
+    return f"{name}-{'_'.join(map(str, levels))}-timm{timm.__version__}.json"
+
+
+def _read(file: Path) -> dict[Size, _Found]:
+    try:
+        rows = json.loads(file.read_text())
+        return {
+            (row["size"][0], row["size"][1]): _Found(
+                {int(level): channels for level, channels in row["channels"].items()}, Cost(**row["cost"])
+            )
+            for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return {}  # Not there yet, or not ours: measure again.
+
+
+def _write(file: Path, found: dict[Size, _Found]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"size": list(size), "channels": one.channels, "cost": one.cost._asdict()} for size, one in found.items()
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed, so that a reader never sees half a file.
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as out:
+        json.dump(rows, out, indent=1)
+    os.replace(out.name, file)

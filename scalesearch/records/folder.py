@@ -1,0 +1,194 @@
+"""`StudyFolder`: the folder of one study, and the only way to write one.
+
+results/<study>/
+  plan.yaml       the plan as resolved; a study goes on only with a plan that says the same
+  rows/*.json     one file a row, written aside and renamed, so that each is whole or not there
+  results.jsonl   their concatenation in order, rebuilt from them
+  .lock           held by the one process that writes; the system releases it when that process dies
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
+from scalesearch.records.row import Key, Row, RowError, from_json
+
+PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
+
+
+class StudyError(ValueError):
+    """A folder that this study cannot be written to or read from, and the mend."""
+
+
+class StudyFolder:
+    """A study that this process alone writes. Made by `open`; a context manager, which closes it."""
+
+    def __init__(self, path: Path, plan: Plan, rows: Iterable[Row], lock: int) -> None:
+        self.path = path
+        self.plan = plan
+        self._rows = {row.file_name: row for row in rows}
+        self._lock: int | None = lock
+
+    @classmethod
+    def open(cls, path: str | Path, plan: Plan, *, data: str) -> StudyFolder:
+        """Begins the study in `path`, or goes on with it; `data` is the fingerprint of the data set.
+
+        Raises StudyError where another process writes it, its plan differs (naming the keys), its rows
+        are of other data or cannot be read, or the folder holds something else.
+        """
+        path = Path(path)
+        _check_empty_or_study(path)
+        (path / ROWS).mkdir(parents=True, exist_ok=True)
+        lock = _locked(path)
+        try:
+            rows = read_rows(path)
+            _check_plan(path, plan)
+            if other := sorted({row.data for row in rows} - {data}):
+                raise StudyError(
+                    f"{path}: a study has one data set, but its rows are of the data {other[0]} and {plan.data.source} "
+                    f"is {data} now; bring the data back, or begin a new study with --out"
+                )
+            for leftover in (path / ROWS).glob("*.tmp"):
+                leftover.unlink()
+            write_whole(path / PLAN, plan.to_yaml())
+            folder = cls(path, plan, rows, lock)
+            folder.collect()
+        except BaseException:
+            os.close(lock)
+            raise
+        return folder
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every row by kind, ordinal, member and seed."""
+        return tuple(sorted(self._rows.values(), key=lambda row: row.order))
+
+    def has(self, row: Row) -> bool:
+        """Whether this row is there: its file's name, of an equal training."""
+        found = self._rows.get(row.file_name)
+        return found is not None and found.key == row.key
+
+    def known(self, key: Key) -> Row | None:
+        """A complete row of an equal training, whatever its kind."""
+        return known(self.rows(), key)
+
+    def write(self, row: Row) -> Path:
+        """Puts the row on disk, whole or not at all, in place of one of the same name."""
+        if row.spec_id != row.spec.id:
+            raise RowError(f"a row says what its spec is, but its spec_id is {row.spec_id} and its spec {row.spec.id}")
+        file = self.path / ROWS / row.file_name
+        write_whole(file, row.to_json() + "\n")
+        self._rows[row.file_name] = row
+        return file
+
+    def collect(self) -> Path:
+        """Rebuilds results.jsonl from the rows."""
+        file = self.path / RESULTS
+        write_whole(file, "".join(row.to_json() + "\n" for row in self.rows()))
+        return file
+
+    def close(self) -> None:
+        """Collects the rows and lets the folder go. Closing again does nothing."""
+        if self._lock is None:
+            return
+        try:
+            self.collect()
+            os.ftruncate(self._lock, 0)
+        finally:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_rows(path: str | Path) -> tuple[Row, ...]:
+    """Every row of the study in `path`, in order; no lock is needed to read.
+
+    StudyError names a file that is torn, not a row, or of another schema.
+    """
+    rows = []
+    for file in (Path(path) / ROWS).glob("*.json"):
+        try:
+            row = from_json(file.read_text(encoding="utf-8"))
+        except (RowError, UnicodeDecodeError) as error:
+            raise StudyError(f"{file}: {error}; delete this file and the study trains that candidate again") from None
+        if file.name != row.file_name:
+            raise StudyError(f"{file}: this row's file is {row.file_name}; rename it, or delete it if it is a copy")
+        rows.append(row)
+    return tuple(sorted(rows, key=lambda row: row.order))
+
+
+def known(rows: Iterable[Row], key: Key) -> Row | None:
+    """The first complete row of an equal training (same spec, recipe, data, seed, epochs and splits)."""
+    for row in rows:
+        if row.state == "complete" and row.epochs_done == row.epochs_planned and row.key == key:
+            return row
+    return None
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes aside, syncs and renames: after a crash the file is the old one or the new one."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    with open(aside, "w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(aside, file)
+    # The name is on disk only once its folder is.
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check_empty_or_study(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path}: a study is a folder, but this is a file; name another with --out")
+    inside = {item.name for item in path.iterdir()} if path.exists() else set()
+    if PLAN not in inside and (strange := sorted(inside - {LOCK, ROWS, RESULTS})):
+        raise StudyError(
+            f"{path}: a study begins in an empty folder, but this one has {strange[0]} and no {PLAN}; "
+            "name another with --out"
+        )
+
+
+def _check_plan(path: Path, plan: Plan) -> None:
+    if not (path / PLAN).exists():
+        return
+    try:
+        begun = read_plan(path / PLAN)
+    except PlanError as error:
+        raise StudyError(f"{path}: the plan that this study was begun with cannot be read ({error})") from None
+    if differ := changes(begun, plan, same_data=True):
+        # The source may be another path: the rows' fingerprints say whether it is other data.
+        raise StudyError(
+            f"{path}: a study goes on with the plan that it was begun with, but these differ: {', '.join(differ)}; "
+            "put them back, or begin a new study with --out"
+        )
+
+
+def _locked(path: Path) -> int:
+    """The open lock file, ours alone until it is closed or this process dies."""
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise StudyError(f"{path}: one process writes a study, and {holder} does; wait for it, or end it") from None
+    os.ftruncate(lock, 0)
+    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return lock

@@ -1,0 +1,193 @@
+"""`Row`: all that one training came to, as data that says everything of itself. Standard library and arch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from scalesearch.arch import spec as specs
+from scalesearch.arch.space import Value
+from scalesearch.arch.spec import DetectorSpec
+
+SCHEMA = 1
+"""The version of the rows that this code writes and reads."""
+KINDS = ("search", "winner", "baseline", "repeat")
+STATES = ("complete", "failed")
+Numbers = Mapping[str, float | None]
+"""The twelve COCO numbers by name; None where there is no truth to score against."""
+
+
+class RowError(ValueError):
+    """A row that cannot be read or written; the message names what is wrong in it."""
+
+
+class Key(NamedTuple):
+    """What makes two trainings the same: with an equal key, the outcome is known already."""
+
+    spec_id: str
+    recipe_id: str
+    data: str
+    seed: int
+    epochs: int
+    splits: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One training of one detector. RowError for a kind or a state that there is not."""
+
+    schema: int = SCHEMA
+    kind: Literal["search", "winner", "baseline", "repeat"]
+    name: str = ""
+    """A baseline's name."""
+    ordinal: int = 0
+    """Of the candidate in its search."""
+    member: int | None = None
+    """Of the family, counted from 0; None for a spec of its own."""
+    proposed_by: str = ""
+    """The sampler, or random before it had enough to go by."""
+    point: Mapping[str, Value]
+    """The candidate's value on each axis that varies."""
+    spec: DetectorSpec
+    spec_id: str
+    cost: Mapping[str, int]
+    """params, macs (1 multiply-add = 1), activations, at batch 1."""
+    recipe: Mapping[str, Any]
+    """The fields that differ from the defaults."""
+    recipe_id: str
+    data: str
+    """Fingerprint of the data set and of how its splits are cut."""
+    splits: Mapping[str, str]
+    """train: what it learned from; evaluated: what its numbers are of."""
+    seed: int
+    epochs_done: int
+    epochs_planned: int
+    curve: tuple[tuple[int, Numbers], ...]
+    """(epochs done, numbers) of each evaluation."""
+    final: Numbers
+    """The numbers of the last evaluation: ap, ap50, ap75, ap_small, ..."""
+    per_class: Numbers
+    """AP by category name."""
+    state: Literal["complete", "failed"]
+    reason: str = ""
+    seconds: float
+    peak_memory: int
+    """Bytes."""
+    images_per_second: float
+    threads: int
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for name, words in (("kind", KINDS), ("state", STATES)):
+            if getattr(self, name) not in words:
+                raise RowError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+
+    @property
+    def key(self) -> Key:
+        """See `Key`."""
+        splits = tuple(sorted(self.splits.items()))
+        return Key(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
+
+    @property
+    def file_name(self) -> str:
+        """Its file in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json."""
+        parts = [self.kind, {"search": f"{self.ordinal:06d}", "baseline": self.name}.get(self.kind, self.spec_id)]
+        parts += [] if self.member is None else [f"m{self.member}"]
+        parts += [] if self.kind == "search" else [f"s{self.seed}"]
+        return "-".join(parts) + ".json"
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Where it stands among the rows of its study: kind, ordinal, member, seed."""
+        member = -1 if self.member is None else self.member
+        return KINDS.index(self.kind), self.ordinal, self.name, member, self.seed, self.spec_id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data of every field; `from_dict` is its inverse."""
+        data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        data["spec"] = specs.to_dict(self.spec)
+        data["curve"] = [[epoch, dict(numbers)] for epoch, numbers in self.curve]
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
+
+    def to_json(self) -> str:
+        """One line of JSON, floats exactly as they are. RowError names a field that JSON has no word for."""
+        try:
+            return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False)
+        except (ValueError, TypeError):
+            found = next(_not_json(self.to_dict(), ""), ("a field", "something else"))
+            raise RowError(
+                f"a row holds finite numbers, text, lists and mappings, but {found[0]} is {found[1]}"
+            ) from None
+
+
+def _not_json(value: Any, path: str) -> Any:
+    """(dotted field, repr) of each value that is not JSON."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_json(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _not_json(item, f"{path}[{i}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, repr(value)
+    elif value is not None and not isinstance(value, (str, int, bool)):
+        yield path, f"a {type(value).__name__}"
+
+
+_FIELDS = {item.name: item for item in dataclasses.fields(Row)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "int | None": (int, type(None)),
+    "DetectorSpec": (dict,),
+    "tuple": (list,),
+    "Literal": (str,),
+    "Mapping": (dict,),
+    "Numbers": (dict,),
+}
+_WANTED = {name: _TYPES[str(item.type).split("[")[0]] for name, item in _FIELDS.items()}
+
+
+def from_dict(data: Mapping[str, Any]) -> Row:
+    """The inverse of `Row.to_dict`. RowError for another schema, unknown or missing fields, wrong types."""
+    if data.get("schema") != SCHEMA:
+        raise RowError(
+            f"rows of schema {SCHEMA} are read here, but got schema {data.get('schema')!r}; "
+            "use the version of scalesearch that wrote it, or begin a new study"
+        )
+    if unknown := sorted(set(data) - set(_FIELDS)):
+        raise RowError(f"a row has no field {unknown[0]!r}")
+    if missing := [name for name in _FIELDS if name not in data]:
+        raise RowError(f"a row needs the field {missing[0]!r}")
+    for name, wanted in _WANTED.items():
+        value = data[name]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise RowError(f"the field {name!r} must be {wanted[0].__name__}, but got {value!r}")
+    try:
+        spec = specs.from_dict(data["spec"])
+        curve = tuple((int(epoch), dict(numbers)) for epoch, numbers in data["curve"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RowError(f"its spec or curve is not one ({error})") from None
+    return Row(**{**data, "spec": spec, "curve": curve})
+
+
+def from_json(text: str) -> Row:
+    """The inverse of `Row.to_json`. RowError where it is torn, not JSON, or not a row."""
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise RowError(f"not JSON ({error.msg} at character {error.pos}), probably torn") from None
+    if not isinstance(data, dict):
+        raise RowError(f"a row is a JSON object, but got {type(data).__name__}")
+    return from_dict(data)
+
+
+def _refuse(name: str) -> None:
+    raise RowError(f"a row holds finite numbers, but got {name}")

@@ -1,0 +1,66 @@
+"""What a report says, before any of it is drawn: all the logic of the page and the picture is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scalesearch.evidence.noise import Group, Spread, by_seed, seed_sd
+from scalesearch.plan.plan import Plan
+from scalesearch.records.row import Row
+from scalesearch.records.trials import Trial, best_trials, trials
+
+
+class Facts(NamedTuple):
+    """A study as its report tells it."""
+
+    plan: Plan
+    trials: list[Trial]
+    """Whole search trials by ordinal, failed ones too."""
+    front: list[Trial]
+    """The trials that none beats in every objective, best AP first, on the selection split."""
+    winners: list[Group]
+    """Fully trained detectors of the search, best mean AP first, on val."""
+    baselines: list[Group]
+    """Named designs trained like the winners, on val."""
+    failed: list[Row]
+
+    @property
+    def random(self) -> list[Trial]:
+        """The complete trials that were drawn at random inside the band: what any sampler must beat."""
+        return [trial for trial in self.trials if trial.complete and trial.proposed_by == "random"]
+
+    @property
+    def asked(self) -> list[Trial]:
+        """The complete trials that a sampler proposed."""
+        return [trial for trial in self.trials if trial.complete and trial.proposed_by != "random"]
+
+    @property
+    def candidates(self) -> Spread | None:
+        """AP over the complete candidates of the search."""
+        values = tuple(trial.value("ap") for trial in self.trials if trial.complete)
+        return Spread(values) if values else None
+
+    @property
+    def seeds(self) -> float | None:
+        """Pooled standard deviation of AP over seeds, of winners and baselines."""
+        return seed_sd([*self.winners, *self.baselines])
+
+    @property
+    def sizes(self) -> str:
+        """The input sizes of the candidates, `HxW`, smallest first."""
+        found = {row.spec.size for trial in self.trials for row in trial.rows}
+        return ", ".join(f"{h}x{w}" for h, w in sorted(found))
+
+
+def gather(plan: Plan, rows: Sequence[Row]) -> Facts:
+    """The facts of a study: a pure function of its plan and rows."""
+    found = trials(rows, members=len(plan.bands))
+    return Facts(
+        plan=plan,
+        trials=found,
+        front=best_trials(found, plan.objectives),
+        winners=by_seed(rows, ["winner"]),
+        baselines=by_seed(rows, ["baseline"]),
+        failed=[row for row in rows if row.state == "failed"],
+    )

@@ -1,0 +1,188 @@
+"""report.md: the page of a study, in the order in which a reader asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scalesearch.arch.budget import human
+from scalesearch.evidence.noise import Group, Spread
+from scalesearch.records.row import Row
+from scalesearch.records.trials import Trial
+from scalesearch.report.facts import Facts
+
+_CONVENTION = (
+    "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "
+    "and fusion do not count), for one image at the input size given. Parameters are trainable ones. AP is COCO's, over "
+    "IoU 0.50:0.95, 100 detections an image."
+)
+
+
+def page(facts: Facts, picture: str) -> str:
+    """The whole page as Markdown; `picture` is the file name of the front."""
+    parts = [
+        f"# {facts.plan.name}",
+        _summary(facts),
+        f"![accuracy against cost]({picture})",
+        _CONVENTION,
+        _winners(facts),
+        _noise(facts),
+        _front(facts),
+        _random(facts),
+        _failed(facts.failed),
+        _made(facts),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(facts: Facts) -> str:
+    done = [trial for trial in facts.trials if trial.complete]
+    costs = {tuple(row.cost["macs"] for row in trial.rows) for trial in facts.trials}
+    text = (
+        f"{len(facts.trials)} candidates ({len(done)} complete) of {len(costs)} different costs, all inside "
+        f"{' | '.join(str(band) for band in facts.plan.bands)}."
+    )
+    if facts.winners and (spread := facts.winners[0].spread()):
+        best = facts.winners[0].first
+        text += (
+            f" Best: **AP {spread}** on {best.splits['evaluated']} at {human(best.cost['macs'])} FLOPs, "
+            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds)."
+        )
+    if facts.plan.data.select == "val":
+        text += (
+            "\n\n**Selection and reporting used the same images** (`select: val`): the numbers of the chosen are "
+            "flattered; select on a split cut from train to report them."
+        )
+    return text
+
+
+def _winners(facts: Facts) -> str:
+    groups = [*facts.winners, *facts.baselines]
+    if not groups:
+        return ""
+    first = groups[0].first
+    head = ["design", "FLOPs", "parameters", "input", "seeds", "AP", "95 % of the mean", "AP50", "AP75", "small", "medium", "large"]
+    lines = [_group_line(group) for group in groups]
+    text = (
+        f"Trained on {first.splits['train']}, {first.epochs_planned} epochs; "
+        f"every number here is on **{first.splits['evaluated']}**; mean ± standard deviation over seeds."
+    )
+    return "\n\n".join(["## Fully trained", text, _table(head, lines), _per_class(groups)])
+
+
+def _group_line(group: Group) -> list[str]:
+    row, ap = group.first, group.spread()
+    name = row.name or f"`{row.spec_id}`"
+    return [
+        f"{name} ({_point(row.point)})" if row.point else name,
+        human(row.cost["macs"]),
+        human(row.cost["params"]),
+        "x".join(str(side) for side in row.spec.size),
+        str(len(group.rows)),
+        str(ap) if ap else "no AP",
+        f"{ap.interval[0]:.3f} .. {ap.interval[1]:.3f}" if ap and ap.interval else "",
+        *(_mean(group.spread(number)) for number in ("ap50", "ap75", "ap_small", "ap_medium", "ap_large")),
+    ]
+
+
+def _per_class(groups: Sequence[Group]) -> str:
+    names = list(groups[0].first.per_class)
+    if len(names) < 2:
+        return ""
+    lines = []
+    for group in groups:
+        cells = [group.first.name or f"`{group.first.spec_id}`"]
+        for name in names:
+            values = tuple(ap for row in group.rows if (ap := row.per_class.get(name)) is not None)
+            cells.append(_mean(Spread(values) if values else None))
+        lines.append(cells)
+    return "AP by class, mean over seeds:\n\n" + _table(["design", *names], lines)
+
+
+def _noise(facts: Facts) -> str:
+    if facts.seeds is None or facts.candidates is None:
+        return ""
+    over = facts.candidates
+    text = (
+        f"Over seeds, the same detector's AP has a standard deviation of **{facts.seeds:.3f}** (fully trained, pooled); "
+        f"over the {len(over.values)} candidates of the search it is **{over.sd or 0:.3f}**, range {over.range:.3f}. "
+        f"Two single runs differ for sure only from about {2.8 * facts.seeds:.3f} AP (2.8 standard deviations)."
+    )
+    return "## Noise\n\n" + text
+
+
+def _front(facts: Facts) -> str:
+    if not facts.front:
+        return ""
+    splits = facts.front[0].rows[0].splits
+    objectives = ", ".join(facts.plan.objectives)
+    text = (
+        f"The candidates that none beats in every objective ({objectives}); one seed each, on **{splits['evaluated']}**, "
+        f"trained on {splits['train']}."
+    )
+    head = ["trial", "proposed by", "point", "FLOPs", "parameters", "AP", "AP50"]
+    return "\n\n".join(["## Front of the search", text, _table(head, [_trial_line(trial) for trial in facts.front])])
+
+
+def _trial_line(trial: Trial) -> list[str]:
+    ap50 = [value for row in trial.rows if (value := row.final.get("ap50")) is not None]
+    return [
+        str(trial.ordinal),
+        trial.proposed_by,
+        _point(trial.point),
+        " | ".join(human(row.cost["macs"]) for row in trial.rows),
+        " | ".join(human(row.cost["params"]) for row in trial.rows),
+        " | ".join(f"{row.final['ap']:.3f}" for row in trial.rows)
+        + (f" (mean {trial.value('ap'):.3f})" if len(trial.rows) > 1 else ""),
+        f"{sum(ap50) / len(ap50):.3f}" if ap50 else "",
+    ]
+
+
+def _random(facts: Facts) -> str:
+    def line(name: str, trials: list[Trial]) -> list[str]:
+        spread = Spread(tuple(trial.value("ap") for trial in trials))
+        return [name, str(len(trials)), f"{spread.mean:.3f}", f"{max(spread.values):.3f}"]
+
+    groups = [("random inside the band", facts.random), ("the sampler", facts.asked)]
+    lines = [line(name, trials) for name, trials in groups if trials]
+    if not lines:
+        return ""
+    text = "What a search has to beat is a random draw inside the same band (one seed each, selection split)."
+    return "\n\n".join(["## Against random", text, _table(["proposed by", "candidates", "mean AP", "best AP"], lines)])
+
+
+def _failed(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    lines = [[row.kind, str(row.ordinal), _point(row.point), row.reason] for row in rows]
+    return "\n\n".join(["## Failed", _table(["kind", "trial", "point", "reason"], lines)])
+
+
+def _made(facts: Facts) -> str:
+    rows = [row for trial in facts.trials for row in trial.rows]
+    rows += [row for group in [*facts.winners, *facts.baselines] for row in group.rows]
+    if not rows:
+        return ""
+    row, hours = rows[0], sum(r.seconds for r in rows) / 3600
+    machine = ", ".join(f"{name} {value}" for name, value in row.machine.items())
+    versions = ", ".join(f"{name} {value}" for name, value in row.versions.items())
+    return (
+        "## How it was made\n\n"
+        f"`scalesearch search {facts.plan.name}.yaml`; the plan as resolved is `plan.yaml`, every number is in "
+        f"`results.jsonl`, and `scalesearch report` writes this page from them again.\n\n"
+        f"{len(rows)} trainings, {hours:.2f} hours of training; {machine}, {row.threads} threads; {versions}; "
+        f"data {row.data}."
+    )
+
+
+def _point(point: object) -> str:
+    assert isinstance(point, dict)
+    return ", ".join(f"{name} {value}" for name, value in point.items())
+
+
+def _mean(spread: Spread | None) -> str:
+    return f"{spread.mean:.3f}" if spread else ""
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)

@@ -1,0 +1,204 @@
+"""The candidates inside the band: all of them where the space can be enumerated, else found by solving.
+
+Both forms answer the same three questions, each a pure function of its arguments: a uniform-ish draw,
+the n-th point of the grid, and the unseen candidate nearest to a point that a sampler asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from scalesearch.arch.space import WORDS, Choices, Point, Value
+from scalesearch.search.unit import Candidate, Unit, distance, inside, miss
+
+ENUMERABLE = 50_000
+"""Points up to which a space is priced whole: about 7 s at the 7,000 candidates a second of `price`."""
+
+_TRIES = 4_000
+"""Points that a draw from a larger space may price before it gives up, half a second."""
+
+Seen = Collection[tuple[str, ...]]
+Watch = Callable[[int, int], None]
+
+
+class EmptyBandError(ValueError):
+    """No candidate, or no unseen one, is inside the band."""
+
+
+class Band(Protocol):
+    """The candidates inside the band of a unit."""
+
+    unit: Unit
+
+    def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """An unseen candidate at random; EmptyBandError where there is none."""
+
+    def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """The unseen candidate nearest to `point`; EmptyBandError where there is none."""
+
+    def grid(self, seen: Seen) -> Candidate:
+        """The first unseen candidate in the order of the axes; EmptyBandError where there is none."""
+
+    @property
+    def summary(self) -> str:
+        """How large the space is and how much of it is inside."""
+
+
+def find_band(unit: Unit, watch: Watch | None = None) -> Band:
+    """The band of `unit`: enumerated up to ENUMERABLE points, else solved.
+
+    `watch(done, total)` hears of the enumeration. Raises EmptyBandError with the nearest miss.
+    """
+    count = math.prod(len(axis.values) for axis in unit.axes.values())
+    if count > ENUMERABLE:
+        band: Band = SolvedBand(unit, count)
+        band.draw((), np.random.default_rng(0))
+        return band
+    return _enumerate(unit, count, watch)
+
+
+def _enumerate(unit: Unit, count: int, watch: Watch | None) -> EnumeratedBand:
+    found: dict[tuple[str, ...], Candidate] = {}
+    closest: tuple[float, Candidate | None] = (math.inf, None)
+    held = 0
+    for done, point in enumerate(_points(unit.axes), 1):
+        candidate = unit.solve(point)
+        if inside(unit, candidate):
+            held += 1
+            found.setdefault(candidate.key, candidate)
+        elif (far := distance(unit, candidate)) < closest[0]:
+            closest = (far, candidate)
+        if watch and (done % 500 == 0 or done == count):
+            watch(done, count)
+    if not found:
+        assert closest[1] is not None, "a space has at least one point"
+        raise EmptyBandError(
+            f"the band must hold a candidate, but none of {count} is inside "
+            f"({'; '.join(str(budget) for budget in unit.budgets)}); the nearest misses: "
+            f"{miss(unit, closest[1])}, at {closest[1].point or 'the only point'}; widen the band or the space"
+        )
+    return EnumeratedBand(unit, tuple(found.values()), f"{held} of {count} points inside, {len(found)} distinct")
+
+
+def _points(axes: Mapping[str, Choices]) -> Iterator[Point]:
+    for values in product(*(axis.values for axis in axes.values())):
+        yield dict(zip(axes, values, strict=True))
+
+
+@dataclass(frozen=True)
+class EnumeratedBand:
+    """Every candidate inside, in grid order; isomorphic or equally rounded ones once."""
+
+    unit: Unit
+    candidates: tuple[Candidate, ...]
+    summary: str
+
+    def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """Uniform over the unseen candidates."""
+        left = self._unseen(seen)
+        return self.candidates[left[int(rng.integers(len(left)))]]
+
+    def grid(self, seen: Seen) -> Candidate:
+        """The first unseen one."""
+        return self.candidates[self._unseen(seen)[0]]
+
+    def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """By categories that differ, then by steps along the numbers; ties at random."""
+        left = self._unseen(seen)
+        far = _distances(self.unit.axes, self._places[left], _place(self.unit.axes, point))
+        ties = left[far <= far.min() + 1e-9]
+        return self.candidates[ties[int(rng.integers(len(ties)))]]
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        return np.array([_place(self.unit.axes, c.point) for c in self.candidates], dtype=float)
+
+    def _unseen(self, seen: Seen) -> np.ndarray:
+        left = [i for i, candidate in enumerate(self.candidates) if candidate.key not in seen]
+        if not left:
+            raise EmptyBandError(f"all {len(self.candidates)} candidates inside the band have been tried")
+        return np.array(left)
+
+
+@dataclass(frozen=True)
+class SolvedBand:
+    """A space too large to enumerate: a point is moved into the band along one monotone axis."""
+
+    unit: Unit
+    count: int
+
+    @property
+    def summary(self) -> str:
+        """The size of the space; the share inside is not known."""
+        return f"{self.count:,} points, too many to enumerate: candidates are solved into the band"
+
+    def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """A uniform point, moved into the band."""
+        return self.nearest(self._random(rng), seen, rng)
+
+    def grid(self, seen: Seen) -> Candidate:
+        """Not offered: the order of a grid this large means nothing."""
+        raise EmptyBandError(
+            f"the grid sampler enumerates at most {ENUMERABLE} points, but the space has {self.count}; "
+            "use coarser steps or another sampler"
+        )
+
+    def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
+        """Move one number of `point` as little as needed; where none serves, first change some axes."""
+        spent, start = 0, dict(point)
+        while spent < _TRIES:
+            for name in self._numbers:
+                found, cost = self._along(start, name, seen)
+                spent += cost
+                if found:
+                    return found
+            # Further and further from the asked point, numbers before names.
+            start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < spent / _TRIES}}
+            spent += 1
+        raise EmptyBandError(
+            f"no unseen candidate inside the band was found from {point} within {_TRIES} prices; "
+            "widen the band or the space"
+        )
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [name for name in self.unit.axes if name not in WORDS]
+
+    def _random(self, rng: np.random.Generator) -> Point:
+        return {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in self.unit.axes.items()}
+
+    def _along(self, point: Point, name: str, seen: Seen) -> tuple[Candidate | None, int]:
+        """The unseen candidate inside nearest to `point` along one axis, and how many were priced."""
+        values = self.unit.axes[name].values
+        here = values.index(point[name])
+        order = sorted(range(len(values)), key=lambda i: abs(i - here))
+        for spent, i in enumerate(order, 1):
+            candidate = self.unit.solve({**point, name: values[i]})
+            if inside(self.unit, candidate) and candidate.key not in seen:
+                return candidate, spent
+        return None, len(order)
+
+
+def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:
+    """The point as positions along its axes: numbers in 0..1 by rank, names by their index."""
+    place = []
+    for name, axis in axes.items():
+        if name in WORDS:
+            place.append(float(axis.values.index(point[name])))
+        else:
+            place.append(sorted(axis.values).index(point[name]) / (len(axis.values) - 1))
+    return place
+
+
+def _distances(axes: Mapping[str, Choices], places: np.ndarray, place: list[float]) -> np.ndarray:
+    words = np.array([name in WORDS for name in axes], dtype=bool)
+    gap = np.abs(places - np.array(place))
+    # A differing name outweighs every number: sum of numbers is at most the number of axes.
+    return np.asarray((gap[:, words] > 0).sum(1) * len(words) + gap[:, ~words].sum(1))

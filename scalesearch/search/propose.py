@@ -1,0 +1,95 @@
+"""A proposal as a pure function of (study seed, ordinal, trials so far): no sampler state is kept.
+
+An in-memory Optuna study is rebuilt from the trials, a fresh sampler seeded from (seed, ordinal) asks
+it, and the answer is snapped to the nearest unseen candidate of the band. So a resumed study is the
+uninterrupted one, and what a sampler asks for outside the band never becomes a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from scalesearch.arch.space import WORDS, Choices, Point, Value
+from scalesearch.records.trials import Trial
+from scalesearch.search.band import Band
+from scalesearch.search.unit import Candidate
+
+SAMPLERS = ("grid", "random", "tpe")
+DIRECTIONS = {"ap": "maximize", "macs": "minimize", "params": "minimize", "activations": "minimize"}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Which sampler proposes, and how many random candidates come before a model is fitted."""
+
+    name: str = "tpe"
+    startup: int = 10
+
+    def __post_init__(self) -> None:
+        if self.name not in SAMPLERS:
+            raise ValueError(f"a sampler is one of {', '.join(SAMPLERS)}, but got {self.name!r}")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate to train, and who asked for it: grid, random, or the sampler's name."""
+
+    candidate: Candidate
+    proposed_by: str
+
+
+def propose(
+    band: Band, sampler: Sampler, objectives: Sequence[str], seed: int, ordinal: int, trials: Sequence[Trial]
+) -> Proposal:
+    """The candidate number `ordinal`, inside the band and unlike all of `trials`.
+
+    Raises EmptyBandError when every candidate of the band has been tried.
+    """
+    seen = {trial.key for trial in trials}
+    rng = np.random.default_rng([seed, ordinal])
+    if sampler.name == "grid":
+        return Proposal(band.grid(seen), "grid")
+    if sampler.name == "random" or len(trials) < sampler.startup or not band.unit.axes:
+        return Proposal(band.draw(seen, rng), "random")
+    asked = _ask(band.unit.axes, objectives, int(rng.integers(2**31)), trials)
+    return Proposal(band.nearest(asked, seen, rng), sampler.name)
+
+
+def _ask(axes: Mapping[str, Choices], objectives: Sequence[str], seed: int, trials: Sequence[Trial]) -> Point:
+    directions = [DIRECTIONS[name] for name in objectives]
+    space = {name: distribution(name, axis) for name, axis in axes.items()}
+    # The random start is ours, inside the band: the model takes over from its first ask.
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0)
+    study = optuna.create_study(directions=directions, sampler=sampler)
+    told = [
+        optuna.trial.create_trial(
+            params={name: _encode(name, axes[name], value) for name, value in trial.point.items()},
+            distributions=space,
+            values=trial.values(objectives),
+        )
+        for trial in trials
+        if trial.complete
+    ]
+    study.add_trials(told)
+    answer = study.ask(fixed_distributions=space).params
+    return {name: _decode(name, axes[name], answer[name]) for name in axes}
+
+
+def distribution(name: str, axis: Choices) -> BaseDistribution:
+    """Names as categories, numbers as ranks: a listed axis is as ordered as a stepped one."""
+    if name in WORDS:
+        return CategoricalDistribution(axis.values)
+    return IntDistribution(0, len(axis.values) - 1)
+
+
+def _encode(name: str, axis: Choices, value: Value) -> Value:
+    return value if name in WORDS else sorted(axis.values).index(value)
+
+
+def _decode(name: str, axis: Choices, value: Value) -> Value:
+    return value if name in WORDS else sorted(axis.values)[int(value)]

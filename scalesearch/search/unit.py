@@ -1,0 +1,127 @@
+"""What one trial is made of: a detector, or a family of them solved into a ladder of bands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from scalesearch.arch.budget import Budget
+from scalesearch.arch.cost import Cost, price
+from scalesearch.arch.space import Choices, Point, Space, Value
+from scalesearch.arch.spec import DetectorSpec
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A point of the space and the detectors that it stands for, inside their bands."""
+
+    point: Point
+    members: tuple[DetectorSpec, ...]
+    costs: tuple[Cost, ...]
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """What makes two candidates the same: the ids of their members."""
+        return tuple(spec.id for spec in self.members)
+
+
+class Unit(Protocol):
+    """What a study's trials are; `axes` are those that a sampler may move."""
+
+    @property
+    def axes(self) -> Mapping[str, Choices]:
+        """The free axes by name."""
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """The band of each member."""
+
+    def solve(self, point: Mapping[str, Value]) -> Candidate:
+        """The candidate at `point`, each member as near its band as it comes."""
+
+
+@dataclass(frozen=True)
+class SpecUnit:
+    """One detector a trial."""
+
+    space: Space
+    budget: Budget
+
+    @property
+    def axes(self) -> Mapping[str, Choices]:
+        """All the axes that vary."""
+        return self.space.free
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """The one band."""
+        return (self.budget,)
+
+    def solve(self, point: Mapping[str, Value]) -> Candidate:
+        """The detector at `point` and its price."""
+        spec = self.space.spec(point)
+        return Candidate(dict(point), (spec,), (price(spec),))
+
+
+@dataclass(frozen=True)
+class FamilyUnit:
+    """One set of compound coefficients a trial; member i has `phis[i]` and is moved into `bands[i]`.
+
+    A member is moved along the axis `solve` to the value whose cost is nearest the geometric middle of
+    its band, so that coefficient sets are compared at matched cost.
+    """
+
+    space: Space
+    bands: tuple[Budget, ...]
+    phis: tuple[float, ...]
+    axis: str
+
+    @cached_property
+    def axes(self) -> Mapping[str, Choices]:
+        """The axes that vary, without phi and the solved one."""
+        return {name: axis for name, axis in self.space.free.items() if name not in ("phi", self.axis)}
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """A band for each member."""
+        return self.bands
+
+    def solve(self, point: Mapping[str, Value]) -> Candidate:
+        """The members at `point`, each solved along the axis."""
+        pairs = [self._member(point, phi, band) for phi, band in zip(self.phis, self.bands, strict=True)]
+        return Candidate(dict(point), tuple(spec for spec, _ in pairs), tuple(cost for _, cost in pairs))
+
+    def _member(self, point: Mapping[str, Value], phi: float, band: Budget) -> tuple[DetectorSpec, Cost]:
+        found: list[tuple[float, float, DetectorSpec, Cost]] = []
+        for value in self.space.axes[self.axis].values:
+            spec = self.space.spec(point, phi=phi, **{self.axis: value})
+            cost = price(spec)
+            off = sum(
+                abs(math.log(max(getattr(cost, name), 1) / max(bound.middle, 1)))
+                for name, bound in band.bounds.items()
+            )
+            found.append((band.distance(cost), off, spec, cost))
+        _, _, spec, cost = min(found, key=lambda item: item[:2])
+        return spec, cost
+
+
+def inside(unit: Unit, candidate: Candidate) -> bool:
+    """Whether every member is in its band."""
+    return all(band.holds(cost) for band, cost in zip(unit.budgets, candidate.costs, strict=True))
+
+
+def distance(unit: Unit, candidate: Candidate) -> float:
+    """How far the worst member is outside its band, as a log ratio; 0 inside."""
+    return max(band.distance(cost) for band, cost in zip(unit.budgets, candidate.costs, strict=True))
+
+
+def miss(unit: Unit, candidate: Candidate) -> str:
+    """What the candidate misses and by how much, for a message."""
+    return ", ".join(
+        text
+        for band, cost in zip(unit.budgets, candidate.costs, strict=True)
+        if (text := band.miss(cost))
+    )

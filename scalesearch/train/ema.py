@@ -1,0 +1,32 @@
+"""The averaged weights that are evaluated. Imports torch."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """An exponential moving average of a model's parameters and batch-norm statistics (EfficientDet sec. 5.1).
+
+    Its decay warms up as min(decay, (1 + t) / (10 + t)), so that a short run does not evaluate its beginning. A decay of
+    0 follows the model exactly.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay
+        self._mine, self._theirs = _floats(self.model), _floats(model)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes in the model as it is after `step` optimiser steps (from 1)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    tensors = [*model.parameters(), *model.buffers()]
+    return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]

@@ -1,0 +1,36 @@
+"""The most memory that a stretch of work held. Standard library and torch."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+class PeakMemory:
+    """Bytes from its making on: the process's resident set (where it cannot be reset, since its start), or the GPU's."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        try:
+            _CLEAR.write_text("5")  # Linux: the high-water mark starts anew
+        except OSError:
+            pass
+
+    def read(self) -> int:
+        """The peak until now."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        try:
+            (line,) = [row for row in _STATUS.read_text().splitlines() if row.startswith("VmHWM:")]
+            return int(line.split()[1]) * 1024
+        except (OSError, ValueError):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,35 @@
+"""The optimiser of a recipe and its learning rate at a step. Imports torch and plan."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from scalesearch.plan.recipe import Recipe
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW or SGD with Nesterov momentum; weight decay on kernels only (EfficientDet sec. 5.1).
+
+    Biases, batch norm and fusion weights have at most one dimension and are not decayed.
+    """
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    # One fused pass: hundreds of small parameters would pay for a call each.
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """At the `step`-th (from 0) of `steps`: linear from 0 over the warm-up, then a cosine to 0 at the end.
+
+    The official schedule's jump after warm-up and its rise at the end (google/automl issue 5.1 quirk) are not copied.
+    """
+    warmup = recipe.warmup * steps
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / (warmup + 1)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))

@@ -1,0 +1,183 @@
+"""`run`: a task in, the points of its learning curve and a checkpoint out. Imports nn, data and plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalesearch.data.pixels import Pixels, open_pixels
+from scalesearch.data.sets import Data
+from scalesearch.data.split import Split
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.train import checkpoint
+from scalesearch.train.loop import NonFinite, Training
+from scalesearch.train.memory import PeakMemory
+from scalesearch.train.report import match_report
+from scalesearch.train.score import evaluate
+
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, all steps, what is going on) as the task goes on."""
+
+SAVE_SECONDS = 60.0
+"""A checkpoint is due at the first end of an epoch after this long, so that little is lost to an interruption."""
+
+
+def run(
+    task: Task,
+    data: Data,
+    *,
+    cache: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Outcome:
+    """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
+
+    On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
+    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images.
+
+    Raises ValueError where the folder's checkpoint is not of this training, or from_epoch has none. A loss that is not
+    finite is no exception but an Outcome with state "failed".
+    """
+    place = torch.device(_auto() if device == "auto" else device)
+    memory = PeakMemory(place)
+    pixels = _open(task, data, cache, progress)
+    training = Training(task, pixels[0], place)
+    points = _Points(task, data, training)
+    points.restore(place)
+    try:
+        _go(training, points, pixels[1], progress)
+    except NonFinite as error:
+        return points.outcome("failed", str(error), memory)
+    return points.outcome("complete", "", memory, match_report(task.spec, pixels[0], training.anchors))
+
+
+def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
+    """Epochs, evaluations where they are due, checkpoints."""
+    task, saved = points.task, time.monotonic()
+    steps, first = training.steps_per_epoch, training.epoch
+    total = (task.to_epoch - first) * steps
+    while training.epoch < task.to_epoch:
+        done = (training.epoch - first) * steps
+
+        def on_step(count: int, loss: float, done: int = done) -> None:
+            if progress is not None:
+                progress(done + count, total, f"epoch {training.epoch + 1}, loss {loss:.3f}")
+
+        training.train_epoch(on_step)
+        if points.due(training.epoch):
+            if progress is not None:
+                progress(done + steps, total, f"epoch {training.epoch}, evaluating")
+            points.add(evaluate(training.evaluated(), training.anchors, held_out))
+        if training.epoch == task.to_epoch or time.monotonic() - saved > SAVE_SECONDS:
+            points.save()
+            saved = time.monotonic()
+
+
+class _Points:
+    """The curve of a training and what its checkpoint says beside the weights."""
+
+    def __init__(self, task: Task, data: Data, training: Training) -> None:
+        self.task, self.training = task, training
+        self.identity = _identity(task, data)
+        self.curve: list[tuple[int, dict[str, float | None]]] = []
+        self.per_class: dict[str, float | None] = {}
+        self.start, self.before = time.perf_counter(), 0.0
+
+    def due(self, epoch: int) -> bool:
+        every = self.task.recipe.eval_every
+        return epoch == self.task.to_epoch or (every > 0 and epoch % every == 0)
+
+    def add(self, evaluation: Any) -> None:
+        self.curve.append((self.training.epoch, evaluation.numbers))
+        self.per_class = evaluation.per_class
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.start
+
+    def save(self) -> None:
+        told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
+        checkpoint.save(self.task.folder, {**self.training.state(), "task": self.identity, "told": json.dumps(told)})
+
+    def restore(self, device: torch.device) -> None:
+        """Takes up the folder's checkpoint, if there is one."""
+        task, state = self.task, checkpoint.load(self.task.folder, device)
+        epoch = state["epoch"] if state else 0
+        if epoch < task.from_epoch:
+            raise ValueError(
+                f"a task from epoch {task.from_epoch} needs that checkpoint in its folder, but {task.folder} has "
+                f"{f'one of epoch {epoch}' if state else 'none'}: start from epoch 0"
+            )
+        if state is None:
+            return
+        if state["task"] != self.identity:
+            raise ValueError(
+                f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
+                "seed, data or split: give another folder"
+            )
+        told = json.loads(state["told"])
+        self.curve = [(at, numbers) for at, numbers in told["curve"]]
+        if epoch > task.to_epoch or (epoch == task.to_epoch and epoch not in dict(self.curve)):
+            raise ValueError(
+                f"the checkpoint in {task.folder} is of epoch {epoch}, past this task's {task.to_epoch}: "
+                "give another folder"
+            )
+        self.per_class, self.before = told["per_class"], told["seconds"]
+        self.training.restore(state)
+
+    def outcome(self, state: Any, reason: str, memory: PeakMemory, notes: tuple[str, ...] = ()) -> Outcome:
+        training = self.training
+        images = training.epoch * training.steps_per_epoch * min(training.recipe.batch, len(training.pixels))
+        return Outcome(
+            state=state,
+            reason=reason,
+            curve=tuple(self.curve),
+            per_class=self.per_class,
+            seconds=self.seconds,
+            peak_memory=memory.read(),
+            images_per_second=images / training.seconds if training.seconds > 0 else 0.0,
+            notes=notes,
+        )
+
+
+def _identity(task: Task, data: Data) -> str:
+    """What must be the same for one training to go on: hashed, not the places of files."""
+    parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None) -> tuple[Pixels, Pixels]:
+    """The pixels to train on and to evaluate on."""
+
+    def decoding(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total, "decoding images")
+
+    held_out = data.select if task.evaluate_on == "select" else data.val
+    splits = (_train_split(task, data), held_out)
+    first, second = (open_pixels(split, task.spec.size, cache, decoding) for split in splits)
+    return first, second
+
+
+def _train_split(task: Task, data: Data) -> Split:
+    if task.train_on == "train":
+        return data.train
+    reported = data.val if task.evaluate_on == "val" else data.select
+    if {image.file for image in data.select.images} & {image.file for image in reported.images}:
+        raise ValueError(
+            f"train_on: train+select must not train on what is evaluated, but select is {data.select.name!r} and the "
+            f"evaluation is on {reported.name!r}: use train_on: train"
+        )
+    name = f"{data.train.name} and {data.select.name}"
+    return dataclasses.replace(data.train, name=name, images=(*data.train.images, *data.select.images))
+
+
+def _auto() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
