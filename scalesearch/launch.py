@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
+import optuna
 import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
@@ -53,6 +54,8 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
 
     Raises ValueError for what the user can mend; rows written before stay, and are reported.
     """
+    # Its lines on every study that is made and every trial that is told would drown ours.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     data = open_plan_data(plan, console)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         unit = make_unit(plan, data, console)

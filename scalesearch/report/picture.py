@@ -22,7 +22,7 @@ _BLUE, _ORANGE, _GREY, _GREEN = "#2166ac", "#d6604d", "#8a8a8a", "#1b7837"
 
 def draw_front(facts: Facts, path: Path) -> None:
     """Write the picture of a study to `path` (its suffix gives the format)."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
     _bands(axes, facts)
     if facts.plan.family:
         _families(axes, facts)
@@ -37,6 +37,8 @@ def draw_front(facts: Facts, path: Path) -> None:
                 group.first.name, (group.first.cost["macs"], spread.mean), xytext=(6, 4), textcoords="offset points"
             )
     _labels(axes, facts)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(fontsize=8, loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -124,8 +126,6 @@ def _labels(axes: Axes, facts: Facts) -> None:
     axes.set_ylabel("AP at IoU 0.50:0.95 (COCO)")
     axes.set_title(f"{facts.plan.name}: accuracy against cost")
     axes.grid(alpha=0.25)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, loc="best", framealpha=0.9)
 
 
 def _ticks(low: float, high: float) -> list[float]:

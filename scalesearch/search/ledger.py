@@ -5,7 +5,7 @@ It is written from the rows and can always be rebuilt from them; nothing reads i
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -47,16 +47,12 @@ class Ledger:
     def _open(self) -> optuna.Study:
         # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
         self._path.with_name(FILE + ".lock").unlink(missing_ok=True)
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(logging.WARNING)
         try:
             return self._load()
         except Exception:  # noqa: BLE001  whatever a torn journal makes Optuna raise: the rows are the truth
             self._path.unlink(missing_ok=True)
             self._written = None
             return self._load()
-        finally:
-            optuna.logging.set_verbosity(level)
 
     def _load(self) -> optuna.Study:
         backend = JournalFileBackend(str(self._path), lock_obj=JournalFileOpenLock(str(self._path)))
@@ -66,7 +62,10 @@ class Ledger:
             directions=[DIRECTIONS[name] for name in self._objectives],
             load_if_exists=True,
         )
-        study.set_metric_names([_METRICS[name] for name in self._objectives])
+        with warnings.catch_warnings():
+            # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([_METRICS[name] for name in self._objectives])
         return study
 
     def _told(self, trial: Trial) -> FrozenTrial:
