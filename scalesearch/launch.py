@@ -108,12 +108,13 @@ def _frames(plan: Plan) -> list[Frame]:
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
     """The anchors of each frame, fitted where the plan says auto, and what share of the boxes they can match."""
-    bar, found = console.bar("fitting anchors"), {}
+    bar = console.bar("fitting anchors")
+    found: dict[Frame, Anchors] = {}
     for done, frame in enumerate(frames, 1):
         size, min_level, max_level = frame
         boxes, labels = split_targets(split, size)
         spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
-        found[frame] = fit_anchors(boxes, labels, spec) if plan.anchors == "auto" else plan.anchors
+        found[frame] = fit_anchors(boxes, labels, spec) if isinstance(plan.anchors, str) else plan.anchors
         spec = dataclasses.replace(spec, anchors=found[frame])
         shares = matched_share(anchor_boxes(spec), boxes, labels, len(split.categories))
         told = ", ".join(
@@ -134,10 +135,12 @@ def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tup
     names = [str(name) for name in plan.axes["backbone"].values]
     timm = [name for name in names if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
-    bar, found = console.bar("measuring backbones"), {}
+    bar = console.bar("measuring backbones")
+    found: dict[tuple[str, int, int], Backbone] = {}
     for done, (name, span) in enumerate(product(timm, spans), 1):
-        sizes = [size for size, *levels in frames if tuple(levels) == span]
-        found[name, *span] = resolve(name, sizes=sizes, levels=range(span[0], min(span[1], 5) + 1))
+        low, high = span
+        sizes = [size for size, *levels in frames if levels == [low, high]]
+        found[name, low, high] = resolve(name, sizes=sizes, levels=range(low, min(high, 5) + 1))
         bar(done, len(timm) * len(spans), name)
     return found
 

@@ -83,8 +83,7 @@ class Budget:
                 (bound.low, "under", value < bound.low),
             ):
                 if out:
-                    share = abs(value - end) / end if end else math.inf
-                    misses.append(f"{name} {human(value)} is {share:.0%} {side} {human(end)}")
+                    misses.append(f"{name} {human(value)} is {_share(value, end)} {side} {human(end)}")
         return ", ".join(misses)
 
     def distance(self, cost: Cost) -> float:
@@ -112,6 +111,13 @@ class Budget:
             high = "" if math.isinf(bound.high) else f" <= {human(bound.high)}"
             parts.append(f"{low}{name}{high}")
         return ", ".join(parts)
+
+
+def _share(value: float, end: float) -> str:
+    """By how much `value` is off `end`: a percentage, or a factor where that says more."""
+    if end and value <= 10 * end:
+        return f"{abs(value - end) / end:.0%}"
+    return f"{value / end:,.0f} times" if end else "far"
 
 
 def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Budget:

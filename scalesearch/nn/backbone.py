@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.cost import squeeze
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.conv import adopt
 from scalesearch.nn.layers import Activation
 
 
@@ -55,6 +56,7 @@ class EfficientNetFeatures(nn.Module):
         # The map of a level is the last block's before the next halving (google/automl: reduction_<level>).
         self.taps = frozenset(len(backbone.cut(level)) - 1 for level in spec.backbone_levels)
         efficientnet_init_weights(self)
+        adopt(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the maps of the spec's backbone levels, finest first."""
@@ -75,7 +77,7 @@ class TimmFeatures(nn.Module):
 
     def __init__(self, name: str, levels: Sequence[int], size: tuple[int, int]) -> None:
         super().__init__()
-        self.model = _create(name, levels, size)
+        self.model = adopt(_create(name, levels, size))
         self.channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
@@ -45,7 +44,7 @@ class Detector(nn.Module):
                 f"{images.shape[2]}x{images.shape[3]}; resize them, or build the spec with that size"
             )
         maps = self.neck(self.backbone(images))
-        return Outputs(torch.cat(self.class_head(maps), 1), torch.cat(self.box_head(maps), 1))
+        return Outputs(self.class_head(maps), self.box_head(maps))
 
 
 def build(spec: DetectorSpec) -> Detector:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
@@ -36,16 +37,24 @@ class Head(nn.Module):
         self.prior = prior
         initialise(self)
 
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Levels of [B, width, h, w] -> levels of [B, h * w * anchors, outputs]: y, then x, then anchor."""
-        return [self._level(i, x) for i, x in enumerate(maps)]
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Levels of [B, width, h, w] -> [B, N, outputs]: level by level, then y, x, anchor."""
+        maps = [self._tower(i, x) for i, x in enumerate(maps)]
+        if not self.predict.separable:
+            return torch.cat([self._flat(self.predict(x)) for x in maps], 1)
+        # The levels are joined before the last 1x1, where a cell has `width` channels and not anchors *
+        # classes: one product for all levels, and no copy of the logits.
+        deep = [self.predict.conv_dw(x).flatten(2) for x in maps]
+        return self._flat(self.predict.conv_pw(torch.cat(deep, 2).unsqueeze(3)))
 
-    def _level(self, i: int, x: Tensor) -> Tensor:
+    def _tower(self, i: int, x: Tensor) -> Tensor:
         for conv, norms in zip(self.convs, self.norms, strict=True):
             assert isinstance(norms, nn.ModuleList)
             x = self.act(norms[i](conv(x)))
-        x = self.predict(x)
-        # Under channels_last the permuted tensor is contiguous already: no copy.
+        return x
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """[B, anchors * outputs, h, w] -> [B, h * w * anchors, outputs]; no copy under channels_last."""
         return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.outputs)
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.conv import Conv2d
 
 Size = tuple[int, int]
 
@@ -57,10 +58,10 @@ class Conv3(nn.Module):
         super().__init__()
         self.separable = separable
         if separable:
-            self.conv_dw = nn.Conv2d(c_in, c_in, 3, padding=1, groups=c_in, bias=False)
-            self.conv_pw = nn.Conv2d(c_in, c_out, 1, bias=bias)
+            self.conv_dw = Conv2d(c_in, c_in, 3, padding=1, groups=c_in, bias=False)
+            self.conv_pw = Conv2d(c_in, c_out, 1, bias=bias)
         else:
-            self.conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias)
+            self.conv = Conv2d(c_in, c_out, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c_in, H, W] -> [B, c_out, H, W]."""
@@ -68,10 +69,10 @@ class Conv3(nn.Module):
         return out
 
     @property
-    def last(self) -> nn.Conv2d:
+    def last(self) -> Conv2d:
         """The convolution that carries the bias."""
         conv = self.conv_pw if self.separable else self.conv
-        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(conv, Conv2d)
         return conv
 
 
@@ -80,7 +81,7 @@ class Lateral(nn.Module):
 
     def __init__(self, c_in: int, spec: DetectorSpec) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(c_in, spec.width, 1, bias=spec.bias_before_norm)
+        self.conv = Conv2d(c_in, spec.width, 1, bias=spec.bias_before_norm)
         self.bn = norm(spec.width, spec)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -114,10 +114,15 @@ def focal_loss(
     hot = flat[index * logits.shape[-1] + labels]
     background = _Background.apply(flat, gamma, smoothing)
     # The positives' share of the pass over everything is taken back out.
-    wrong = _background(hot, gamma, smoothing)[0].sum()
-    entropy = F.softplus(-hot) + smoothing / 2 * hot
-    right = ((-hot).sigmoid().pow(gamma) * entropy).sum()
+    wrong, right = _positive(-hot, gamma, smoothing), _positive(hot, gamma, smoothing)
     return (1 - alpha) * (background - wrong) + alpha * right
+
+
+def _positive(logits: Tensor, gamma: float, smoothing: float) -> Tensor:
+    """Sum of the focal terms of target 1; by symmetry, of target 0 for -logits."""
+    # As exp(gamma log(1 - p)): the gradient of (1 - p)**gamma is nan where 1 - p underflows.
+    power = (-gamma * F.softplus(logits)).exp()
+    return (power * (F.softplus(-logits) + smoothing / 2 * logits)).sum()
 
 
 def _background(logits: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -46,20 +46,28 @@ class Entries:
 Node = Scalar | Items | Entries
 
 
-def read_nodes(path: Path, overrides: Sequence[str] = ()) -> Entries:
-    """The plan in `path` with each `dotted.key=YAML value` put in place. PlanError where it is not a mapping."""
+def read_nodes(path: Path | None, overrides: Sequence[str] = ()) -> Entries:
+    """The plan in `path` (None: an empty one) with each `dotted.key=YAML value` put in place.
+
+    PlanError where the file cannot be read or is not a mapping.
+    """
+    root = _read(path) if path else Entries("the overrides", {})
+    for override in overrides:
+        root = _overridden(root, override)
+    return root
+
+
+def _read(path: Path) -> Entries:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise PlanError(f"{path}: a plan is a YAML file, but it cannot be read ({error.strerror}); check the path") from None
+        raise PlanError(f"{path}: a plan is a file, but reading it failed ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
-        raise PlanError(f"{path}: a plan is written in UTF-8, but byte {error.start} is not; save it as UTF-8") from None
+        raise PlanError(f"{path}: a plan is UTF-8 text, but byte {error.start} is not; save it as UTF-8") from None
     root = _parsed(text, str(path), lines=True)
     if not isinstance(root, Entries):
         what = "is empty" if root == _nothing(root.place) else "is not"
         raise PlanError(f"{root.place}: a plan is a mapping of `key: value` lines, but this {what}; see search_spaces/")
-    for override in overrides:
-        root = _overridden(root, override)
     return root
 
 
@@ -94,7 +102,8 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _refused("aliases (*name) are not read; write the value out", event)
         if getattr(event, "tag", None) is not None:
-            raise _refused(f"tags are not read, but got {event.tag!r}; leave it out, the field knows its type", event)
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise _refused(f"tags are not read, but got {tag!r}; leave it out, its field knows the type", event)
         return super().compose_node(parent, index)
 
 

@@ -25,8 +25,11 @@ _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def read_section(path: Path, overrides: Sequence[str] = ()) -> Section:
-    """The whole plan in `path`, overrides put in place, ready to be asked. PlanError where it is not a mapping."""
+def read_section(path: Path | None, overrides: Sequence[str] = ()) -> Section:
+    """The whole plan in `path` (None: an empty one), overrides put in place, ready to be asked.
+
+    PlanError where the file cannot be read or is not a mapping.
+    """
     return Section(Value(read_nodes(path, overrides), ""))
 
 
@@ -221,14 +224,15 @@ class Section:
 
     def named_in(self, error: ValueError) -> str | None:
         """The key here that the error's text names first."""
-        found = [(match.start(), key) for key in self.keys if (match := re.search(rf"\b{re.escape(key)}\b", str(error)))]
+        hits = {key: re.search(rf"\b{re.escape(key)}\b", str(error)) for key in self.keys}
+        found = [(hit.start(), key) for key, hit in hits.items() if hit]
         return min(found)[1] if found else None
 
     def blamed(self, error: ValueError) -> PlanError:
         """`error` at the line of the key that it names first, else at the section's."""
         key = self.named_in(error)
         if key is None:
-            return PlanError(f"{self.value.node.place}: {self.value.key}: {error}")
+            return PlanError(": ".join(filter(None, (self.value.node.place, self.value.key, str(error)))))
         said = self._dotted(str(error)) if str(error).startswith(key) else f"{self._dotted(key)}: {error}"
         return PlanError(f"{self._nodes[key].place}: {said}")
 

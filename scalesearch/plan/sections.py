@@ -221,7 +221,7 @@ def read_detector(section: Section) -> dict[str, Any]:
     """Every field of DETECTOR, the given ones in place of the defaults."""
     for name in section.keys:
         if name in _VARIED:
-            raise section.error(f"fixes what the space does not vary, but got {name!r}; say it in space, data or anchors")
+            raise section.error(f"cannot set {name!r}, which the space, the data or the anchors say; say it there")
     defaults = {item.name: item.default for item in dataclasses.fields(DetectorSpec) if item.name in DETECTOR}
     for name in CHOICES:
         if value := section.get(name):

@@ -44,12 +44,13 @@ class StudyFolder:
         are of other data or cannot be read, or the folder holds something else.
         """
         path = Path(path)
-        _check_empty_or_study(path)
+        inside = _inside(path)
         (path / ROWS).mkdir(parents=True, exist_ok=True)
         lock = _locked(path)
         try:
             rows = read_rows(path)
-            _check_plan(path, plan)
+            if rows or inside - {PLAN, LOCK, ROWS, RESULTS}:
+                _check_plan(path, plan)
             if other := sorted({row.data for row in rows} - {data}):
                 raise StudyError(
                     f"{path}: a study has one data set, but its rows are of the data {other[0]} and {plan.data.source} "
@@ -154,7 +155,8 @@ def write_whole(file: Path, text: str) -> None:
         os.close(folder)
 
 
-def _check_empty_or_study(path: Path) -> None:
+def _inside(path: Path) -> set[str]:
+    """What the folder has; StudyError where that is something else than a study."""
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path}: a study is a folder, but this is a file; name another with --out")
     inside = {item.name for item in path.iterdir()} if path.exists() else set()
@@ -163,11 +165,11 @@ def _check_empty_or_study(path: Path) -> None:
             f"{path}: a study begins in an empty folder, but this one has {strange[0]} and no {PLAN}; "
             "name another with --out"
         )
+    return inside
 
 
 def _check_plan(path: Path, plan: Plan) -> None:
-    if not (path / PLAN).exists():
-        return
+    """A study that has come to nothing yet is not checked: a plan whose band was empty can be mended in place."""
     try:
         begun = read_plan(path / PLAN)
     except PlanError as error:

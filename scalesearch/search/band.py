@@ -14,6 +14,7 @@ from itertools import product
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalesearch.arch.space import WORDS, Choices, Point, Value
 from scalesearch.search.unit import Candidate, Unit, distance, inside, miss
@@ -35,7 +36,9 @@ class EmptyBandError(ValueError):
 class Band(Protocol):
     """The candidates inside the band of a unit."""
 
-    unit: Unit
+    @property
+    def unit(self) -> Unit:
+        """Whose candidates they are."""
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
         """An unseen candidate at random; EmptyBandError where there is none."""
@@ -103,24 +106,24 @@ class EnumeratedBand:
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
         """Uniform over the unseen candidates."""
         left = self._unseen(seen)
-        return self.candidates[left[int(rng.integers(len(left)))]]
+        return self.candidates[int(rng.choice(left))]
 
     def grid(self, seen: Seen) -> Candidate:
         """The first unseen one."""
-        return self.candidates[self._unseen(seen)[0]]
+        return self.candidates[int(self._unseen(seen)[0])]
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
         """By categories that differ, then by steps along the numbers; ties at random."""
         left = self._unseen(seen)
         far = _distances(self.unit.axes, self._places[left], _place(self.unit.axes, point))
         ties = left[far <= far.min() + 1e-9]
-        return self.candidates[ties[int(rng.integers(len(ties)))]]
+        return self.candidates[int(rng.choice(ties))]
 
     @cached_property
-    def _places(self) -> np.ndarray:
+    def _places(self) -> NDArray[np.float64]:
         return np.array([_place(self.unit.axes, c.point) for c in self.candidates], dtype=float)
 
-    def _unseen(self, seen: Seen) -> np.ndarray:
+    def _unseen(self, seen: Seen) -> NDArray[np.int64]:
         left = [i for i, candidate in enumerate(self.candidates) if candidate.key not in seen]
         if not left:
             raise EmptyBandError(f"all {len(self.candidates)} candidates inside the band have been tried")
@@ -197,8 +200,8 @@ def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[floa
     return place
 
 
-def _distances(axes: Mapping[str, Choices], places: np.ndarray, place: list[float]) -> np.ndarray:
+def _distances(axes: Mapping[str, Choices], places: NDArray[np.float64], place: list[float]) -> NDArray[np.float64]:
     words = np.array([name in WORDS for name in axes], dtype=bool)
     gap = np.abs(places - np.array(place))
     # A differing name outweighs every number: sum of numbers is at most the number of axes.
-    return np.asarray((gap[:, words] > 0).sum(1) * len(words) + gap[:, ~words].sum(1))
+    return np.asarray((gap[:, words] > 0).sum(1) * len(words) + gap[:, ~words].sum(1), dtype=np.float64)

@@ -5,9 +5,9 @@ Whatever has a row is not trained again, so the same command continues a study t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from scalesearch.arch.budget import human
@@ -22,7 +22,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, best_trials, trials
 from scalesearch.search.band import Band, EmptyBandError
 from scalesearch.search.ledger import Ledger
-from scalesearch.search.propose import Sampler, propose
+from scalesearch.search.propose import Proposal, propose
 from scalesearch.search.unit import Unit
 
 Train = Callable[[Task, str], Outcome]
@@ -93,34 +93,38 @@ def search(study: Study, train: Train, say: Say) -> None:
     """Propose and train until the plan's number of trials is there or the band is used up."""
     plan = study.plan
     ledger = Ledger(study.folder.path, plan.name, plan.objectives, study.unit.axes)
-    sampler = Sampler(plan.sampler.name, plan.sampler.startup)
-    ledger.keep(study.trials())
     for ordinal in range(plan.trials):
-        earlier = [trial for trial in study.trials() if trial.ordinal < ordinal]
-        if any(trial.ordinal == ordinal for trial in study.trials()):
+        ledger.keep(done := study.trials())
+        if ordinal in {trial.ordinal for trial in done}:
             continue
+        # Only what was there when this candidate was first due: a resumed study asks the same question.
+        earlier = [trial for trial in done if trial.ordinal < ordinal]
         try:
-            proposal = propose(study.band, sampler, plan.objectives, plan.seed, ordinal, earlier)
+            proposal = propose(study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier)
         except EmptyBandError as used_up:
-            say(f"search ends after {ordinal} trials: {used_up}")
+            say(f"the search ends after {ordinal} trials: {used_up}")
             break
-        candidate = proposal.candidate
-        family = len(candidate.members) > 1
-        for i, spec in enumerate(candidate.members):
-            label = f"trial {ordinal + 1}/{plan.trials}" + (f", member {i + 1}/{len(candidate.members)}" if family else "")
-            job = _Job(
-                kind="search",
-                spec=spec,
-                recipe=plan.recipe,
-                seed=plan.seed,
-                ordinal=ordinal,
-                member=i if family else None,
-                proposed_by=proposal.proposed_by,
-                point=candidate.point,
-                label=label,
-            )
+        for job in _search_jobs(plan, ordinal, proposal):
             _do(study, job, train, say)
-        ledger.keep(study.trials())
+    ledger.keep(study.trials())
+
+
+def _search_jobs(plan: Plan, ordinal: int, proposal: Proposal) -> Iterator[_Job]:
+    """A training for each member of the proposed candidate."""
+    members = proposal.candidate.members
+    for i, spec in enumerate(members):
+        family = len(members) > 1
+        yield _Job(
+            kind="search",
+            spec=spec,
+            recipe=plan.recipe,
+            seed=plan.seed,
+            ordinal=ordinal,
+            member=i if family else None,
+            proposed_by=proposal.proposed_by,
+            point=proposal.candidate.point,
+            label=f"trial {ordinal + 1}/{plan.trials}" + (f", member {i + 1}/{len(members)}" if family else ""),
+        )
 
 
 def _final_jobs(study: Study) -> Iterator[_Job]:
@@ -181,6 +185,8 @@ def _do(study: Study, job: _Job, train: Train, say: Say) -> None:
     else:
         row = _row(study, job, task, train(task, job.label))
     study.folder.write(row)
+    if not job.final:
+        shutil.rmtree(task.folder, ignore_errors=True)
     ap = row.final.get("ap")
     score = f"AP {ap:.3f}" if ap is not None else "no AP"
     told = f"{score} on {row.splits['evaluated']}" if row.state == "complete" else f"failed: {row.reason}"
@@ -195,13 +201,14 @@ def _describe(job: _Job, row: Row) -> str:
 
 
 def _task(study: Study, job: _Job) -> Task:
-    name = f"{job.spec.id}-{job.recipe.id}-{'final' if job.final else 'search'}-s{job.seed}"
+    """The training, in a folder of its own: a searched one's goes when its row is written, a final one's has weights."""
+    kind = "weights" if job.final else "tasks"
     return Task(
         spec=job.spec,
         recipe=job.recipe,
         seed=job.seed,
         to_epoch=job.recipe.epochs,
-        folder=Path(study.folder.path) / "tasks" / name,
+        folder=study.folder.path / kind / f"{job.spec.id}-{job.recipe.id}-s{job.seed}",
         train_on="train+select" if job.final and study.plan.data.select != "val" else "train",
         evaluate_on="val" if job.final else "select",
     )

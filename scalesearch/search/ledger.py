@@ -30,17 +30,16 @@ class Ledger:
         self._path = folder / FILE
         self._name, self._objectives = name, list(objectives)
         self._space = {axis: _distribution(axis, choices) for axis, choices in axes.items()}
-        self._written: list[int] | None = None
+        self._study: optuna.Study | None = None
+        self._written: list[int] = []
 
     def keep(self, trials: Sequence[Trial]) -> None:
         """Make the ledger tell of exactly these trials; what is missing is added, else it is rewritten."""
-        study = self._open()
-        if self._written is None:
-            self._written = [trial.user_attrs.get("ordinal", -1) for trial in study.get_trials(deepcopy=False)]
+        study = self._study or self._open()
         ordinals = [trial.ordinal for trial in trials]
         if self._written != ordinals[: len(self._written)]:
             self._path.unlink()
-            study, self._written = self._open(), []
+            study = self._open()
         study.add_trials([self._told(trial) for trial in trials[len(self._written) :]])
         self._written = ordinals
 
@@ -48,11 +47,13 @@ class Ledger:
         # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
         self._path.with_name(FILE + ".lock").unlink(missing_ok=True)
         try:
-            return self._load()
+            study = self._load()
         except Exception:  # noqa: BLE001  whatever a torn journal makes Optuna raise: the rows are the truth
             self._path.unlink(missing_ok=True)
-            self._written = None
-            return self._load()
+            study = self._load()
+        self._study = study
+        self._written = [trial.user_attrs.get("ordinal", -1) for trial in study.get_trials(deepcopy=False)]
+        return study
 
     def _load(self) -> optuna.Study:
         backend = JournalFileBackend(str(self._path), lock_obj=JournalFileOpenLock(str(self._path)))

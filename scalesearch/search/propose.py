@@ -13,26 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
 
+from scalesearch.arch.cost import Cost
 from scalesearch.arch.space import WORDS, Choices, Point, Value
+from scalesearch.plan.sections import SamplerPlan
+from scalesearch.records.front import UP
 from scalesearch.records.trials import Trial
 from scalesearch.search.band import Band
 from scalesearch.search.unit import Candidate
 
-SAMPLERS = ("grid", "random", "tpe")
-DIRECTIONS = {"ap": "maximize", "macs": "minimize", "params": "minimize", "activations": "minimize"}
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """Which sampler proposes, and how many random candidates come before a model is fitted."""
-
-    name: str = "tpe"
-    startup: int = 10
-
-    def __post_init__(self) -> None:
-        if self.name not in SAMPLERS:
-            raise ValueError(f"a sampler is one of {', '.join(SAMPLERS)}, but got {self.name!r}")
+DIRECTIONS = {
+    name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in ("ap", *Cost._fields)
+}
+"""Optuna's direction of each objective."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Proposal:
 
 
 def propose(
-    band: Band, sampler: Sampler, objectives: Sequence[str], seed: int, ordinal: int, trials: Sequence[Trial]
+    band: Band, sampler: SamplerPlan, objectives: Sequence[str], seed: int, ordinal: int, trials: Sequence[Trial]
 ) -> Proposal:
     """The candidate number `ordinal`, inside the band and unlike all of `trials`.
 

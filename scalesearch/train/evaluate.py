@@ -43,13 +43,13 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
 
     Boxes are in the images' own pixels. No results at all is AP 0, which the evaluators refuse to say.
     """
-    # An image without a result must count, so a category that is there needs at least the list.
-    results = list(results) or _nothing(truth)
+    results = [dict(result) for result in results] or _nothing(truth)
     if not results:
         return Evaluation(numbers=dict.fromkeys(NUMBERS), per_class={c["name"]: None for c in truth["categories"]})
     with contextlib.redirect_stdout(io.StringIO()):
-        known = COCO({"info": {}, **truth})
-        evaluator = COCOeval_faster(known, known.loadRes(list(results)), iouType="bbox", print_function=_silent)
+        # Copies: the evaluators write into what they are given.
+        known = COCO({"info": {}, **truth, "annotations": [dict(item) for item in truth["annotations"]]})
+        evaluator = COCOeval_faster(known, known.loadRes(results), iouType="bbox", print_function=_silent)
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -61,7 +61,7 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     return Evaluation(numbers=numbers, per_class=per_class)
 
 
-def _nothing(truth: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _nothing(truth: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One detection that finds nothing, to stand for none; [] where the truth has no image or category."""
     if not truth["images"] or not truth["categories"]:
         return []

@@ -35,6 +35,7 @@ def test_a_band_holds_its_ends() -> None:
     assert not band.holds(Cost(5_000_001, 10**9, 1))
     assert band.miss(Cost(6_000_000, 10**9, 1)) == "params 6 M is 20% over 5 M"
     assert band.miss(Cost(1, 450_000_000, 1)) == "macs 450 M is 50% under 900 M"
+    assert band.miss(Cost(60_000_000, 10**9, 1)) == "params 60 M is 12 times over 5 M"
     assert band.miss(Cost(1, 10**9, 1)) == ""
     assert band.distance(Cost(1, 10**9, 1)) == 0 < band.distance(Cost(1, 10**8, 1))
     assert str(band) == "900 M <= macs <= 1.1 G, params <= 5 M"

@@ -9,6 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from scalesearch.arch.budget import Bound, Budget
+from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Choices
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
@@ -71,7 +72,7 @@ def test_a_plan_is_read_with_every_default(tmp_path: Path) -> None:
     assert plan.axes["width"] == Choices((16, 24, 32, 40, 48))
     assert plan.axes["size"] == Choices((128,))
     assert plan.detector == {
-        **{name: getattr(_d0(), name) for name in DETECTOR},
+        **{name: getattr(named("d0"), name) for name in DETECTOR},
         "padding": "symmetric",
         "bias_before_norm": False,
     }
@@ -80,12 +81,6 @@ def test_a_plan_is_read_with_every_default(tmp_path: Path) -> None:
     assert plan.recipe == Recipe(epochs=10, learning_rate=2e-3)
     assert plan.winners.recipe == Recipe(epochs=40, learning_rate=2e-3)
     assert plan.baselines == {"wide": {"topology": "bifpn", "width": 64, "repeats": 3}}
-
-
-def _d0() -> DetectorSpec:
-    from scalesearch.arch.scaling import named
-
-    return named("d0")
 
 
 def test_the_detector_section_is_every_field_that_nothing_else_sets() -> None:
@@ -159,91 +154,91 @@ def test_an_override_is_read_by_its_fields_type(tmp_path: Path) -> None:
 
 BAD_SPEC = {
     "name: quick": {
-        "name: a/b": "p.yaml:1: name must have a name of letters, digits, '.', '_' and '-' (it names files), but got 'a/b'",
-        "nmae: x": "p.yaml:1: unknown key 'nmae'; did you mean 'name'?",
-        "unit: both": "p.yaml:1: unit must be one of spec, family, but got 'both'",
-        "unit: family": "p.yaml:11: band is of unit: spec; the members of a family have theirs in family.bands",
-        "family: {bands: []}": "p.yaml:1: family is of unit: family, but the unit is spec; drop it, or write unit: family",
-        "trials: 0": "p.yaml:1: trials must be a whole number of at least 1, but got '0'",
-        "anchors: outo": "p.yaml:1: anchors must be auto or {scale:, octaves:, aspects:}, but got 'outo'",
-        "anchors: {octaves: 0}": "p.yaml:1: anchors.octaves: anchors need scale > 0, octaves >= 1 and at least one",
-        "objectives: [macs]": "p.yaml:1: objectives must have ap and no name twice, but got macs",
-        "objectives: [ap, ap]": "p.yaml:1: objectives must have ap and no name twice, but got ap, ap",
-        "objectives: [ap, mac]": "p.yaml:1: objectives[1] must be one of ap, macs, params, activations, but got 'mac'; did",
-        "objectives: [ap, latency]": "p.yaml:1: objectives[1] cannot take latency yet, it is not built; it takes ap, macs",
+        "name: a/b": "1: name must have a name of letters, digits, '.', '_' and '-' (it names files), but got 'a/b'",
+        "nmae: x": "1: unknown key 'nmae'; did you mean 'name'?",
+        "unit: both": "1: unit must be one of spec, family, but got 'both'",
+        "unit: family": "11: band is of unit: spec; the members of a family have theirs in family.bands",
+        "family: {bands: []}": "1: family is of unit: family, but the unit is spec; drop it, or write unit: family",
+        "trials: 0": "1: trials must be a whole number of at least 1, but got '0'",
+        "anchors: outo": "1: anchors must be auto or {scale:, octaves:, aspects:}, but got 'outo'",
+        "anchors: {octaves: 0}": "1: anchors.octaves: anchors need scale > 0, octaves >= 1 and at least one",
+        "objectives: [macs]": "1: objectives must have ap and no name twice, but got macs",
+        "objectives: [ap, ap]": "1: objectives must have ap and no name twice, but got ap, ap",
+        "objectives: [ap, mac]": "1: objectives[1] must be one of ap, macs, params, activations, but got 'mac'; did",
+        "objectives: [ap, latency]": "1: objectives[1] cannot take latency yet, it is not built; it takes ap, macs",
     },
     "data: {source: digits, select: 0.25}": {
-        "data: digits": "p.yaml:2: data must be a mapping of keys to values, but got 'digits'",
-        "data: {source: ''}": "p.yaml:2: data.source must be text, but got nothing",
-        "data: {select: 1.0}": "p.yaml:2: data.select must be a share of train between 0 and 1, or val, but got '1.0'",
-        "data: {select: vla}": "p.yaml:2: data.select must be a share of train between 0 and 1, or val, but got 'vla'",
-        "data: {val: train}": "p.yaml:2: data must have train and val in different splits, but both are 'train'",
-        "data: {seed: -1}": "p.yaml:2: data.seed must be a whole number of at least 0, but got '-1'",
+        "data: digits": "2: data must be a mapping of keys to values, but got 'digits'",
+        "data: {source: ''}": "2: data.source must be text, but got nothing",
+        "data: {select: 1.0}": "2: data.select must be a share of train between 0 and 1, or val, but got '1.0'",
+        "data: {select: vla}": "2: data.select must be a share of train between 0 and 1, or val, but got 'vla'",
+        "data: {val: train}": "2: data must have train and val in different splits, but both are 'train'",
+        "data: {seed: -1}": "2: data.seed must be a whole number of at least 0, but got '-1'",
     },
     "  size: 128": {
-        "  sise: 128": "p.yaml:6: unknown key 'space.sise'; did you mean 'size'?",
-        "  size: 128.5": "p.yaml:6: space.size must be a whole number of at least 0, but got '128.5'",
-        "  size: [128, 16]": "p.yaml:6: space.size must have 32 <= height, width <= 16384, but got (16, 16)",
-        "  size: []": "p.yaml:6: space.size must be a list of at least one value, but got an empty one",
-        "  size: [128, 64, 128]": "p.yaml:6: space.size must have no value twice, but 128 is there again; drop it",
-        "  size: {low: 128, high: 64, step: 8}": "p.yaml:6: space.size is an empty range: low must be at most high",
-        "  size: {low: 64, high: 128}": "p.yaml:6: the key space.size.step is missing; add it",
-        "  size: {low: 64, high: 128, step: 0}": "p.yaml:6: space.size must have a step above 0 and at most 10000 values",
-        "  size: {low: 64, high: 128, setp: 8}": "p.yaml:6: unknown key 'space.size.setp'; did you mean 'step'?",
-        "  min_level: 3": "p.yaml:3: space: a space needs the axis size, or size_base and size_step for phi to scale it by",
-        "  size_base: 64": "p.yaml:3: space: size is scaled by phi, but the space has no axis phi",
-        "  size: 128\n  size_base: 64": "p.yaml:6: space.size: a space has size or its coefficients, but got both size and",
-        "  size: 128\n  phi: 1": "p.yaml:7: space.phi scales nothing here; leave it out, or add one of width_base",
-        "  size: 128\n  max_level: [7, 3]": "p.yaml:3: space must have min_level below max_level, but got 3 and 7, 3",
-        "  size: 128\n  fusion: {low: 1}": "p.yaml:7: space.fusion must be a name or a list of names; only numbers have a",
+        "  sise: 128": "6: unknown key 'space.sise'; did you mean 'size'?",
+        "  size: 128.5": "6: space.size must be a whole number of at least 0, but got '128.5'",
+        "  size: [128, 16]": "6: space.size must have 32 <= height, width <= 16384, but got (16, 16)",
+        "  size: []": "6: space.size must be a list of at least one value, but got an empty one",
+        "  size: [128, 64, 128]": "6: space.size must have no value twice, but 128 is there again; drop it",
+        "  size: {low: 128, high: 64, step: 8}": "6: space.size is an empty range: low must be at most high",
+        "  size: {low: 64, high: 128}": "6: the key space.size.step is missing; add it",
+        "  size: {low: 64, high: 128, step: 0}": "6: space.size must have a step above 0 and at most 10000 values",
+        "  size: {low: 64, high: 128, setp: 8}": "6: unknown key 'space.size.setp'; did you mean 'step'?",
+        "  min_level: 3": "3: space: a space needs the axis size, or size_base and size_step for phi to scale it by",
+        "  size_base: 64": "3: space: size is scaled by phi, but the space has no axis phi",
+        "  size: 128\n  size_base: 64": "6: space.size: a space has size or its coefficients, but got both size and",
+        "  size: 128\n  phi: 1": "7: space.phi scales nothing here; leave it out, or add one of width_base",
+        "  size: 128\n  max_level: [7, 3]": "3: space must have min_level below max_level, but got 3 and 7, 3",
+        "  size: 128\n  fusion: {low: 1}": "7: space.fusion must be a name or a list of names; only numbers have a",
     },
     "  backbone: efficientnet-w0.5-d0.5": {
-        "": "p.yaml:3: space: a space needs the axis backbone, for example backbone: efficientnet_b0",
-        "  backbone: efficientnet-w0": "p.yaml:4: space.backbone must name a backbone: a scaled EfficientNet is written",
+        "": "3: space: a space needs the axis backbone, for example backbone: efficientnet_b0",
+        "  backbone: efficientnet-w0": "4: space.backbone must name a backbone: a scaled EfficientNet is written",
     },
     "  topology: [fpn, bifpn]": {
-        "  topology: bifpm": "p.yaml:5: space.topology must be one of fpn, panet, bifpn, but got 'bifpm'; did you mean 'bifpn'?"
+        "  topology: bifpm": "5: space.topology must be one of fpn, panet, bifpn, but got 'bifpm'; did you",
     },
     "detector: {padding: symmetric, bias_before_norm: false}": {
-        "detector: {paddign: same}": "p.yaml:10: unknown key 'detector.paddign'; did you mean 'padding'?",
-        "detector: {width: 8}": "p.yaml:10: detector fixes what the space does not vary, but got 'width'; say it in space",
-        "detector: {padding: smae}": "p.yaml:10: detector.padding must be one of same, symmetric, but got 'smae'; did you",
-        "detector: {separable: on}": "p.yaml:10: detector.separable must be true or false, but got 'on'",
-        "detector: {norm_eps: 2}": "p.yaml:10: detector.norm_eps must be in (0, 1), but got 2.0",
-        "detector:\n  extra_levels: pool": "p.yaml:11: detector.extra_levels: pool reads the one lateral of the coarsest",
+        "detector: {paddign: same}": "10: unknown key 'detector.paddign'; did you mean 'padding'?",
+        "detector: {width: 8}": "10: detector cannot set 'width', which the space, the data or the anchors say",
+        "detector: {padding: smae}": "10: detector.padding must be one of same, symmetric, but got 'smae'; did you",
+        "detector: {separable: on}": "10: detector.separable must be true or false, but got 'on'",
+        "detector: {norm_eps: 2}": "10: detector.norm_eps must be in (0, 1), but got 2.0",
+        "detector:\n  extra_levels: pool": "11: detector.extra_levels: pool reads the one lateral of the coarsest",
     },
     "  macs: {min: 20M, max: 0.04G}": {
-        "  macs: {min: 20M, max: 4M}": "p.yaml:12: band.macs is empty: min must be at most max, but got 20 M and 4 M",
-        "  macs: {}": "p.yaml:12: band.macs must have min, max or both, but it has neither",
-        "  macs: 3G": "p.yaml:12: band.macs must be a mapping of keys to values, but got '3G'",
-        "  macs: {maximum: 3G}": "p.yaml:12: unknown key 'band.macs.maximum'; did you mean 'max'?",
-        "  macs: {max: 3X}": "p.yaml:12: band.macs.max must be a positive number such as 25M, 0.9G or 2.5e9, but got '3X'",
-        "  mcas: {max: 3G}": "p.yaml:12: unknown key 'band.mcas'; did you mean 'macs'?",
-        "  latency: {max: 20}": "p.yaml:11: band cannot take latency yet, it is not built; it takes macs, params, activ",
+        "  macs: {min: 20M, max: 4M}": "12: band.macs is empty: min must be at most max, but got 20 M and 4 M",
+        "  macs: {}": "12: band.macs must have min, max or both, but it has neither",
+        "  macs: 3G": "12: band.macs must be a mapping of keys to values, but got '3G'",
+        "  macs: {maximum: 3G}": "12: unknown key 'band.macs.maximum'; did you mean 'max'?",
+        "  macs: {max: 3X}": "12: band.macs.max must be a positive number such as 25M, 0.9G or 2.5e9, but got '3X'",
+        "  mcas: {max: 3G}": "12: unknown key 'band.mcas'; did you mean 'macs'?",
+        "  latency: {max: 20}": "11: band cannot take latency yet, it is not built; it takes macs, params, activ",
     },
     "sampler: {name: random}": {
-        "sampler: {name: gp}": "p.yaml:14: sampler.name cannot take gp yet, it is not built; it takes grid, random, tpe",
-        "sampler: {name: rnd}": "p.yaml:14: sampler.name must be one of grid, random, tpe, but got 'rnd'; did you mean",
-        "sampler: {startup: 0}": "p.yaml:14: sampler.startup must be a whole number of at least 1, but got '0'",
+        "sampler: {name: gp}": "14: sampler.name cannot take gp yet, it is not built; it takes grid, random, tpe",
+        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, tpe, but got 'rnd'; did you mean",
+        "sampler: {startup: 0}": "14: sampler.startup must be a whole number of at least 1, but got '0'",
     },
     "  learning_rate: 2e-3": {
-        "  learning_rate: high": "p.yaml:17: recipe.learning_rate must be a number, but got 'high'",
-        "  learning_rate: 1000": "p.yaml:17: recipe.learning_rate must satisfy 0 <= learning_rate <= 100, but got 1000.0",
-        "  learningrate: 1": "p.yaml:17: unknown key 'recipe.learningrate'; did you mean 'learning_rate'?",
-        "  optimizer: adam": "p.yaml:17: recipe.optimizer must be one of adamw, sgd, but got 'adam'",
-        "  jitter: [1]": "p.yaml:17: recipe.jitter must be a list of 2 values, but got 1",
+        "  learning_rate: high": "17: recipe.learning_rate must be a number, but got 'high'",
+        "  learning_rate: 1000": "17: recipe.learning_rate must satisfy 0 <= learning_rate <= 100, but got 1000.0",
+        "  learningrate: 1": "17: unknown key 'recipe.learningrate'; did you mean 'learning_rate'?",
+        "  optimizer: adam": "17: recipe.optimizer must be one of adamw, sgd, but got 'adam'",
+        "  jitter: [1]": "17: recipe.jitter must be a list of 2 values, but got 1",
     },
     "winners: {top: 1, seeds: [0, 1], recipe: {epochs: 40}}": {
-        "winners: {seeds: []}": "p.yaml:18: winners.seeds must be a list of at least one value, but got an empty one",
-        "winners: {seeds: [1, 1]}": "p.yaml:18: winners.seeds must be different, but got 1, 1; drop the repeated one",
-        "winners: {recipe: {epochs: 0}}": "p.yaml:18: winners.recipe.epochs must satisfy 1 <= epochs <= 100000, but got 0",
+        "winners: {seeds: []}": "18: winners.seeds must be a list of at least one value, but got an empty one",
+        "winners: {seeds: [1, 1]}": "18: winners.seeds must be different, but got 1, 1; drop the repeated one",
+        "winners: {recipe: {epochs: 0}}": "18: winners.recipe.epochs must satisfy 1 <= epochs <= 100000, but got 0",
     },
     "  wide: {topology: bifpn, width: 64, repeats: 3}": {
-        "  wide: {topology: bifpn, width: 64}": "p.yaml:20: baselines.wide must say repeats, which the space leaves open; add",
-        "  wide: {topology: bifpn, width: 64, repeats: 0}": "p.yaml:20: baselines.wide.repeats must be an integer with",
-        "  wide: {topology: fpn, width: 64, repeats: 1, max_level: 3}": "p.yaml:20: baselines.wide must have min_level below",
-        "  wide: {topologie: fpn}": "p.yaml:20: unknown key 'baselines.wide.topologie'; did you mean 'topology'?",
-        "  a b: {topology: fpn}": "p.yaml:20: baselines.a b must have a name of letters, digits, '.', '_' and '-'",
+        "  wide: {topology: bifpn, width: 64}": "20: baselines.wide must say repeats, which the space leaves open; add",
+        "  wide: {topology: bifpn, width: 64, repeats: 0}": "20: baselines.wide.repeats must be an integer with",
+        "  wide: {topology: fpn, width: 64, repeats: 1, max_level: 3}": "20: baselines.wide must have min_level below",
+        "  wide: {topologie: fpn}": "20: unknown key 'baselines.wide.topologie'; did you mean 'topology'?",
+        "  a b: {topology: fpn}": "20: baselines.a b must have a name of letters, digits, '.', '_' and '-'",
     },
 }
 CASES = [(old, new, said) for old, table in BAD_SPEC.items() for new, said in table.items()]
@@ -253,30 +248,38 @@ CASES = [(old, new, said) for old, table in BAD_SPEC.items() for new, said in ta
 def test_a_bad_plan_is_refused_at_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert SPEC.count(old + "\n") == 1
     message = _refused(tmp_path, SPEC.replace(old + "\n", new + "\n"))
-    assert message.startswith(said)
+    assert message.startswith(f"p.yaml:{said}")
     assert "\n" not in message
 
 
 BAD_FAMILY = {
-    "family.phi=[1]": "override 'family.phi=[1]': family.phi must have one value for each of the 2 bands, but got 1",
-    "family.bands=[]": "override 'family.bands=[]': family.bands must be a list of at least one value, but got an empty one",
-    "family.bands=[{}]": "override 'family.bands=[{}]': family.bands[0] must bound at least one of macs, params, activations",
-    "family.solve={}": "override 'family.solve={}': family.solve must name one axis of size, width, repeats, head_depth with",
-    "family.solve.aspect=1": "override 'family.solve.aspect=1': unknown key 'family.solve.aspect'; the keys here are size,",
-    "family.solve.size.low=8": "p.yaml:5, override 'family.solve.size.low=8': family.solve.size must have 32 <= height",
-    "unit=spec": "p.yaml:2: family is of unit: family, but the unit is spec; drop it, or write unit: family",
-    "band.macs.max=3M": "override 'band.macs.max=3M': band is of unit: spec; the members of a family have theirs in",
-    "space.phi=2": "override 'space.phi=2': space.phi is set by the family for each of its members; leave it out of the",
-    "space.size=64": "override 'space.size=64': space.size is set by the family for each of its members; leave it out of",
-    "baselines.paper.phi=1": "override 'baselines.paper.phi=1': unknown key 'baselines.paper.phi'; the keys here are",
-    "trails=3": "override 'trails=3': unknown key 'trails'; did you mean 'trials'?",
-    "trials=ten": "override 'trials=ten': trials must be a whole number of at least 1, but got 'ten'",
+    "family.phi=[1]": "family.phi must have one value for each of the 2 bands, but got 1",
+    "family.bands=[]": "family.bands must be a list of at least one value, but got an empty one",
+    "family.bands=[{}]": "family.bands[0] must bound at least one of macs, params, activations",
+    "family.solve={}": "family.solve must name one axis of size, width, repeats, head_depth with",
+    "family.solve.aspect=1": "unknown key 'family.solve.aspect'; the keys here are size,",
+    "band.macs.max=3M": "band is of unit: spec; the members of a family have theirs in",
+    "space.phi=2": "space.phi is set by the family for each of its members; leave it out of the",
+    "space.size=64": "space.size is set by the family for each of its members; leave it out of",
+    "baselines.paper.phi=1": "unknown key 'baselines.paper.phi'; the keys here are",
+    "trails=3": "unknown key 'trails'; did you mean 'trials'?",
+    "trials=ten": "trials must be a whole number of at least 1, but got 'ten'",
 }
 
 
 @pytest.mark.parametrize("override", BAD_FAMILY)
 def test_a_bad_override_is_named_in_the_error(tmp_path: Path, override: str) -> None:
-    assert _refused(tmp_path, FAMILY, override).startswith(BAD_FAMILY[override])
+    assert _refused(tmp_path, FAMILY, override).startswith(f"override {override!r}: {BAD_FAMILY[override]}")
+
+
+def test_an_override_below_a_section_is_named_beside_its_line(tmp_path: Path) -> None:
+    assert _refused(tmp_path, FAMILY, "family.solve.size.low=8") == (
+        "p.yaml:5, override 'family.solve.size.low=8': "
+        "family.solve.size must have 32 <= height, width <= 16384, but got (8, 8)"
+    )
+    assert _refused(tmp_path, FAMILY, "unit=spec") == (
+        "p.yaml:2: family is of unit: family, but the unit is spec; drop it, or write unit: family"
+    )
 
 
 def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Anchor boxes against effdet's, matching on hand-made boxes, and what the fitting rule must do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.arch.topology import bifpn
+from scalesearch.nn.anchors import ENOUGH, anchor_boxes, fit_anchors, matched_share, matches, pairwise_iou
+from scalesearch.nn.detector import build
+
+
+def spec(height: int, width: int, low: int = 3, high: int = 7, anchors: Anchors | None = None) -> DetectorSpec:
+    return DetectorSpec(
+        size=(height, width),
+        classes=2,
+        backbone=EfficientNet(width=0.25, depth=0.25),
+        topology=bifpn(low, high),
+        repeats=1,
+        width=8,
+        head_width=8,
+        head_depth=0,
+        anchors=anchors or Anchors(),
+    )
+
+
+def squares(*sides: float, at: float = 64.0) -> torch.Tensor:
+    return torch.tensor([[at - s / 2, at - s / 2, at + s / 2, at + s / 2] for s in sides])
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (96, 160), (320, 320), (100, 140)])
+def test_layout_is_effdets(height: int, width: int) -> None:
+    effdet = pytest.importorskip("effdet.anchors")
+    pairs = [(1.0, 1.0), (1.4, 0.7), (0.7, 1.4)]
+    theirs = effdet.Anchors(3, 7, 3, pairs, 4.0, (height, width)).boxes[:, [1, 0, 3, 2]]
+    ours = anchor_boxes(spec(height, width, anchors=Anchors(aspects=tuple(pairs))))
+    torch.testing.assert_close(ours, theirs.float())
+
+
+@pytest.mark.parametrize(("height", "width", "low", "high"), [(64, 64, 3, 5), (96, 64, 2, 5), (65, 50, 3, 6)])
+def test_as_many_as_the_detector_predicts(height: int, width: int, low: int, high: int) -> None:
+    one = spec(height, width, low, high, Anchors(octaves=2))
+    outputs = build(one).eval()(torch.zeros(1, 3, height, width))
+    assert len(anchor_boxes(one)) == outputs.box_deltas.shape[1]
+
+
+def test_a_cell_holds_octaves_then_aspects() -> None:
+    boxes = anchor_boxes(spec(64, 64, anchors=Anchors(scale=2.0, octaves=2, aspects=((1, 1), (2, 0.5)))))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    wanted = [[16, 16], [32, 8], [16 * 2**0.5, 16 * 2**0.5], [32 * 2**0.5, 8 * 2**0.5]]
+    torch.testing.assert_close(sides[:4], torch.tensor(wanted))
+    torch.testing.assert_close((boxes[:4, :2] + boxes[:4, 2:]) / 2, torch.full((4, 2), 4.0))
+
+
+def test_iou_is_torchvisions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners, sides = torch.rand(2, 7, 2, generator=generator), torch.rand(2, 7, 2, generator=generator)
+    boxes = torch.cat([corners, corners + sides], dim=-1)
+    ours = pairwise_iou(boxes, boxes[0])
+    torch.testing.assert_close(ours, torch.stack([box_iou(b, boxes[0]) for b in boxes]))
+    assert (pairwise_iou(torch.zeros(2, 3, 4), torch.zeros(5, 4)) == 0).all()
+
+
+def test_matched_share_per_class() -> None:
+    anchors = anchor_boxes(spec(128, 128))
+    boxes = torch.cat([squares(32, 40, at=60.0), squares(4, 32, at=60.0)])
+    assert matched_share(anchors, boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
+    assert matches(anchors, boxes[:0]).tolist() == []
+
+
+def test_published_anchors_stay_where_they_serve() -> None:
+    boxes, labels = squares(40, 64, 90), torch.zeros(3, dtype=torch.int64)
+    assert (matches(anchor_boxes(spec(128, 128)), boxes) >= ENOUGH).all()
+    assert fit_anchors(boxes, labels, spec(128, 128)) == Anchors()
+    own = spec(128, 128, anchors=Anchors(scale=3))
+    assert fit_anchors(boxes[:0], labels[:0], own) == own.anchors
+
+
+def test_small_boxes_get_smaller_anchors() -> None:
+    boxes, labels = squares(14, 16, 18, at=60.0), torch.zeros(3, dtype=torch.int64)
+    fitted = fit_anchors(boxes, labels, spec(128, 128))
+    assert fitted.scale < 3
+    assert matched_share(anchor_boxes(spec(128, 128)), boxes, labels, 1) == [0.0]
+    assert matched_share(anchor_boxes(spec(128, 128, anchors=fitted)), boxes, labels, 1) == [1.0]
+
+
+def test_classes_count_alike_however_many_boxes_they_have() -> None:
+    many, few = squares(*[40.0] * 50), squares(16, at=60.0)
+    labels = torch.tensor([0] * 50 + [1])
+    fitted = fit_anchors(torch.cat([many, few]), labels, spec(128, 128))
+    assert matches(anchor_boxes(spec(128, 128, anchors=fitted)), few)[0] > 0
+
+
+def test_the_fit_does_not_depend_on_the_order_of_boxes() -> None:
+    generator = torch.Generator().manual_seed(1)
+    boxes = squares(*(8 + 60 * torch.rand(300, generator=generator)).tolist())
+    labels = torch.randint(0, 3, (300,), generator=generator)
+    order = torch.randperm(300, generator=generator)
+    one = dataclasses.replace(spec(128, 128), classes=3)
+    assert fit_anchors(boxes, labels, one) == fit_anchors(boxes[order], labels[order], one)

@@ -1,0 +1,128 @@
+"""The driver: what is trained, on what, in which order; interruptions; what is known already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.row import Row
+from scalesearch.search import ledger
+from scalesearch.search.driver import Study, run
+from tests.search.conftest import FAMILY, learn, make_plan, make_study
+
+Said = tuple[list[str], Callable[[str], None]]
+
+
+def plain(rows: tuple[Row, ...]) -> list[Row]:
+    """Rows without what differs between two equal runs."""
+    return [replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0, reason="") for row in rows]
+
+
+def test_search_then_winners_on_val_then_baselines(study: Study, said: Said) -> None:
+    tasks: list[Task] = []
+
+    def train(task: Task, label: str) -> Outcome:
+        tasks.append(task)
+        return learn(task, label)
+
+    run(study, train, said[1])
+    rows = study.folder.rows()
+    assert [row.kind for row in rows] == ["search"] * 12 + ["winner"] * 4 + ["baseline"] * 2
+    assert [(t.train_on, t.evaluate_on) for t in tasks] == [("train", "select")] * 12 + [("train+select", "val")] * 6
+    assert {row.splits["evaluated"] for row in rows if row.kind == "search"} == {"b"}
+    assert {row.splits["evaluated"] for row in rows if row.kind != "search"} == {"c"}
+    winners = {row.spec_id for row in rows if row.kind == "winner"}
+    best = max((row for row in rows if row.kind == "search"), key=lambda row: row.final["ap"] or 0)
+    assert best.spec_id in winners and len(winners) == 2
+    assert len(said[0]) == 18 and said[0][0].startswith("trial 1/12: topology ")
+
+
+@pytest.mark.parametrize("at", [0, 3, 7, 12, 15, 17])
+def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int) -> None:
+    (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()  # type: ignore[func-returns-value]
+    whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole"))
+    run(whole, learn, lambda text: None)
+    left = at
+
+    def train(task: Task, label: str) -> Outcome:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        return learn(task, label)
+
+    cut = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
+    with cut.folder, pytest.raises(KeyboardInterrupt):
+        run(cut, train, lambda text: None)
+    assert len(cut.folder.rows()) == at
+    again = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
+    run(again, learn, lambda text: None)
+    assert plain(again.folder.rows()) == plain(whole.folder.rows())
+
+
+def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
+    few = make_study(tmp_path, make_plan(tmp_path))
+    with few.folder:
+        run(few, learn, lambda text: None)
+    more = make_study(tmp_path, replace(few.plan, trials=15))
+    run(more, learn, lambda text: None)
+    assert [t.key for t in more.trials()][:12] == [t.key for t in few.trials()]
+    assert len(more.trials()) == 15
+
+
+def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, said: Said) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path, FAMILY))
+    trained: list[str] = []
+
+    def train(task: Task, label: str) -> Outcome:
+        trained.append(task.spec.id)
+        return learn(task, label)
+
+    run(study, train, said[1])
+    trials = study.trials()
+    assert len(trials) == 4
+    for trial in trials:
+        assert [row.member for row in trial.rows] == [0, 1]
+        assert trial.value("ap") == pytest.approx(sum(row.final["ap"] or 0 for row in trial.rows) / 2)
+    # At phi 0 all factors give one detector, trained once in the search.
+    assert len({trial.key[0] for trial in trials}) == 1
+    searched = [row for row in study.folder.rows() if row.kind == "search"]
+    assert sum(row.reason == "known already" for row in searched) == 3
+    assert len(trained) == 1 + 4 + 2  # the shared member, four others, and the two members of the best again
+
+
+def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said: Said) -> None:
+    def train(task: Task, label: str) -> Outcome:
+        if label == "trial 3/12":
+            return Outcome(state="failed", reason="not finite", seconds=1.0, peak_memory=1, images_per_second=0.0)
+        return learn(task, label)
+
+    run(study, train, said[1])
+    trials = study.trials()
+    assert [t.ordinal for t in trials if not t.complete] == [2]
+    assert len(trials) == 12
+    assert any("failed: not finite" in line for line in said[0])
+
+
+def test_the_ledger_tells_what_the_rows_tell_and_is_rebuilt_when_lost_or_torn(study: Study) -> None:
+    run(study, learn, lambda text: None)
+    path = study.folder.path / ledger.FILE
+
+    def told() -> list[tuple[float, ...]]:
+        backend = optuna.storages.journal.JournalFileBackend(str(path))
+        loaded = optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
+        assert loaded.metric_names == ["AP", "MACs"]
+        return [tuple(trial.values) for trial in loaded.trials]
+
+    expected = [tuple(trial.values(["ap", "macs"])) for trial in study.trials()]
+    assert told() == expected
+    for damage in (path.unlink, lambda: path.write_text(path.read_text()[:500]), lambda: path.write_text("torn")):
+        damage()
+        keeper = ledger.Ledger(study.folder.path, "toy", ["ap", "macs"], study.unit.axes)
+        keeper.keep(study.trials())
+        assert told() == expected
