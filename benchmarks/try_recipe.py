@@ -90,7 +90,7 @@ def pair(text: str) -> tuple[str, Any]:
 def detector(args: argparse.Namespace, data: Data, cache: Path) -> DetectorSpec:
     """The spec of the command line, its anchors fitted to the training boxes where they are auto."""
     height, width = (args.size * 2)[:2]
-    fields = {"padding": "symmetric", "bias_before_norm": False, "laterals": "level"} | dict(pair(t) for t in args.spec)
+    fields: dict[str, Any] = {"padding": "symmetric", "bias_before_norm": False, "laterals": "level"} | dict(pair(t) for t in args.spec)
     spec = DetectorSpec(
         size=(height, width),
         classes=len(data.train.categories),

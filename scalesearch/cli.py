@@ -1,151 +1,156 @@
-"""The command line: one function a verb. Errors of the user's are one line and exit status 2."""
+"""The command line: one function a verb, each a few lines. Errors of the user's are one line and exit status 2."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from scalesearch import __version__
+from scalesearch.arch.cost import Breakdown
+from scalesearch.arch.spec import DetectorSpec
 
-app = typer.Typer(
-    help="Search compound scaling and feature networks of object detectors under a hard budget.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
-DataDir = Annotated[Path | None, typer.Option("--data", help="COCO folder, in place of the plan's data.source.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a key of the plan: `recipe.epochs=5`; may be repeated.")
-]
+_PATH = click.Path(path_type=Path)
+_SIZE = click.option("--size", metavar="HxW", help="Input size in pixels; native by default.")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"scalesearch {__version__}")
-        raise typer.Exit
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(__version__, message="scalesearch %(version)s")
+def cli() -> None:
+    """Search compound scaling and feature networks of object detectors under a hard budget."""
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
-) -> None:
-    pass
+@cli.command()
+@click.argument("plan", type=_PATH)
+@click.option("--data", type=_PATH, help="COCO folder, or digits, in place of the plan's data.source.")
+@click.option("--out", type=_PATH, help="The study's folder; results/<name of the plan> by default.")
+@click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
+def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...]) -> None:
+    """Search by PLAN, train the winners, and report.
 
+    The same command continues what was interrupted.
 
-@app.command()
-def search(
-    plan: Annotated[Path, typer.Argument(help="A plan, such as search_spaces/quickstart.yaml.")],
-    data: DataDir = None,
-    out: Annotated[Path | None, typer.Option(help="The study's folder; results/<name of the plan> by default.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Candidates to train, in place of the plan's number.")] = None,
-    set_: Set = None,
-) -> None:
-    """Search, train the winners, and report; the same command continues what was interrupted.
-
+    \b
     Examples:
-
-        scalesearch search search_spaces/quickstart.yaml
-
-        scalesearch search search_spaces/topology.yaml --data coco/ --trials 6 --set recipe.epochs=10
+      scalesearch search search_spaces/quickstart.yaml
+      scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
+      scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
     """
     from scalesearch import launch
     from scalesearch.console import RichConsole
     from scalesearch.plan.plan import read_plan
 
-    overrides = [*(set_ or [])]
-    overrides += [f"data.source={data}"] if data else []
+    overrides = list(changes)
+    overrides += [f"data.source={json.dumps(str(data))}"] if data else []
     overrides += [f"trials={trials}"] if trials is not None else []
     study = read_plan(plan, overrides)
-    folder = out or Path("results") / study.name
     with RichConsole() as console:
-        report = launch.search(study, folder, console)
-        console.say(f"report: {report}")
+        report_path = launch.search(study, out or Path("results") / study.name, console)
+        console.say(f"report: {report_path}")
 
 
-@app.command()
-def report(folder: Annotated[Path, typer.Argument(help="The folder of a study.")]) -> None:
-    """Write a study's tables, picture and page again from its rows.
+@cli.command()
+@click.argument("study", type=_PATH)
+def report(study: Path) -> None:
+    """Write the tables, picture and page of the folder STUDY again from its rows.
 
+    \b
     Example:
-
-        scalesearch report results/quickstart
+      scalesearch report results/quickstart
     """
     from scalesearch.plan.plan import read_plan
     from scalesearch.records.folder import PLAN, read_rows
     from scalesearch.report.write import write_report
 
-    if not (folder / PLAN).exists():
-        raise ValueError(f"{folder}: a study's folder has a {PLAN}, but this one has none; name one under results/")
-    typer.echo(write_report(folder, read_plan(folder / PLAN), read_rows(folder)))
+    if not (study / PLAN).exists():
+        raise ValueError(f"{study}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    click.echo(write_report(study, read_plan(study / PLAN), read_rows(study)))
 
 
-@app.command()
-def cost(
-    designs: Annotated[list[str], typer.Argument(help="d0 .. d7, or files with a detector or a result row.")],
-    classes: Annotated[int | None, typer.Option(help="Object classes; 90, or the file's, by default.")] = None,
-    size: Annotated[str | None, typer.Option(help="Input as HxW; native by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One object, a list for several.")] = False,
-) -> None:
-    """Parameters, multiply-adds and activations, part by part, without building anything.
+@cli.command()
+@click.argument("designs", nargs=-1, required=True, metavar="DESIGN...")
+@click.option("--classes", type=click.IntRange(1), help="Object classes; 90, or the file's, by default.")
+@_SIZE
+@click.option("--json", "as_json", is_flag=True, help="One object; a list for several designs.")
+def cost(designs: tuple[str, ...], classes: int | None, size: str | None, as_json: bool) -> None:
+    """Parameters, multiply-adds and activations of each DESIGN (d0 .. d7, or a file), part by part.
 
+    Nothing is built: a price is arithmetic.
+
+    \b
     Examples:
-
-        scalesearch cost d0
-
-        scalesearch cost d0 d3 my_detector.yaml --classes 20 --size 384x640 --json
+      scalesearch cost d0
+      scalesearch cost d0 d3 my_detector.yaml --classes 20 --size 384x640 --json
+      scalesearch cost results/quickstart/rows/search-000003.json
     """
-    from scalesearch.arch.cost import breakdown
-    from scalesearch.console import cost_table
+    from scalesearch.console import show_costs
     from scalesearch.plan.design import read_design
-    from scalesearch.profile.resolve import resolve_spec
 
-    specs = [resolve_spec(read_design(design, classes, size)) for design in designs]
-    costs = [breakdown(spec) for spec in specs]
+    costs = [(design, *_priced(read_design(design, classes, size))) for design in designs]
     if as_json:
-        data = [cost.to_dict() for cost in costs]
-        typer.echo(json.dumps(data if len(data) > 1 else data[0], indent=2))
+        data = [parts.to_dict() for _, _, parts in costs]
+        click.echo(json.dumps(data if len(data) > 1 else data[0], indent=2))
     else:
-        cost_table(designs, specs, costs)
+        show_costs(costs)
 
 
-@app.command()
+def _priced(spec: DetectorSpec) -> tuple[DetectorSpec, Breakdown]:
+    from scalesearch.arch.backbone import TimmBackbone
+    from scalesearch.arch.cost import breakdown
+
+    if isinstance(spec.backbone, TimmBackbone):  # only then is torch needed
+        from scalesearch.profile.resolve import resolve_spec
+
+        spec = resolve_spec(spec)
+    return spec, breakdown(spec)
+
+
+@cli.command()
+@click.argument("design")
+@click.option("--data", default="digits", show_default=True, help="COCO folder, or digits.")
+@click.option("--recipe", type=_PATH, help="YAML file of recipe fields; the short recipe by default.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated.")
+@click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
+@_SIZE
+@click.option("--out", type=_PATH, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
-    design: Annotated[str, typer.Argument(help="d0 .. d7, or a file with a detector or a result row.")],
-    data: Annotated[str, typer.Option(help="COCO folder, or digits.")] = "digits",
-    recipe: Annotated[Path | None, typer.Option(help="YAML file of recipe fields.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
-    size: Annotated[str | None, typer.Option(help="Input as HxW; native by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint and the result.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A recipe field: `epochs=10`; may be repeated.")] = None,
+    design: str, data: str, recipe: Path | None, changes: tuple[str, ...], seed: int, size: str | None, out: Path | None
 ) -> None:
-    """Train one detector on all of train and score it on val; the same command continues an interruption.
+    """Train DESIGN (d0 .. d7, or a file) on all of train and score it on val.
 
-    Example:
+    The same command continues what was interrupted.
 
-        scalesearch train results/quickstart/rows/search-000003.json --data digits --set epochs=60
+    \b
+    Examples:
+      scalesearch train results/quickstart/rows/search-000003.json --set epochs=60
+      scalesearch train d0 --data coco/ --size 256x256 --recipe my_recipe.yaml
     """
     from scalesearch import launch
     from scalesearch.console import RichConsole
     from scalesearch.plan.design import read_design, read_recipe_file
 
-    chosen = read_recipe_file(recipe, set_ or [])
+    spec, chosen = read_design(design, size=size), read_recipe_file(recipe, changes)
     with RichConsole() as console:
-        launch.train(read_design(design, None, size), chosen, data=data, seed=seed, out=out, console=console)
+        launch.train(spec, chosen, data=data, seed=seed, out=out, console=console)
 
 
 def main() -> None:
-    """The console script: ValueError and missing files are one line and status 2; Ctrl-C is 130."""
+    """The console script. What the user can mend is one line and status 2; Ctrl-C is 130."""
     try:
-        app()
+        cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.ClickException as error:
+        _end(error.format_message(), 2)
     except (ValueError, FileNotFoundError) as error:
-        print(f"scalesearch: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("scalesearch: stopped; the same command continues from here", file=sys.stderr)
-        sys.exit(130)
+        _end(str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        _end("stopped; the same command continues from here", 130)
+
+
+def _end(message: str, status: int) -> None:
+    print(f"scalesearch: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

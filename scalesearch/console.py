@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -60,18 +61,22 @@ class RichConsole:
         return update
 
 
-def cost_table(names: Sequence[str], specs: Sequence[DetectorSpec], costs: Sequence[Breakdown]) -> None:
-    """Print the costs, a line for each part of each design."""
-    table = Table(caption="FLOPs are multiply-adds of convolutions, one image; parameters are trainable ones")
-    for head in ("design", "input", "classes", "part"):
-        table.add_column(head)
-    for head in ("parameters", "FLOPs (multiply-adds)", "activations"):
-        table.add_column(head, justify="right")
-    for name, spec, cost in zip(names, specs, costs, strict=True):
+def show_costs(costs: Sequence[tuple[str, DetectorSpec, Breakdown]]) -> None:
+    """Print a small table of parts for each (name, spec, cost)."""
+    console = Console(highlight=False, soft_wrap=True)
+    for name, spec, cost in costs:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("")
+        for head in ("parameters", "FLOPs", "activations"):
+            table.add_column(head, justify="right")
         for part, numbers in cost.to_dict().items():
-            first = (name, f"{spec.size[0]}x{spec.size[1]}", str(spec.classes)) if part == "total" else ("", "", "")
             table.add_row(
-                *first, part, f"{numbers['params']:,}", human(numbers["macs"]), human(numbers["activations"])
+                part.replace("_", " "),
+                f"{numbers['params']:,}",
+                human(numbers["macs"]),
+                human(numbers["activations"]),
+                style="bold" if part == "total" else None,
             )
-        table.add_section()
-    Console().print(table)
+        console.print(f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes", markup=False)
+        console.print(table)
+    console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")

@@ -72,7 +72,8 @@ def matches(anchors: Tensor, boxes: Tensor, iou: float = MATCH) -> Tensor:
     if not len(boxes):
         return torch.zeros(0, dtype=torch.int64)
     # 4 M pairs at a time: 16 MiB a pass.
-    parts = boxes.to(anchors).split(max(1, 4_000_000 // len(anchors)))
+    step = max(1, 4_000_000 // len(anchors))
+    parts = [boxes[i : i + step].to(anchors) for i in range(0, len(boxes), step)]
     return torch.cat([(pairwise_iou(part, anchors) >= iou).sum(dim=1) for part in parts])
 
 
@@ -118,7 +119,7 @@ def _candidates() -> Iterator[list[Anchors]]:
 
 def _sample(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """At most about _SAMPLE boxes, evenly over classes and over sizes within a class; weights that sum to 1."""
-    kinds = labels.unique().tolist()
+    kinds = sorted(set(labels.tolist()))
     most = max(8, _SAMPLE // len(kinds))
     chosen, weights = [], []
     for kind in kinds:

@@ -32,10 +32,15 @@ class Conv2d(nn.Conv2d):
         if torch.is_grad_enabled() and x.dtype == self.weight.dtype and not torch.is_autocast_enabled("cpu"):
             if self.kernel_size == (1, 1) and self.stride == (1, 1) and self.groups == 1:
                 return self._pointwise(x)
-            if self.groups == self.in_channels and self.kernel_size[1] > 3 and self.bias is None:
-                out: Tensor = _WideDepthwise.apply(x, self.weight, self.stride, pads)
+            if self._worth_it(pads):
+                out: Tensor = _Step.apply(x, self.weight, self.bias, self.stride, pads, self.groups)
                 return out
         return _shifted(x, self.weight, self.bias, self.stride, pads, self.groups)
+
+    def _worth_it(self, pads: Pads) -> bool:
+        """Whether `_Step` has something to gain: an odd pixel to pad, or a wide depthwise kernel."""
+        wide = self.groups == self.in_channels == self.out_channels and self.kernel_size[1] > 3
+        return wide or pads[0] != pads[1] or pads[2] != pads[3]
 
     def pads(self, x: Tensor) -> Pads:
         """The padding of `x`."""
@@ -100,58 +105,77 @@ def _shift(stride: tuple[int, ...], pads: Pads) -> tuple[tuple[int, int], int, i
     return (top + down * stride[0], left + across * stride[1]), down, across
 
 
-class _WideDepthwise(torch.autograd.Function):
-    """A depthwise convolution wider than 3 whose weights' gradient is taken in strips of 3 columns.
-
-    oneDNN has fast code for that gradient only up to width 3: 5x5 at [4, 672, 16, 16] takes 7.5 ms whole,
-    1.6 in two strips, on one thread.
-    """
+class _Step(torch.autograd.Function):
+    """A convolution with a backward pass of its own: no padded copy, wide depthwise kernels in strips."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: tuple[int, ...], pads: Pads) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], pads: Pads, groups: int
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.pads = stride, pads
-        return _shifted(x, weight, None, stride, pads, x.shape[1])
+        ctx.stride, ctx.pads, ctx.groups, ctx.sizes = stride, pads, groups, bias if bias is None else [len(bias)]
+        return _shifted(x, weight, bias, stride, pads, groups)
 
     @staticmethod
     @once_differentiable  # type: ignore[misc]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            padding, down, across = _shift(ctx.stride, ctx.pads)
-            whole = F.pad(grad, (across, 0, down, 0)) if down or across else grad
-            grad_x = _backward(whole, x, weight, ctx.stride, padding, (True, False, False))[0]
-        if ctx.needs_input_grad[1]:
-            grad_weight = _strips(grad, x, weight, ctx.stride, ctx.pads)
-        return grad_x, grad_weight, None, None
+        in_strips = weight.shape[3] > 3 and ctx.groups == x.shape[1] == weight.shape[0]
+        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not in_strips, ctx.needs_input_grad[2])
+        padding, down, across = _shift(ctx.stride, ctx.pads)
+        whole = F.pad(grad, (across, 0, down, 0)) if down or across else grad
+        grads = _backward(whole, x, weight, ctx.sizes, ctx.stride, padding, ctx.groups, wanted)
+        if in_strips and ctx.needs_input_grad[1]:
+            grads[1] = _strips(grad, x, weight, ctx.stride, ctx.pads)
+        return *grads, None, None, None
 
 
 def _strips(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, ...], pads: Pads) -> Tensor:
-    """The gradient of a depthwise convolution's weights, three columns of the kernel at a time."""
-    left, _, top, bottom = pads
+    """The gradient of a depthwise convolution's weights, three columns of the kernel at a time.
+
+    oneDNN has fast code for it only up to width 3: 5x5 at [4, 672, 16, 16] takes 7.5 ms whole, 2 in
+    two strips, on one thread.
+    """
+    left, _, top, _ = pads
+    height = (grad.shape[2] - 1) * stride[0] + weight.shape[2]
     strips = []
     for start in range(0, weight.shape[3], 3):
         strip = weight[:, :, :, start : start + 3]
-        # The columns of the padded image that this strip sees; padding below zero crops.
         width = (grad.shape[3] - 1) * stride[1] + strip.shape[3]
-        seen = F.pad(x, (left - start, width - x.shape[3] - left + start, top, bottom))
-        strips.append(_backward(grad, seen, strip, stride, (0, 0), (False, True, False))[1])
-    return torch.cat(strips, 3)
+        seen = _window(x, -top, start - left, height, width)
+        wanted = (False, True, False)
+        strips.append(_backward(grad, seen, strip, None, stride, (0, 0), x.shape[1], wanted)[1])
+    return torch.cat([s for s in strips if s is not None], 3)
+
+
+def _window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """The pixels of `x` from (top, left) on, zero outside it; only the margin is zeroed."""
+    batch, channels, rows, columns = x.shape
+    out = torch.empty((batch, channels, height, width), dtype=x.dtype, memory_format=torch.channels_last)
+    y0, x0 = max(0, -top), max(0, -left)
+    y1, x1 = max(y0, min(height, rows - top)), max(x0, min(width, columns - left))
+    out[:, :, y0:y1, x0:x1] = x[:, :, top + y0 : top + y1, left + x0 : left + x1]
+    for margin in (out[:, :, :y0], out[:, :, y1:], out[:, :, y0:y1, :x0], out[:, :, y0:y1, x1:]):
+        margin.zero_()
+    return out
 
 
 def _backward(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
+    bias_sizes: list[int] | None,
     stride: tuple[int, ...],
     padding: tuple[int, int],
+    groups: int,
     wanted: tuple[bool, bool, bool],
-) -> tuple[Tensor, Tensor, Tensor]:
-    out: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), x.shape[1], wanted
+) -> list[Tensor | None]:
+    """The gradients of a convolution's input, weights and bias, where wanted."""
+    return list(
+        torch.ops.aten.convolution_backward(
+            grad, x, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), groups, wanted
+        )
     )
-    return out
 
 
 def adopt(module: nn.Module) -> nn.Module:

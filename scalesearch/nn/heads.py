@@ -44,8 +44,8 @@ class Head(nn.Module):
             return torch.cat([self._flat(self.predict(x)) for x in maps], 1)
         # The levels are joined before the last 1x1, where a cell has `width` channels and not anchors *
         # classes: one product for all levels, and no copy of the logits.
-        deep = [self.predict.conv_dw(x).flatten(2) for x in maps]
-        return self._flat(self.predict.conv_pw(torch.cat(deep, 2).unsqueeze(3)))
+        cells = [self.predict.conv_dw(x).permute(0, 2, 3, 1).flatten(1, 2) for x in maps]
+        return self._flat(self.predict.conv_pw(torch.cat(cells, 1).permute(0, 2, 1).unsqueeze(3)))
 
     def _tower(self, i: int, x: Tensor) -> Tensor:
         for conv, norms in zip(self.convs, self.norms, strict=True):

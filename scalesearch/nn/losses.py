@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Targets(NamedTuple):
     """The P positives of a batch, in order of image, then anchor."""
 
-    index: Tensor
+    places: Tensor
     """[P] int64: image * N + anchor."""
     labels: Tensor
     """[P] int64."""
@@ -51,7 +51,7 @@ def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH
     # 4 M pairs at a time: 16 MiB a pass, a batch of 16 small images at once.
     step = max(1, 4_000_000 // (len(anchors) * boxes.shape[1]))
     parts = [
-        _assign(anchors, part, known, iou, best) for part, known in zip(boxes.split(step), labels.split(step), strict=True)
+        _assign(anchors, boxes[i : i + step], labels[i : i + step], iou, best) for i in range(0, len(boxes), step)
     ]
     chosen, positive = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
     image, anchor = positive.nonzero(as_tuple=True)
@@ -91,9 +91,9 @@ def detection_loss(
     deltas, mean of the four), giou or ciou (over boxes).
     """
     logits, deltas = outputs.class_logits.float(), outputs.box_deltas.float()
-    count = len(targets.index) + 1
-    class_ = focal_loss(logits, targets.index, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
-    found = deltas.reshape(-1, 4)[targets.index]
+    count = len(targets.places) + 1
+    class_ = focal_loss(logits, targets.places, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
+    found = deltas.reshape(-1, 4)[targets.places]
     if box == "huber":
         wanted = encode(targets.boxes, targets.anchors)
         box_loss = F.huber_loss(found, wanted, reduction="sum", delta=delta) / (4 * count)
@@ -104,15 +104,15 @@ def detection_loss(
 
 
 def focal_loss(
-    logits: Tensor, index: Tensor, labels: Tensor, *, alpha: float, gamma: float, smoothing: float = 0.0
+    logits: Tensor, places: Tensor, labels: Tensor, *, alpha: float, gamma: float, smoothing: float = 0.0
 ) -> Tensor:
-    """Sum over logits [B, N, K] of the focal loss (RetinaNet sec. 3), targets 1 at (index, labels) [P], else 0.
+    """Sum over logits [B, N, K] of the focal loss (RetinaNet sec. 3), targets 1 at (places, labels) [P], else 0.
 
     With smoothing s the cross-entropy's target is y (1 - s) + s / 2; the modulating factor is that of y (google/automl).
     """
     flat = logits.reshape(-1)
-    hot = flat[index * logits.shape[-1] + labels]
-    background = _Background.apply(flat, gamma, smoothing)
+    hot = flat[places * logits.shape[-1] + labels]
+    background: Tensor = _Background.apply(flat, gamma, smoothing)
     # The positives' share of the pass over everything is taken back out.
     wrong, right = _positive(-hot, gamma, smoothing), _positive(hot, gamma, smoothing)
     return (1 - alpha) * (background - wrong) + alpha * right

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.scaling import PUBLISHED, named
@@ -23,8 +22,8 @@ from scalesearch.plan.sections import read_anchors, read_axes, read_detector, re
 def read_design(design: str, classes: int | None = None, size: str | None = None) -> DetectorSpec:
     """The detector called `design`: d0 .. d7, or a file; `classes` and `size` (HxW) win over it.
 
-    A file (YAML or JSON) holds a detector's fields as results write them, a row of results, or the sections `space`
-    (constants only), `detector`, `anchors` and `classes` as a plan writes them.
+    A file is JSON with a detector's fields as results write them, or a row of results; or YAML with the sections
+    `space` (constants only), `detector`, `anchors` and `classes` as a plan writes them.
     Raises ValueError for a name that is neither, or a file that is no detector.
     """
     if design in PUBLISHED:
@@ -48,10 +47,8 @@ def _size(text: str) -> tuple[int, int]:
 
 def _from_file(path: Path) -> DetectorSpec:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: a detector is written in YAML or JSON, but this is neither ({error})") from None
-    if isinstance(data, Mapping) and "space" in data:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
         return _from_sections(path)
     if isinstance(data, Mapping) and isinstance(data.get("spec"), Mapping):
         data = data["spec"]
@@ -79,8 +76,8 @@ def _from_sections(path: Path) -> DetectorSpec:
 
 
 def read_recipe_file(path: Path | None, overrides: Sequence[str]) -> Recipe:
-    """The recipe in a YAML file of its fields, `epochs=10` overrides put in place. PlanError with file and line."""
-    if path is None:
-        pairs = dict(text.split("=", 1) for text in overrides if "=" in text)
-        return Recipe.from_dict({name: yaml.safe_load(value) for name, value in pairs.items()})
+    """The recipe in a YAML file of its fields (the defaults without one), overrides such as `epochs=10` put in place.
+
+    PlanError with file and line, or the override.
+    """
     return read_recipe(read_section(path, overrides), Recipe())

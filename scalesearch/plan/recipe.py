@@ -42,8 +42,6 @@ class Recipe:
     """Decay of the averaged weights, which are what is evaluated: at step t min(ema, (1 + t) / (10 + t)); 0: none."""
     norm_batches: int = 0
     """Training batches over which batch-norm statistics are re-estimated before an evaluation; 0: the running ones."""
-    prior: float = 0.01
-    """Probability of each class that an untrained head predicts (RetinaNet sec. 4.1)."""
     match_iou: float = 0.5
     """An anchor learns the box that it overlaps most, from this IoU on; below, it is background."""
     match_best: int = 1
@@ -114,7 +112,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "clip": (0, math.inf),
     "ema": (0, 0.999999),
     "norm_batches": (0, 100_000),
-    "prior": (1e-6, 0.5),
     "match_iou": (0.05, 0.95),
     "match_best": (0, 1000),
     "focal_alpha": (0, 1),

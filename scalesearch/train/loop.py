@@ -38,7 +38,7 @@ class Training:
         with torch.random.fork_rng():
             torch.manual_seed(task.seed)
             model = build(task.spec)
-        self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
+        self.model: nn.Module = model.to(device).to(memory_format=torch.channels_last)
         self.anchors = anchor_boxes(task.spec, device)
         self.optimizer = make_optimizer(self.model, task.recipe)
         self.average = Average(self.model, task.recipe.ema)

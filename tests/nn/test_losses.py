@@ -29,16 +29,16 @@ def test_threshold_and_forced_best() -> None:
     boxes, labels = batch([([0.0, 0.0, 10.0, 10.0], 1), ([28.0, 28.0, 40.0, 40.0], 2)], [])
     targets = assign(ANCHORS, boxes, labels)
     # 0 and 1 by overlap (1.0, 0.8); 2 is the second box's best at IoU 0.017; the empty image has none.
-    assert targets.index.tolist() == [0, 1, 2]
+    assert targets.places.tolist() == [0, 1, 2]
     assert targets.labels.tolist() == [1, 1, 2]
     assert targets.boxes[2].tolist() == [28.0, 28.0, 40.0, 40.0]
     torch.testing.assert_close(targets.anchors, ANCHORS[:3])
-    assert assign(ANCHORS, boxes, labels, best=0).index.tolist() == [0, 1]
-    assert assign(ANCHORS, boxes, labels, iou=0.9).index.tolist() == [0, 2]
+    assert assign(ANCHORS, boxes, labels, best=0).places.tolist() == [0, 1]
+    assert assign(ANCHORS, boxes, labels, iou=0.9).places.tolist() == [0, 2]
 
 
 def test_a_box_that_touches_no_anchor_forces_none() -> None:
-    assert len(assign(ANCHORS, *batch([([200.0, 200.0, 210.0, 210.0], 0)])).index) == 0
+    assert len(assign(ANCHORS, *batch([([200.0, 200.0, 210.0, 210.0], 0)])).places) == 0
 
 
 def test_forced_goes_before_overlap_and_the_closer_box_wins() -> None:
@@ -54,10 +54,10 @@ def test_forced_goes_before_overlap_and_the_closer_box_wins() -> None:
 
 def test_more_than_one_forced() -> None:
     boxes, labels = batch([([0.0, 0.0, 10.0, 3.0], 0)])
-    assert assign(ANCHORS, boxes, labels, best=1).index.tolist() == [1]
-    assert assign(ANCHORS, boxes, labels, best=2).index.tolist() == [0, 1]
+    assert assign(ANCHORS, boxes, labels, best=1).places.tolist() == [1]
+    assert assign(ANCHORS, boxes, labels, best=2).places.tolist() == [0, 1]
     # Only what overlaps at all is forced, and more than there are is all of them.
-    assert assign(ANCHORS, boxes, labels, best=9).index.tolist() == [0, 1]
+    assert assign(ANCHORS, boxes, labels, best=9).places.tolist() == [0, 1]
 
 
 def test_assignment_does_not_depend_on_the_batch() -> None:
@@ -69,7 +69,7 @@ def test_assignment_does_not_depend_on_the_batch() -> None:
     anchors = torch.cat([grid, grid + 16], dim=1)
     whole = assign(anchors, boxes, labels)
     parts = [assign(anchors, boxes[i : i + 1], labels[i : i + 1]) for i in range(4)]
-    assert whole.index.tolist() == [i * len(anchors) + k for i, p in enumerate(parts) for k in p.index.tolist()]
+    assert whole.places.tolist() == [i * len(anchors) + k for i, p in enumerate(parts) for k in p.places.tolist()]
     torch.testing.assert_close(whole.boxes, torch.cat([p.boxes for p in parts]))
 
 
@@ -141,8 +141,8 @@ def test_huber_is_effdets() -> None:
     effdet = pytest.importorskip("effdet.loss")
     outputs, targets = setting()
     wanted = torch.zeros(8, 4)
-    wanted[targets.index] = encode(targets.boxes, targets.anchors)
-    count = torch.tensor(float(len(targets.index) + 1))
+    wanted[targets.places] = encode(targets.boxes, targets.anchors)
+    count = torch.tensor(float(len(targets.places) + 1))
     theirs = effdet._box_loss(outputs.box_deltas.view(8, 4), wanted, count, delta=0.1)
     losses = detection_loss(outputs, targets)
     torch.testing.assert_close(losses.box, theirs)
@@ -152,7 +152,7 @@ def test_huber_is_effdets() -> None:
 @pytest.mark.parametrize("box", ["giou", "ciou", "huber"])
 def test_a_perfect_box_costs_nothing(box: str) -> None:
     outputs, targets = setting()
-    outputs.box_deltas.view(8, 4)[targets.index] = encode(targets.boxes, targets.anchors)
+    outputs.box_deltas.view(8, 4)[targets.places] = encode(targets.boxes, targets.anchors)
     assert detection_loss(outputs, targets, box=box).box.item() == pytest.approx(0, abs=1e-5)
 
 

@@ -1,0 +1,70 @@
+"""Who may import whom, read from the sources: the floor stays free of torch, the rooms stay acyclic."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scalesearch
+
+PACKAGE = Path(scalesearch.__file__).parent
+ALLOWED = {
+    "arch": set(),
+    "plan": {"arch"},
+    "records": {"arch", "plan"},
+    "search": {"arch", "plan", "records"},
+    "evidence": {"arch", "plan", "records"},
+    "report": {"arch", "plan", "records", "evidence"},
+    "nn": {"arch"},
+    "profile": {"arch", "nn"},
+    "data": {"arch"},
+    "train": {"arch", "nn", "data", "plan"},
+}
+TOP = {"__init__", "cli", "console", "launch"}
+"""Modules above the rooms; only `cli` and `launch` join them."""
+WITHOUT_TORCH = ("arch", "plan", "records", "search", "evidence", "report")
+WITHOUT_OPTUNA = ("arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")
+TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        yield (file.parent.name if file.parent != PACKAGE else file.stem), file
+
+
+def imported(file: Path) -> set[str]:
+    """Every module that the file imports, anywhere in it, dotted."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_there_are_no_other_rooms() -> None:
+    assert {room for room, _ in sources()} == set(ALLOWED) | TOP | {"__init__"}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_those_below_it(room: str) -> None:
+    for file in (PACKAGE / room).glob("*.py"):
+        ours = {name.split(".")[1] for name in imported(file) if name.startswith("scalesearch.")}
+        assert ours <= ALLOWED[room] | {room}, file.name
+
+
+@pytest.mark.parametrize(("rooms", "packages"), [(WITHOUT_TORCH, TORCH), (WITHOUT_OPTUNA, {"optuna"})])
+def test_heavy_packages_stay_in_their_rooms(rooms: tuple[str, ...], packages: set[str]) -> None:
+    for room in rooms:
+        for file in (PACKAGE / room).glob("*.py"):
+            assert not {name.split(".")[0] for name in imported(file)} & packages, file.name
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for _, file in sources():
+        assert ast.get_docstring(ast.parse(file.read_text())), file

@@ -1,0 +1,118 @@
+"""Schedule, optimiser, average, batch-norm statistics, checkpoints, memory."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scalesearch.arch.scaling import named
+from scalesearch.nn.detector import build
+from scalesearch.plan.recipe import Recipe
+from scalesearch.train import checkpoint
+from scalesearch.train.ema import Average
+from scalesearch.train.memory import PeakMemory
+from scalesearch.train.optimizer import learning_rate, make_optimizer
+from scalesearch.train.score import refresh_norms
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_0() -> None:
+    recipe = Recipe(learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(recipe, step, 1000) for step in range(1000)]
+    assert rates.index(max(rates)) == 100 and max(rates) == 1.0
+    rises = [b > a for a, b in itertools.pairwise(rates)]
+    assert rises == [True] * 100 + [False] * 899
+    assert 0 < rates[0] < 0.02 and 0 < rates[-1] < 1e-5
+    assert rates[550] == pytest.approx(0.5)
+
+
+def test_no_warmup_and_nothing_but_warmup() -> None:
+    assert learning_rate(Recipe(learning_rate=2.0, warmup=0.0), 0, 10) == 2.0
+    rates = [learning_rate(Recipe(learning_rate=1.0, warmup=1.0), step, 10) for step in range(10)]
+    assert rates == sorted(rates) and rates[-1] < 1.0
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_kernels_decay_and_nothing_else(name: str) -> None:
+    model = build(named("d0", classes=3))
+    optimizer = make_optimizer(model, Recipe(optimizer=name, weight_decay=0.1))
+    decayed, kept = optimizer.param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+    convs = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d)}
+    assert {id(p) for p in decayed["params"]} == convs
+    assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def weight_of(average: Average) -> torch.Tensor:
+    return next(iter(average.model.parameters()))
+
+
+def test_the_average_warms_up() -> None:
+    model = small()
+    average = Average(model, 0.99)
+    weight = next(iter(model.parameters()))
+    start = weight.detach().clone()
+    with torch.no_grad():
+        weight.add_(1.0)
+    average.update(1)
+    torch.testing.assert_close(weight_of(average), start + 1 - 2 / 11)
+    average.update(10**6)
+    torch.testing.assert_close(weight_of(average), start + 1 - 2 / 11 * 0.99)
+
+
+def test_an_average_without_decay_is_the_model() -> None:
+    model = small()
+    average = Average(model, 0.0)
+    model(torch.randn(2, 3, 8, 8))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    average.update(1)
+    for (name, mine), theirs in zip(average.model.state_dict().items(), model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs) or "num_batches" in name
+
+
+def test_refreshed_norms_are_the_batches_mean_and_weights_stay() -> None:
+    model = small()
+    before = [p.clone() for p in model.parameters()]
+    batches = [torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    outputs = [model[0](x).detach() for x in batches]
+    model(torch.full((2, 3, 9, 9), 100.0))
+    refresh_norms(model, batches)
+    norm = model[1]
+    torch.testing.assert_close(norm.running_mean, torch.stack([y.mean((0, 2, 3)) for y in outputs]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([y.var((0, 2, 3)) for y in outputs]).mean(0))
+    assert norm.momentum == 0.1 and not model.training
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    assert checkpoint.load(tmp_path, device) is None
+    checkpoint.save(tmp_path, {"epoch": 1, "weights": torch.arange(3)})
+
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", broken)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, {"epoch": 2})
+    state = checkpoint.load(tmp_path, device)
+    assert state is not None and state["epoch"] == 1 and state["weights"].tolist() == [0, 1, 2]
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.NAME]
+
+
+def test_peak_memory_sees_what_is_already_gone() -> None:
+    memory = PeakMemory(torch.device("cpu"))
+    before = memory.read()
+    block = torch.ones(64 * 2**20 // 4)
+    del block
+    assert memory.read() - before > 48 * 2**20
