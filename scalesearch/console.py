@@ -24,8 +24,14 @@ class RichConsole:
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"))
+        console = Console(soft_wrap=True)
         self._progress = Progress(
-            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(soft_wrap=True), transient=True
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         )
 
     def __enter__(self) -> RichConsole:

@@ -1,0 +1,134 @@
+"""The commands as a user types them: one tiny study to its report, an interruption, and bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scalesearch.arch.cost import price
+from scalesearch.arch.scaling import named
+from scalesearch.records.folder import read_rows
+from scalesearch.records.row import Row
+
+COMMAND = [sys.executable, "-c", "from scalesearch.cli import main; main()"]
+
+PLAN = """
+name: tiny
+data: {{source: {folder}, select: 0.3}}
+space:
+  backbone: efficientnet-w0.25-d0.3
+  topology: [fpn, bifpn]
+  size: 64
+  aspect: 0.75
+  width: [8, 16, 24]
+  repeats: [1, 2]
+  head_depth: 1
+  min_level: 3
+  max_level: 5
+band: {{macs: {{min: 1M, max: 2M}}}}
+sampler: {{name: tpe, startup: 2}}
+trials: 4
+recipe: {{epochs: 2, batch: 4}}
+winners: {{top: 1, seeds: [0, 1], recipe: {{epochs: 3}}}}
+baselines: {{plain: {{topology: fpn, width: 16, repeats: 1}}}}
+"""
+
+
+def scalesearch(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def plan(coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plan over the tiny COCO folder, with a cache of its own and one thread."""
+    monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    file = tmp_path / "tiny.yaml"
+    file.write_text(PLAN.format(folder=coco))
+    return file
+
+
+def timeless(rows: tuple[Row, ...]) -> list[Row]:
+    """The rows without what a second run may measure otherwise."""
+    return [replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0) for row in rows]
+
+
+def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan: Path, tmp_path: Path) -> None:
+    done = scalesearch("search", "tiny.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "tiny"
+    rows = read_rows(folder)
+    assert [row.kind for row in rows] == ["search"] * 4 + ["winner"] * 2 + ["baseline"] * 2
+    assert all(1e6 <= price(row.spec).macs <= 2e6 for row in rows if row.kind == "search")
+    assert all(row.state == "complete" and row.final["ap"] is not None for row in rows)
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["spec_id"] for line in lines] == [row.spec_id for row in rows]
+    for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "optuna.journal"):
+        assert (folder / name).stat().st_size > 0
+    assert "boxes that one matches at IoU 0.5: red " in done.stdout or "blue " in done.stdout
+
+    arguments = ("search", "tiny.yaml", "--out", "cut")
+    for kind in (signal.SIGINT, signal.SIGKILL):
+        interrupt_after_a_row(arguments, tmp_path, kind)
+    again = scalesearch(*arguments, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert timeless(read_rows(tmp_path / "cut")) == timeless(rows)
+
+
+def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Signals) -> None:
+    """Starts the command and ends it by `kind` once it has written one more row."""
+    before = len(list((cwd / "cut" / "rows").glob("*.json")))
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(list((cwd / "cut" / "rows").glob("*.json"))) <= before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    if kind == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors.decode().strip() == "scalesearch: stopped; the same command continues from here"
+
+
+def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
+    one = scalesearch("cost", "d0", "--json", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    data = json.loads(one.stdout)
+    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head"]
+    assert data["total"] == price(named("d0"))._asdict()
+    (tmp_path / "mine.yaml").write_text(
+        "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"
+    )
+    several = scalesearch("cost", "d0", "mine.yaml", "--classes", "7", "--size", "96x128", "--json", cwd=tmp_path)
+    first, second = json.loads(several.stdout)
+    assert first == second
+    assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "none.yaml"], "none.yaml: a plan is a"),
+        (["search", "tiny.yaml", "--set", "recipe.epoch=3"], "unknown key 'recipe.epoch'; did you mean 'epochs'?"),
+        (["search", "tiny.yaml", "--set", "band.macs.max=1k", "--set", "band.macs.min=1"], "the nearest misses: macs "),
+        (["search", "tiny.yaml", "--data", "nowhere"], "the data folder must exist, but nowhere is no folder"),
+        (["search", "tiny.yaml", "--trials", "x"], "Invalid value for '--trials': 'x' is not a valid integer."),
+        (["cost", "d9"], "a design is one of d0, "),
+        (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
+        (["report", "."], "a study's folder has a plan.yaml"),
+        (["find"], "No such command 'find'."),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    plan: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = scalesearch(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("scalesearch: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr
