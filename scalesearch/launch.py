@@ -107,27 +107,44 @@ def _frames(plan: Plan) -> list[Frame]:
 
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
-    """The anchors of each frame, fitted where the plan says auto, and what share of the boxes they can match."""
+    """The anchors of each frame, fitted where the plan says auto; says what share of the boxes they can match."""
     bar = console.bar("fitting anchors")
     found: dict[Frame, Anchors] = {}
+    shares: list[list[float | None]] = []
     for done, frame in enumerate(frames, 1):
         size, min_level, max_level = frame
         boxes, labels = split_targets(split, size)
         spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
         found[frame] = fit_anchors(boxes, labels, spec) if isinstance(plan.anchors, str) else plan.anchors
         spec = dataclasses.replace(spec, anchors=found[frame])
-        shares = matched_share(anchor_boxes(spec), boxes, labels, len(split.categories))
-        told = ", ".join(
-            f"{category.name} {share:.0%}" if share is not None else f"{category.name} (no boxes)"
-            for category, share in zip(split.categories, shares, strict=True)
-        )
-        scale, octaves = found[frame].scale, found[frame].octaves
-        console.say(
-            f"anchors at {size[0]}x{size[1]}, levels {min_level}..{max_level}: scale {scale:g}, {octaves} octaves, "
-            f"{len(found[frame].aspects)} aspects; boxes that one matches at IoU 0.5: {told}"
-        )
+        shares.append(matched_share(anchor_boxes(spec), boxes, labels, len(split.categories)))
         bar(done, len(frames), "sizes")
+    console.say(
+        f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frames: "
+        + "; ".join(_frame_told(frame, anchors) for frame, anchors in list(found.items())[:4])
+        + ("; ..." if len(found) > 4 else "")
+    )
+    console.say(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_told(split, shares)}")
     return found
+
+
+def _frame_told(frame: Frame, anchors: Anchors) -> str:
+    (height, width), min_level, max_level = frame
+    told = f"scale {anchors.scale:g}, {anchors.octaves} octaves, {len(anchors.aspects)} aspects"
+    return f"{told} at {height}x{width}, levels {min_level}..{max_level}"
+
+
+def _shares_told(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
+    """`RBC 100%, Platelets 4..62%`: by class, the range over the frames."""
+    told = []
+    for k, category in enumerate(split.categories):
+        known = sorted(share for of_frame in shares if (share := of_frame[k]) is not None)
+        if not known:
+            told.append(f"{category.name} no boxes")
+            continue
+        low, high = f"{known[0]:.0%}", f"{known[-1]:.0%}"
+        told.append(f"{category.name} {low if low == high else f'{low} .. {high}'}")
+    return ", ".join(told)
 
 
 def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:

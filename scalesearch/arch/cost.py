@@ -15,7 +15,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scalesearch.arch.backbone import SE_RATIO, EfficientNet, TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
@@ -39,6 +42,7 @@ class Cost(NamedTuple):
 
 
 NOTHING = Cost(0, 0, 0)
+Integers = int | NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +73,21 @@ def price(spec: DetectorSpec) -> Cost:
 
 def breakdown(spec: DetectorSpec) -> Breakdown:
     """The cost of a detector, part by part. ValueError as `price`."""
-    areas = {level: _area(spec.map_size(level)) for level in spec.levels}
+    return _parts(spec, spec.size, spec.width, spec.head_width, spec.repeats, spec.head_depth)
+
+
+def _parts(
+    spec: DetectorSpec, size: tuple[int, int], width: int, head_width: int, repeats: int, head_depth: int
+) -> Breakdown:
+    """The formulas. The five dimensions may be arrays in place of integers; `spec` says all the rest."""
+    areas = {level: (-(-size[0] >> level)) * (-(-size[1] >> level)) for level in spec.levels}
     total_area = sum(areas.values())
     per_cell = spec.anchors.per_cell
     return Breakdown(
-        backbone=_backbone(spec),
-        neck=_neck(spec, areas),
-        class_head=_head(spec, total_area, per_cell * spec.classes),
-        box_head=_head(spec, total_area, per_cell * 4),
+        backbone=_backbone(spec, size),
+        neck=_neck(spec, areas, width, repeats),
+        class_head=_head(spec, total_area, width, head_width, head_depth, per_cell * spec.classes),
+        box_head=_head(spec, total_area, width, head_width, head_depth, per_cell * 4),
     )
 
 
@@ -86,10 +97,6 @@ def conv(
     """A convolution with `area` = h * w output positions, without its norm."""
     weights = kernel * kernel * c_out if depthwise else kernel * kernel * c_in * c_out
     return Cost(weights + bias * c_out, weights * area, c_out * area)
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
 
 
 def _norm(channels: int) -> Cost:
@@ -106,19 +113,34 @@ def _conv3(spec: DetectorSpec, c_in: int, c_out: int, area: int, *, bias: bool) 
 # ---- backbone ----
 
 
-def _backbone(spec: DetectorSpec) -> Cost:
+def _backbone(spec: DetectorSpec, size: tuple[int, int]) -> Cost:
     match spec.backbone:
         case EfficientNet():
-            return _efficientnet(spec.backbone, spec.backbone_levels[-1], spec.size)
-        case TimmBackbone(name=name):
-            known = spec.backbone.known
-            if spec.size not in known.macs:
-                sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
-                raise ValueError(
-                    f"the backbone {name!r} was measured at {sizes or 'no size'}, not at "
-                    f"{spec.size[0]}x{spec.size[1]}; call scalesearch.resolve(spec) first"
-                )
-            return Cost(known.params, known.macs[spec.size], known.activations[spec.size])
+            return _efficientnet(spec.backbone, spec.backbone_levels[-1], size)
+        case TimmBackbone():
+            return _measured(spec.backbone, size)
+
+
+def _measured(backbone: TimmBackbone, size: tuple[int, int]) -> Cost:
+    known = backbone.known
+    if isinstance(size[0], np.ndarray):
+        return _measured_grid(backbone, size)
+    if size not in known.macs:
+        sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
+        raise ValueError(
+            f"the backbone {backbone.name!r} was measured at {sizes or 'no size'}, not at {size[0]}x{size[1]}; "
+            "call scalesearch.resolve(spec) first"
+        )
+    return Cost(known.params, known.macs[size], known.activations[size])
+
+
+def _measured_grid(backbone: TimmBackbone, size: tuple[Integers, Integers]) -> Cost:
+    """The same for arrays of sizes: each distinct one is looked up once."""
+    height, width = np.broadcast_arrays(*size)
+    codes, place = np.unique(height * 2**16 + width, return_inverse=True)
+    costs = [_measured(backbone, divmod(int(code), 2**16)) for code in codes]
+    table: Any = np.array(costs)[place].reshape(*height.shape, 3)
+    return Cost(costs[0].params, table[..., 1], table[..., 2])
 
 
 def _efficientnet(backbone: EfficientNet, level: int, size: tuple[int, int]) -> Cost:
@@ -194,51 +216,94 @@ def _cell(topology: Topology) -> _Cell:
     )
 
 
-def _neck(spec: DetectorSpec, areas: Mapping[int, int]) -> Cost:
-    cell, width = _cell(spec.topology), spec.width
+def _neck(spec: DetectorSpec, areas: Mapping[int, int], width: int, repeats: int) -> Cost:
+    cell = _cell(spec.topology)
     node_area = sum(count * areas[level] for level, count in cell.nodes.items())
     nodes = _conv3(spec, width, width, node_area, bias=spec.bias_before_norm)
     # macs and activations above are of all nodes, parameters of one: each node has its own.
     params = (nodes.params + 2 * width) * sum(cell.nodes.values())
     params += cell.scalar_edges + cell.channel_edges * width
-    cells = Cost(params, nodes.macs, nodes.activations).times(spec.repeats)
-    return cells.plus(_projections(spec, cell, areas))
+    cells = Cost(params, nodes.macs, nodes.activations).times(repeats)
+    return cells.plus(_projections(spec, areas, width))
 
 
-def _projections(spec: DetectorSpec, cell: _Cell, areas: Mapping[int, int]) -> Cost:
+def _projections(spec: DetectorSpec, areas: Mapping[int, int], width: int) -> Cost:
     """The 1x1 convolutions between the backbone's maps and the first cell."""
     cost = NOTHING
-    for level, count in projections(spec).items():
-        one = conv(spec.backbone.channels(level), spec.width, 1, areas[level], bias=spec.bias_before_norm)
-        cost = cost.plus(one.plus(_norm(spec.width)).times(count))
+    for level, reads in _reads(spec).items():
+        channels = spec.backbone.channels(level)
+        count = reads * (spec.lateral_at_equal_width | (channels != width))
+        one = conv(channels, width, 1, areas[level], bias=spec.bias_before_norm)
+        cost = cost.plus(one.plus(_norm(width)).times(count))
     return cost
 
 
-def projections(spec: DetectorSpec) -> dict[int, int]:
-    """How many 1x1 convolutions read the backbone's map of each level (EfficientDet: 1, 2, 2 + 1)."""
-    cell, coarsest = _cell(spec.topology), spec.backbone_levels[-1]
-    extra = spec.topology.max_level > coarsest
-    counts: dict[int, int] = {}
-    for level in spec.backbone_levels:
-        reads = cell.reads.get(level, 0)
-        count = reads if spec.laterals == "edge" else min(1, reads)
-        if extra and level == coarsest:
-            count = count + 1 if spec.extra_levels == "conv_pool" else max(count, 1)
-        needed = spec.lateral_at_equal_width or spec.backbone.channels(level) != spec.width
-        counts[level] = count * needed
+def _reads(spec: DetectorSpec) -> dict[int, int]:
+    """How many 1x1 convolutions the backbone's map of each level feeds, were none dropped at equal width.
+
+    EfficientDet: 1 for P3, 2 for P4, 2 for P5 and one more from which P6 is made.
+    """
+    reads, coarsest = _cell(spec.topology).reads, spec.backbone_levels[-1]
+    counts = {level: reads.get(level, 0) for level in spec.backbone_levels}
+    if spec.laterals == "level":
+        counts = {level: min(1, count) for level, count in counts.items()}
+    if spec.topology.max_level > coarsest:
+        own = spec.extra_levels == "conv_pool"
+        counts[coarsest] = counts[coarsest] + 1 if own else max(counts[coarsest], 1)
     return counts
 
 
 # ---- heads ----
 
 
-def _head(spec: DetectorSpec, area: int, outputs: int) -> Cost:
+def _head(spec: DetectorSpec, area: int, width: int, head_width: int, depth: int, outputs: int) -> Cost:
     """One head over maps of `area` positions in all: weights shared, a batch norm for each level."""
-    cost, c_in = NOTHING, spec.width
-    for _ in range(min(spec.head_depth, 2)):
-        # The first convolution changes the width; all later ones are equal.
-        count = 1 if cost is NOTHING else spec.head_depth - 1
-        one = _conv3(spec, c_in, spec.head_width, area, bias=spec.bias_before_norm)
-        cost = cost.plus(one.plus(_norm(spec.head_width).times(len(spec.levels))).times(count))
-        c_in = spec.head_width
-    return cost.plus(_conv3(spec, c_in, outputs, area, bias=True))
+    some = depth > 0
+    norms = _norm(head_width).times(len(spec.levels))
+    # The first convolution changes the width; all later ones are equal.
+    first = _conv3(spec, width, head_width, area, bias=spec.bias_before_norm).plus(norms)
+    later = _conv3(spec, head_width, head_width, area, bias=spec.bias_before_norm).plus(norms)
+    last = _conv3(spec, some * head_width + (1 - some) * width, outputs, area, bias=True)
+    return first.times(some).plus(later.times((depth - 1) * some)).plus(last)
+
+
+# ---- a grid ----
+
+
+def price_grid(
+    base: DetectorSpec,
+    *,
+    size: tuple[Integers, Integers] | None = None,
+    width: Integers | None = None,
+    head_width: Integers | None = None,
+    repeats: Integers | None = None,
+    head_depth: Integers | None = None,
+) -> Cost:
+    """The cost of `base` with dimensions replaced by arrays that broadcast together: a Cost of int64 arrays.
+
+    Equal, integer for integer, to `price` of each. head_width follows width where it is not given. Topologies and
+    backbones are a loop around this. Raises ValueError for an array of anything but whole numbers in a spec's range,
+    and as `price` for a size at which a timm backbone was not measured.
+    """
+    if head_width is None:
+        head_width = base.head_width if width is None else width
+    given = {
+        "height": base.size[0] if size is None else size[0],
+        "width of the image": base.size[1] if size is None else size[1],
+        "width": base.width if width is None else width,
+        "head_width": head_width,
+        "repeats": base.repeats if repeats is None else repeats,
+        "head_depth": base.head_depth if head_depth is None else head_depth,
+    }
+    arrays: list[Any] = [_whole(name, values) for name, values in given.items()]
+    total = _parts(base, (arrays[0], arrays[1]), *arrays[2:]).total
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    return Cost(*(np.broadcast_to(np.asarray(part), shape) for part in total))  # type: ignore[arg-type]
+
+
+def _whole(name: str, values: Integers) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    least = {"height": 32, "width of the image": 32, "head_depth": 0}.get(name, 1)
+    if array.dtype.kind not in "iu" or (array.size and int(array.min()) < least):
+        raise ValueError(f"{name} must be whole numbers of at least {least}, but got {array.dtype} from {array.min()}")
+    return array.astype(np.int64)
