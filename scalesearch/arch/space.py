@@ -153,9 +153,9 @@ class Space:
 
     def _size(self, at: Point) -> tuple[int, int]:
         side, aspect = self._dimension("size", at), float(at["aspect"])
-        if aspect <= 1:
-            return round_size(side * aspect), side
-        return side, round_size(side / aspect)
+        if aspect == 1:
+            return side, side
+        return (round_size(side * aspect), side) if aspect < 1 else (side, round_size(side / aspect))
 
     def _dimension(self, name: str, at: Point) -> int:
         if name in at:

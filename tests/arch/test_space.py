@@ -53,6 +53,12 @@ def test_rectangles_and_frames() -> None:
     assert fitted_space.spec({"size": 192, "max_level": 7}).anchors.scale == 3
 
 
+@pytest.mark.parametrize(("aspect", "size"), [(1, (100, 100)), (0.75, (72, 100)), (1.5, (100, 64))])
+def test_size_is_the_longer_side_and_the_other_a_multiple_of_eight(aspect: float, size: tuple[int, int]) -> None:
+    axes = D0 | {"size": Choices((100,)), "aspect": Choices((aspect,))}
+    assert Space(axes=axes, classes=3).spec({}).size == size
+
+
 def test_steps_include_their_end_and_keep_whole_numbers() -> None:
     assert steps(1, 4, 1).values == (1, 2, 3, 4)
     assert steps(1.2, 1.45, 0.05).values == (1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
