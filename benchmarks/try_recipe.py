@@ -26,6 +26,7 @@ from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import TOPOLOGIES
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data, open_data
+from scalesearch.nn import heads
 from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -37,6 +38,7 @@ def main() -> None:
     """Reads the command line, trains, prints."""
     args = arguments()
     torch.set_num_threads(args.threads)
+    standard, heads.PRIOR = heads.PRIOR, args.prior
     data = open_data(args.data, select=args.select)
     cache = Path(args.cache)
     spec = detector(args, data, cache)
@@ -49,7 +51,7 @@ def main() -> None:
                 train_on=args.train_on,
             )
             outcomes.append(run(task, data, cache=cache, device="cpu"))
-    print(row(args, spec, recipe, outcomes, (time.process_time() - cpu) / len(outcomes)), flush=True)
+    print(row(args, spec, recipe, outcomes, (time.process_time() - cpu) / len(outcomes), standard), flush=True)
     if args.verbose:
         print("  ", outcomes[-1].per_class, *outcomes[-1].notes, outcomes[-1].reason, sep="\n   ")
         print("  ", {k: round(v, 3) for k, v in outcomes[-1].curve[-1][1].items() if v is not None}, f"{outcomes[-1].images_per_second:.0f} images/s", flush=True)
@@ -73,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--spec", action="append", default=[], metavar="FIELD=VALUE", help="another field of the spec")
     parser.add_argument("--anchors", default="auto", help="auto, published, or SCALE[,OCTAVES]")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the recipe")
+    parser.add_argument("--prior", type=float, default=heads.PRIOR, help="score of each class at the start")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--stop", type=int, default=0, help="epoch to stop at, before the schedule's end")
     parser.add_argument("--threads", type=int, default=2)
@@ -114,18 +117,22 @@ def detector(args: argparse.Namespace, data: Data, cache: Path) -> DetectorSpec:
     return dataclasses.replace(spec, anchors=fit_anchors(boxes, labels, spec))
 
 
-def row(args: argparse.Namespace, spec: DetectorSpec, recipe: Recipe, outcomes: list[Outcome], cpu: float) -> str:
+def row(
+    args: argparse.Namespace, spec: DetectorSpec, recipe: Recipe, outcomes: list[Outcome], cpu: float, prior: float
+) -> str:
     """A row of the table."""
     finals = [outcome.curve[-1][1] if outcome.curve else {} for outcome in outcomes]
     aps = [final.get("ap") or 0.0 for final in finals]
     spread = statistics.stdev(aps) if len(aps) > 1 else 0.0
     shape = f"{args.backbone} {spec.size[0]}x{spec.size[1]} {args.topology} {args.levels[0]}-{args.levels[1]}"
     shape += f" w{args.width} r{args.repeats} h{args.head_depth} a{spec.anchors.scale:g}x{spec.anchors.octaves}{'w' if spec.anchors.aspects != Anchors().aspects else ''} {' '.join(args.spec)}"
+    changed = json.dumps(recipe.to_dict()).replace('"', "")[1:-1] or "defaults"
+    changed += f", prior {args.prior:g}" if args.prior != prior else ""
     cells = [
         Path(args.data).name,
         shape.strip(),
         f"{price(spec).macs / 1e6:.1f}",
-        json.dumps(recipe.to_dict()).replace('"', "")[1:-1] or "defaults",
+        changed,
         f"{statistics.mean(aps):.3f}",
         f"{statistics.mean(final.get('ap50') or 0.0 for final in finals):.3f}",
         " ".join(f"{ap:.3f}" for ap in aps),

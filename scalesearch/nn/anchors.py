@@ -67,14 +67,35 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     return shared.div_(union)
 
 
-def matches(anchors: Tensor, boxes: Tensor, iou: float = MATCH) -> Tensor:
-    """For each box [n, 4] the number [n] of anchors [N, 4] that overlap it by at least `iou`."""
-    if not len(boxes):
-        return torch.zeros(0, dtype=torch.int64)
-    # 4 M pairs at a time: 16 MiB a pass.
-    step = max(1, 4_000_000 // len(anchors))
-    parts = [boxes[i : i + step].to(anchors) for i in range(0, len(boxes), step)]
-    return torch.cat([(pairwise_iou(part, anchors) >= iou).sum(dim=1) for part in parts])
+def match_counts(spec: DetectorSpec, boxes: Tensor, iou: float = MATCH) -> Tensor:
+    """For each of boxes [n, 4] (xyxy, input pixels) the number [n] of the spec's anchors that overlap it by `iou`.
+
+    Exact, without a list of anchors: the overlap of a box and an anchor of one shape is a product of one factor a column
+    and one a row, so that a million boxes are a matter of minutes.
+    """
+    boxes, count = boxes.double(), torch.zeros(len(boxes), dtype=torch.int64)
+    for level in spec.levels:
+        (height, width), (rows, columns) = spec.size, spec.map_size(level)
+        stride = torch.tensor([width / columns, height / rows], dtype=torch.float64)
+        shapes = _shapes(spec.anchors) * stride
+        sides = boxes[:, 2:] - boxes[:, :2]
+        # IoU >= t where the shared area is at least t / (1 + t) of the sum of areas; most shapes never get there.
+        needed = (sides.prod(1)[:, None] + shapes.prod(1)) * (iou / (1 + iou))
+        row, shape = (torch.minimum(sides[:, None], shapes).prod(2) >= needed).nonzero(as_tuple=True)
+        step = max(1, 4_000_000 // (rows * columns))
+        for i, a in ((row[k : k + step], shape[k : k + step]) for k in range(0, len(row), step)):
+            across = _shared(boxes[i, 0], boxes[i, 2], shapes[a, 0], columns, float(stride[0]))
+            down = _shared(boxes[i, 1], boxes[i, 3], shapes[a, 1], rows, float(stride[1]))
+            hit = down[:, :, None] * across[:, None] >= needed[i, a, None, None]
+            count.index_add_(0, i, hit.sum(dim=(1, 2)))
+    return count
+
+
+def _shared(low: Tensor, high: Tensor, side: Tensor, cells: int, stride: float) -> Tensor:
+    """[p, cells]: how long the intervals low .. high [p] and those of `side` [p] about each cell's centre overlap."""
+    centre = (torch.arange(cells, dtype=torch.float64) + 0.5) * stride
+    left = torch.maximum(low[:, None], centre - side[:, None] / 2)
+    return (torch.minimum(high[:, None], centre + side[:, None] / 2) - left).clamp(min=0)
 
 
 def matched_share(
@@ -84,8 +105,10 @@ def matched_share(
 
     Args: anchors [N, 4] and boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
     """
-    hit = (matches(anchors, boxes, iou) > 0).double()
-    return [float(hit[labels == k].mean()) if bool((labels == k).any()) else None for k in range(classes)]
+    step = max(1, 4_000_000 // len(anchors))  # 16 MiB a pass
+    parts = [pairwise_iou(boxes[i : i + step].to(anchors), anchors).amax(1) for i in range(0, len(boxes), step)]
+    hit = torch.cat([anchors.new_zeros(0), *parts]) >= iou
+    return [float(hit[labels == k].double().mean()) if bool((labels == k).any()) else None for k in range(classes)]
 
 
 def fit_anchors(boxes: Tensor, labels: Tensor, spec: DetectorSpec) -> Anchors:
@@ -132,5 +155,5 @@ def _sample(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _score(anchors: Anchors, boxes: Tensor, weights: Tensor, spec: DetectorSpec) -> float:
-    count = matches(anchor_boxes(dataclasses.replace(spec, anchors=anchors)), boxes)
+    count = match_counts(dataclasses.replace(spec, anchors=anchors), boxes)
     return float((count.clamp(max=ENOUGH) / ENOUGH * weights).sum())

@@ -95,7 +95,10 @@ def _shifted(
     out = F.conv2d(x, weight, bias, stride, padding, 1, groups)
     if not (down or across):
         return out
-    return out[:, :, down:, across:].contiguous(memory_format=torch.channels_last)
+    last = out.is_contiguous(memory_format=torch.channels_last)
+    return out[:, :, down:, across:].contiguous(
+        memory_format=torch.channels_last if last else torch.contiguous_format
+    )
 
 
 def _shift(stride: tuple[int, ...], pads: Pads) -> tuple[tuple[int, int], int, int]:
@@ -120,12 +123,12 @@ class _Step(torch.autograd.Function):
     @once_differentiable  # type: ignore[misc]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        in_strips = weight.shape[3] > 3 and ctx.groups == x.shape[1] == weight.shape[0]
-        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not in_strips, ctx.needs_input_grad[2])
+        depthwise = ctx.groups == x.shape[1] == weight.shape[0]
+        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not depthwise, ctx.needs_input_grad[2])
         padding, down, across = _shift(ctx.stride, ctx.pads)
         whole = F.pad(grad, (across, 0, down, 0)) if down or across else grad
         grads = _backward(whole, x, weight, ctx.sizes, ctx.stride, padding, ctx.groups, wanted)
-        if in_strips and ctx.needs_input_grad[1]:
+        if depthwise and ctx.needs_input_grad[1]:
             grads[1] = _strips(grad, x, weight, ctx.stride, ctx.pads)
         return *grads, None, None, None
 
@@ -133,8 +136,8 @@ class _Step(torch.autograd.Function):
 def _strips(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, ...], pads: Pads) -> Tensor:
     """The gradient of a depthwise convolution's weights, three columns of the kernel at a time.
 
-    oneDNN has fast code for it only up to width 3: 5x5 at [4, 672, 16, 16] takes 7.5 ms whole, 2 in
-    two strips, on one thread.
+    oneDNN has fast code for it only up to width 3 and padding 1: 5x5 at [4, 672, 16, 16] takes 7.5 ms
+    whole, 2 in two strips; 3x3 at [4, 96, 128, 128] with padding 2 takes 48, without 2 (one thread).
     """
     left, _, top, _ = pads
     height = (grad.shape[2] - 1) * stride[0] + weight.shape[2]

@@ -48,9 +48,10 @@ class Facts(NamedTuple):
 
     @property
     def sizes(self) -> str:
-        """The input sizes of the candidates, `HxW`, smallest first."""
-        found = {row.spec.size for trial in self.trials for row in trial.rows}
-        return ", ".join(f"{h}x{w}" for h, w in sorted(found))
+        """The input sizes of the candidates, `HxW`, smallest first; the ends where there are many."""
+        found = sorted({row.spec.size for trial in self.trials for row in trial.rows})
+        told = [f"{h}x{w}" for h, w in found]
+        return ", ".join(told) if len(told) <= 4 else f"{told[0]} .. {told[-1]}"
 
 
 def gather(plan: Plan, rows: Sequence[Row]) -> Facts:

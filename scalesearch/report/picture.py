@@ -119,7 +119,8 @@ def _labels(axes: Axes, facts: Facts) -> None:
     axes.set_xticks(_ticks(low, high))
     axes.set_xlim(low, high)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
-    axes.set_ylim(bottom=0)
+    axes.margins(y=0.08)
+    axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
     rows = [row for trial in facts.trials for row in trial.rows]
     classes = f"{rows[0].spec.classes} classes, " if rows else ""
     axes.set_xlabel(f"FLOPs (multiply-adds) of one image, {classes}input {facts.sizes}")

@@ -55,7 +55,7 @@ def run(
         _go(training, points, pixels[1], progress)
     except NonFinite as error:
         return points.outcome("failed", str(error), memory)
-    return points.outcome("complete", "", memory, match_report(task.spec, pixels[0], training.anchors))
+    return points.outcome("complete", "", memory, match_report(task.spec, pixels[0]))
 
 
 def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import bifpn
-from scalesearch.nn.anchors import ENOUGH, anchor_boxes, fit_anchors, matched_share, matches, pairwise_iou
+from scalesearch.nn.anchors import ENOUGH, anchor_boxes, fit_anchors, match_counts, matched_share, pairwise_iou
 from scalesearch.nn.detector import build
 
 
@@ -66,16 +66,27 @@ def test_iou_is_torchvisions() -> None:
     assert (pairwise_iou(torch.zeros(2, 3, 4), torch.zeros(5, 4)) == 0).all()
 
 
+@pytest.mark.parametrize(("height", "width", "scale"), [(128, 128, 4.0), (96, 70, 2.0), (50, 120, 1.3)])
+def test_counts_are_those_of_the_full_matrix(height: int, width: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    corners = 60 * torch.rand(200, 2, generator=generator, dtype=torch.float64)
+    boxes = torch.cat([corners, corners + 2 + 70 * torch.rand(200, 2, generator=generator, dtype=torch.float64)], dim=1)
+    one = spec(height, width, anchors=Anchors(scale=scale))
+    for iou in (0.5, 0.7):
+        wanted = (pairwise_iou(boxes, anchor_boxes(one, dtype=torch.float64)) >= iou).sum(1)
+        assert wanted.any() and match_counts(one, boxes, iou).tolist() == wanted.tolist()
+
+
 def test_matched_share_per_class() -> None:
-    anchors = anchor_boxes(spec(128, 128))
     boxes = torch.cat([squares(32, 40, at=60.0), squares(4, 32, at=60.0)])
-    assert matched_share(anchors, boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
-    assert matches(anchors, boxes[:0]).tolist() == []
+    assert matched_share(anchor_boxes(spec(128, 128)), boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
+    assert matched_share(anchor_boxes(spec(128, 128)), boxes[:0], torch.tensor([]), 1) == [None]
+    assert match_counts(spec(128, 128), boxes[:0]).tolist() == []
 
 
 def test_published_anchors_stay_where_they_serve() -> None:
     boxes, labels = squares(40, 64, 90), torch.zeros(3, dtype=torch.int64)
-    assert (matches(anchor_boxes(spec(128, 128)), boxes) >= ENOUGH).all()
+    assert (match_counts(spec(128, 128), boxes) >= ENOUGH).all()
     assert fit_anchors(boxes, labels, spec(128, 128)) == Anchors()
     own = spec(128, 128, anchors=Anchors(scale=3))
     assert fit_anchors(boxes[:0], labels[:0], own) == own.anchors
@@ -93,7 +104,7 @@ def test_classes_count_alike_however_many_boxes_they_have() -> None:
     many, few = squares(*[40.0] * 50), squares(16, at=60.0)
     labels = torch.tensor([0] * 50 + [1])
     fitted = fit_anchors(torch.cat([many, few]), labels, spec(128, 128))
-    assert matches(anchor_boxes(spec(128, 128, anchors=fitted)), few)[0] > 0
+    assert match_counts(spec(128, 128, anchors=fitted), few)[0] > 0
 
 
 def test_the_fit_does_not_depend_on_the_order_of_boxes() -> None:
