@@ -29,6 +29,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """The closed sets behind the fields of `DetectorSpec` that are words."""
 
+BACKBONE_TOP = 5
+"""The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
+
 _R2 = math.sqrt(2.0)
 
 
@@ -87,6 +90,7 @@ class DetectorSpec:
     """Of the feature network and heads; an EfficientNet backbone has it too, a timm model its own."""
     norm_eps: float = 1e-3
     backbone_norm_eps: float = 1e-3
+    """A timm backbone keeps its own where this is the default."""
     norm_momentum: float = 0.01
     """Batch norm, in PyTorch's sense (share of the new batch): TensorFlow's 0.99."""
     bias_before_norm: bool = True
@@ -123,7 +127,12 @@ class DetectorSpec:
         for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in (0, 1), but got {getattr(self, name)!r}")
-        if self.extra_levels == "pool" and self.laterals != "level" and self.topology.max_level > 5:
+        if self.topology.min_level > BACKBONE_TOP:
+            raise ValueError(
+                f"a backbone's coarsest map is of level {BACKBONE_TOP} and a detector reads at least one, so min_level "
+                f"must be at most {BACKBONE_TOP}, but got {self.topology.min_level}"
+            )
+        if self.extra_levels == "pool" and self.laterals != "level" and self.topology.max_level > BACKBONE_TOP:
             raise ValueError(
                 "extra_levels: pool reads the one lateral of the coarsest backbone level, so it needs "
                 f"laterals: level, but got laterals: {self.laterals}"
@@ -136,8 +145,8 @@ class DetectorSpec:
 
     @property
     def backbone_levels(self) -> range:
-        """The levels that come from the backbone (a backbone ends at stride 32, level 5)."""
-        return range(self.topology.min_level, min(self.topology.max_level, 5) + 1)
+        """The levels that come from the backbone."""
+        return range(self.topology.min_level, min(self.topology.max_level, BACKBONE_TOP) + 1)
 
     def map_size(self, level: int) -> tuple[int, int]:
         """(h, w) of the feature map at `level`: halved and rounded up level times."""

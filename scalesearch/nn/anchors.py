@@ -70,8 +70,8 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 def match_counts(spec: DetectorSpec, boxes: Tensor, iou: float = MATCH) -> Tensor:
     """For each of boxes [n, 4] (xyxy, input pixels) the number [n] of the spec's anchors that overlap it by `iou`.
 
-    Exact, without a list of anchors: the overlap of a box and an anchor of one shape is a product of one factor a column
-    and one a row, so that a million boxes are a matter of minutes.
+    Exact, without a list of anchors: the overlap of a box and an anchor of one shape is a product of one factor a
+    column and one a row.
     """
     boxes, count = boxes.double(), torch.zeros(len(boxes), dtype=torch.int64)
     for level in spec.levels:
@@ -114,9 +114,9 @@ def matched_share(
 def fit_anchors(boxes: Tensor, labels: Tensor, spec: DetectorSpec) -> Anchors:
     """Anchors that give the boxes [n, 4] (xyxy, input pixels) of classes `labels` [n] something to learn from.
 
-    The rule. A box scores min(m, ENOUGH) / ENOUGH, where m anchors overlap it by IoU 0.5 or more; a set of anchors scores
-    the mean over classes of the mean over their boxes. So a box that no anchor matches counts nothing, and so does, in
-    part, one that only few do (a small scale moves boxes to coarser levels, where cells are few: matched share alone
+    The rule. A box scores min(m, ENOUGH) / ENOUGH, where m anchors overlap it by IoU 0.5 or more; a set of anchors
+    scores the mean over classes of the mean over their boxes. So a box that no anchor matches counts nothing, and one
+    that few do counts in part (a small scale moves boxes to coarser levels, where cells are few: matched share alone
     does not see it). Scales, octaves (3, then 4) and aspects (ratios 1, 2, 1/2, then 1, 3, 1/3) are tried, and the best
     score wins; but the published anchors stay unless they lose by MARGIN, other aspects and more octaves must each gain
     MARGIN over the best without them. Without boxes: the spec's own.

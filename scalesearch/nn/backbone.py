@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
-from timm.layers import BatchNormAct2d, create_conv2d
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.cost import squeeze
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.nn.conv import adopt
+from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
 
 
@@ -49,7 +49,8 @@ class EfficientNetFeatures(nn.Module):
         pad = "same" if spec.padding == "same" else ""
         act = partial(Activation, spec.activation)
         norm = partial(BatchNormAct2d, eps=spec.backbone_norm_eps, momentum=spec.norm_momentum)
-        self.conv_stem = create_conv2d(3, backbone.stem, 3, stride=2, padding=pad)
+        self.conv_stem = Conv2d(3, backbone.stem, 3, stride=2, padding=1, bias=False)
+        self.conv_stem.same = spec.padding == "same"
         self.bn1 = norm(backbone.stem, act_layer=act)
         self.blocks = nn.Sequential()
         c_in = backbone.stem
@@ -123,7 +124,11 @@ def _create(name: str, levels: Sequence[int], size: tuple[int, int]) -> nn.Modul
     # Of several maps at one stride the last is the deepest.
     last = {stride: i for i, stride in enumerate(strides)}
     sized = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
-    return _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
+    model = _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
+    # timm cuts most models after the last map that is asked for, but not its EfficientNets and MobileNets.
+    if read := getattr(model, "_stage_out_idx", None):
+        model.blocks = model.blocks[: max(read)]
+    return cast(nn.Module, model)
 
 
 def _features_only(name: str, **options: Any) -> Any:
@@ -135,7 +140,8 @@ def _features_only(name: str, **options: Any) -> Any:
             return _features_only(name, **options)
         where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
         raise ValueError(
-            f"timm's {name!r} does not work as a backbone: {where} failed with {type(error).__name__}: {error}"
+            f"timm's {name!r} does not work as a backbone: {where} failed with {type(error).__name__}: "
+            f"{error}; take another backbone or size"
         ) from error
 
 

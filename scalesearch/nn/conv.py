@@ -45,8 +45,8 @@ class Conv2d(nn.Conv2d):
     def pads(self, x: Tensor) -> Pads:
         """The padding of `x`."""
         if not self.same:
-            height, width = self.padding
-            return int(width), int(width), int(height), int(height)
+            height, width = int(self.padding[0]), int(self.padding[1])
+            return width, width, height, height
         top, bottom = _same(x.shape[2], self.kernel_size[0], self.stride[0])
         left, right = _same(x.shape[3], self.kernel_size[1], self.stride[1])
         return left, right, top, bottom
@@ -73,9 +73,9 @@ class Conv2d(nn.Conv2d):
 
 def _watched() -> bool:
     """Whether operations are being recorded or counted rather than only run."""
-    return (
-        torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0
-    )
+    # torch._C._get_tracing_state is what torch.jit.is_tracing asks, without its import.
+    traced = torch._C._get_tracing_state() is not None
+    return torch.compiler.is_compiling() or traced or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -96,9 +96,7 @@ def _shifted(
     if not (down or across):
         return out
     last = out.is_contiguous(memory_format=torch.channels_last)
-    return out[:, :, down:, across:].contiguous(
-        memory_format=torch.channels_last if last else torch.contiguous_format
-    )
+    return out[:, :, down:, across:].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _shift(stride: tuple[int, ...], pads: Pads) -> tuple[tuple[int, int], int, int]:
@@ -120,7 +118,7 @@ class _Step(torch.autograd.Function):
         return _shifted(x, weight, bias, stride, pads, groups)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         depthwise = ctx.groups == x.shape[1] == weight.shape[0]
@@ -185,7 +183,7 @@ def adopt(module: nn.Module) -> nn.Module:
     """`module` with every plain or SAME convolution in it made a `Conv2d`, parameters kept."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) in (nn.Conv2d, Conv2dSame) and _simple(child):
+            if isinstance(child, nn.Conv2d) and type(child) in (nn.Conv2d, Conv2dSame) and _simple(child):
                 mine = Conv2d.__new__(Conv2d)
                 mine.__dict__ = child.__dict__
                 mine.same = type(child) is Conv2dSame

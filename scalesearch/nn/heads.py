@@ -6,6 +6,7 @@ May import arch and torch.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,7 @@ class Head(nn.Module):
         widths = [spec.width] + [spec.head_width] * spec.head_depth
         bias, separable = spec.bias_before_norm, spec.separable
         self.convs = nn.ModuleList(
-            Conv3(c_in, c_out, separable=separable, bias=bias)
-            for c_in, c_out in zip(widths[:-1], widths[1:], strict=True)
+            Conv3(c_in, c_out, separable=separable, bias=bias) for c_in, c_out in pairwise(widths)
         )
         self.norms = nn.ModuleList(
             nn.ModuleList(norm(spec.head_width, spec) for _ in spec.levels) for _ in range(spec.head_depth)

@@ -101,7 +101,7 @@ class Down(nn.Module):
 
     def __init__(self, kind: str, padding: str, jump: int, source: Size, target: Size) -> None:
         super().__init__()
-        self.kind, self.target, self.stride = kind, target, 2**jump
+        self.kind, self.target, self.stride = kind, target, 1 << jump
         self.kernel = self.stride + (kind == "max")
         self.same = padding == "same" or jump > 1
         self.pad = (0, 0)

@@ -44,9 +44,9 @@ class Losses(NamedTuple):
 def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH, best: int = 1) -> Targets:
     """Anchors [N, 4], boxes [B, M, 4] and labels [B, M] (-1: none) -> the positives.
 
-    An anchor learns the box that it overlaps most, from `iou` on; the rest is background, nothing is ignored. Each box
-    also gets its `best` anchors whatever their overlap, before the claims of others; where several boxes claim an anchor
-    so, the one that overlaps it most has it, of equals the first.
+    An anchor learns the box that it overlaps most, from `iou` on; the rest is background, nothing is ignored. Each
+    box also gets its `best` anchors whatever their overlap, before the claims of others; where several boxes claim an
+    anchor so, the one that overlaps it most has it, of equals the first.
     """
     # 4 M pairs at a time: 16 MiB a pass, a batch of 16 small images at once.
     step = max(1, 4_000_000 // (len(anchors) * boxes.shape[1]))
@@ -108,7 +108,8 @@ def focal_loss(
 ) -> Tensor:
     """Sum over logits [B, N, K] of the focal loss (RetinaNet sec. 3), targets 1 at (places, labels) [P], else 0.
 
-    With smoothing s the cross-entropy's target is y (1 - s) + s / 2; the modulating factor is that of y (google/automl).
+    With smoothing s the cross-entropy's target is y (1 - s) + s / 2; the modulating factor stays that of y
+    (google/automl det_model_fn.py).
     """
     flat = logits.reshape(-1)
     hot = flat[places * logits.shape[-1] + labels]

@@ -1,4 +1,7 @@
-"""From the detector's outputs to boxes: the box coder and its inverse, selection, suppression. Imports torch(vision)."""
+"""From the detector's outputs to boxes: the box coder and its inverse, selection, suppression.
+
+Imports torch and torchvision.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.cost import Breakdown, breakdown
@@ -35,7 +36,7 @@ def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:
     draw = random.Random(seed)
     topology = random_topology(draw, *draw.choice(SPANS))
     backbone = _random_backbone(draw)
-    words = {name: draw.choice(choices) for name, choices in CHOICES.items()}
+    words: dict[str, Any] = {name: draw.choice(choices) for name, choices in CHOICES.items()}
     if words["extra_levels"] == "pool":
         words["laterals"] = "level"
     bare = DetectorSpec(

@@ -10,7 +10,7 @@ import pytest
 from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone, parse
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import Anchors, DetectorSpec, from_dict, to_dict
-from scalesearch.arch.topology import Node, Topology
+from scalesearch.arch.topology import Node, Topology, bifpn
 
 # Pinned: rows are found again by these. A change here orphans every result that anyone has.
 IDS = {
@@ -92,6 +92,7 @@ def test_isomorphic_topologies_share_an_id_and_measurements_are_no_part_of_it() 
         ({"classes": True}, r"classes must be an integer .* but got True"),
         ({"activation": "gelu"}, r"activation must be one of silu, relu, relu6, hard_swish, but got 'gelu'"),
         ({"norm_momentum": 0.0}, r"norm_momentum must be in \(0, 1\), but got 0.0"),
+        ({"topology": bifpn(6, 8)}, r"min_level must be at most 5, but got 6"),
         ({"extra_levels": "pool"}, r"needs laterals: level, but got laterals: edge"),
     ],
 )

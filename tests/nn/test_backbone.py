@@ -1,0 +1,111 @@
+"""Backbones: EfficientNet against timm's own, timm's models whatever their layout, and refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from scalesearch.arch.backbone import B, EfficientNet, TimmBackbone, efficientnet_b
+from scalesearch.arch.scaling import named
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.topology import bifpn
+from scalesearch.nn.backbone import TimmFeatures, build_backbone
+from scalesearch.profile.resolve import resolve_spec
+
+
+def _spec(backbone: EfficientNet | TimmBackbone, **changes: Any) -> DetectorSpec:
+    return dataclasses.replace(named("d0", size=(72, 100)), backbone=backbone, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "changes"),
+    [
+        ("tf_efficientnet_b0", efficientnet_b(0), {}),
+        ("efficientnet_b1", efficientnet_b(1), {"padding": "symmetric", "backbone_norm_eps": 1e-5}),
+        ("tf_efficientnet_lite0", EfficientNet(lite=True), {"activation": "relu6"}),
+    ],
+)
+def test_timms_own_efficientnet_gives_the_same_maps_with_the_same_weights(
+    name: str, backbone: EfficientNet, changes: dict[str, Any]
+) -> None:
+    theirs = timm.create_model(name, features_only=True, out_indices=(2, 3, 4)).double().eval()
+    ours = build_backbone(_spec(backbone, **changes)).double().eval()
+    weights = theirs.state_dict()
+    torch.manual_seed(0)
+    for key, value in weights.items():
+        if "running_var" in key:
+            value.uniform_(0.5, 2)
+    ours.load_state_dict(weights)
+    image = torch.randn(1, 3, 72, 100, dtype=torch.float64)
+    with torch.no_grad():
+        for mine, reference in zip(ours(image), theirs(image), strict=True):
+            torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("phi", sorted(B))
+def test_channels_and_sizes_are_those_of_the_spec(phi: int) -> None:
+    spec = _spec(efficientnet_b(phi), topology=bifpn(2, 7))
+    with torch.device("meta"):
+        maps = build_backbone(spec)(torch.empty(1, 3, *spec.size))
+    expected = [(spec.backbone.channels(level), *spec.map_size(level)) for level in (2, 3, 4, 5)]
+    assert [tuple(x.shape[1:]) for x in maps] == expected
+
+
+def test_an_efficientnet_is_built_no_deeper_than_it_is_read() -> None:
+    backbone = build_backbone(_spec(efficientnet_b(0), topology=bifpn(2, 4)))
+    assert len(backbone.blocks) == 5  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "mambaout_femto"])
+def test_timm_models_give_channels_first_maps_whatever_their_layout(name: str, tmp_path: Path) -> None:
+    # swin has a built-in image size, and it and mambaout return channels-last maps.
+    spec = dataclasses.replace(_spec(TimmBackbone(name=name)), size=(64, 96))
+    spec = resolve_spec(spec, tmp_path)
+    backbone = build_backbone(spec)
+    maps = backbone(torch.randn(1, 3, 64, 96))
+    assert [x.shape[1] for x in maps] == [spec.backbone.channels(level) for level in (3, 4, 5)]
+    assert [tuple(x.shape[2:]) for x in maps] == [(8, 12), (4, 6), (2, 3)]
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "efficientnet_lite0", "resnet18", "pvt_v2_b0"])
+def test_a_timm_model_is_built_no_deeper_than_it_is_read(name: str) -> None:
+    model = TimmFeatures(name, (3, 4), (64, 96))
+    sum(x.square().mean() for x in model(torch.randn(2, 3, 64, 96))).backward()  # type: ignore[union-attr]
+    assert [key for key, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_a_timm_model_keeps_its_eps_unless_told_and_takes_the_momentum(tmp_path: Path) -> None:
+    spec = resolve_spec(_spec(TimmBackbone(name="resnet18"), norm_momentum=0.05), tmp_path)
+    norms = [m for m in build_backbone(spec).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {(m.eps, m.momentum) for m in norms} == {(1e-5, 0.05)}
+    told = dataclasses.replace(spec, backbone_norm_eps=1e-4)
+    norms = [m for m in build_backbone(told).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {m.eps for m in norms} == {1e-4}
+
+
+def test_an_unmeasured_backbone_is_refused(tmp_path: Path) -> None:
+    bare = _spec(TimmBackbone(name="resnet18"))
+    with pytest.raises(ValueError, match="'resnet18' is known only to timm and has not been measured; call"):
+        build_backbone(bare)
+    elsewhere = dataclasses.replace(resolve_spec(bare, tmp_path), size=(64, 64))
+    with pytest.raises(ValueError, match="'resnet18' has not been measured at 64x64, .* call"):
+        build_backbone(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet18a", "a model of timm .*, but got 'resnet18a'; the nearest names are .*resnet18"),
+        ("hf_hub:timm/resnet18", "a model of timm .*, but got 'hf_hub:timm/resnet18'"),
+        ("levit_128s", "needs a map at stride 8 for level 3, but timm's 'levit_128s' has strides 16, 32, 64; take"),
+        ("vit_tiny_patch16_224", "stride 8 for level 3, but timm's 'vit_tiny_patch16_224' has strides 16;"),
+    ],
+)
+def test_models_that_cannot_serve_are_refused_with_the_reason(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TimmFeatures(name, (3, 4, 5), (64, 64))
