@@ -47,15 +47,26 @@ def main() -> None:
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
             task = Task(
-                spec=spec, recipe=recipe, seed=seed, to_epoch=args.stop or recipe.epochs, folder=Path(folder), evaluate_on=args.on,
+                spec=spec,
+                recipe=recipe,
+                seed=seed,
+                to_epoch=recipe.epochs,
+                folder=Path(folder),
+                evaluate_on=args.on,
                 train_on=args.train_on,
             )
             outcomes.append(run(task, data, cache=cache, device="cpu"))
     print(row(args, spec, recipe, outcomes, (time.process_time() - cpu) / len(outcomes), standard), flush=True)
     if args.verbose:
-        print("  ", outcomes[-1].per_class, *outcomes[-1].notes, outcomes[-1].reason, sep="\n   ")
-        print("  ", {k: round(v, 3) for k, v in outcomes[-1].curve[-1][1].items() if v is not None}, f"{outcomes[-1].images_per_second:.0f} images/s", flush=True)
-        print("  ", [(e,round(n["ap"],3)) for e,n in outcomes[-1].curve])
+        told(outcomes[-1])
+
+
+def told(outcome: Outcome) -> None:
+    """Prints what one run says besides its AP."""
+    numbers = outcome.curve[-1][1] if outcome.curve else {}
+    print({name: round(value, 3) for name, value in numbers.items() if value is not None})
+    print({name: round(value, 3) for name, value in outcome.per_class.items() if value is not None})
+    print(*outcome.notes, outcome.reason, f"{outcome.images_per_second:.0f} images/s", sep="\n", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -77,7 +88,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the recipe")
     parser.add_argument("--prior", type=float, default=heads.PRIOR, help="score of each class at the start")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--stop", type=int, default=0, help="epoch to stop at, before the schedule's end")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", default=str(Path(tempfile.gettempdir()) / "scalesearch-try"))
     parser.add_argument("--verbose", action="store_true")
@@ -93,12 +103,13 @@ def pair(text: str) -> tuple[str, Any]:
 def detector(args: argparse.Namespace, data: Data, cache: Path) -> DetectorSpec:
     """The spec of the command line, its anchors fitted to the training boxes where they are auto."""
     height, width = (args.size * 2)[:2]
-    fields: dict[str, Any] = {"padding": "symmetric", "bias_before_norm": False, "laterals": "level"} | dict(pair(t) for t in args.spec)
+    fields: dict[str, Any] = {"padding": "symmetric", "bias_before_norm": False, "laterals": "level"}
+    fields |= dict(pair(text) for text in args.spec)
     spec = DetectorSpec(
         size=(height, width),
         classes=len(data.train.categories),
         backbone=parse(args.backbone),
-        topology=TOPOLOGIES[args.topology](*args.levels, "fast"),
+        topology=TOPOLOGIES[args.topology](args.levels[0], args.levels[1], "fast"),
         repeats=args.repeats,
         width=args.width,
         head_width=args.width,
@@ -125,7 +136,9 @@ def row(
     aps = [final.get("ap") or 0.0 for final in finals]
     spread = statistics.stdev(aps) if len(aps) > 1 else 0.0
     shape = f"{args.backbone} {spec.size[0]}x{spec.size[1]} {args.topology} {args.levels[0]}-{args.levels[1]}"
-    shape += f" w{args.width} r{args.repeats} h{args.head_depth} a{spec.anchors.scale:g}x{spec.anchors.octaves}{'w' if spec.anchors.aspects != Anchors().aspects else ''} {' '.join(args.spec)}"
+    shape += f" w{args.width} r{args.repeats} h{args.head_depth} a{spec.anchors.scale:g}x{spec.anchors.octaves}"
+    shape += "w " if spec.anchors.aspects != Anchors().aspects else " "
+    shape += " ".join(args.spec)
     changed = json.dumps(recipe.to_dict()).replace('"', "")[1:-1] or "defaults"
     changed += f", prior {args.prior:g}" if args.prior != prior else ""
     cells = [

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Average:
     """An exponential moving average of a model's parameters and batch-norm statistics (EfficientDet sec. 5.1).
 
-    Its decay warms up as min(decay, (1 + t) / (10 + t)), so that a short run does not evaluate its beginning. A decay of
-    0 follows the model exactly.
+    Its decay warms up as min(decay, (1 + t) / (10 + t)), so that a short run does not evaluate its beginning. A decay
+    of 0 follows the model exactly.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -1,4 +1,7 @@
-"""One training, epoch by epoch: what it holds, how an epoch goes, what a checkpoint of it is. Imports nn, data, plan."""
+"""One training, epoch by epoch: what it holds, how an epoch goes, what a checkpoint of it is.
+
+Imports nn, data and plan.
+"""
 
 from __future__ import annotations
 

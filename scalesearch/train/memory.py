@@ -12,7 +12,7 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class PeakMemory:
-    """Bytes from its making on: the process's resident set (where it cannot be reset, since its start), or the GPU's."""
+    """Bytes since its making: the process's resident set (since its start where that cannot be reset) or the GPU's."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -27,7 +27,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """At the `step`-th (from 0) of `steps`: linear from 0 over the warm-up, then a cosine to 0 at the end.
 
-    The official schedule's jump after warm-up and its rise at the end (google/automl issue 5.1 quirk) are not copied.
+    google/automl counts the cosine's steps from the start of the warm-up, so that the rate jumps at the end of the
+    warm-up and rises again at the end of training; that is not copied.
     """
     warmup = recipe.warmup * steps
     if step < warmup:

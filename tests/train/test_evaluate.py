@@ -37,12 +37,12 @@ def scene(seed: int) -> tuple[Dictionary, list[Dictionary]]:
         for _ in range(0 if image == 5 else rng.integers(3, 9)):
             box = [*rng.uniform(0, 200, 2), *rng.uniform(5, 150, 2)]
             category, crowd = int(rng.choice([1, 3])), int(rng.random() < 0.2)
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": image, "category_id": category, "bbox": [float(v) for v in box]}
-                | {"area": float(box[2] * box[3]), "iscrowd": crowd}
-            )
+            annotation: Dictionary = {"id": len(annotations) + 1, "image_id": image, "category_id": category}
+            annotation |= {"bbox": [float(v) for v in box], "area": float(box[2] * box[3]), "iscrowd": crowd}
+            annotations.append(annotation)
             for _ in range(0 if image == 6 else rng.integers(0, 4)):
-                moved = [float(v + rng.normal(0, 6)) for v in box[:2]] + [float(v * rng.uniform(0.8, 1.2)) for v in box[2:]]
+                moved = [float(v + rng.normal(0, 6)) for v in box[:2]]
+                moved += [float(v * rng.uniform(0.8, 1.2)) for v in box[2:]]
                 guess = int(rng.choice([category, category, 1, 3, 7]))
                 results.append({"image_id": image, "category_id": guess, "bbox": moved, "score": float(rng.random())})
     results.append({"image_id": 5, "category_id": 1, "bbox": [0.0, 0.0, 50.0, 50.0], "score": 0.9})
