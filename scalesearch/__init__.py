@@ -27,7 +27,7 @@ from scalesearch.arch.topology import panet as panet
 
 if TYPE_CHECKING:
     from scalesearch.nn.detector import build as build
-    from scalesearch.profile.resolve import resolve_spec as resolve
+    from scalesearch.profile.resolve import resolve_spec as resolve  # noqa: F401
 
 __version__ = "0.1.0"
 

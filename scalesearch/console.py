@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Self
 
 from rich import box
 from rich.console import Console
@@ -34,7 +35,7 @@ class RichConsole:
             disable=not console.is_terminal,
         )
 
-    def __enter__(self) -> RichConsole:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -20,13 +20,13 @@ import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.scaling import named
-from scalesearch.arch.space import Frame
+from scalesearch.arch.space import Frame, Point
 from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
 from scalesearch.arch.topology import fpn
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
-from scalesearch.nn.anchors import anchor_boxes, fit_anchors, matched_share
+from scalesearch.nn.anchors import fit_anchors, matched_share
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -35,6 +35,7 @@ from scalesearch.records.folder import StudyFolder, write_whole
 from scalesearch.report.write import write_report
 from scalesearch.search.band import find_band
 from scalesearch.search.driver import Setting, Study, run
+from scalesearch.search.executor import Executor, InProcess, LocalProcesses
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 from scalesearch.train import task as training
 
@@ -56,6 +57,7 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
     """
     # Its lines on every study that is made and every trial that is told would drown ours.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(plan.threads or max(1, torch.get_num_threads() // plan.workers))
     data = open_plan_data(plan, console)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         unit = make_unit(plan, data, console)
@@ -63,11 +65,38 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
         band = find_band(unit, lambda done, total: bar(done, total, "points"))
         console.say(f"band: {band.summary}")
         study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data))
+        executor = make_executor(plan, data, console)
         try:
-            run(study, trainer(data, console), console.say)
+            run(study, executor, console.say)
         finally:
+            executor.close()
             path = write_report(out, plan, folder.rows())
     return path
+
+
+def make_executor(plan: Plan, data: Data, console: Console) -> Executor:
+    """In this process with a progress bar a training, or as many local processes as the plan has workers."""
+    if plan.workers == 1:
+        return InProcess(trainer(data, console))
+    return LocalProcesses(plan.workers, _train_here, _prepare, (plan, torch.get_num_threads()))
+
+
+_worker_data: Data | None = None
+"""A worker's data set, opened once by `_prepare`."""
+
+
+def _prepare(plan: Plan, threads: int) -> None:
+    global _worker_data
+    torch.set_num_threads(threads)
+    source = plan.data
+    _worker_data = open_data(
+        source.source, train=source.train, val=source.val, select=source.select, seed=source.seed
+    )
+
+
+def _train_here(task: Task) -> Outcome:
+    assert _worker_data is not None, "a worker is prepared before it trains"
+    return training.run(task, _worker_data, cache=default_cache() / "pixels")
 
 
 def open_plan_data(plan: Plan, console: Console) -> Data:
@@ -102,8 +131,16 @@ def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
 
 
 def _frames(plan: Plan) -> list[Frame]:
+    """Every frame that a candidate or a named design can have."""
     space = plan.space(classes=1, anchors=Anchors())
-    return space.frames(phi=plan.family.phi) if plan.family else space.frames()
+    phis: list[Point] = [{"phi": phi} for phi in plan.family.phi] if plan.family else [{}]
+    frames = [frame for phi in phis for frame in space.frames(**{name: [value] for name, value in phi.items()})]
+    for point, phi in product(plan.baselines.values(), phis):
+        solved = plan.family.values.values if plan.family else (None,)
+        for value in solved:
+            spec = space.spec(point, **phi, **({plan.family.solve: value} if plan.family and value else {}))
+            frames.append((spec.size, spec.topology.min_level, spec.topology.max_level))
+    return list(dict.fromkeys(frames))
 
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
@@ -117,7 +154,7 @@ def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console
         spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
         found[frame] = fit_anchors(boxes, labels, spec) if isinstance(plan.anchors, str) else plan.anchors
         spec = dataclasses.replace(spec, anchors=found[frame])
-        shares.append(matched_share(anchor_boxes(spec), boxes, labels, len(split.categories)))
+        shares.append(matched_share(spec, boxes, labels, len(split.categories)))
         bar(done, len(frames), "sizes")
     console.say(
         f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frames: "

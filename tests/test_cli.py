@@ -37,7 +37,7 @@ sampler: {{name: tpe, startup: 2}}
 trials: 4
 recipe: {{epochs: 2, batch: 4}}
 winners: {{top: 1, seeds: [0, 1], recipe: {{epochs: 3}}}}
-baselines: {{plain: {{topology: fpn, width: 16, repeats: 1}}}}
+baselines: {{plain: {{topology: fpn, size: 96, width: 16, repeats: 1}}}}
 """
 
 

@@ -99,15 +99,13 @@ def _shared(low: Tensor, high: Tensor, side: Tensor, cells: int, stride: float) 
 
 
 def matched_share(
-    anchors: Tensor, boxes: Tensor, labels: Tensor, classes: int, iou: float = MATCH
+    spec: DetectorSpec, boxes: Tensor, labels: Tensor, classes: int, iou: float = MATCH
 ) -> list[float | None]:
-    """For each class the share of its boxes that an anchor overlaps by at least `iou`; None without boxes.
+    """For each class the share of its boxes that an anchor of the spec overlaps by `iou`; None without boxes.
 
-    Args: anchors [N, 4] and boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
+    Args: boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
     """
-    step = max(1, 4_000_000 // len(anchors))  # 16 MiB a pass
-    parts = [pairwise_iou(boxes[i : i + step].to(anchors), anchors).amax(1) for i in range(0, len(boxes), step)]
-    hit = torch.cat([anchors.new_zeros(0), *parts]) >= iou
+    hit = match_counts(spec, boxes, iou) > 0
     return [float(hit[labels == k].double().mean()) if bool((labels == k).any()) else None for k in range(classes)]
 
 

@@ -46,6 +46,10 @@ class Plan:
     trials: int = 12
     """Candidates that the search trains; the one number that may grow in a study begun."""
     seed: int = 0
+    workers: int = 1
+    """Trainings at a time, each in a process of its own where there are several."""
+    threads: int | None = None
+    """Processor threads of a training; the cores divided among the workers by default."""
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
@@ -97,6 +101,8 @@ class Plan:
             "sampler": dataclasses.asdict(self.sampler),
             "trials": self.trials,
             "seed": self.seed,
+            "workers": self.workers,
+            "threads": self.threads,
             "recipe": _lists(dataclasses.asdict(self.recipe)),
             "winners": _lists(dataclasses.asdict(self.winners)),
             "baselines": {name: dict(point) for name, point in self.baselines.items()},
@@ -172,6 +178,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         sampler=sections.read_sampler(top.section("sampler")),
         trials=top.integer("trials", Plan.trials, low=1),
         seed=top.integer("seed", Plan.seed, low=0),
+        workers=top.integer("workers", Plan.workers, low=1),
+        threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
         recipe=recipe,
         winners=sections.read_winners(top.section("winners"), recipe),
         baselines=sections.read_baselines(top.section("baselines"), checks.settable(axes, family)),

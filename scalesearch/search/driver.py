@@ -1,4 +1,4 @@
-"""The one driver of a study: it alone proposes and writes rows; training comes in as a function.
+"""The one driver of a study: it alone proposes and writes rows; an executor trains.
 
 Whatever has a row is not trained again, so the same command continues a study that was interrupted.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,15 +20,14 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
-from scalesearch.records.row import Row
+from scalesearch.records.row import Key, Row
 from scalesearch.records.trials import Trial, best_trials, trials
 from scalesearch.search.band import Band, EmptyBandError
+from scalesearch.search.executor import Executor, lost
 from scalesearch.search.ledger import Ledger
 from scalesearch.search.propose import Proposal, propose
 from scalesearch.search.unit import Unit
 
-Train = Callable[[Task, str], Outcome]
-"""Trains a task; the text says which, for a progress bar."""
 Say = Callable[[str], None]
 
 
@@ -79,33 +80,47 @@ class _Job:
         return self.kind != "search"
 
 
-def run(study: Study, train: Train, say: Say) -> None:
+def run(study: Study, executor: Executor, say: Say) -> None:
     """Search, then winners, then baselines; every row is on disk when this returns.
 
-    Raises whatever `train` raises, KeyboardInterrupt among it; rows written so far stay.
+    Raises whatever a training raises, KeyboardInterrupt among it; rows written so far stay.
     """
-    search(study, train, say)
+    search(study, executor, say)
+    out = _Out(study, executor, say)
     for job in _final_jobs(study):
-        _do(study, job, train, say)
+        out.send(job)
+    out.collect()
 
 
-def search(study: Study, train: Train, say: Say) -> None:
-    """Propose and train until the plan's number of trials is there or the band is used up."""
+def search(study: Study, executor: Executor, say: Say) -> None:
+    """Propose and train until the plan's number of trials is there or the band is used up.
+
+    A proposal sees the trials that are at least as many ordinals back as there are workers, and no others, whichever
+    happen to be done: so a study is the same however its trainings overlap, and wherever it was interrupted.
+    """
     plan = study.plan
     ledger = Ledger(study.folder.path, plan.name, plan.objectives, study.unit.axes)
+    out = _Out(study, executor, say)
+    taken: dict[int, tuple[str, ...]] = {}
     for ordinal in range(plan.trials):
-        ledger.keep(done := study.trials())
-        if ordinal in {trial.ordinal for trial in done}:
+        out.collect(up_to=ordinal - executor.workers)
+        done = {trial.ordinal: trial for trial in study.trials()}
+        ledger.keep(list(done.values()))
+        if ordinal in done:
+            taken[ordinal] = done[ordinal].key
             continue
-        # Only what was there when this candidate was first due: a resumed study asks the same question.
-        earlier = [trial for trial in done if trial.ordinal < ordinal]
+        earlier = [trial for trial in done.values() if trial.ordinal <= ordinal - executor.workers]
         try:
-            proposal = propose(study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier)
+            proposal = propose(
+                study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier, set(taken.values())
+            )
         except EmptyBandError as used_up:
             say(f"the search ends after {ordinal} trials: {used_up}")
             break
+        taken[ordinal] = proposal.candidate.key
         for job in _search_jobs(plan, ordinal, proposal):
-            _do(study, job, train, say)
+            out.send(job)
+    out.collect()
     ledger.keep(study.trials())
 
 
@@ -163,35 +178,69 @@ def _final_jobs(study: Study) -> Iterator[_Job]:
                 )
 
 
-def _do(study: Study, job: _Job, train: Train, say: Say) -> None:
-    """Bring the job's row to disk: it may be there, be known from an equal training, or be trained."""
-    task = _task(study, job)
-    empty = _row(study, job, task, None)
-    if study.folder.has(empty):
-        return
-    known = study.folder.known(empty.key)
-    if known:
-        row = replace(
-            empty,
-            epochs_done=known.epochs_done,
-            curve=known.curve,
-            final=known.final,
-            per_class=known.per_class,
-            state=known.state,
-            reason="known already",
-            peak_memory=known.peak_memory,
-            images_per_second=known.images_per_second,
-        )
-    else:
-        row = _row(study, job, task, train(task, job.label))
-    study.folder.write(row)
-    if not job.final:
-        shutil.rmtree(task.folder, ignore_errors=True)
-    ap = row.final.get("ap")
-    score = f"AP {ap:.3f}" if ap is not None else "no AP"
-    told = f"{score} on {row.splits['evaluated']}" if row.state == "complete" else f"failed: {row.reason}"
-    again = " (known already)" if known else f", {row.seconds:.0f} s"
-    say(f"{job.label}: {_describe(job, row)} -> {told}{again}")
+class _Out:
+    """The trainings that are out; each comes back as a row on disk."""
+
+    def __init__(self, study: Study, executor: Executor, say: Say) -> None:
+        self._study, self._executor, self._say = study, executor, say
+        self._out: dict[Future[Outcome], tuple[_Job, Task, Key]] = {}
+
+    def send(self, job: _Job) -> None:
+        """See that the job gets its row: it may be there, be known from an equal training, or have to be trained."""
+        task = _task(self._study, job)
+        empty = _row(self._study, job, task, None)
+        if self._study.folder.has(empty):
+            return
+        while any(key == empty.key for _, _, key in self._out.values()):
+            self._collect_some()
+        known = self._study.folder.known(empty.key)
+        if known:
+            self._write(job, task, _same(empty, known), " (known already)")
+        else:
+            future = self._executor.submit(task, job.label)
+            self._out[future] = (job, task, empty.key)
+            if future.done():
+                self._collect_some()
+
+    def collect(self, up_to: int | None = None) -> None:
+        """Wait for the trainings of ordinals up to this one (of all without it), and write their rows."""
+        while any(up_to is None or job.ordinal <= up_to for job, _, _ in self._out.values()):
+            self._collect_some()
+
+    def _collect_some(self) -> None:
+        """Write the rows of those that are done, at least one."""
+        done, _ = wait(self._out, return_when=FIRST_COMPLETED)
+        for future in [future for future in self._out if future in done]:
+            job, task, _ = self._out.pop(future)
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                raise lost() from None
+            self._write(job, task, _row(self._study, job, task, outcome), f", {outcome.seconds:.0f} s")
+
+    def _write(self, job: _Job, task: Task, row: Row, end: str) -> None:
+        self._study.folder.write(row)
+        if not job.final:
+            shutil.rmtree(task.folder, ignore_errors=True)
+        ap = row.final.get("ap")
+        score = f"AP {ap:.3f}" if ap is not None else "no AP"
+        told = f"{score} on {row.splits['evaluated']}" if row.state == "complete" else f"failed: {row.reason}"
+        self._say(f"{job.label}: {_describe(job, row)} -> {told}{end}")
+
+
+def _same(empty: Row, known: Row) -> Row:
+    """The row `empty` with the numbers of an equal training."""
+    return replace(
+        empty,
+        epochs_done=known.epochs_done,
+        curve=known.curve,
+        final=known.final,
+        per_class=known.per_class,
+        state=known.state,
+        reason="known already",
+        peak_memory=known.peak_memory,
+        images_per_second=known.images_per_second,
+    )
 
 
 def _describe(job: _Job, row: Row) -> str:

@@ -7,7 +7,7 @@ uninterrupted one, and what a sampler asks for outside the band never becomes a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +38,26 @@ class Proposal:
 
 
 def propose(
-    band: Band, sampler: SamplerPlan, objectives: Sequence[str], seed: int, ordinal: int, trials: Sequence[Trial]
+    band: Band,
+    sampler: SamplerPlan,
+    objectives: Sequence[str],
+    seed: int,
+    ordinal: int,
+    trials: Sequence[Trial],
+    taken: Collection[tuple[str, ...]] = (),
 ) -> Proposal:
-    """The candidate number `ordinal`, inside the band and unlike all of `trials`.
+    """The candidate number `ordinal`, inside the band and unlike all of `trials` and the keys `taken`.
 
     Raises EmptyBandError when every candidate of the band has been tried.
     """
-    seen = {trial.key for trial in trials}
+    seen = {trial.key for trial in trials} | set(taken)
     rng = np.random.default_rng([seed, ordinal])
     if sampler.name == "grid":
         return Proposal(band.grid(seen), "grid")
-    if sampler.name == "random" or len(trials) < sampler.startup or not band.unit.axes:
+    told = [trial for trial in trials if trial.complete]
+    if sampler.name == "random" or ordinal < sampler.startup or not told or not band.unit.axes:
         return Proposal(band.draw(seen, rng), "random")
-    asked = _ask(band.unit.axes, objectives, int(rng.integers(2**31)), trials)
+    asked = _ask(band.unit.axes, objectives, int(rng.integers(2**31)), told)
     return Proposal(band.nearest(asked, seen, rng), sampler.name)
 
 
@@ -60,16 +67,14 @@ def _ask(axes: Mapping[str, Choices], objectives: Sequence[str], seed: int, tria
     # The random start is ours, inside the band: the model takes over from its first ask.
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0)
     study = optuna.create_study(directions=directions, sampler=sampler)
-    told = [
+    study.add_trials(
         optuna.trial.create_trial(
             params={name: _encode(name, axes[name], value) for name, value in trial.point.items()},
             distributions=space,
             values=trial.values(objectives),
         )
         for trial in trials
-        if trial.complete
-    ]
-    study.add_trials(told)
+    )
     answer = study.ask(fixed_distributions=space).params
     return {name: _decode(name, axes[name], answer[name]) for name in axes}
 

@@ -79,8 +79,8 @@ def test_counts_are_those_of_the_full_matrix(height: int, width: int, scale: flo
 
 def test_matched_share_per_class() -> None:
     boxes = torch.cat([squares(32, 40, at=60.0), squares(4, 32, at=60.0)])
-    assert matched_share(anchor_boxes(spec(128, 128)), boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
-    assert matched_share(anchor_boxes(spec(128, 128)), boxes[:0], torch.tensor([]), 1) == [None]
+    assert matched_share(spec(128, 128), boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
+    assert matched_share(spec(128, 128), boxes[:0], torch.tensor([]), 1) == [None]
     assert match_counts(spec(128, 128), boxes[:0]).tolist() == []
 
 
@@ -96,8 +96,8 @@ def test_small_boxes_get_smaller_anchors() -> None:
     boxes, labels = squares(14, 16, 18, at=60.0), torch.zeros(3, dtype=torch.int64)
     fitted = fit_anchors(boxes, labels, spec(128, 128))
     assert fitted.scale < 3
-    assert matched_share(anchor_boxes(spec(128, 128)), boxes, labels, 1) == [0.0]
-    assert matched_share(anchor_boxes(spec(128, 128, anchors=fitted)), boxes, labels, 1) == [1.0]
+    assert matched_share(spec(128, 128), boxes, labels, 1) == [0.0]
+    assert matched_share(spec(128, 128, anchors=fitted), boxes, labels, 1) == [1.0]
 
 
 def test_classes_count_alike_however_many_boxes_they_have() -> None:

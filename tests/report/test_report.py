@@ -12,6 +12,7 @@ from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import Study, run
+from scalesearch.search.executor import InProcess
 from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
 
 
@@ -19,7 +20,7 @@ from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
 def done(request: pytest.FixtureRequest, tmp_path: Path) -> Study:
     """A finished study of detectors, or of families."""
     study = make_study(tmp_path, make_plan(tmp_path, request.param))
-    run(study, learn, lambda text: None)
+    run(study, InProcess(learn), lambda text: None)
     study.folder.close()
     return study
 
@@ -52,7 +53,7 @@ def test_the_page_names_its_splits_and_has_the_noise(done: Study) -> None:
 
 def test_selection_on_val_is_marked(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "data.select=val", "trials=2"))
-    run(study, learn, lambda text: None)
+    run(study, InProcess(learn), lambda text: None)
     assert "Selection and reporting used the same images" in page(gather(study.plan, study.folder.rows()), "x")
 
 

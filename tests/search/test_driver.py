@@ -13,6 +13,7 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.search import ledger
 from scalesearch.search.driver import Study, run
+from scalesearch.search.executor import InProcess
 from tests.search.conftest import FAMILY, learn, make_plan, make_study
 
 Said = tuple[list[str], Callable[[str], None]]
@@ -30,7 +31,7 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: Said) -> 
         tasks.append(task)
         return learn(task, label)
 
-    run(study, train, said[1])
+    run(study, InProcess(train), said[1])
     rows = study.folder.rows()
     assert [row.kind for row in rows] == ["search"] * 12 + ["winner"] * 4 + ["baseline"] * 2
     assert [(t.train_on, t.evaluate_on) for t in tasks] == [("train", "select")] * 12 + [("train+select", "val")] * 6
@@ -46,7 +47,7 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: Said) -> 
 def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int) -> None:
     (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()  # type: ignore[func-returns-value]
     whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole"))
-    run(whole, learn, lambda text: None)
+    run(whole, InProcess(learn), lambda text: None)
     left = at
 
     def train(task: Task, label: str) -> Outcome:
@@ -58,19 +59,19 @@ def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int
 
     cut = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
     with cut.folder, pytest.raises(KeyboardInterrupt):
-        run(cut, train, lambda text: None)
+        run(cut, InProcess(train), lambda text: None)
     assert len(cut.folder.rows()) == at
     again = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
-    run(again, learn, lambda text: None)
+    run(again, InProcess(learn), lambda text: None)
     assert plain(again.folder.rows()) == plain(whole.folder.rows())
 
 
 def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
     few = make_study(tmp_path, make_plan(tmp_path))
     with few.folder:
-        run(few, learn, lambda text: None)
+        run(few, InProcess(learn), lambda text: None)
     more = make_study(tmp_path, replace(few.plan, trials=15))
-    run(more, learn, lambda text: None)
+    run(more, InProcess(learn), lambda text: None)
     assert [t.key for t in more.trials()][:12] == [t.key for t in few.trials()]
     assert len(more.trials()) == 15
 
@@ -83,7 +84,7 @@ def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, 
         trained.append(task.spec.id)
         return learn(task, label)
 
-    run(study, train, said[1])
+    run(study, InProcess(train), said[1])
     trials = study.trials()
     assert len(trials) == 4
     for trial in trials:
@@ -102,7 +103,7 @@ def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said
             return Outcome(state="failed", reason="not finite", seconds=1.0, peak_memory=1, images_per_second=0.0)
         return learn(task, label)
 
-    run(study, train, said[1])
+    run(study, InProcess(train), said[1])
     trials = study.trials()
     assert [t.ordinal for t in trials if not t.complete] == [2]
     assert len(trials) == 12
@@ -110,7 +111,7 @@ def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said
 
 
 def test_the_ledger_tells_what_the_rows_tell_and_is_rebuilt_when_lost_or_torn(study: Study) -> None:
-    run(study, learn, lambda text: None)
+    run(study, InProcess(learn), lambda text: None)
     path = study.folder.path / ledger.FILE
 
     def told() -> list[tuple[float, ...]]:

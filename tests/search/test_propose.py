@@ -9,6 +9,7 @@ import pytest
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.search.band import EmptyBandError
 from scalesearch.search.driver import Study, search
+from scalesearch.search.executor import InProcess
 from scalesearch.search.propose import propose
 from scalesearch.search.unit import inside
 from tests.search.conftest import PLAN, learn, make_plan, make_study
@@ -18,7 +19,7 @@ def run(folder: Path, sampler: str, trials: int, seed: int = 0) -> Study:
     folder.mkdir(exist_ok=True)
     text = PLAN.replace("{name: tpe, startup: 4}", f"{{name: {sampler}, startup: 4}}")
     study = make_study(folder, make_plan(folder, text, f"trials={trials}", f"seed={seed}"))
-    search(study, learn, lambda text: None)
+    search(study, InProcess(learn), lambda text: None)
     return study
 
 
