@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from scalesearch.arch.backbone import EfficientNet, efficientnet_b
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import bifpn
 
 
 def round_width(width: float) -> int:

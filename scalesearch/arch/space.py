@@ -16,9 +16,10 @@ from itertools import product
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
+from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import Compound, round_size
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import FUSIONS, TOPOLOGIES, Topology
+from scalesearch.arch.topology import FUSIONS, Topology
 
 Value = str | int | float
 Point = dict[str, Value]

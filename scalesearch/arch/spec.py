@@ -16,7 +16,8 @@ from typing import Any
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.topology import Node, Topology, canonical
+from scalesearch.arch.canonical import canonical
+from scalesearch.arch.topology import Node, Topology
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "padding": ("same", "symmetric"),

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.budget import Bound, Budget, human
+from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.space import AXES, INTEGERS, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
-from scalesearch.arch.topology import FUSIONS, TOPOLOGIES
+from scalesearch.arch.topology import FUSIONS
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import Recipe
 

@@ -8,9 +8,9 @@ import pytest
 
 from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.cost import breakdown, conv, price
+from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import bifpn, fpn, panet
 
 # google/automl efficientdet_arch_test.py asserts the parameters; the multiply-adds of its convolutions alone, in
 # billions to four digits, are an independent count of the same graphs. 90 classes, native size, batch 1.
