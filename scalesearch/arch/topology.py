@@ -86,6 +86,11 @@ class Topology:
         # Hashed for each of a million candidates, where it is the key of a cached price.
         return self._hash
 
+    def fused(self, fusion: str) -> Topology:
+        """The same graph with `fusion` at each node that is no gate."""
+        nodes = (node if node.fusion in GATES else Node(node.level, node.inputs, fusion) for node in self.nodes)
+        return Topology(self.min_level, self.max_level, tuple(nodes))
+
     def level_of(self, number: int) -> int:
         """The pyramid level of an input (number < len(levels)) or of a node."""
         if number < len(self.levels):
