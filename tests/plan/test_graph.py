@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from textwrap import indent
+from textwrap import dedent, indent
 
 import pytest
 
@@ -196,3 +196,12 @@ def test_a_feature_network_is_named_or_read(tmp_path: Path) -> None:
 def test_what_is_no_feature_network_is_refused(design: str, levels: str | None, fusion: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_network(design, levels, fusion, say=print)
+
+
+def test_the_graph_in_the_docs_is_read(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "feature_networks.md").read_text()
+    text = dedent("    topology:" + docs.split("    topology:")[1].split("\n\n")[0])
+    graph = read_graph_file(written(tmp_path, "docs.yaml", text))
+    assert graph.topology == Topology(3, 7, tuple(
+        Node(node.level, node.inputs, "softmax" if i == 2 else "fast") for i, node in enumerate(bifpn().nodes)
+    ))  # fmt: skip
