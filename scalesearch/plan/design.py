@@ -21,7 +21,6 @@ from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import read_anchors, read_axes, read_detector, read_recipe
 
-
 Say = Callable[[str], object]
 """Who hears of each node of a graph that was dropped."""
 
