@@ -18,9 +18,9 @@ import torch
 
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.cost import price
+from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import bifpn, fpn, panet
 from scalesearch.profile.trace import count, fvcore_count
 
 SEED, ROUNDS, PRICED = 0, 5, 5000

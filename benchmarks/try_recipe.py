@@ -22,8 +22,8 @@ import yaml
 
 from scalesearch.arch.backbone import parse
 from scalesearch.arch.cost import price
+from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import TOPOLOGIES
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn import heads

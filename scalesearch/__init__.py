@@ -14,6 +14,9 @@ from scalesearch.arch.budget import Budget as Budget
 from scalesearch.arch.cost import Cost as Cost
 from scalesearch.arch.cost import breakdown as breakdown
 from scalesearch.arch.cost import price as price
+from scalesearch.arch.networks import bifpn as bifpn
+from scalesearch.arch.networks import fpn as fpn
+from scalesearch.arch.networks import panet as panet
 from scalesearch.arch.scaling import compound as compound
 from scalesearch.arch.scaling import named as named
 from scalesearch.arch.space import Space as Space
@@ -21,9 +24,6 @@ from scalesearch.arch.spec import Anchors as Anchors
 from scalesearch.arch.spec import DetectorSpec as DetectorSpec
 from scalesearch.arch.topology import Node as Node
 from scalesearch.arch.topology import Topology as Topology
-from scalesearch.arch.topology import bifpn as bifpn
-from scalesearch.arch.topology import fpn as fpn
-from scalesearch.arch.topology import panet as panet
 
 if TYPE_CHECKING:
     from scalesearch.nn.detector import build as build

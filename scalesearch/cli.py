@@ -48,6 +48,8 @@ def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, 
     overrides += [f"trials={trials}"] if trials is not None else []
     study = read_plan(plan, overrides)
     with RichConsole() as console:
+        for note in study.notes:
+            console.say(note)
         report_path = launch.search(study, out or Path("results") / study.name, console)
         console.say(f"report: {report_path}")
 
@@ -76,7 +78,7 @@ def report(study: Path) -> None:
 @_SIZE
 @click.option("--json", "as_json", is_flag=True, help="One object; a list for several designs.")
 def cost(designs: tuple[str, ...], classes: int | None, size: str | None, as_json: bool) -> None:
-    """Parameters, multiply-adds and activations of each DESIGN (d0 .. d7, or a file), part by part.
+    """Parameters, multiply-adds and activations of each DESIGN (d0 .. lite4, or a file), part by part.
 
     Nothing is built: a price is arithmetic.
 
@@ -89,7 +91,7 @@ def cost(designs: tuple[str, ...], classes: int | None, size: str | None, as_jso
     from scalesearch.console import show_costs
     from scalesearch.plan.design import read_design
 
-    costs = [(design, *_priced(read_design(design, classes, size))) for design in designs]
+    costs = [(design, *_priced(read_design(design, classes, size, say=_note))) for design in designs]
     if as_json:
         data = [parts.to_dict() for _, _, parts in costs]
         click.echo(json.dumps(data if len(data) > 1 else data[0], indent=2))
@@ -119,7 +121,7 @@ def _priced(spec: DetectorSpec) -> tuple[DetectorSpec, Breakdown]:
 def train(
     design: str, data: str, recipe: Path | None, changes: tuple[str, ...], seed: int, size: str | None, out: Path | None
 ) -> None:
-    """Train DESIGN (d0 .. d7, or a file) on all of train and score it on val.
+    """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val.
 
     The same command continues what was interrupted.
 
@@ -132,9 +134,32 @@ def train(
     from scalesearch.console import RichConsole
     from scalesearch.plan.design import read_design, read_recipe_file
 
-    spec, chosen = read_design(design, size=size), read_recipe_file(recipe, changes)
+    spec, chosen = read_design(design, size=size, say=_note), read_recipe_file(recipe, changes)
     with RichConsole() as console:
         launch.train(spec, chosen, data=data, seed=seed, out=out, console=console)
+
+
+@cli.command()
+@click.argument("design")
+@click.option("--out", "-o", type=_PATH, required=True, help="The picture: .svg, .png or .pdf.")
+@click.option("--levels", metavar="A..B", help="Of a published feature network: 3..7 by default.")
+@click.option("--fusion", help="At each node that is no gate; the network's own by default.")
+def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None:
+    """Draw the feature network DESIGN: bifpn, a graph's YAML file, d0, or a file with a detector or a result row.
+
+    \b
+    Examples:
+      scalesearch draw bifpn -o bifpn.svg
+      scalesearch draw fpn -o fpn.png --levels 2..8 --fusion sum
+    """
+    from scalesearch.plan.design import read_network
+    from scalesearch.report.graph import draw_graph
+
+    draw_graph(read_network(design, levels, fusion, say=_note), out, Path(design).stem)
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def main() -> None:

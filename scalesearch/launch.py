@@ -19,10 +19,10 @@ import optuna
 import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
+from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Frame, Point
 from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
-from scalesearch.arch.topology import fpn
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split

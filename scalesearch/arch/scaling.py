@@ -1,7 +1,7 @@
 """Compound scaling: one coefficient phi moves every dimension (EfficientDet sec. 4).
 
 The paper's formulas are here, and the table that was shipped: the two differ from phi = 2 on, and
-no rounding rule gives the table (google/automl hparams_config.py), so the names d0 .. d7 use the table.
+no rounding rule gives the table (google/automl hparams_config.py), so the names d0 .. d7x and lite0 .. lite4 use the table.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from scalesearch.arch.backbone import EfficientNet, efficientnet_b
+from scalesearch.arch.backbone import EfficientNet, TimmBackbone, efficientnet_b
+from scalesearch.arch.networks import bifpn, nasfpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import bifpn
 
 
 def round_width(width: float) -> int:
@@ -61,30 +62,49 @@ class Compound:
 
 @dataclass(frozen=True)
 class _Published:
-    backbone: int
+    backbone: EfficientNet
     size: int
     width: int
     repeats: int
     head_depth: int
     fusion: str = "fast"
+    activation: str = "silu"
     anchor_scale: float = 4.0
+    max_level: int = 7
 
 
-PUBLISHED = {  # google/automl hparams_config.py; d6 and d7 fuse by plain sum "for stability"
-    "d0": _Published(0, 512, 64, 3, 3),
-    "d1": _Published(1, 640, 88, 4, 3),
-    "d2": _Published(2, 768, 112, 5, 3),
-    "d3": _Published(3, 896, 160, 6, 4),
-    "d4": _Published(4, 1024, 224, 7, 4),
-    "d5": _Published(5, 1280, 288, 7, 4),
-    "d6": _Published(6, 1280, 384, 8, 5, "sum"),
-    "d7": _Published(6, 1536, 384, 8, 5, "sum", 5.0),
+def _d(phi: int, size: int, width: int, repeats: int, head_depth: int, fusion: str = "fast", **other: Any) -> _Published:
+    return _Published(efficientnet_b(phi), size, width, repeats, head_depth, fusion, **other)
+
+
+def _lite(phi: int, size: int, width: int, repeats: int, head_depth: int, anchor_scale: float = 3.0) -> _Published:
+    backbone = dataclasses.replace(efficientnet_b(phi), lite=True)
+    return _Published(backbone, size, width, repeats, head_depth, "sum", "relu6", anchor_scale)
+
+
+PUBLISHED = {  # google/automl hparams_config.py; d6 and above fuse by plain sum "for stability"
+    "d0": _d(0, 512, 64, 3, 3),
+    "d1": _d(1, 640, 88, 4, 3),
+    "d2": _d(2, 768, 112, 5, 3),
+    "d3": _d(3, 896, 160, 6, 4),
+    "d4": _d(4, 1024, 224, 7, 4),
+    "d5": _d(5, 1280, 288, 7, 4),
+    "d6": _d(6, 1280, 384, 8, 5, "sum"),
+    "d7": _d(6, 1536, 384, 8, 5, "sum", anchor_scale=5.0),
+    "d7x": _d(7, 1536, 384, 8, 5, "sum", max_level=8),
+    "lite0": _lite(0, 320, 64, 3, 3),
+    "lite1": _lite(1, 384, 88, 4, 3),
+    "lite2": _lite(2, 448, 112, 5, 3),
+    "lite3": _lite(3, 512, 160, 6, 4, anchor_scale=4.0),
+    "lite3x": _lite(3, 640, 200, 6, 4),
+    "lite4": _lite(4, 640, 224, 7, 4, anchor_scale=4.0),
 }
 
 
 def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) -> DetectorSpec:
-    """A published detector, `d0` .. `d7`, at its native size unless `size` (h, w) is given.
+    """A published detector, `d0` .. `d7x` or `lite0` .. `lite4`, at its native size unless `size` (h, w) is given.
 
+    The lite ones expect images normalised by mean 127 and deviation 128, which is no part of a spec.
     Raises ValueError for another name.
     """
     if name not in PUBLISHED:
@@ -93,13 +113,38 @@ def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) 
     return DetectorSpec(
         size=size or (row.size, row.size),
         classes=classes,
-        backbone=efficientnet_b(row.backbone),
-        topology=bifpn(fusion=row.fusion),
+        backbone=row.backbone,
+        topology=bifpn(max_level=row.max_level, fusion=row.fusion),
         repeats=row.repeats,
         width=row.width,
         head_width=row.width,
         head_depth=row.head_depth,
+        activation=row.activation,
         anchors=Anchors(scale=row.anchor_scale),
+    )
+
+
+def retinanet_nasfpn(*, classes: int = 90, size: tuple[int, int] = (640, 640), width: int = 256) -> DetectorSpec:
+    """NAS-FPN's own detector: RetinaNet with ResNet-50 and seven cells (tensorflow/tpu, detection/modeling).
+
+    One 1x1 convolution and norm for each backbone level, P6 and P7 by max-pools of the projected P5 with
+    kernel = stride, full 3x3 convolutions after ReLU, four of them in each head. All convolutions have biases,
+    as the source leaves TensorFlow's default on. Its backbone is timm's: call scalesearch.resolve(spec) to price it.
+    """
+    return DetectorSpec(
+        size=size,
+        classes=classes,
+        backbone=TimmBackbone(name="resnet50"),
+        topology=nasfpn(),
+        repeats=7,
+        width=width,
+        head_width=width,
+        head_depth=4,
+        activation="relu",
+        laterals="level",
+        extra_levels="pool",
+        down="max_tight",
+        separable=False,
     )
 
 

@@ -16,9 +16,10 @@ from itertools import product
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
+from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import Compound, round_size
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import FUSIONS, TOPOLOGIES, Topology
+from scalesearch.arch.topology import FUSIONS, Topology
 
 Value = str | int | float
 Point = dict[str, Value]
@@ -31,7 +32,11 @@ NUMBERS = (*INTEGERS, "aspect", "phi", *COEFFICIENTS)
 AXES = (*WORDS, *NUMBERS)
 """Every axis that a space may have."""
 
-DEFAULTS: Point = {"topology": "bifpn", "fusion": "fast", "min_level": 3, "max_level": 7, "aspect": 1.0}
+OWN = "own"
+"""The value of the axis fusion that leaves each network its own: fast, NAS-FPN's sum, what a user's graph says.
+Any other value is the fusion of every node that is no gate."""
+
+DEFAULTS: Point = {"topology": "bifpn", "fusion": OWN, "min_level": 3, "max_level": 7, "aspect": 1.0}
 """What an axis is where the space does not name it. size is the longer side of the input in pixels,
 aspect its height / width."""
 
@@ -75,6 +80,7 @@ class Space:
     axes: by name. fixed: fields of `DetectorSpec` that all candidates share, other than the axes'.
     anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
     measured: resolved timm backbones by name, min_level and max_level, put in before anything is priced.
+    graphs: a user's feature networks by the name that the axis topology has for them. Each keeps its own levels.
     """
 
     axes: Mapping[str, Choices]
@@ -82,10 +88,11 @@ class Space:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     anchors: Anchors | Mapping[Frame, Anchors] = field(default_factory=Anchors)
     measured: Mapping[tuple[str, int, int], backbones.Backbone] = field(default_factory=dict)
+    graphs: Mapping[str, Topology] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, axis in self.axes.items():
-            _check_axis(name, axis)
+            _check_axis(name, axis, (*TOPOLOGIES, *self.graphs))
         if "backbone" not in self.axes:
             raise ValueError("a space needs the axis backbone, for example backbone: efficientnet_b0")
         for name, coefficients in _COMPOUND_OF.items():
@@ -96,6 +103,22 @@ class Space:
                 raise ValueError(
                     f"a space needs the axis {name}, or {' and '.join(coefficients)} for phi to scale it by"
                 )
+        self._check_topologies()
+
+    def _check_topologies(self) -> None:
+        """ValueError where a network does not exist for levels or a fusion that the space can ask for."""
+        names = ("topology", "min_level", "max_level", "fusion")
+        for values in product(*(self.axes.get(name, Choices((DEFAULTS[name],))).values for name in names)):
+            at: Point = dict(zip(names, values, strict=True))
+            low, high = span = self._span(at)
+            asked = tuple(int(at[name]) if name in self.axes else own for name, own in (("min_level", low), ("max_level", high)))
+            if asked != span:
+                raise ValueError(
+                    f"the topology {at['topology']} is a graph of the levels {low}..{high}, but the space asks for "
+                    f"{asked[0]}..{asked[1]}; leave min_level and max_level out, or the graph"
+                )
+            if low < high:
+                self._topology(at)
 
     @property
     def free(self) -> dict[str, Choices]:
@@ -119,7 +142,7 @@ class Space:
         ValueError where a needed axis is in neither, or a value is outside what a detector can have.
         """
         at: Point = {**DEFAULTS, **self._constants, **point, **given}
-        width, topology, size = self._dimension("width", at), _topology(at), self._size(at)
+        width, topology, size = self._dimension("width", at), self._topology(at), self._size(at)
         name = str(at["backbone"])
         anchors = self.anchors
         if not isinstance(anchors, Anchors):
@@ -139,12 +162,12 @@ class Space:
 
     def frames(self, **given: Sequence[Value]) -> list[Frame]:
         """Every (size, min_level, max_level) that the space can ask for; `given` as for `spec`."""
-        names = ("size", "size_base", "size_step", "phi", "aspect", "min_level", "max_level")
+        names = ("size", "size_base", "size_step", "phi", "aspect", "topology", "min_level", "max_level")
         axes = {name: self.axes[name].values for name in names if name in self.axes} | given
         found: dict[Frame, None] = {}
         for values in product(*axes.values()):
             at: Point = {**DEFAULTS, **dict(zip(axes, values, strict=True))}
-            found[self._size(at), int(at["min_level"]), int(at["max_level"])] = None
+            found[self._size(at), *self._span(at)] = None
         return list(found)
 
     @cached_property
@@ -157,6 +180,20 @@ class Space:
             return side, side
         return (round_size(side * aspect), side) if aspect < 1 else (side, round_size(side / aspect))
 
+    def _span(self, at: Point) -> tuple[int, int]:
+        """The finest and the coarsest level."""
+        if graph := self.graphs.get(str(at["topology"])):
+            return graph.min_level, graph.max_level
+        return int(at["min_level"]), int(at["max_level"])
+
+    def _topology(self, at: Point) -> Topology:
+        name, fusion = str(at["topology"]), str(at["fusion"])
+        key = (self.graphs.get(name, name), *self._span(at), fusion)
+        if key not in _topologies:
+            own = self.graphs[name] if name in self.graphs else TOPOLOGIES[name](*self._span(at))
+            _topologies[key] = own if fusion == OWN else own.fused(fusion)
+        return _topologies[key]
+
     def _dimension(self, name: str, at: Point) -> int:
         if name in at:
             return int(at[name])
@@ -167,19 +204,11 @@ class Space:
         return dimension[name](float(at["phi"]))
 
 
-_named_topologies: dict[tuple[Value, ...], Topology] = {}
+_topologies: dict[tuple[str | Topology, int, int, str], Topology] = {}
+"""One object a graph: its hash is cached, and `cost` keys what it knows of a cell by it."""
 
 
-def _topology(at: Point) -> Topology:
-    # One object a graph: its hash is cached, and `cost` keys what it knows of a cell by it.
-    key = (at["topology"], at["min_level"], at["max_level"], at["fusion"])
-    if key not in _named_topologies:
-        build = TOPOLOGIES[str(at["topology"])]
-        _named_topologies[key] = build(int(at["min_level"]), int(at["max_level"]), str(at["fusion"]))
-    return _named_topologies[key]
-
-
-def _check_axis(name: str, axis: Choices) -> None:
+def _check_axis(name: str, axis: Choices, topologies: Sequence[str]) -> None:
     if name not in AXES:
         raise ValueError(f"an axis is one of {', '.join(AXES)}, but got {name!r}")
     for value in axis.values:
@@ -188,7 +217,7 @@ def _check_axis(name: str, axis: Choices) -> None:
             raise ValueError(f"the axis {name} has {'names' if name in WORDS else 'numbers'}, but got {value!r}")
         if name in INTEGERS and not float(value).is_integer():
             raise ValueError(f"the axis {name} has whole numbers, but got {value!r}")
-    known: Mapping[str, Sequence[str]] = {"topology": tuple(TOPOLOGIES), "fusion": FUSIONS}
+    known: Mapping[str, Sequence[str]] = {"topology": topologies, "fusion": (OWN, *FUSIONS)}
     for value in axis.values if name in known else ():
         if value not in known[name]:
             raise ValueError(f"the axis {name} has {', '.join(known[name])}, but got {value!r}")

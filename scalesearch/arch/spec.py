@@ -16,7 +16,8 @@ from typing import Any
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.topology import Node, Topology, canonical
+from scalesearch.arch.canonical import canonical
+from scalesearch.arch.topology import Node, Topology
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "padding": ("same", "symmetric"),
@@ -171,7 +172,7 @@ def to_dict(spec: DetectorSpec) -> dict[str, Any]:
         if item.name == "backbone":
             value = backbones.to_dict(value)
         elif item.name == "topology":
-            value = _topology_to_dict(value)
+            value = topology_to_dict(value)
         elif value == item.default:
             continue
         elif item.name == "anchors":
@@ -199,7 +200,8 @@ def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
     return DetectorSpec(**values)
 
 
-def _topology_to_dict(topology: Topology) -> dict[str, Any]:
+def topology_to_dict(topology: Topology) -> dict[str, Any]:
+    """`{"levels": [3, 7], "nodes": [[6, [3, 4], "fast"], ...]}`, which a user's graph is read from too."""
     nodes = [[node.level, list(node.inputs), node.fusion] for node in topology.nodes]
     return {"levels": [topology.min_level, topology.max_level], "nodes": nodes}
 

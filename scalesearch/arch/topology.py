@@ -3,15 +3,15 @@
 One `Topology` is one cell. Its inputs are the feature maps of its levels, numbered 0 .. n-1 from
 the finest; each node gets the next number and fuses earlier numbers at its own level. The output
 of a level is the LAST node of that level (the convention of google/automl's FPNCells).
-Legend used below, levels 3..7:  inputs 0:P3 1:P4 2:P5 3:P6 4:P7, nodes from 5 on.
+The published networks are in `networks.py`, the representative of isomorphic graphs in `canonical.py`,
+genes and mutations in `genes.py`, the layout of a picture in `draw.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 FUSIONS = ("sum", "softmax", "fast", "channel_softmax", "channel_fast", "gate_max", "gate_avg")
 """How a node joins its inputs (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
@@ -86,6 +86,11 @@ class Topology:
         # Hashed for each of a million candidates, where it is the key of a cached price.
         return self._hash
 
+    def fused(self, fusion: str) -> Topology:
+        """The same graph with `fusion` at each node that is no gate."""
+        nodes = (node if node.fusion in GATES else Node(node.level, node.inputs, fusion) for node in self.nodes)
+        return Topology(self.min_level, self.max_level, tuple(nodes))
+
     def level_of(self, number: int) -> int:
         """The pyramid level of an input (number < len(levels)) or of a node."""
         if number < len(self.levels):
@@ -145,113 +150,3 @@ def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topol
         moved.append(Node(node.level, tuple(number.get(j, j) for j in node.inputs), node.fusion))
     dropped = tuple(i for i in range(inputs, inputs + len(nodes)) if i not in alive)
     return Topology(min_level, max_level, tuple(moved)), dropped
-
-
-def canonical(topology: Topology) -> Topology:
-    """The representative of all topologies isomorphic to this one.
-
-    It is the lexicographically smallest node list over every numbering that keeps inputs before
-    their users and each level's output last. A repeated input is two edges; the order of inputs
-    counts only for a gate's first two; twins (same level, inputs and fusion) stay two nodes.
-    """
-    inputs = len(topology.levels)
-    outputs = set(topology.outputs)
-    everyone = range(inputs, inputs + len(topology.nodes))
-    users: dict[int, list[tuple[int, int]]] = {i: [] for i in everyone}
-    for i in everyone:
-        node = topology.nodes[i - inputs]
-        for place, j in enumerate(node.inputs):
-            if j >= inputs:
-                users[j].append((i, min(place, 2) if node.fusion in GATES else 2))
-
-    def key(i: int, number: dict[int, int]) -> tuple[Any, ...]:
-        node = topology.nodes[i - inputs]
-        return (node.level, _ordered([number[j] for j in node.inputs], node.fusion), node.fusion)
-
-    def ready(i: int, number: dict[int, int]) -> bool:
-        node = topology.nodes[i - inputs]
-        if i in number or any(j not in number for j in node.inputs):
-            return False
-        # The output of a level comes after every other node of its level.
-        return i not in outputs or all(
-            k in number for k in everyone if k != i and topology.nodes[k - inputs].level == node.level
-        )
-
-    def smallest(number: dict[int, int]) -> list[tuple[Any, ...]]:
-        head: list[tuple[Any, ...]] = []
-        while len(number) < inputs + len(topology.nodes):
-            keys = {i: key(i, number) for i in everyone if ready(i, number)}
-            best = min(keys.values())
-            twins = [i for i, k in keys.items() if k == best]
-            # Twins with the same users are interchangeable; only the others must be tried in turn.
-            distinct = {tuple(sorted(users[i])): i for i in reversed(twins)}
-            if len(distinct) > 1:
-                return head + min(
-                    [best, *smallest({**number, i: len(number)})] for i in distinct.values()
-                )
-            head.append(best)
-            number[twins[0]] = len(number)
-        return head
-
-    nodes = smallest({i: i for i in range(inputs)})
-    return Topology(
-        topology.min_level, topology.max_level, tuple(Node(level, ins, fusion) for level, ins, fusion in nodes)
-    )
-
-
-def _ordered(inputs: list[int], fusion: str) -> tuple[int, ...]:
-    if fusion in GATES:
-        return (*inputs[:2], *sorted(inputs[2:]))
-    return tuple(sorted(inputs))
-
-
-def fpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
-    """One top-down pass (EfficientDet sec. 3.1): 5:7[4] 6:6[3,5] 7:5[2,6] 8:4[1,7] 9:3[0,8]."""
-    return Topology(min_level, max_level, tuple(_top_down(min_level, max_level, fusion)))
-
-
-def panet(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
-    """Top-down, then bottom-up (PANet): fpn, then 10:3[9] 11:4[8,10] 12:5[7,11] 13:6[6,12] 14:7[5,13].
-
-    The layout of 10 nodes behind Table 5's "repeated FPN+PANet" (google/automl issue 790).
-    """
-    nodes = _top_down(min_level, max_level, fusion)
-    count = max_level - min_level + 1
-    down = {node.level: i for i, node in enumerate(nodes, count)}
-    for level in range(min_level, max_level + 1):
-        inputs = (down[level],) if level == min_level else (down[level], count + len(nodes) - 1)
-        nodes.append(Node(level, inputs, fusion))
-    return Topology(min_level, max_level, tuple(nodes))
-
-
-def bifpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
-    """EfficientDet's network (sec. 3.2): 5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7] 9:4[1,7,8] .. 12:7[4,11].
-
-    Top-down and bottom-up without the nodes of one input, plus an edge from each inner level's input
-    to its output: 2n - 2 nodes for n levels (google/automl tf2/fpn_configs.py).
-    """
-    count = max_level - min_level + 1
-    source = {level: level - min_level for level in range(min_level, max_level + 1)}
-    nodes: list[Node] = []
-    down: dict[int, int] = {}
-    above = source[max_level]
-    for level in range(max_level - 1, min_level - 1, -1):
-        nodes.append(Node(level, (source[level], above), fusion))
-        above = down[level] = count + len(nodes) - 1
-    for level in range(min_level + 1, max_level + 1):
-        inputs = (source[level], above) if level == max_level else (source[level], down[level], above)
-        nodes.append(Node(level, inputs, fusion))
-        above = count + len(nodes) - 1
-    return Topology(min_level, max_level, tuple(nodes))
-
-
-def _top_down(min_level: int, max_level: int, fusion: str) -> list[Node]:
-    count = max_level - min_level + 1
-    nodes = [Node(max_level, (count - 1,), fusion)]
-    for level in range(max_level - 1, min_level - 1, -1):
-        nodes.append(Node(level, (level - min_level, count + len(nodes) - 1), fusion))
-    return nodes
-
-
-TOPOLOGIES: dict[str, Callable[[int, int, str], Topology]] = {"fpn": fpn, "panet": panet, "bifpn": bifpn}
-"""The named feature networks: name -> (min_level, max_level, fusion) -> Topology."""

@@ -5,37 +5,86 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scalesearch.arch import spec as specs
+from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import PUBLISHED, named
-from scalesearch.arch.space import Space
+from scalesearch.arch.space import Choices, Space
 from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.arch.topology import FUSIONS, Topology
+from scalesearch.plan.graph import Graphs, read_graph_file
 from scalesearch.plan.nodes import PlanError
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import read_anchors, read_axes, read_detector, read_recipe
 
+Say = Callable[[str], object]
+"""Who hears of each node of a graph that was dropped."""
 
-def read_design(design: str, classes: int | None = None, size: str | None = None) -> DetectorSpec:
-    """The detector called `design`: d0 .. d7, or a file; `classes` and `size` (HxW) win over it.
+
+def read_design(
+    design: str, classes: int | None = None, size: str | None = None, *, say: Say = lambda note: None
+) -> DetectorSpec:
+    """The detector called `design`: d0 .. lite4, or a file; `classes` and `size` (HxW) win over it.
 
     A file is JSON with a detector's fields as results write them, or a row of results; or YAML with the sections
-    `space` (constants only), `detector`, `anchors` and `classes` as a plan writes them.
+    `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes` as a plan writes them.
     Raises ValueError for a name that is neither, or a file that is no detector.
     """
     if design in PUBLISHED:
         spec = named(design, classes=classes or 90)
     elif Path(design).is_file():
-        spec = _from_file(Path(design))
+        spec = _from_file(Path(design), say)
     else:
         raise ValueError(f"a design is one of {', '.join(PUBLISHED)} or a file, but {design!r} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
     if size:
         changes["size"] = _size(size)
     return dataclasses.replace(spec, **changes)
+
+
+def read_network(design: str, levels: str | None = None, fusion: str | None = None, *, say: Say) -> Topology:
+    """The feature network called `design`: a published one's name, a detector as `read_design`, or a graph's file.
+
+    `levels` (as 3..7) is for published networks; `fusion` is put at each node that is no gate.
+    Raises ValueError for what is none of these.
+    """
+    if levels and design not in TOPOLOGIES:
+        raise ValueError(f"levels are chosen for {', '.join(TOPOLOGIES)}, but {design!r} has its own; leave them out")
+    if fusion and fusion not in FUSIONS:
+        raise ValueError(f"a fusion is one of {', '.join(FUSIONS)}, but got {fusion!r}")
+    if design in TOPOLOGIES:
+        topology = TOPOLOGIES[design](*_span(levels or "3..7"))
+    elif design not in PUBLISHED and not Path(design).is_file():
+        raise ValueError(
+            f"a feature network is one of {', '.join(TOPOLOGIES)}, a detector ({', '.join(PUBLISHED)}) or a file, "
+            f"but {design!r} is none of them"
+        )
+    elif design not in PUBLISHED and _is_graph(Path(design)):
+        graph = read_graph_file(Path(design))
+        topology = graph.topology
+        for note in graph.notes:
+            say(note)
+    else:
+        topology = read_design(design, say=say).topology
+    return topology.fused(fusion) if fusion else topology
+
+
+def _is_graph(path: Path) -> bool:
+    try:
+        return read_section(path).keys == ("topology",)
+    except PlanError:
+        return False  # `read_design` says what is wrong with it.
+
+
+def _span(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d)(?:\.\.|-)(\d)", text)
+    if not match:
+        raise ValueError(f"levels are FINEST..COARSEST, as 3..7, but got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -45,11 +94,11 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _from_file(path: Path) -> DetectorSpec:
+def _from_file(path: Path, say: Say) -> DetectorSpec:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        return _from_sections(path)
+        return _from_sections(path, say)
     if isinstance(data, Mapping) and isinstance(data.get("spec"), Mapping):
         data = data["spec"]
     if not isinstance(data, Mapping):
@@ -60,14 +109,21 @@ def _from_file(path: Path) -> DetectorSpec:
         raise PlanError(f"{path}: {error}") from None
 
 
-def _from_sections(path: Path) -> DetectorSpec:
+def _from_sections(path: Path, say: Say) -> DetectorSpec:
     top = read_section(path)
-    section = top.section("space")
-    axes, anchors = read_axes(section), read_anchors(top.get("anchors"))
+    section, graphs = top.section("space"), Graphs(path.parent)
+    axes, anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
+    if value := top.get("topology"):
+        if "topology" in axes:
+            raise value.error("is given twice, here and in space; keep one")
+        axes["topology"] = Choices((graphs.add("topology", value),))
+    for note in graphs.notes:
+        say(note)
     fixed, classes = read_detector(top.section("detector")), top.integer("classes", 90, low=1)
     top.done()
     try:
-        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=Anchors() if anchors == "auto" else anchors)
+        fitted = Anchors() if anchors == "auto" else anchors
+        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=fitted, graphs=graphs.found)
         if space.free:
             raise ValueError(f"one detector has one value on each axis, but {next(iter(space.free))} has several")
         return space.spec({})

@@ -17,8 +17,10 @@ import yaml
 from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.budget import Budget
 from scalesearch.arch.space import Choices, Frame, Point, Space
-from scalesearch.arch.spec import Anchors
+from scalesearch.arch.spec import Anchors, topology_to_dict
+from scalesearch.arch.topology import Topology
 from scalesearch.plan import checks, sections
+from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
@@ -38,6 +40,8 @@ class Plan:
     family: FamilyPlan | None = None
     axes: Mapping[str, Choices]
     """The search space by axis; a constant has one value."""
+    graphs: Mapping[str, Topology] = field(default_factory=dict)
+    """The user's feature networks that the axis topology names, by name or path of the file."""
     detector: Mapping[str, Any]
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
@@ -53,6 +57,8 @@ class Plan:
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was dropped while reading, a line each; no part of the plan as resolved."""
 
     @property
     def bands(self) -> tuple[Budget, ...]:
@@ -84,6 +90,7 @@ class Plan:
             fixed=self.detector,
             anchors=fixed,
             measured=measured or {},
+            graphs=self.graphs,
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -95,6 +102,7 @@ class Plan:
             "band": self.band.to_dict() if self.band else None,
             "family": _family(self.family) if self.family else None,
             "space": {name: _axis(axis) for name, axis in self.axes.items()},
+            "graphs": {name: topology_to_dict(graph) for name, graph in self.graphs.items()} or None,
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
@@ -162,9 +170,11 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     Raises PlanError (a ValueError): `file:line: rule, value, mend`, or the override in the file's place.
     """
     top = read_section(Path(path), overrides)
-    axes, goal = sections.read_axes(top.section("space")), sections.read_goal(top)
+    graphs = Graphs(Path(path).parent, top.section("graphs"))
+    axes, goal = sections.read_axes(top.section("space"), graphs), sections.read_goal(top)
     recipe = sections.read_recipe(top.section("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
+    baselines = sections.read_baselines(top.section("baselines"), checks.settable(axes, family), graphs)
     plan = Plan(
         name=sections.read_name(top, Path(path).stem),
         data=sections.read_data(top.section("data")),
@@ -172,6 +182,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         band=goal if isinstance(goal, Budget) else None,
         family=family,
         axes=axes,
+        graphs=graphs.found,
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
@@ -182,7 +193,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
         recipe=recipe,
         winners=sections.read_winners(top.section("winners"), recipe),
-        baselines=sections.read_baselines(top.section("baselines"), checks.settable(axes, family)),
+        baselines=baselines,
+        notes=tuple(graphs.notes),
     )
     top.done()
     _check(plan, top)

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.budget import Bound, Budget, human
-from scalesearch.arch.space import AXES, INTEGERS, WORDS, Choices, Point, steps
+from scalesearch.arch.space import AXES, INTEGERS, OWN, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
-from scalesearch.arch.topology import FUSIONS, TOPOLOGIES
+from scalesearch.arch.topology import FUSIONS
+from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import Recipe
 
@@ -151,20 +152,20 @@ def _bound(section: Section) -> Bound:
     return Bound(least, most)
 
 
-def read_axis(name: str, value: Value) -> Choices:
-    """An axis as a constant, a list of choices, or a range {low, high, step}."""
+def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
+    """An axis as a constant, a list of choices, or a range {low, high, step}; `graphs` for the axis topology."""
     if value.is_section:
         return _range(name, value.section())
     if not value.is_list:
-        return Choices((read_axis_value(name, value),))
-    values = tuple(read_axis_value(name, item) for item in value.items())
+        return Choices((read_axis_value(name, value, graphs),))
+    values = tuple(read_axis_value(name, item, graphs) for item in value.items())
     if twice := [v for i, v in enumerate(values) if v in values[:i]]:
         raise value.error(f"must have no value twice, but {twice[0]!r} is there again; drop it")
     return Choices(values)
 
 
-def read_axis_value(name: str, value: Value) -> AxisValue:
-    """One value in the axis's own type: a name, a whole number, or a number."""
+def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> AxisValue:
+    """One value in the axis's own type: a name, a whole number, or a number. A graph's file is read into `graphs`."""
     if name in INTEGERS:
         return value.integer(low=0)
     if name not in WORDS:
@@ -176,7 +177,10 @@ def read_axis_value(name: str, value: Value) -> AxisValue:
         except ValueError as error:
             raise value.error(f"must name a backbone: {error}") from None
         return value.text()
-    return value.word(TOPOLOGIES if name == "topology" else FUSIONS)
+    if name == "fusion":
+        return value.word((OWN, *FUSIONS))
+    assert graphs, "only axes of numbers are read without graphs"
+    return graphs.name(value)
 
 
 def _range(name: str, section: Section) -> Choices:
@@ -192,9 +196,9 @@ def _range(name: str, section: Section) -> Choices:
     return steps(low, high, step)
 
 
-def read_axes(section: Section) -> dict[str, Choices]:
+def read_axes(section: Section, graphs: Graphs) -> dict[str, Choices]:
     """`space:` axis by axis, in the order of AXES."""
-    axes = {name: read_axis(name, value) for name in AXES if (value := section.get(name))}
+    axes = {name: read_axis(name, value, graphs) for name in AXES if (value := section.get(name))}
     section.done()
     return axes
 
@@ -292,7 +296,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
     return winners
 
 
-def read_baselines(section: Section, axes: Iterable[str]) -> dict[str, Point]:
+def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dict[str, Point]:
     """`baselines: {NAME: {axis: value}}`: designs to compare with, which may lie outside the space.
 
     `axes` are those that a baseline may set.
@@ -302,7 +306,7 @@ def read_baselines(section: Section, axes: Iterable[str]) -> dict[str, Point]:
         value = section.need(name)
         checked_name(name, value)
         point = value.section()
-        found = {axis: read_axis_value(axis, v) for axis in axes if (v := point.get(axis))}
+        found = {axis: read_axis_value(axis, v, graphs) for axis in axes if (v := point.get(axis))}
         point.done()
         baselines[name] = found
     return baselines

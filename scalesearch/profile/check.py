@@ -12,8 +12,9 @@ from typing import Any
 
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.cost import Breakdown, breakdown
+from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
-from scalesearch.arch.topology import FUSIONS, GATES, TOPOLOGIES, Node, Topology, pruned
+from scalesearch.arch.topology import FUSIONS, GATES, Node, Topology, pruned
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.profile.trace import count
 
@@ -62,8 +63,8 @@ def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:
 
 
 def random_topology(draw: random.Random, low: int, high: int) -> Topology:
-    """FPN, PANet, BiFPN or any graph at all over levels low..high, with any fusion at each node."""
-    kind = draw.choice([*TOPOLOGIES, "any"])
+    """A published network or any graph at all over levels low..high, with any fusion at each node."""
+    kind = draw.choice([*(name for name in TOPOLOGIES if ONE_SPAN.get(name, (low, high)) == (low, high)), "any", "any"])
     if kind != "any":
         named = TOPOLOGIES[kind](low, high, draw.choice(FUSIONS[:5]))
         if draw.random() < 0.5:

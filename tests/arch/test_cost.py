@@ -8,9 +8,9 @@ import pytest
 
 from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.cost import breakdown, conv, price
-from scalesearch.arch.scaling import named
+from scalesearch.arch.networks import bifpn, fpn, panet
+from scalesearch.arch.scaling import named, retinanet_nasfpn
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import bifpn, fpn, panet
 
 # google/automl efficientdet_arch_test.py asserts the parameters; the multiply-adds of its convolutions alone, in
 # billions to four digits, are an independent count of the same graphs. 90 classes, native size, batch 1.
@@ -23,6 +23,11 @@ PUBLISHED = {
     "d5": (33_653_315, "134.1339"),
     "d6": (51_871_782, "224.1215"),
     "d7": (51_871_782, "322.7316"),
+    "lite0": (3_243_470, "0.9736"),
+    "lite1": (4_248_318, "1.9666"),
+    "lite2": (5_252_334, "3.3713"),
+    "lite3": (8_350_862, "7.4802"),
+    "lite4": (15_130_894, "20.1681"),
 }
 
 
@@ -32,6 +37,29 @@ def test_published_parameters_and_multiply_adds(name: str) -> None:
     cost = price(named(name))
     assert cost.params == params
     assert f"{cost.macs / 1e9:.4f}" == macs
+
+
+@pytest.mark.parametrize(("name", "millions"), [("d7x", "77.1"), ("lite3x", "9.3")])
+def test_parameters_that_are_published_rounded(name: str, millions: str) -> None:
+    assert f"{price(named(name)).params / 1e6:.1f}" == millions
+
+
+def test_d7x_by_its_parts() -> None:
+    cost = breakdown(named("d7x"))
+    heads = cost.class_head.plus(cost.box_head)
+    assert [f"{part.params / 1e6:.3f}" for part in (cost.backbone, cost.neck, heads)] == ["62.143", "13.112", "1.892"]
+    assert f"{cost.total.macs / 1e9:.4f}" == "407.6283"
+
+
+def test_nas_fpns_own_detector_without_its_backbone() -> None:
+    # 60.3 M parameters and 140.6 B multiply-adds are published (tensorflow/tpu MODEL_ZOO), which count batch norm and
+    # more; ResNet-50 has 23.508 M and 33.364 B of them at 640 (timm, measured). The rest is arithmetic.
+    measured = Measured({3: 512, 4: 1024, 5: 2048}, 23_508_032, {(640, 640): 33_364_377_600}, {(640, 640): 0}, "")
+    spec = dataclasses.replace(retinanet_nasfpn(), backbone=TimmBackbone(name="resnet50", measured=measured))
+    cost = price(spec)
+    assert (cost.params, cost.macs) == (60_057_998, 140_084_979_200)
+    assert cost.params == pytest.approx(60.3e6, rel=0.005)
+    assert cost.macs == pytest.approx(140.6e9, rel=0.005)
 
 
 @pytest.mark.parametrize(

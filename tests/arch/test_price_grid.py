@@ -10,9 +10,9 @@ import pytest
 
 from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.cost import price, price_grid
+from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import bifpn, fpn, panet
 
 TOY = TimmBackbone(
     name="toy",

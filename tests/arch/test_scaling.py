@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scalesearch.arch.scaling import PUBLISHED, Compound, compound, named, round_width
+from scalesearch.arch.backbone import parse
+from scalesearch.arch.scaling import Compound, compound, named, round_width
 
 # Widths that each factor implies at phi 0 .. 7, rounded to the nearest multiple of 8.
 WIDTHS = {
@@ -24,7 +25,7 @@ def test_widths_of_the_papers_grid(factor: float) -> None:
 
 def test_the_formulas_miss_the_table_where_it_is_known_to() -> None:
     misses = {}
-    for phi, name in enumerate(PUBLISHED):
+    for phi, name in enumerate(f"d{phi}" for phi in range(8)):
         rule, shipped = compound(phi), named(name)
         misses[name] = [
             field
@@ -46,6 +47,18 @@ def test_the_formulas_miss_the_table_where_it_is_known_to() -> None:
 @pytest.mark.parametrize(("width", "rounded"), [(1, 8), (11.9, 8), (12, 16), (86.4, 88), (116.64, 120), (20, 24)])
 def test_widths_round_to_the_nearest_eight(width: float, rounded: int) -> None:
     assert round_width(width) == rounded
+
+
+def test_the_settings_of_the_rest_of_the_family() -> None:
+    d7, d7x = named("d7"), named("d7x")
+    assert (d7.backbone, d7.anchors.scale, list(d7.levels)) == (parse("efficientnet_b6"), 5, [3, 4, 5, 6, 7])
+    assert (d7x.backbone, d7x.anchors.scale, list(d7x.levels)) == (parse("efficientnet_b7"), 4, [3, 4, 5, 6, 7, 8])
+    assert {node.fusion for name in ("d6", "d7", "d7x") for node in named(name).topology.nodes} == {"sum"}
+    lite = {name: named(name) for name in ("lite0", "lite1", "lite2", "lite3", "lite3x", "lite4")}
+    assert [spec.anchors.scale for spec in lite.values()] == [3, 3, 3, 4, 3, 4]
+    assert [spec.size[0] for spec in lite.values()] == [320, 384, 448, 512, 640, 640]
+    assert {spec.activation for spec in lite.values()} == {"relu6"}
+    assert lite["lite3x"].backbone == lite["lite3"].backbone == parse("efficientnet-lite-w1.2-d1.4")
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -9,8 +9,8 @@ import torch
 from torchvision.ops import box_iou
 
 from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import bifpn
 from scalesearch.nn.anchors import ENOUGH, anchor_boxes, fit_anchors, match_counts, matched_share, pairwise_iou
 from scalesearch.nn.detector import build
 

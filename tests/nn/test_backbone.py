@@ -11,9 +11,9 @@ import timm
 import torch
 
 from scalesearch.arch.backbone import B, EfficientNet, TimmBackbone, efficientnet_b
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import bifpn
 from scalesearch.nn.backbone import TimmFeatures, build_backbone
 from scalesearch.profile.resolve import resolve_spec
 

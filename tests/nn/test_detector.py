@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.cost import price
+from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES, bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import TOPOLOGIES, bifpn
 from scalesearch.nn.detector import Detector, build
 
 
@@ -48,7 +48,7 @@ def test_the_published_family_has_the_published_parameters_and_shapes(name: str)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("span", [(2, 5), (3, 6), (3, 8), (4, 7), (5, 8)])
 def test_every_span_of_levels_runs_forward_and_backward(topology: str, span: tuple[int, int]) -> None:
-    spec = _small(topology=TOPOLOGIES[topology](*span, "fast"))
+    spec = _small(topology=TOPOLOGIES[topology](*ONE_SPAN.get(topology, span), "fast"))
     detector = _built(spec)
     outputs = detector(_image(spec))
     cells = sum(h * w for h, w in (spec.map_size(level) for level in spec.levels))

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalesearch.arch.networks import bifpn, fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import FUSIONS, Node, Topology, bifpn, fpn
+from scalesearch.arch.topology import FUSIONS, Node, Topology
 from scalesearch.nn.layers import Activation, Down, Lateral, resample
 from scalesearch.nn.neck import Fusion, Neck
 

@@ -197,7 +197,7 @@ BAD_SPEC = {
         "  backbone: efficientnet-w0": "4: space.backbone must name a backbone: a scaled EfficientNet is written",
     },
     "  topology: [fpn, bifpn]": {
-        "  topology: bifpm": "5: space.topology must be one of fpn, panet, bifpn, but got 'bifpm'; did you",
+        "  topology: bifpm": "5: space.topology must be one of fpn, fpn_repeated, panet, panet_simplified, bifpn, qufpn, fully_connected, "
     },
     "detector: {padding: symmetric, bias_before_norm: false}": {
         "detector: {paddign: same}": "10: unknown key 'detector.paddign'; did you mean 'padding'?",

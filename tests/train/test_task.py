@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.topology import bifpn
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task

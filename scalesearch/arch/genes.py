@@ -1,0 +1,195 @@
+"""Free graphs as genes of fixed length, and mutations: two ways to move in the space of topologies.
+
+`Genes` numbers every choice, so that any sampler of independent integers can draw graphs: all genes are
+always there and every vector in range is a valid topology. `mutate` gives a valid neighbour, for
+evolution. Both leave feature networks that `pruned` has cleaned: a node that reaches no output is no node.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from scalesearch.arch.canonical import canonical
+from scalesearch.arch.topology import FUSIONS, GATES, Node, Topology, TopologyError, pruned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genes:
+    """Graphs of up to `nodes` nodes over `levels`, at most `inputs` edges into each, fused by one of `fusions`.
+
+    Slot k of `nodes` slots becomes node k, read in this order from its genes (each 0 .. choices - 1):
+    - `node<k>.level`: an index into the levels, finest first. Where no more slots are left than levels still
+      without a node, it counts (modulo) among those levels only: so every level has an output.
+    - `node<k>.arity`: 1 + the gene is how many of the inputs count; the others are idle.
+    - `node<k>.input<i>`: a number before the node's own, 0 .. levels + k - 1. An input named twice is one edge.
+    - `node<k>.fusion`: an index into `fusions`; a gate that is left with one input becomes the first fusion
+      that is no gate, or sum.
+    Nodes that reach no output are dropped, so graphs of fewer nodes are there too. Any topology of at most
+    `nodes` nodes, `inputs` edges into each and no repeated edge has genes. A choice of one has no gene.
+    Raises TopologyError for fewer nodes than levels, and for what no topology has.
+    """
+
+    levels: tuple[int, int] = (3, 7)
+    nodes: int = 10
+    inputs: int = 3
+    fusions: tuple[str, ...] = ("fast",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "fusions", tuple(self.fusions))
+        if self.nodes < len(self._levels) or self.inputs < 1:
+            raise TopologyError(
+                f"genes need a node for each of the {len(self._levels)} levels and at least one input a node, "
+                f"but got nodes {self.nodes}, inputs {self.inputs}"
+            )
+        if not self.fusions or set(self.fusions) - set(FUSIONS) or len(set(self.fusions)) < len(self.fusions):
+            raise TopologyError(f"fusions must be different ones of {', '.join(FUSIONS)}, but got {self.fusions}")
+        self.decode(dict.fromkeys(self.axes, 0))  # A bad span is refused here, and not at the first draw.
+
+    @property
+    def _levels(self) -> range:
+        return range(self.levels[0], self.levels[1] + 1)
+
+    @cached_property
+    def axes(self) -> dict[str, int]:
+        """The number of choices by the name of the gene."""
+        axes = {}
+        for k in range(self.nodes):
+            axes[f"node{k}.level"] = len(self._levels)
+            axes[f"node{k}.arity"] = self.inputs
+            axes.update({f"node{k}.input{i}": len(self._levels) + k for i in range(self.inputs)})
+            axes[f"node{k}.fusion"] = len(self.fusions)
+        return {name: choices for name, choices in axes.items() if choices > 1}
+
+    def decode(self, values: Mapping[str, int]) -> Topology:
+        """The topology of the genes; any values in range have one.
+
+        Raises ValueError for a gene that is missing, unknown or out of range.
+        """
+        for name in {**self.axes, **values}:
+            if name not in values or name not in self.axes or not 0 <= values[name] < self.axes[name]:
+                raise ValueError(
+                    f"genes are {', '.join(list(self.axes)[:3])}, ... each in 0 .. its choices - 1, but {name} is "
+                    f"{values.get(name, 'missing')} of {self.axes.get(name, 'no such gene')}"
+                )
+        nodes: list[Node] = []
+        for k in range(self.nodes):
+            arity = values.get(f"node{k}.arity", 0) + 1
+            inputs = tuple(dict.fromkeys(values[f"node{k}.input{i}"] for i in range(arity)))
+            fusion = self.fusions[values.get(f"node{k}.fusion", 0)]
+            level = self._level(values[f"node{k}.level"], nodes)
+            nodes.append(Node(level, inputs, _fitting(fusion, inputs, self.fusions)))
+        return pruned(*self.levels, nodes)[0]
+
+    def _level(self, value: int, before: Sequence[Node]) -> int:
+        bare = [level for level in self._levels if level not in {node.level for node in before}]
+        if self.nodes - len(before) <= len(bare):
+            return bare[value % len(bare)]
+        return self._levels[value]
+
+
+def _fitting(fusion: str, inputs: Sequence[int], fusions: Sequence[str]) -> str:
+    if fusion not in GATES or len(inputs) > 1:
+        return fusion
+    return next((other for other in fusions if other not in GATES), "sum")
+
+
+def mutate(
+    topology: Topology, rng: random.Random, *, fusions: Sequence[str] = FUSIONS, nodes: int = 60, inputs: int = 4
+) -> Topology:
+    """A valid topology one change away, never an isomorphic one.
+
+    The change is one of: another source for an edge, another fusion for a node, an edge more or less, a
+    node more (which one of the later nodes reads) or less (whoever read it reads its first input instead).
+    New nodes take one of `fusions`; no node gets more than `inputs` edges, and no graph more than `nodes`.
+    """
+    kinds = [_rewire, _rewire, _refuse, _connect, _disconnect, _insert, _remove]
+    same = canonical(topology)
+    while True:
+        change = rng.choice(kinds)
+        grown = change(_Edit(topology, fusions, inputs), rng)
+        if grown is None or len(grown) > max(nodes, len(topology.nodes)):
+            continue
+        fitted = [Node(n.level, n.inputs, _fitting(n.fusion, n.inputs, fusions)) for n in grown]
+        mutant, _ = pruned(topology.min_level, topology.max_level, fitted)
+        if canonical(mutant) != same:
+            return mutant
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What a change starts from."""
+
+    topology: Topology
+    fusions: Sequence[str]
+    most: int
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [*self.topology.nodes]
+
+    @property
+    def start(self) -> int:
+        return len(self.topology.levels)
+
+
+def _replaced(edit: _Edit, k: int, inputs: tuple[int, ...], fusion: str | None = None) -> list[Node]:
+    node = edit.nodes[k]
+    return [*edit.nodes[:k], Node(node.level, inputs, fusion or node.fusion), *edit.nodes[k + 1 :]]
+
+
+def _rewire(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    k = rng.randrange(len(edit.nodes))
+    inputs = [*edit.nodes[k].inputs]
+    inputs[rng.randrange(len(inputs))] = rng.randrange(edit.start + k)
+    return _replaced(edit, k, tuple(dict.fromkeys(inputs)))
+
+
+def _refuse(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    k = rng.randrange(len(edit.nodes))
+    return _replaced(edit, k, edit.nodes[k].inputs, rng.choice(edit.fusions))
+
+
+def _connect(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    k = rng.randrange(len(edit.nodes))
+    inputs, source = edit.nodes[k].inputs, rng.randrange(edit.start + k)
+    return None if source in inputs or len(inputs) >= edit.most else _replaced(edit, k, (*inputs, source))
+
+
+def _disconnect(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    k = rng.randrange(len(edit.nodes))
+    inputs = edit.nodes[k].inputs
+    gone = rng.randrange(len(inputs))
+    return None if len(inputs) == 1 else _replaced(edit, k, inputs[:gone] + inputs[gone + 1 :])
+
+
+def _insert(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    """A node before node k, and an edge from it to k or a later node."""
+    k = rng.randrange(len(edit.nodes))
+    number = edit.start + k
+    sources = rng.sample(range(number), rng.randint(1, min(2, edit.most)))
+    new = Node(rng.choice(edit.topology.levels), tuple(sources), rng.choice(edit.fusions))
+    moved = [Node(n.level, tuple(j + (j >= number) for j in n.inputs), n.fusion) for n in edit.nodes[k:]]
+    reader = rng.randrange(len(moved))
+    node = moved[reader]
+    if len(node.inputs) < edit.most:
+        moved[reader] = Node(node.level, (*node.inputs, number), node.fusion)
+    else:
+        place = rng.randrange(len(node.inputs))
+        moved[reader] = Node(node.level, (*node.inputs[:place], number, *node.inputs[place + 1 :]), node.fusion)
+    return [*edit.nodes[:k], new, *moved]
+
+
+def _remove(edit: _Edit, rng: random.Random) -> list[Node] | None:
+    k = rng.randrange(len(edit.nodes))
+    gone, number = edit.nodes[k], edit.start + k
+    if sum(node.level == gone.level for node in edit.nodes) == 1:
+        return None
+    kept = []
+    for node in edit.nodes[:k] + edit.nodes[k + 1 :]:
+        inputs = dict.fromkeys(gone.inputs[0] if j == number else j for j in node.inputs)
+        kept.append(Node(node.level, tuple(j - (j > number) for j in inputs), node.fusion))
+    return kept
