@@ -46,11 +46,12 @@ class EfficientNetFeatures(nn.Module):
     def __init__(self, spec: DetectorSpec, backbone: EfficientNet) -> None:
         super().__init__()
         stages = backbone.cut(spec.backbone_levels[-1])
-        pad = "same" if spec.padding == "same" else ""
+        same = (spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding) == "same"
+        pad = "same" if same else ""
         act = partial(Activation, spec.activation)
         norm = partial(BatchNormAct2d, eps=spec.backbone_norm_eps, momentum=spec.norm_momentum)
         self.conv_stem = Conv2d(3, backbone.stem, 3, stride=2, padding=1, bias=False)
-        self.conv_stem.same = spec.padding == "same"
+        self.conv_stem.same = same
         self.bn1 = norm(backbone.stem, act_layer=act)
         self.blocks = nn.Sequential()
         c_in = backbone.stem
