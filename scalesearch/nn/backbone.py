@@ -22,6 +22,7 @@ from scalesearch.arch.cost import squeeze
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
+from scalesearch.nn.recompute import call
 
 
 class Excite(SqueezeExcite):
@@ -42,6 +43,8 @@ class EfficientNetFeatures(nn.Module):
 
     Built only as deep as the coarsest level that the spec reads.
     """
+
+    recompute = False
 
     def __init__(self, spec: DetectorSpec, backbone: EfficientNet) -> None:
         super().__init__()
@@ -78,7 +81,8 @@ class EfficientNetFeatures(nn.Module):
         x = self.bn1(self.conv_stem(images))
         maps = []
         for i, stage in enumerate(self.blocks):
-            x = stage(x)
+            for block in stage:  # type: ignore[attr-defined]
+                x = call(block, x, inside=block, recompute=self.recompute)
             if i in self.taps:
                 maps.append(x)
         return maps
@@ -90,6 +94,8 @@ class TimmFeatures(nn.Module):
     Its activation, padding and norms are the model's own, for its pretrained weights need them.
     """
 
+    recompute = False
+
     def __init__(self, name: str, levels: Sequence[int], size: tuple[int, int]) -> None:
         super().__init__()
         self.model = adopt(_create(name, levels, size))
@@ -97,7 +103,7 @@ class TimmFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the maps of the levels asked for, finest first."""
-        maps: list[Tensor] = self.model(images)
+        maps: list[Tensor] = call(self.model, images, inside=self.model, recompute=self.recompute)
         return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
 
 

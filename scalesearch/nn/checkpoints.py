@@ -75,7 +75,8 @@ class Misfit:
 
 
 def file_hash(file: Path) -> str:
-    """Twelve hex digits: a hash of the file's bytes, by which results name their weights."""
+    """Twelve hex digits: a hash of the file's bytes, by which results name their weights. FileNotFoundError."""
+    _must_exist(file)
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
@@ -126,8 +127,7 @@ def read_weights(file: Path) -> Weights:
     Raises FileNotFoundError, and ValueError for a file that is damaged, holds anything but tensors and plain data
     (nothing of it is run), or has no weights.
     """
-    if not file.exists():
-        raise FileNotFoundError(f"{file}: no such file of weights")
+    _must_exist(file)
     if file.suffix == ".safetensors":
         try:
             return _stripped(load_file(file))
@@ -144,6 +144,11 @@ def read_weights(file: Path) -> Weights:
             + (f"the keys {', '.join(map(str, list(found)[:8]))}" if isinstance(found, dict) else type(found).__name__)
         )
     return _stripped({str(name): value for name, value in found.items() if isinstance(value, Tensor)})
+
+
+def _must_exist(file: Path) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file of weights")
 
 
 def _unpickled(file: Path) -> Any:
