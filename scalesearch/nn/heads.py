@@ -54,7 +54,7 @@ class Head(nn.Module):
         last = self.predict.last
         if torch.compiler.is_exporting():
             # A deployed graph gets the product itself, without transposes around it.
-            return F.linear(cells, last.weight.flatten(1), last.bias).reshape(len(cells), -1, self.outputs)
+            return F.linear(cells, last.weight.flatten(1), last.bias).reshape(cells.shape[0], -1, self.outputs)
         return self._flat(last(cells.permute(0, 2, 1).unsqueeze(3)))
 
     def _tower(self, i: int, x: Tensor) -> Tensor:

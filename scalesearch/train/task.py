@@ -121,7 +121,7 @@ class _Points:
         if state["task"] != self.identity:
             raise ValueError(
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
-                "seed, data, split or file of weights: give another folder"
+                "seed, data or split, or started from other weights: give another folder"
             )
         told = json.loads(state["told"])
         self.curve = [(at, numbers) for at, numbers in told["curve"]]
