@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.backbone import told
 from scalesearch.nn.detector import Detector, Outputs
 
 _ATEN = torch.ops.aten
@@ -92,7 +93,7 @@ def _recorded(detector: Detector) -> fx.GraphModule:
     except Exception as error:
         raise ValueError(
             f"a detector must be recordable by torch.export to be deployed, but {detector.spec.backbone.name} at "
-            f"{detector.spec.size[0]}x{detector.spec.size[1]} failed with {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            f"{detector.spec.size[0]}x{detector.spec.size[1]} failed with {told(error)[:400]}"
         ) from error
     return program.module(check_guards=False)
 

@@ -57,6 +57,8 @@ class Recipe:
     """Range of the random zoom; (1, 1) is none. Mild for short runs: D1 at 30 epochs was best with this range."""
     flip: bool = True
     """Mirror half of the images; not for what has a left and a right, like digits."""
+    pretrained: bool = False
+    """Start a timm backbone from the weights that timm fetches for it; others have none to fetch."""
     checkpointing: bool = False
     """Make activations again in the backward pass: half the memory, a third more time, the same numbers."""
     eval_every: int = 0

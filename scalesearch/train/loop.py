@@ -40,7 +40,7 @@ class Training:
         self.recipe, self.seed, self.pixels, self.device = task.recipe, task.seed, pixels, device
         with torch.random.fork_rng():
             torch.manual_seed(task.seed)
-            model = build(task.spec)
+            model = build(task.spec, pretrained=task.recipe.pretrained and task.weights is None)
         self.notes = _started(model, task.weights) if task.weights else ()
         set_recompute(model, task.recipe.checkpointing)
         self.model: nn.Module = model.to(device).to(memory_format=torch.channels_last)
