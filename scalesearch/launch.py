@@ -190,7 +190,8 @@ def train(
     opened = open_data(data, select="val")
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
-    folder = out or Path("results") / f"train-{spec.id}-{recipe.id}-s{seed}{f'-w{start["sha256"]}' if start else ''}"
+    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
+    folder = out or Path("results") / name
     task = Task(
         spec=spec,
         recipe=recipe,
