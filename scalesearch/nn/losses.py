@@ -126,31 +126,31 @@ def _positive(logits: Tensor, gamma: float, smoothing: float) -> Tensor:
     return (power * (F.softplus(-logits) + smoothing / 2 * logits)).sum()
 
 
-def _background(logits: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Focal terms of target 0, p**gamma * entropy, with the parts p, p**gamma, entropy."""
-    p = logits.sigmoid()
-    # pow costs ten times a square root.
-    power = p * p.sqrt() if gamma == 1.5 else p.pow(gamma)
-    entropy = F.softplus(logits)
-    if smoothing:
-        entropy = entropy - smoothing / 2 * logits
-    return power * entropy, p, power, entropy
+CHUNK = 65_536
+"""Logits at a time: the six passes over them stay in the cache. 28 ms for 88 of all 4.4 million at once (one thread)."""
 
 
 class _Background(torch.autograd.Function):
-    """Sum of the focal terms of target 0; its gradient is made in the forward pass, in place.
+    """Sum over logits [n] of the focal terms of target 0, p**g * entropy; its gradient is made in the forward pass.
 
     d/dx p**g (log(1 + e**x) - s x / 2) = p**g (g (1 - p) entropy + p - s / 2).
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, gamma: float, smoothing: float) -> Tensor:
-        terms, p, power, entropy = _background(logits.detach(), gamma, smoothing)
-        entropy.mul_(1 - p).mul_(gamma).add_(p)
-        if smoothing:
-            entropy.sub_(smoothing / 2)
-        ctx.save_for_backward(entropy.mul_(power))
-        return terms.sum()
+        logits = logits.detach()
+        gradient, total = torch.empty_like(logits), logits.new_zeros((), dtype=torch.float64)
+        for x, out in zip(torch.split(logits, CHUNK), torch.split(gradient, CHUNK), strict=True):
+            p = x.sigmoid()
+            # pow costs ten times a square root.
+            power = p.sqrt().mul_(p) if gamma == 1.5 else p.pow(gamma)
+            entropy = F.softplus(x)
+            if smoothing:
+                entropy.sub_(x, alpha=smoothing / 2)
+            total += torch.dot(power, entropy)
+            torch.sub(1, p, out=out).mul_(entropy).mul_(gamma).add_(p).sub_(smoothing / 2).mul_(power)
+        ctx.save_for_backward(gradient)
+        return total.to(logits.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

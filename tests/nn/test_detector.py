@@ -15,7 +15,10 @@ from scalesearch.arch.cost import price
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import TOPOLOGIES, bifpn
+from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import Detector, build
+from scalesearch.nn.losses import assign, detection_loss
+from scalesearch.nn.postprocess import detect
 
 
 def _small(**changes: Any) -> DetectorSpec:
@@ -148,3 +151,22 @@ def test_the_graph_exports_with_static_sizes() -> None:
     kinds = Counter(str(node.target) for node in program.graph.nodes if node.op == "call_function")
     # Only plain convolutions: an exporter meets nothing of the CPU's ways.
     assert not any("mm" in kind for kind in kinds)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 1000])
+@pytest.mark.parametrize("size", [(33, 250), (200, 72)])
+def test_any_number_of_classes_on_any_rectangle_trains_and_detects(classes: int, size: tuple[int, int]) -> None:
+    spec = dataclasses.replace(_small(size=size), classes=classes)
+    detector, anchors = _built(spec), anchor_boxes(spec)
+    outputs = detector(_image(spec))
+    assert outputs.class_logits.shape == (2, len(anchors), classes)
+    height, width = size
+    boxes = torch.tensor([[[1.0, 2.0, width / 2, height / 2]], [[width / 3, 3.0, width - 1.0, height - 1.0]]])
+    labels = torch.tensor([[classes - 1], [0]])
+    detection_loss(outputs, assign(anchors, boxes, labels)).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
+    with torch.no_grad():
+        for method in ("hard", "soft"):
+            for found in detect(detector.eval()(_image(spec)), anchors, size, method=method):
+                assert 0 < len(found.scores) <= 100 and found.labels.max() < classes
+                assert (found.boxes >= 0).all() and (found.boxes <= torch.tensor([width, height] * 2)).all()
