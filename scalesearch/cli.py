@@ -116,10 +116,18 @@ def _priced(spec: DetectorSpec) -> tuple[DetectorSpec, Breakdown]:
 @click.option("--recipe", type=_PATH, help="YAML file of recipe fields; the short recipe by default.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
+@click.option("--weights", type=_PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
 @_SIZE
 @click.option("--out", type=_PATH, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
-    design: str, data: str, recipe: Path | None, changes: tuple[str, ...], seed: int, size: str | None, out: Path | None
+    design: str,
+    data: str,
+    recipe: Path | None,
+    changes: tuple[str, ...],
+    seed: int,
+    weights: Path | None,
+    size: str | None,
+    out: Path | None,
 ) -> None:
     """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val.
 
@@ -136,7 +144,7 @@ def train(
 
     spec, chosen = read_design(design, size=size, say=_note), read_recipe_file(recipe, changes)
     with RichConsole() as console:
-        launch.train(spec, chosen, data=data, seed=seed, out=out, console=console)
+        launch.train(spec, chosen, data=data, seed=seed, out=out, console=console, weights=weights)
 
 
 @cli.command()

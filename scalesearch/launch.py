@@ -27,6 +27,7 @@ from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.nn.anchors import fit_anchors, matched_share
+from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -209,20 +210,39 @@ def trainer(data: Data, console: Console) -> Callable[[Task, str], Outcome]:
 
 
 def train(
-    spec: DetectorSpec, recipe: Recipe, *, data: str, seed: int, out: Path | None, console: Console
+    spec: DetectorSpec,
+    recipe: Recipe,
+    *,
+    data: str,
+    seed: int,
+    out: Path | None,
+    console: Console,
+    weights: Path | None = None,
 ) -> Outcome:
     """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
 
-    The checkpoint and result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed> by default.
+    It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
+    result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     """
     opened = open_data(data, select="val")
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
-    folder = out or Path("results") / f"train-{spec.id}-{recipe.id}-s{seed}"
-    task = Task(spec=spec, recipe=recipe, seed=seed, to_epoch=recipe.epochs, folder=folder, evaluate_on="val")
+    start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
+    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
+    folder = out or Path("results") / name
+    task = Task(
+        spec=spec,
+        recipe=recipe,
+        seed=seed,
+        to_epoch=recipe.epochs,
+        folder=folder,
+        weights=weights,
+        evaluate_on="val",
+    )
     outcome = trainer(opened, console)(task, f"training {spec.id}")
     for note in outcome.notes:
         console.say(note)
-    result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, **dataclasses.asdict(outcome)}
+    result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
+    result |= dataclasses.asdict(outcome)
     write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
     if outcome.state == "failed":
         raise ValueError(f"{folder}: {outcome.reason}")

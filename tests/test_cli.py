@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
 
+DETECTOR = "space: {backbone: efficientnet-w0.25-d0.3, size: 64, width: 16, repeats: 1, head_depth: 1}"
 COMMAND = [sys.executable, "-c", "from scalesearch.cli import main; main()"]
 
 PLAN = """
@@ -109,6 +111,22 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     first, second = json.loads(several.stdout)
     assert first == second
     assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
+
+
+def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(plan: Path, coco: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(DETECTOR)
+    common = ("train", "mine.yaml", "--data", str(coco), "--set", "epochs=1", "--set", "batch=4")
+    first = scalesearch(*common, "--out", "first", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = scalesearch(*common, "--weights", "first/checkpoint.pt", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    digest = hashlib.sha256((tmp_path / "first" / "checkpoint.pt").read_bytes()).hexdigest()[:12]
+    (folder,) = (tmp_path / "results").iterdir()
+    assert folder.name.startswith("train-") and folder.name.endswith(f"-s0-w{digest}")
+    results = [json.loads((at / "result.json").read_text()) for at in (tmp_path / "first", folder)]
+    assert [result["weights"] for result in results] == [None, {"file": "checkpoint.pt", "sha256": digest}]
+    missing = scalesearch(*common, "--weights", "none.pth", cwd=tmp_path)
+    assert (missing.returncode, missing.stderr) == (2, "scalesearch: none.pth: no such file of weights\n")
 
 
 @pytest.mark.parametrize(

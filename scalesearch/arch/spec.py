@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "down": ("max", "max_tight", "avg", "bilinear"),
     "up": ("nearest", "bilinear"),
     "order": ("act_conv_norm", "conv_norm_act"),
+    "backbone_padding": ("alike", "same", "symmetric"),
 }
 """The closed sets behind the fields of `DetectorSpec` that are words."""
 
@@ -87,6 +88,8 @@ class DetectorSpec:
     """Convolutions before the predicting one, in the class head and in the box head."""
     padding: str = "same"
     """same: TensorFlow's, odd pixel at the bottom right; symmetric: PyTorch's k // 2."""
+    backbone_padding: str = "alike"
+    """Of an EfficientNet backbone, alike: as `padding`; a timm backbone has its own."""
     activation: str = "silu"
     """Of the feature network and heads; an EfficientNet backbone has it too, a timm model its own."""
     norm_eps: float = 1e-3

@@ -22,6 +22,7 @@ from scalesearch.arch.cost import squeeze
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
+from scalesearch.nn.recompute import call
 
 
 class Excite(SqueezeExcite):
@@ -43,14 +44,17 @@ class EfficientNetFeatures(nn.Module):
     Built only as deep as the coarsest level that the spec reads.
     """
 
+    recompute = False
+
     def __init__(self, spec: DetectorSpec, backbone: EfficientNet) -> None:
         super().__init__()
         stages = backbone.cut(spec.backbone_levels[-1])
-        pad = "same" if spec.padding == "same" else ""
+        same = (spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding) == "same"
+        pad = "same" if same else ""
         act = partial(Activation, spec.activation)
         norm = partial(BatchNormAct2d, eps=spec.backbone_norm_eps, momentum=spec.norm_momentum)
         self.conv_stem = Conv2d(3, backbone.stem, 3, stride=2, padding=1, bias=False)
-        self.conv_stem.same = spec.padding == "same"
+        self.conv_stem.same = same
         self.bn1 = norm(backbone.stem, act_layer=act)
         self.blocks = nn.Sequential()
         c_in = backbone.stem
@@ -77,7 +81,8 @@ class EfficientNetFeatures(nn.Module):
         x = self.bn1(self.conv_stem(images))
         maps = []
         for i, stage in enumerate(self.blocks):
-            x = stage(x)
+            for block in stage:  # type: ignore[attr-defined]
+                x = call(block, x, inside=block, recompute=self.recompute)
             if i in self.taps:
                 maps.append(x)
         return maps
@@ -89,22 +94,26 @@ class TimmFeatures(nn.Module):
     Its activation, padding and norms are the model's own, for its pretrained weights need them.
     """
 
-    def __init__(self, name: str, levels: Sequence[int], size: tuple[int, int]) -> None:
+    recompute = False
+
+    def __init__(
+        self, name: str, levels: Sequence[int], size: tuple[int, int], *, pretrained: bool = False
+    ) -> None:
         super().__init__()
-        self.model = adopt(_create(name, levels, size))
+        self.model = adopt(_create(name, levels, size, pretrained))
         self.channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the maps of the levels asked for, finest first."""
-        maps: list[Tensor] = self.model(images)
+        maps: list[Tensor] = call(self.model, images, inside=self.model, recompute=self.recompute)
         return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
 
 
-def _create(name: str, levels: Sequence[int], size: tuple[int, int]) -> nn.Module:
-    """timm's features_only model of `name`, with the maps of `levels` only and random weights.
+def _create(name: str, levels: Sequence[int], size: tuple[int, int], pretrained: bool) -> nn.Module:
+    """timm's features_only model of `name`, with the maps of `levels` only; random weights unless `pretrained`.
 
     Raises ValueError where timm does not know the name (with the nearest it knows), the model has no
-    features_only, no map at one of the strides, or refuses the size.
+    features_only, no map at one of the strides, or refuses the size, or its weights cannot be had.
     """
     if ":" in name or "/" in name or not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -123,7 +132,9 @@ def _create(name: str, levels: Sequence[int], size: tuple[int, int]) -> nn.Modul
             )
     # Of several maps at one stride the last is the deepest.
     last = {stride: i for i, stride in enumerate(strides)}
-    sized = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
+    sized: dict[str, Any] = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
+    if pretrained:
+        sized["pretrained"] = True
     model = _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
     # timm cuts most models after the last map that is asked for, but not its EfficientNets and MobileNets.
     if read := getattr(model, "_stage_out_idx", None):
@@ -138,21 +149,49 @@ def _features_only(name: str, **options: Any) -> Any:
         if isinstance(error, TypeError) and options.pop("img_size", None):
             # Its weights have a fixed size, its code has not.
             return _features_only(name, **options)
+        if options.pop("pretrained", False) and _works(name, options):
+            raise ValueError(
+                f"the pretrained weights of timm's {name!r} could not be loaded: {told(error)}; they are fetched once "
+                "from the network, so look there, take a name with weights, or train with pretrained: false"
+            ) from error
         where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
         raise ValueError(
-            f"timm's {name!r} does not work as a backbone: {where} failed with {type(error).__name__}: "
-            f"{error}; take another backbone or size"
+            f"timm's {name!r} does not work as a backbone: {where} failed with {told(error)}; take another backbone "
+            "or size"
         ) from error
 
 
-def build_backbone(spec: DetectorSpec) -> nn.Module:
+def _works(name: str, options: dict[str, Any]) -> bool:
+    """Whether the model can be had with random weights."""
+    try:
+        with torch.device("meta"):
+            _features_only(name, **options)
+    except ValueError:
+        return False
+    return True
+
+
+def told(error: Exception) -> str:
+    """An error of somebody else's code on one line: its kind, and what it says if it says anything."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def build_backbone(spec: DetectorSpec, *, pretrained: bool = False) -> nn.Module:
     """The backbone of a spec: [B, 3, H, W] -> maps of `spec.backbone_levels`, finest first.
 
     A timm model keeps its own batch-norm eps where the spec's is the default, and gets its momentum.
-    Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size.
+    `pretrained` is for timm's models alone: their weights, fetched by timm, in place of random ones.
+    Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size, and for
+    pretrained weights that cannot be had.
     """
     match spec.backbone:
         case EfficientNet():
+            if pretrained:
+                raise ValueError(
+                    f"pretrained weights are those of a timm model, but the backbone is {spec.backbone.name}; take a "
+                    "timm name (tf_efficientnet_b0.in1k, resnet50, ...), or --weights, or pretrained: false"
+                )
             return EfficientNetFeatures(spec, spec.backbone)
         case TimmBackbone(name=name):
             if spec.size not in spec.backbone.known.macs:
@@ -160,7 +199,7 @@ def build_backbone(spec: DetectorSpec) -> nn.Module:
                     f"the backbone {name!r} has not been measured at {spec.size[0]}x{spec.size[1]}, so nothing says "
                     "that its maps fit; call scalesearch.resolve(spec) first"
                 )
-            model = TimmFeatures(name, spec.backbone_levels, spec.size)
+            model = TimmFeatures(name, spec.backbone_levels, spec.size, pretrained=pretrained)
             own = spec.backbone_norm_eps == DetectorSpec.backbone_norm_eps
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm2d):

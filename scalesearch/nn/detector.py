@@ -27,10 +27,10 @@ class Outputs(NamedTuple):
 class Detector(nn.Module):
     """Backbone, feature network, class head and box head of a spec."""
 
-    def __init__(self, spec: DetectorSpec) -> None:
+    def __init__(self, spec: DetectorSpec, *, pretrained: bool = False) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = build_backbone(spec)
+        self.backbone = build_backbone(spec, pretrained=pretrained)
         self.neck = Neck(spec)
         self.class_head = class_head(spec)
         self.box_head = box_head(spec)
@@ -47,9 +47,9 @@ class Detector(nn.Module):
         return Outputs(self.class_head(maps), self.box_head(maps))
 
 
-def build(spec: DetectorSpec) -> Detector:
-    """The detector of a spec, with random weights.
+def build(spec: DetectorSpec, *, pretrained: bool = False) -> Detector:
+    """The detector of a spec, with random weights but for a timm backbone's if `pretrained`.
 
-    Raises ValueError naming each option that is not built.
+    Raises ValueError for a backbone that cannot serve, or pretrained weights that cannot be had.
     """
-    return Detector(spec)
+    return Detector(spec, pretrained=pretrained)

@@ -9,10 +9,12 @@ import math
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.layers import Activation, Conv3, norm
+from scalesearch.nn.recompute import call
 
 PRIOR = 0.01
 """Score of every class at the start (focal loss, RetinaNet sec. 3.3)."""
@@ -20,6 +22,8 @@ PRIOR = 0.01
 
 class Head(nn.Module):
     """`head_depth` times convolution, norm, activation, and a predicting convolution with bias."""
+
+    recompute = False
 
     def __init__(self, spec: DetectorSpec, outputs: int, *, prior: float | None = None) -> None:
         super().__init__()
@@ -39,13 +43,19 @@ class Head(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Levels of [B, width, h, w] -> [B, N, outputs]: level by level, then y, x, anchor."""
-        maps = [self._tower(i, x) for i, x in enumerate(maps)]
+        maps = [
+            call(self._tower, i, x, inside=self.norms, recompute=self.recompute) for i, x in enumerate(maps)
+        ]
         if not self.predict.separable:
             return torch.cat([self._flat(self.predict(x)) for x in maps], 1)
         # The levels are joined before the last 1x1, where a cell has `width` channels and not anchors *
         # classes: one product for all levels, and no copy of the logits.
-        cells = [self.predict.conv_dw(x).permute(0, 2, 3, 1).flatten(1, 2) for x in maps]
-        return self._flat(self.predict.conv_pw(torch.cat(cells, 1).permute(0, 2, 1).unsqueeze(3)))
+        cells = torch.cat([self.predict.conv_dw(x).permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1)
+        last = self.predict.last
+        if torch.compiler.is_exporting():
+            # A deployed graph gets the product itself, without transposes around it.
+            return F.linear(cells, last.weight.flatten(1), last.bias).reshape(cells.shape[0], -1, self.outputs)
+        return self._flat(last(cells.permute(0, 2, 1).unsqueeze(3)))
 
     def _tower(self, i: int, x: Tensor) -> Tensor:
         for conv, norms in zip(self.convs, self.norms, strict=True):

@@ -112,47 +112,48 @@ def focal_loss(
     (google/automl det_model_fn.py).
     """
     flat = logits.reshape(-1)
-    hot = flat[places * logits.shape[-1] + labels]
-    background: Tensor = _Background.apply(flat, gamma, smoothing)
-    # The positives' share of the pass over everything is taken back out.
-    wrong, right = _positive(-hot, gamma, smoothing), _positive(hot, gamma, smoothing)
-    return (1 - alpha) * (background - wrong) + alpha * right
+    total: Tensor = _Focal.apply(flat, places * logits.shape[-1] + labels, alpha, gamma, smoothing)
+    return total
 
 
-def _positive(logits: Tensor, gamma: float, smoothing: float) -> Tensor:
-    """Sum of the focal terms of target 1; by symmetry, of target 0 for -logits."""
-    # As exp(gamma log(1 - p)): the gradient of (1 - p)**gamma is nan where 1 - p underflows.
-    power = (-gamma * F.softplus(logits)).exp()
-    return (power * (F.softplus(-logits) + smoothing / 2 * logits)).sum()
+CHUNK = 65_536
+"""Logits at a time: the passes over them stay in the cache. 28 ms for 88 of all 4.4 million at once (one thread)."""
 
 
-def _background(logits: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Focal terms of target 0, p**gamma * entropy, with the parts p, p**gamma, entropy."""
-    p = logits.sigmoid()
-    # pow costs ten times a square root.
-    power = p * p.sqrt() if gamma == 1.5 else p.pow(gamma)
-    entropy = F.softplus(logits)
-    if smoothing:
-        entropy = entropy - smoothing / 2 * logits
-    return power * entropy, p, power, entropy
-
-
-class _Background(torch.autograd.Function):
-    """Sum of the focal terms of target 0; its gradient is made in the forward pass, in place.
+def _negative(x: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Sum of the focal terms of target 0, p**g * entropy, and their derivatives; of target 1 it is that of -x.
 
     d/dx p**g (log(1 + e**x) - s x / 2) = p**g (g (1 - p) entropy + p - s / 2).
     """
+    p = x.sigmoid()
+    # pow costs ten times a square root.
+    power = p.sqrt().mul_(p) if gamma == 1.5 else p.pow(gamma)
+    entropy = F.softplus(x)
+    if smoothing:
+        entropy.sub_(x, alpha=smoothing / 2)
+    total = torch.dot(power, entropy).double()
+    return total, entropy.mul_(1 - p).mul_(gamma).add_(p).sub_(smoothing / 2).mul_(power)
+
+
+class _Focal(torch.autograd.Function):
+    """The focal loss of logits [n] whose targets are 1 at `hot` [P]; its gradient is made in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, gamma: float, smoothing: float) -> Tensor:
-        terms, p, power, entropy = _background(logits.detach(), gamma, smoothing)
-        entropy.mul_(1 - p).mul_(gamma).add_(p)
-        if smoothing:
-            entropy.sub_(smoothing / 2)
-        ctx.save_for_backward(entropy.mul_(power))
-        return terms.sum()
+    def forward(ctx: Any, logits: Tensor, hot: Tensor, alpha: float, gamma: float, smoothing: float) -> Tensor:
+        logits = logits.detach()
+        gradient, total = torch.empty_like(logits), logits.new_zeros((), dtype=torch.float64)
+        for x, out in zip(torch.split(logits, CHUNK), torch.split(gradient, CHUNK), strict=True):
+            part, slope = _negative(x, gamma, smoothing)
+            total += part
+            torch.mul(slope, 1 - alpha, out=out)
+        # The positives' share of the pass over everything is taken back out.
+        wrong, _ = _negative(logits[hot], gamma, smoothing)
+        right, slope = _negative(-logits[hot], gamma, smoothing)
+        gradient[hot] = slope.mul_(-alpha)
+        ctx.save_for_backward(gradient)
+        return ((1 - alpha) * (total - wrong) + alpha * right).to(logits.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grads[0], None, None
+        return gradient * grads[0], None, None, None, None

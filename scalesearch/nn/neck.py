@@ -14,6 +14,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import GATES
 from scalesearch.arch.topology import Node as NodeData
 from scalesearch.nn.layers import Activation, Conv3, Lateral, norm, resample
+from scalesearch.nn.recompute import call
 
 EPS = 1e-4
 """Of the fast fusion's normaliser (EfficientDet sec. 3.3)."""
@@ -136,6 +137,8 @@ class Cell(nn.Module):
 class Neck(nn.Module):
     """Laterals, the levels above the backbone's, and `repeats` cells."""
 
+    recompute = False
+
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__()
         coarsest = spec.backbone_levels[-1]
@@ -167,5 +170,5 @@ class Neck(nn.Module):
             x = down(x)
             maps.append(x)
         for cell in self.cells:
-            maps = cell(maps)
+            maps = call(cell, maps, inside=cell, recompute=self.recompute)
         return maps

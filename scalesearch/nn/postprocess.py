@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _LARGEST = math.log(1e4)
 """Cap of the log size factors when decoding, so that an untrained head gives no infinite box."""
 
+LEAST_SCORE = {"hard": 0.0, "soft": 0.001}
+"""The methods of suppression, and the score from which a detection counts in each (google/automl nms_np.py)."""
+
 
 class Detections(NamedTuple):
     """What was found in one image, best first."""
@@ -50,37 +53,101 @@ def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return boxes[..., :2] + size / 2, size
 
 
+@torch.no_grad()
 def detect(
     outputs: Outputs,
     anchors: Tensor,
     size: tuple[int, int],
     *,
+    method: str = "hard",
     candidates: int = 5000,
-    score: float = 0.0,
+    score: float | None = None,
     iou: float = 0.5,
+    sigma: float = 0.5,
     most: int = 100,
 ) -> list[Detections]:
     """Detections of each image of a batch, clipped to the input of `size` (h, w).
 
-    The best `candidates` pairs of anchor and class above `score`, hard suppression within a class at `iou`, the best
-    `most` of what is left (facts of google/automl tf2/postprocess.py; its soft suppression is not used).
+    The best `candidates` pairs of anchor and class with a score above `score` (None: `LEAST_SCORE`), suppression
+    within a class, the best `most` of what is left (google/automl tf2/postprocess.py). method hard: a box that
+    overlaps a better one by more than `iou` goes; soft: its score is multiplied by exp(-IoU^2 / sigma) for each
+    better one (Soft-NMS, Gaussian), and it goes below `score`. ValueError for another method.
     """
-    logit = math.log(score / (1 - score)) if score > 0 else -math.inf
+    if method not in LEAST_SCORE:
+        raise ValueError(f"method must be one of {', '.join(LEAST_SCORE)}, but got {method!r}")
+    least = LEAST_SCORE[method] if score is None else score
     limit = anchors.new_tensor([size[1], size[0], size[1], size[0]])
     found = []
     for logits, deltas in zip(outputs.class_logits.float(), outputs.box_deltas.float(), strict=True):
-        scores, rows, labels = _best_pairs(logits, candidates, logit)
+        values, rows, labels = _best_pairs(logits, candidates, _logit(least))
         boxes = decode(deltas[rows], anchors[rows]).clamp(min=0).minimum(limit)
-        kept = batched_nms(boxes, scores, labels, iou)[:most]
-        found.append(Detections(boxes[kept], scores[kept].sigmoid(), labels[kept]))
+        scores = values.sigmoid()
+        if method == "hard":
+            kept = _hard(boxes, values, labels, iou, most)
+        else:
+            kept, scores = _soft(boxes, scores, labels, sigma, least, most)
+        found.append(Detections(boxes[kept], scores[kept], labels[kept]))
     return found
 
 
+def _logit(score: float) -> float:
+    if score <= 0:
+        return -math.inf
+    return math.log(score / (1 - score)) if score < 1 else math.inf
+
+
 def _best_pairs(logits: Tensor, count: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` largest of logits [N, K] above `least`: (values, anchors, classes), each [k]."""
+    """The `count` largest of logits [N, K] above `least`, best first: (values, anchors, classes), each [k]."""
     # An anchor of one of the best `count` pairs is among the best `count` anchors by their best class.
-    rows = logits.amax(dim=1).topk(min(count, len(logits))).indices
-    values, places = logits[rows].flatten().topk(min(count, len(rows) * logits.shape[1]))
-    kept = values > least
-    values, places = values[kept], places[kept]
+    best = logits.amax(dim=1)
+    rows = best.topk(min(count, len(best)), sorted=False).indices
+    few = logits[rows]
+    if len(few) == count:
+        # Each of those anchors has a pair of its own, so the last of them bounds what is wanted: sorting the few
+        # pairs above it is a twentieth of a top-k over all.
+        least = max(least, float(best[rows].min().nextafter(best.new_tensor(-math.inf))))
+    places = (few > least).flatten().nonzero()[:, 0]
+    values, order = few.flatten()[places].sort(descending=True, stable=True)
+    values, places = values[:count], places[order[:count]]
     return values, rows[places // logits.shape[1]], places % logits.shape[1]
+
+
+def _hard(boxes: Tensor, values: Tensor, labels: Tensor, iou: float, most: int) -> Tensor:
+    """The first `most` of what hard suppression leaves of boxes that come best first."""
+    # Whether a box stays depends on better ones only, so the head of the list can do without its tail.
+    count = 4 * most
+    while True:
+        kept: Tensor = batched_nms(boxes[:count], values[:count], labels[:count], iou)
+        if len(kept) >= most or count >= len(boxes):
+            return kept[:most]
+        count *= 4
+
+
+def _soft(
+    boxes: Tensor, scores: Tensor, labels: Tensor, sigma: float, least: float, most: int
+) -> tuple[Tensor, Tensor]:
+    """Places of the first `most` by Gaussian soft suppression, best first, and all scores as they end."""
+    by_class = labels.argsort(stable=True)
+    boxes, current = boxes[by_class], scores[by_class].clone()
+    ends = torch.bincount(labels).cumsum(0).tolist()
+    areas, final = (boxes[:, 2:] - boxes[:, :2]).prod(1), scores.clone()
+    chosen: list[int] = []
+    while len(chosen) < min(most, len(boxes)):
+        score, place = current.max(0)
+        if not score > least:
+            break
+        i = int(place)
+        chosen.append(i)
+        final[by_class[i]] = score
+        current[i] = 0.0
+        label = int(labels[by_class[i]])
+        own = slice(ends[label - 1] if label else 0, ends[label])
+        current[own] *= _decay(boxes[i], boxes[own], areas[i], areas[own], sigma)
+    return by_class[chosen], final
+
+
+def _decay(box: Tensor, others: Tensor, area: Tensor, areas: Tensor, sigma: float) -> Tensor:
+    """[k]: exp(-IoU^2 / sigma) of one box [4] with others [k, 4]."""
+    shared = (torch.minimum(box[2:], others[:, 2:]) - torch.maximum(box[:2], others[:, :2])).clamp(min=0).prod(1)
+    overlap = shared / (area + areas - shared).clamp(min=1e-9)
+    return (overlap.square() / -sigma).exp()

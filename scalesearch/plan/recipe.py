@@ -60,6 +60,10 @@ class Recipe:
     best at 30 epochs, [0.1, 2] at 300)."""
     flip: bool = True
     """Mirror half of the images; not for what has a left and a right, like digits."""
+    pretrained: bool = False
+    """Start a timm backbone from the weights that timm fetches for it; others have none to fetch."""
+    checkpointing: bool = False
+    """Make activations again in the backward pass: half the memory, a third more time, the same numbers."""
     eval_every: int = 0
     """Epochs between evaluations; 0: at the end of a task only."""
 

@@ -33,6 +33,8 @@ class Task:
     """The schedule is the recipe's whole; this is only where the task stops and evaluates."""
     folder: Path
     """Holds the checkpoint; one for each (spec, recipe, seed, data, train_on)."""
+    weights: Path | None = None
+    """A file to start from in place of random weights; its content is part of what the training is."""
     train_on: Literal["train", "train+select"] = "train"
     evaluate_on: Literal["select", "val"] = "select"
 

@@ -19,7 +19,7 @@ import torch
 from scalesearch.arch.backbone import Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.nn.backbone import TimmFeatures
+from scalesearch.nn.backbone import TimmFeatures, told
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
@@ -89,7 +89,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         cost, maps = measure(model, images)
     except Exception as error:
         raise ValueError(
-            f"timm's {name!r} failed on an image of {where} with {type(error).__name__}: {error}; "
+            f"timm's {name!r} failed on an image of {where} with {told(error)}; "
             f"take a size divisible by {2 ** max(levels)} (some need more), or another backbone"
         ) from error
     for level, x in zip(levels, maps, strict=True):

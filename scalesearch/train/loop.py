@@ -9,6 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from scalesearch.data.augment import jitter, normalise
 from scalesearch.data.pixels import Batch, Pixels, batches
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.detector import build
+from scalesearch.nn.checkpoints import load_weights
+from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.losses import Losses, assign, detection_loss
+from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.train.ema import Average
@@ -40,7 +43,9 @@ class Training:
         self.recipe, self.seed, self.pixels, self.device = task.recipe, task.seed, pixels, device
         with torch.random.fork_rng():
             torch.manual_seed(task.seed)
-            model = build(task.spec)
+            model = build(task.spec, pretrained=task.recipe.pretrained and task.weights is None)
+        self.notes = _started(model, task.weights) if task.weights else ()
+        set_recompute(model, task.recipe.checkpointing)
         self.model: nn.Module = model.to(device).to(memory_format=torch.channels_last)
         self.anchors = anchor_boxes(task.spec, device)
         self.optimizer = make_optimizer(self.model, task.recipe)
@@ -136,6 +141,11 @@ class Training:
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.seconds = state["epoch"], state["seconds"]
+
+
+def _started(model: Detector, weights: Path) -> tuple[str, ...]:
+    """Loads a file of weights; a line for each that keeps its random start."""
+    return tuple(f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines())
 
 
 def losses(outputs: Any, targets: Any, recipe: Recipe) -> Losses:

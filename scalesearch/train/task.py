@@ -15,6 +15,7 @@ import torch
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import Split
+from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.train import checkpoint
 from scalesearch.train.loop import NonFinite, Training
@@ -55,7 +56,7 @@ def run(
         _go(training, points, pixels[1], progress)
     except NonFinite as error:
         return points.outcome("failed", str(error), memory)
-    return points.outcome("complete", "", memory, match_report(task.spec, pixels[0]))
+    return points.outcome("complete", "", memory, training.notes + match_report(task.spec, pixels[0]))
 
 
 def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
@@ -120,7 +121,7 @@ class _Points:
         if state["task"] != self.identity:
             raise ValueError(
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
-                "seed, data or split: give another folder"
+                "seed, data or split, or started from other weights: give another folder"
             )
         told = json.loads(state["told"])
         self.curve = [(at, numbers) for at, numbers in told["curve"]]
@@ -150,6 +151,7 @@ class _Points:
 def _identity(task: Task, data: Data) -> str:
     """What must be the same for one training to go on: hashed, not the places of files."""
     parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
+    parts += [file_hash(task.weights)] if task.weights else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

@@ -61,7 +61,7 @@ def test_an_efficientnet_is_built_no_deeper_than_it_is_read() -> None:
     assert len(backbone.blocks) == 5  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "mambaout_femto"])
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "mambaout_femto", "tiny_vit_5m_224"])
 def test_timm_models_give_channels_first_maps_whatever_their_layout(name: str, tmp_path: Path) -> None:
     # swin has a built-in image size, and it and mambaout return channels-last maps.
     spec = dataclasses.replace(_spec(TimmBackbone(name=name)), size=(64, 96))
@@ -109,3 +109,36 @@ def test_an_unmeasured_backbone_is_refused(tmp_path: Path) -> None:
 def test_models_that_cannot_serve_are_refused_with_the_reason(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TimmFeatures(name, (3, 4, 5), (64, 64))
+
+
+# ---- pretrained ----
+
+
+def _fetch(monkeypatch: pytest.MonkeyPatch, fetched: Any) -> None:
+    """timm's way to pretrained weights, without a network: `fetched(model)` or an error."""
+
+    def load(model: torch.nn.Module, **_: Any) -> None:
+        if isinstance(fetched, Exception):
+            raise fetched
+        fetched(model)
+
+    monkeypatch.setattr("timm.models._builder.load_pretrained", load)
+
+
+def test_pretrained_weights_arrive_in_the_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fetch(monkeypatch, lambda model: torch.nn.init.constant_(model.conv1.weight, 0.5))
+    spec = resolve_spec(_spec(TimmBackbone(name="resnet18")), tmp_path)
+    for pretrained in (False, True):
+        weight = build_backbone(spec, pretrained=pretrained).get_parameter("model.conv1.weight")
+        assert bool((weight == 0.5).all()) is pretrained
+
+
+def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fetch(monkeypatch, ConnectionError("no route to host"))
+    spec = resolve_spec(_spec(TimmBackbone(name="resnet18")), tmp_path)
+    with pytest.raises(ValueError, match="of timm's 'resnet18' could not be loaded: ConnectionError: no route to host;"):
+        build_backbone(spec, pretrained=True)
+    with pytest.raises(ValueError, match="are those of a timm model, but the backbone is efficientnet-w1-d1; take"):
+        build_backbone(_spec(efficientnet_b(0)), pretrained=True)

@@ -1,9 +1,8 @@
-"""The whole detector: golden shapes and numbers, layouts, devices of thought (meta, export), and its peer."""
+"""The whole detector: golden shapes and numbers, layouts, devices of thought (meta, export)."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from typing import Any
 
@@ -16,7 +15,10 @@ from scalesearch.arch.cost import price
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES, bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import Detector, build
+from scalesearch.nn.losses import assign, detection_loss
+from scalesearch.nn.postprocess import detect
 
 
 def _small(**changes: Any) -> DetectorSpec:
@@ -91,7 +93,7 @@ def test_layout_changes_no_number_and_the_fast_ways_are_the_plain_ones(changes: 
 def test_golden_numbers() -> None:
     """A change of numerics must be seen: means of outputs that were right when this was written.
 
-    They were: `test_the_same_outputs_as_effdet` holds for the same modules.
+    They were: `test_effdet.py` holds for the same modules.
     """
     spec = named("d0", classes=3, size=(64, 96))
     detector = _filled(build(spec)).double().eval()
@@ -151,67 +153,20 @@ def test_the_graph_exports_with_static_sizes() -> None:
     assert not any("mm" in kind for kind in kinds)
 
 
-# ---- the peer ----
-
-
-def _effdet(name: str, spec: DetectorSpec) -> nn.Module:
-    from effdet import get_efficientdet_config
-    from effdet.efficientdet import EfficientDet
-
-    config = get_efficientdet_config(name)
-    config.image_size = spec.size
-    config.num_classes = spec.classes
-    return EfficientDet(config, pretrained_backbone=False)
-
-
-RENAMES = [  # effdet's names -> ours
-    (r"^fpn\.resample\.\d+\.conv\.", "neck.extra."),
-    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.combine\.edge_weights", r"neck.cells.\1.nodes.\2.fusion.edge_weights"),
-    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.(conv)", r"neck.cells.\1.nodes.\2.conv.\3"),
-    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.bn", r"neck.cells.\1.nodes.\2.bn"),
-    (r"^(class|box)_net\.conv_rep\.", r"\1_head.convs."),
-    (r"^(class|box)_net\.bn_rep\.(\d+)\.(\d+)\.bn\.", r"\1_head.norms.\2.\3."),
-    (r"^(class|box)_net\.predict\.", r"\1_head.predict."),
-]
-
-
-def _renamed(key: str, spec: DetectorSpec) -> str:
-    match = re.match(r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.combine\.resample\.(\d+)\.conv\.(.*)", key)
-    if match:
-        cell, node, source, rest = match.groups()
-        edge = spec.topology.nodes[int(node)].inputs.index(int(source))
-        return f"neck.cells.{cell}.nodes.{node}.edges.{edge}.lateral.{rest}"
-    for pattern, replacement in RENAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("tf_efficientdet_d0", {}),
-        ("efficientdet_d0", {"padding": "symmetric", "bias_before_norm": False, "backbone_norm_eps": 1e-5}),
-    ],
-)
-def test_the_same_outputs_as_effdet(name: str, changes: dict[str, Any]) -> None:
-    """Its random weights and statistics in our modules: the same raw outputs, in float64."""
-    spec = dataclasses.replace(named("d0", classes=5, size=(128, 192)), **changes)
-    torch.manual_seed(0)
-    theirs, ours = _effdet(name, spec).double().eval(), build(spec).double().eval()
-    weights = theirs.state_dict()
-    for key, value in weights.items():
-        if "running_var" in key:
-            value.uniform_(0.5, 2)
-        elif "running_mean" in key or "edge_weights" in key or key.endswith("bias"):
-            value.add_(torch.randn_like(value) * 0.2)
-    shapes = [Counter(tuple(p.shape) for p in model.parameters()) for model in (theirs, ours)]
-    assert shapes[0] == shapes[1]
-    ours.load_state_dict({_renamed(key, spec): value for key, value in weights.items()})
-    image = _image(spec).double()
+@pytest.mark.parametrize("classes", [1, 2, 1000])
+@pytest.mark.parametrize("size", [(33, 250), (200, 72)])
+def test_any_number_of_classes_on_any_rectangle_trains_and_detects(classes: int, size: tuple[int, int]) -> None:
+    spec = dataclasses.replace(_small(size=size), classes=classes)
+    detector, anchors = _built(spec), anchor_boxes(spec)
+    outputs = detector(_image(spec))
+    assert outputs.class_logits.shape == (2, len(anchors), classes)
+    height, width = size
+    boxes = torch.tensor([[[1.0, 2.0, width / 2, height / 2]], [[width / 3, 3.0, width - 1.0, height - 1.0]]])
+    labels = torch.tensor([[classes - 1], [0]])
+    detection_loss(outputs, assign(anchors, boxes, labels)).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
     with torch.no_grad():
-        classes, boxes = theirs(image)
-        logits, deltas = ours(image)
-    for mine, levels, size in ((logits, classes, 5), (deltas, boxes, 4)):
-        reference = torch.cat([x.permute(0, 2, 3, 1).reshape(2, -1, size) for x in levels], 1)
-        error = (mine - reference).abs().max() / reference.abs().max()
-        assert error < 1e-8
+        for method in ("hard", "soft"):
+            for found in detect(detector.eval()(_image(spec)), anchors, size, method=method):
+                assert 0 < len(found.scores) <= 100 and found.labels.max() < classes
+                assert (found.boxes >= 0).all() and (found.boxes <= torch.tensor([width, height] * 2)).all()

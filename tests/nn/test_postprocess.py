@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import batched_nms, box_iou
 
 from scalesearch.nn.detector import Outputs
-from scalesearch.nn.postprocess import _best_pairs, decode, detect, encode
+from scalesearch.nn.postprocess import _best_pairs, _hard, _soft, decode, detect, encode
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
@@ -71,3 +74,73 @@ def test_the_best_pairs_are_the_best_of_all() -> None:
     torch.testing.assert_close(values, logits.flatten().topk(40).values)
     torch.testing.assert_close(logits[rows, labels], values)
     assert len(_best_pairs(logits, 10_000, -100.0)[0]) == 2100
+
+
+def test_the_head_of_the_list_is_enough_for_hard_suppression() -> None:
+    """Found in steps, it is what torchvision makes of all candidates, however many of them are suppressed."""
+    for spread, most in ((5.0, 20), (60.0, 20), (200.0, 3), (200.0, 1000)):
+        boxes = random_boxes(700, 6).float() * torch.tensor([spread / 100] * 2 + [1.0] * 2)
+        boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        labels = torch.arange(700) % 3
+        values = torch.linspace(5, -5, 700)
+        expected = batched_nms(boxes, values, labels, 0.5)[:most]
+        assert _hard(boxes, values, labels, 0.5, most).tolist() == expected.tolist()
+
+
+def test_the_best_pairs_where_a_class_is_common_or_scores_are_equal() -> None:
+    logits = torch.randn(300, 7, generator=torch.Generator().manual_seed(5))
+    logits[:, 2] += 20  # the best pairs are one an anchor
+    values, rows, labels = _best_pairs(logits, 40, -math.inf)
+    torch.testing.assert_close(values, logits.flatten().topk(40).values)
+    assert set(labels.tolist()) == {2} and len(set(rows.tolist())) == 40
+    values, rows, labels = _best_pairs(torch.zeros(300, 7), 40, -math.inf)
+    assert len(set(zip(rows.tolist(), labels.tolist(), strict=True))) == len(values) == 40
+
+
+def soft_reference(
+    boxes: Tensor, scores: Tensor, labels: Tensor, sigma: float, least: float, most: int
+) -> list[tuple[int, float]]:
+    """Gaussian Soft-NMS as its paper writes it, class by class, and the best of all."""
+    found = []
+    for label in set(labels.tolist()):
+        left = {i: float(scores[i]) for i in range(len(boxes)) if labels[i] == label}
+        while left:
+            i = max(left, key=lambda k: left[k])
+            if (score := left.pop(i)) <= least:
+                break
+            found.append((i, score))
+            for k in left:
+                left[k] *= math.exp(-float(box_iou(boxes[i : i + 1], boxes[k : k + 1])) ** 2 / sigma)
+    return sorted(found, key=lambda pair: -pair[1])[:most]
+
+
+@pytest.mark.parametrize("most", [10, 1000])
+@pytest.mark.parametrize(("sigma", "least"), [(0.5, 0.001), (0.1, 0.3), (1e-4, 0.0)])
+def test_soft_suppression_is_the_papers(sigma: float, least: float, most: int) -> None:
+    boxes = random_boxes(60, 7)
+    scores = torch.rand(60, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    labels = torch.arange(60) % 4 * 2  # some classes have nothing
+    kept, final = _soft(boxes, scores, labels, sigma, least, most)
+    expected = soft_reference(boxes, scores, labels, sigma, least, most)
+    assert kept.tolist() == [i for i, _ in expected]
+    assert final[kept].tolist() == pytest.approx([score for _, score in expected])
+
+
+def test_the_method_and_its_limits_are_settable() -> None:
+    made = outputs([[2.0, -5.0], [1.0, 3.0], [0.0, -9.0]])
+    (soft,) = detect(made, ANCHORS, (64, 64), method="soft")
+    # The second box of class 0 overlaps the first by 9 / 11: no longer gone, but below the third.
+    assert soft.labels.tolist() == [1, 0, 0, 0, 1]
+    assert len(detect(made, ANCHORS, (64, 64), method="soft", score=0.3)[0].scores) == 3
+    decayed = torch.tensor(1.0).sigmoid() * math.exp(-((9 / 11) ** 2) / 0.5)
+    torch.testing.assert_close(soft.scores[3], decayed)
+    (wide,) = detect(made, ANCHORS, (64, 64), method="soft", sigma=1e6)
+    torch.testing.assert_close(wide.scores[:4], torch.tensor([3.0, 2.0, 1.0, 0.0]).sigmoid(), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="method must be one of hard, soft, but got 'linear'"):
+        detect(made, ANCHORS, (64, 64), method="linear")
+
+
+@pytest.mark.parametrize("method", ["hard", "soft"])
+def test_nothing_to_find_is_no_error(method: str) -> None:
+    (found,) = detect(outputs([[-20.0], [-30.0], [-20.0]]), ANCHORS, (64, 64), method=method, score=0.5)
+    assert found.boxes.shape == (0, 4) and found.scores.shape == found.labels.shape == (0,)

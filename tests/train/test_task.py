@@ -172,3 +172,34 @@ def test_it_learns(data: Data, tmp_path: Path) -> None:
     trained = run(task(tmp_path / "b", recipe), data)
     assert ap50(untrained) < 0.1
     assert ap50(trained) > 0.3
+
+
+def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, ema=0.0)
+    run(task(tmp_path / "first", recipe), data)
+    file = tmp_path / "first" / checkpoint.NAME
+    run(task(tmp_path / "second", recipe, seed=1, weights=file), data)
+
+    def kernels(folder: Path) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in weights(folder).items() if name.endswith("weight")}
+
+    first, second = kernels(tmp_path / "first"), kernels(tmp_path / "second")
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    with pytest.raises(ValueError, match="or started from other weights"):
+        run(task(tmp_path / "second", recipe, seed=1), data)
+
+
+def test_what_a_file_of_weights_does_not_give_is_told(data: Data, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    run(task(tmp_path / "first", recipe), data)
+    moved = dataclasses.replace(SPEC, anchors=Anchors(scale=1.5, octaves=2))
+    outcome = run(task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.NAME), data)
+    told = [note for note in outcome.notes if note.startswith("not taken from checkpoint.pt: ")]
+    assert len(told) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in told[0]
+
+
+def test_checkpointing_changes_no_number(data: Data, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    plain = run(task(tmp_path / "plain", recipe), data)
+    again = run(task(tmp_path / "again", dataclasses.replace(recipe, checkpointing=True)), data)
+    assert plain.curve == again.curve and same(tmp_path / "plain", tmp_path / "again")

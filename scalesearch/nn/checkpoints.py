@@ -1,0 +1,214 @@
+"""Weights from a file into a detector: this project's own checkpoints, and those of effdet's models.
+
+Nothing of a file is run: it is read as tensors and plain data, or refused. May import torch, safetensors and nn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from scalesearch.arch.backbone import TimmBackbone
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.topology import Topology
+from scalesearch.nn.detector import Detector
+
+Weights = dict[str, Tensor]
+
+PARTS = ("average", "state_dict_ema", "model_ema", "ema", "model", "state_dict", "model_state_dict")
+"""Where a checkpoint keeps its weights, averaged ones first: they are what is evaluated."""
+
+_PREFIX = re.compile(r"^(module\.|model\.|_orig_mod\.)+")
+"""What DataParallel, effdet's benches and torch.compile put before every name."""
+
+_PREDICTS = re.compile(r"^(class|box)_head\.predict\.")
+
+_RENAMES = [  # effdet's names -> ours
+    (r"^fpn\.resample\.\d+\.conv\.", "neck.extra."),
+    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.combine\.edge_weights$", r"neck.cells.\1.nodes.\2.fusion.edge_weights"),
+    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.bn\.", r"neck.cells.\1.nodes.\2.bn."),
+    (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.", r"neck.cells.\1.nodes.\2.conv."),
+    (r"^(class|box)_net\.conv_rep\.", r"\1_head.convs."),
+    # Its heads list their norms by repeat then level, or, with head_bn_level_first, by level then repeat.
+    (r"^(class|box)_net\.bn_rep\.(\d+)\.(\d+)\.bn\.", r"\1_head.norms.\2.\3."),
+    (r"^(class|box)_net\.bn_rep\.(\d+)\.(\d+)\.(?=[a-z])", r"\1_head.norms.\3.\2."),
+    (r"^(class|box)_net\.predict\.", r"\1_head.predict."),
+]
+_EDGE = re.compile(r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.combine\.resample\.(\d+)\.conv\.(.*)$")
+_NODE = re.compile(r"^(fpn\.cell\.\d+\.fnode\.)(\d+)(\..*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misfit:
+    """What of a file does not fit a detector, by name."""
+
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """Name -> (shape in the file, shape in the detector)."""
+    missing: tuple[str, ...]
+    """In the detector alone."""
+    unknown: tuple[str, ...]
+    """In the file alone, under the file's own name where it could not be translated."""
+
+    def __bool__(self) -> bool:
+        return bool(self.shapes or self.missing or self.unknown)
+
+    def lines(self) -> list[str]:
+        """One line for each name."""
+        found = [
+            f"{name}: {list(theirs)} in the file, {list(ours)} in the detector"
+            for name, (theirs, ours) in self.shapes.items()
+        ]
+        found += [f"{name}: not in the file" for name in self.missing]
+        return found + [f"{name}: not in the detector" for name in self.unknown]
+
+
+def file_hash(file: Path) -> str:
+    """Twelve hex digits: a hash of the file's bytes, by which results name their weights. FileNotFoundError."""
+    _must_exist(file)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+
+
+def load_weights(detector: Detector, file: Path) -> Misfit:
+    """Weights and statistics of `file` into `detector`; what was left out of the predicting convolutions.
+
+    Those may have another shape (other classes, other anchors): they keep their values and are reported. Anything
+    else that does not fit is a ValueError that lists it by name and both shapes, and then nothing was changed.
+    """
+    weights = translated(read_weights(file), detector.spec)
+    misfit = compare(weights, detector)
+    allowed = {name: pair for name, pair in misfit.shapes.items() if _PREDICTS.match(name)}
+    rest = Misfit(
+        shapes={name: pair for name, pair in misfit.shapes.items() if name not in allowed},
+        missing=misfit.missing,
+        unknown=misfit.unknown,
+    )
+    if rest:
+        lines = rest.lines()
+        raise ValueError(
+            f"{file}: every weight but those of the predicting convolutions must fit, but {len(lines)} of "
+            f"{len(weights)} do not (are these the weights of another detector?): {'; '.join(lines)}"
+        )
+    detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
+    return Misfit(shapes=allowed, missing=(), unknown=())
+
+
+def compare(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:
+    """Where translated weights and a detector differ in names or shapes."""
+    own = detector.state_dict()
+    shapes = {
+        name: (tuple(value.shape), tuple(own[name].shape))
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    }
+    # Counters of batches are no weights; older files have none.
+    missing = tuple(name for name in own if name not in weights and not name.endswith("num_batches_tracked"))
+    return Misfit(shapes=shapes, missing=missing, unknown=tuple(name for name in weights if name not in own))
+
+
+# ---- reading ----
+
+
+def read_weights(file: Path) -> Weights:
+    """The weights of a `.safetensors`, `.pth` or `.pt` file by name, averaged ones where it has both.
+
+    Raises FileNotFoundError, and ValueError for a file that is damaged, holds anything but tensors and plain data
+    (nothing of it is run), or has no weights.
+    """
+    _must_exist(file)
+    if file.suffix == ".safetensors":
+        try:
+            return _stripped(load_file(file))
+        except SafetensorError as error:
+            raise ValueError(f"{file}: a .safetensors file must be whole, but got {error}") from None
+    found = _unpickled(file)
+    for part in PARTS:
+        if isinstance(found, dict) and isinstance(found.get(part), dict):
+            found = found[part]
+            break
+    if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(
+            f"{file}: a checkpoint must be a state dict, or hold one under {', '.join(PARTS)}, but got "
+            + (f"the keys {', '.join(map(str, list(found)[:8]))}" if isinstance(found, dict) else type(found).__name__)
+        )
+    return _stripped({str(name): value for name, value in found.items() if isinstance(value, Tensor)})
+
+
+def _must_exist(file: Path) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file of weights")
+
+
+def _unpickled(file: Path) -> Any:
+    try:
+        # timm's training script keeps its arguments beside the weights: a class without behaviour.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        needed = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        raise ValueError(
+            f"{file}: a file of weights must hold tensors and plain data only, but this one "
+            f"{f'asks for {needed[1]}' if needed else 'is damaged or no checkpoint of torch'}; nothing of it was run"
+        ) from None
+    except (RuntimeError, EOFError, KeyError, ValueError, struct.error) as error:
+        first = next(iter(str(error).splitlines()), "empty")
+        raise ValueError(f"{file}: not a checkpoint of torch, or a damaged one ({first})") from None
+
+
+def _stripped(weights: Weights) -> Weights:
+    """Without wrappers' prefixes, and without the anchors that effdet's benches keep."""
+    named = {_PREFIX.sub("", name): value for name, value in weights.items()}
+    return {name: value for name, value in named.items() if name != "anchors.boxes"}
+
+
+# ---- effdet's names ----
+
+
+def translated(weights: Weights, spec: DetectorSpec) -> Weights:
+    """`weights` under this project's names; effdet's are told by their `fpn.` and `class_net.`."""
+    if not any(name.startswith(("fpn.", "class_net.", "box_net.")) for name in weights):
+        return weights
+    order = effdet_order(spec.topology)
+    return {_ours(name, spec, order): value for name, value in weights.items()}
+
+
+def effdet_order(topology: Topology) -> list[int]:
+    """For each of effdet's nodes the place of ours: it must end with one node of each level, finest first.
+
+    That is the order of all but QuFPN, whose last nodes come coarsest first here as in google/automl.
+    """
+    places, span = list(range(len(topology.nodes))), len(topology.levels)
+    last = places[-span:]
+    if sorted(topology.nodes[i].level for i in last) != list(topology.levels):
+        return places
+    return places[:-span] + sorted(last, key=lambda i: topology.nodes[i].level)
+
+
+def _ours(name: str, spec: DetectorSpec, order: list[int]) -> str:
+    """This project's name for a weight of effdet's; the same name where there is none."""
+    if isinstance(spec.backbone, TimmBackbone) and name.startswith("backbone."):
+        return name.replace("backbone.", "backbone.model.", 1)
+    if match := _EDGE.match(name):
+        cell, node, source, rest = match.groups()
+        place = order[int(node)] if int(node) < len(order) else -1
+        inputs = spec.topology.nodes[place].inputs if place >= 0 else ()
+        if int(source) not in inputs:
+            return name
+        return f"neck.cells.{cell}.nodes.{place}.edges.{inputs.index(int(source))}.lateral.{rest}"
+    if (match := _NODE.match(name)) and int(match[2]) < len(order):
+        name = f"{match[1]}{order[int(match[2])]}{match[3]}"
+    for pattern, replacement in _RENAMES:
+        name = re.sub(pattern, replacement, name)
+    return name

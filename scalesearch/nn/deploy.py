@@ -1,0 +1,176 @@
+"""A trained detector made ready to be used: a graph without batch norms, in torch or as an ONNX file.
+
+torch.export records the operations, so whatever a spec can say, timm's backbones included, is prepared alike:
+what depends on weights alone is computed once, and a batch norm after a convolution goes into its weights (a head's
+convolution, shared by the levels but followed by a norm of each, becomes one a level). May import torch and nn.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.backbone import told
+from scalesearch.nn.detector import Detector, Outputs
+
+_ATEN = torch.ops.aten
+_CONV, _NORM = _ATEN.conv2d.default, _ATEN.batch_norm.default
+_CHECKS = (_ATEN._assert_tensor_metadata.default,)
+"""Nodes that only look on."""
+
+
+class Prepared(nn.Module):
+    """A detector for inference alone; same outputs, no parameters to train."""
+
+    def __init__(self, spec: DetectorSpec, graph: fx.GraphModule) -> None:
+        super().__init__()
+        self.spec, self.graph = spec, graph
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Outputs:
+        """[B, 3, H, W], normalised, at the spec's size -> Outputs. ValueError for another size."""
+        if tuple(images.shape[1:]) != (3, *self.spec.size):
+            raise ValueError(
+                f"this detector was prepared for images of {[3, *self.spec.size]}, but got {list(images.shape[1:])}; "
+                "prepare it at that size"
+            )
+        return Outputs(*self.graph(images.contiguous(memory_format=torch.channels_last)))
+
+
+def prepare(detector: Detector) -> Prepared:
+    """A copy of `detector` for inference: evaluating, its norms folded, channels_last; any batch size.
+
+    Its outputs differ from `detector.eval()`'s by rounding only. Raises ValueError for a backbone that torch.export
+    cannot record.
+    """
+    return Prepared(detector.spec, _folded(_recorded(detector)))
+
+
+def export_onnx(detector: Detector, file: Path) -> None:
+    """Writes `detector`, prepared, as an ONNX file: `images` [B, 3, H, W] -> `class_logits`, `box_deltas`.
+
+    Needs the extra `onnx`. Raises ValueError as `prepare`, and ImportError where the extra is not installed.
+    """
+    graph = prepare(detector).graph
+    images = torch.zeros(2, 3, *detector.spec.size, device=_device(detector))
+    with warnings.catch_warnings():
+        # Of the exporter's own: operators that torchvision would add, versions that it converts between.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=({0: Dim("batch", min=1)},),
+            input_names=["images"],
+            output_names=list(Outputs._fields),
+        )
+    assert program is not None
+    program.save(str(file))
+
+
+def _device(detector: Detector) -> torch.device:
+    return next(detector.parameters()).device
+
+
+def _recorded(detector: Detector) -> fx.GraphModule:
+    """The graph of a copy that evaluates in channels_last."""
+    model = copy.deepcopy(detector).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    # Two images: torch.export takes a batch of one for a constant.
+    images = torch.zeros(2, 3, *detector.spec.size, dtype=next(model.parameters()).dtype, device=_device(detector))
+    images = images.contiguous(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(model, (images,), dynamic_shapes=({0: Dim("batch", min=1)},))
+    except Exception as error:
+        raise ValueError(
+            f"a detector must be recordable by torch.export to be deployed, but {detector.spec.backbone.name} at "
+            f"{detector.spec.size[0]}x{detector.spec.size[1]} failed with {told(error)[:400]}"
+        ) from error
+    return program.module(check_guards=False)
+
+
+# ---- the graph ----
+
+
+def _folded(module: fx.GraphModule) -> fx.GraphModule:
+    """The graph with constants computed and norms folded, holding only the tensors that it reads."""
+    graph = module.graph
+    constants = _constants(module)
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target in _CHECKS:
+            graph.erase_node(node)
+        elif _foldable(node, constants):
+            _fold(module, node, constants)
+    for node in list(graph.nodes):
+        value = constants.get(node)
+        if node.op == "call_function" and isinstance(value, Tensor) and any(u not in constants for u in node.users):
+            _replace(module, node, value)
+    graph.eliminate_dead_code()
+    graph.lint()
+    return fx.GraphModule(module, graph)
+
+
+def _constants(module: fx.GraphModule) -> dict[fx.Node, Any]:
+    """Every node that depends on weights alone, with its value."""
+    found: dict[fx.Node, Any] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            found[node] = operator.attrgetter(node.target)(module)
+        elif _computable(node) and all(one in found for one in node.all_input_nodes):
+            args, kwargs = fx.map_arg((node.args, node.kwargs), found.__getitem__)
+            found[node] = node.target(*args, **kwargs)
+    return found
+
+
+def _computable(node: fx.Node) -> bool:
+    return node.op == "call_function" and bool(node.all_input_nodes) and node.target not in _CHECKS
+
+
+def _foldable(node: fx.Node, constants: dict[fx.Node, Any]) -> bool:
+    """Whether the node is a batch norm by running statistics of a convolution that nothing else reads."""
+    if node.op != "call_function" or node.target is not _NORM:
+        return False
+    conv, training = node.args[0], node.args[5]
+    if not isinstance(conv, fx.Node) or conv.target is not _CONV or len(conv.users) > 1 or training:
+        return False
+    return all(one is None or one in constants for one in (*conv.args[1:3], *node.args[1:5]))
+
+
+def _fold(module: fx.GraphModule, norm: fx.Node, constants: dict[fx.Node, Any]) -> None:
+    """norm(conv(x)) = conv'(x): its weights by the norm's factor, its bias through the norm."""
+
+    def value(place: Any, default: float) -> Any:
+        return default if place is None else constants[place].double()
+
+    conv: Any = norm.args[0]
+    scale, shift, mean, var = (value(*pair) for pair in zip(norm.args[1:5], (1.0, 0.0, 0.0, 1.0), strict=True))
+    factor = scale * (var + norm.args[7]).rsqrt()
+    kernel, bias = constants[conv.args[1]], value(conv.args[2] if len(conv.args) > 2 else None, 0.0)
+    weights = (kernel.double() * factor[:, None, None, None]).to(kernel.dtype)
+    offset = ((bias - mean) * factor + shift).to(kernel.dtype)
+    with module.graph.inserting_before(conv):
+        first = _stored(module, f"{norm.name}_weight", weights.contiguous(memory_format=torch.channels_last))
+        second = _stored(module, f"{norm.name}_bias", offset)
+        conv.args = (conv.args[0], first, second, *conv.args[3:])
+    norm.replace_all_uses_with(conv)
+    module.graph.erase_node(norm)
+
+
+def _replace(module: fx.GraphModule, node: fx.Node, value: Tensor) -> None:
+    with module.graph.inserting_before(node):
+        node.replace_all_uses_with(_stored(module, f"{node.name}_value", value))
+
+
+def _stored(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+    """A node that reads a buffer made of `value`."""
+    module.register_buffer(name, value)
+    return module.graph.get_attr(name)
