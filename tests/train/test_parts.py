@@ -113,6 +113,7 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
 def test_peak_memory_sees_what_is_already_gone() -> None:
     memory = PeakMemory(torch.device("cpu"))
     before = memory.read()
-    block = torch.ones(64 * 2**20 // 4)
+    block = torch.ones(256 * 2**20 // 4)
     del block
-    assert memory.read() - before > 48 * 2**20
+    # Half of it: what earlier tests left to the garbage collector may go meanwhile.
+    assert memory.read() - before > 128 * 2**20
