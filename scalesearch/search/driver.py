@@ -146,23 +146,25 @@ def _final_jobs(study: Study) -> Iterator[_Job]:
     """The winners of the search over several seeds, then the named baselines, by the same recipe."""
     plan = study.plan
     winners = best_trials(study.trials(), plan.objectives)[: plan.winners.top]
-    found: dict[str, tuple[str, Row]] = {}
+    sent: set[str] = set()
     for rank, trial in enumerate(winners, 1):
-        for row in trial.rows:
-            found.setdefault(row.spec_id, (f"winner {rank}", row))
-    for label, row in found.values():
-        for seed in plan.winners.seeds:
-            yield _Job(
-                kind="winner",
-                spec=row.spec,
-                recipe=plan.winners.recipe,
-                seed=seed,
-                ordinal=row.ordinal,
-                member=row.member,
-                proposed_by=row.proposed_by,
-                point=dict(row.point),
-                label=f"{label}, seed {seed}",
-            )
+        # Built anew from the point: a spec read from a row does not know what its timm backbone was measured at.
+        for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
+            if spec.id in sent:
+                continue
+            sent.add(spec.id)
+            for seed in plan.winners.seeds:
+                yield _Job(
+                    kind="winner",
+                    spec=spec,
+                    recipe=plan.winners.recipe,
+                    seed=seed,
+                    ordinal=row.ordinal,
+                    member=row.member,
+                    proposed_by=row.proposed_by,
+                    point=dict(row.point),
+                    label=f"winner {rank}, seed {seed}",
+                )
     for name, point in plan.baselines.items():
         for i, spec in enumerate(study.unit.solve(point).members):
             for seed in plan.winners.seeds:
