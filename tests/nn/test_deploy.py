@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from benchmarks.peer import randomise
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import bifpn, panet
-from scalesearch.nn.deploy import Prepared, export_onnx, prepare
+from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
 from scalesearch.profile.resolve import resolve_spec
 
@@ -38,8 +38,8 @@ def _images(spec: DetectorSpec, batch: int) -> Tensor:
     return torch.randn(batch, 3, *spec.size, generator=torch.Generator().manual_seed(1))
 
 
-def _kinds(prepared: Prepared) -> Counter[str]:
-    return Counter(str(node.target).split(".")[1] for node in prepared.graph.graph.nodes if node.op == "call_function")
+def _kinds(graph: fx.GraphModule) -> Counter[str]:
+    return Counter(str(node.target).split(".")[1] for node in graph.graph.nodes if node.op == "call_function")
 
 
 def _close(found: Outputs, expected: Outputs, error: float) -> None:
@@ -67,8 +67,11 @@ def test_outputs_are_the_same_and_no_norm_is_left(changes: dict[str, Any]) -> No
         images = _images(spec, batch)
         with torch.no_grad():
             _close(prepared(images), detector(images), 1e-5)
-    # The shares of a fusion are constants too.
-    assert not {"batch_norm", "relu", "softmax", "_assert_tensor_metadata"} & set(_kinds(prepared))
+    # The shares of a fusion are constants too, and a convolution takes its activation along.
+    kinds = _kinds(prepared.graph)
+    assert not {"batch_norm", "relu", "softmax", "_assert_tensor_metadata", "conv2d"} & set(kinds)
+    if spec.order == "conv_norm_act":
+        assert kinds["_convolution_pointwise"] > 60 and kinds["relu_"] == 0
     assert all(torch.equal(before[name], value) for name, value in detector.state_dict().items())
 
 
@@ -80,10 +83,11 @@ def plain() -> tuple[Detector, Prepared]:
 
 
 def test_a_heads_convolution_becomes_one_a_level(plain: tuple[Detector, Prepared]) -> None:
-    _, prepared = plain
-    read = {node.target for node in prepared.graph.graph.nodes if node.op == "get_attr"}
+    graph = folded(plain[0])
+    read = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
     # In each head the norms of four levels went into four kernels; what no norm follows is still shared.
-    kernels = [prepared.graph.get_buffer(name) for name in read if name.endswith("_weight") and "batch_norm" in name]
+    kernels = [graph.get_buffer(name) for name in read if name.endswith("_weight") and "batch_norm" in name]
+    assert "_convolution_pointwise" not in _kinds(graph)
     assert sum(tuple(kernel.shape) == (24, 16, 1, 1) for kernel in kernels) == 2 * 4
     assert "class_head.predict.conv_dw.weight" in read and "class_head.convs.0.conv_pw.weight" not in read
 
