@@ -66,7 +66,8 @@ def test_outputs_are_the_same_and_no_norm_is_left(changes: dict[str, Any]) -> No
     for batch in (1, 3):
         images = _images(spec, batch)
         with torch.no_grad():
-            _close(prepared(images), detector(images), 1e-5)
+            # Float32's rounding in a network of random weights; 1e-12 in float64, below.
+            _close(prepared(images), detector(images), 5e-5)
     # The shares of a fusion are constants too, and a convolution takes its activation along.
     kinds = _kinds(prepared.graph)
     assert not {"batch_norm", "relu", "softmax", "_assert_tensor_metadata", "conv2d"} & set(kinds)
