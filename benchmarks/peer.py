@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.arch.networks import bifpn
 from scalesearch.arch.topology import Node, Topology
 
 QUFPN = Topology(  # google/automl fpn_configs_test.py, in effdet's order: the last five ascend
@@ -86,12 +86,21 @@ def peer_model(name: str, spec: DetectorSpec, *, seed: int | None = 0) -> nn.Mod
 
 
 def randomise(model: nn.Module) -> None:
-    """Biases, edge weights and running statistics that no start of a training has."""
+    """Weights, biases and statistics under which the outputs depend on the image.
+
+    effdet's start of a training lets a signal fade to 1e-7 of the output on its way, where no error would be seen.
+    """
     for key, value in model.state_dict().items():
         if "running_var" in key:
             value.uniform_(0.5, 2)
         elif "running_mean" in key or "edge_weights" in key or key.endswith("bias"):
             value.add_(torch.randn_like(value) * 0.2)
+        elif value.ndim == 4:
+            value.normal_(std=GAIN / value[0].numel() ** 0.5)
+
+
+GAIN = 1.6
+"""Of a convolution's weights over fan-in: about what an activation and a norm take from a signal."""
 
 
 def flat(levels: list[Tensor], last: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 torch.export records the operations, so whatever a spec can say, timm's backbones included, is prepared alike:
 what depends on weights alone is computed once, and a batch norm after a convolution goes into its weights (a head's
-convolution, shared by the levels but followed by a norm of each, becomes one a level). May import torch and nn.
+convolution, shared by the levels but followed by a norm of each, becomes one a level). On a CPU a convolution then
+takes its activation along. May import torch and nn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim
+from torch.fx.passes.shape_prop import ShapeProp
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import told
@@ -23,6 +25,12 @@ from scalesearch.nn.detector import Detector, Outputs
 
 _ATEN = torch.ops.aten
 _CONV, _NORM = _ATEN.conv2d.default, _ATEN.batch_norm.default
+_ACTIVATIONS: dict[Any, tuple[str, list[float]]] = {  # -> oneDNN's name and parameters
+    _ATEN.silu_.default: ("swish", []),
+    _ATEN.relu_.default: ("relu", []),
+    _ATEN.relu6_.default: ("hardtanh", [0.0, 6.0]),
+    _ATEN.hardswish_.default: ("hardswish", []),
+}
 _CHECKS = (_ATEN._assert_tensor_metadata.default,)
 """Nodes that only look on."""
 
@@ -46,12 +54,21 @@ class Prepared(nn.Module):
 
 
 def prepare(detector: Detector) -> Prepared:
-    """A copy of `detector` for inference: evaluating, its norms folded, channels_last; any batch size.
+    """A copy of `detector` for inference where it is: evaluating, norms folded, channels_last; any batch size.
 
-    Its outputs differ from `detector.eval()`'s by rounding only. Raises ValueError for a backbone that torch.export
-    cannot record.
+    Its outputs differ from `detector.eval()`'s by rounding only. It cannot be moved or saved: save the detector, or
+    `export_onnx`. Raises ValueError for a backbone that torch.export cannot record.
     """
-    return Prepared(detector.spec, _folded(_recorded(detector)))
+    graph = folded(detector)
+    some = next(detector.parameters())
+    if some.device.type == "cpu" and some.dtype == torch.float32 and _has_onednn():
+        _pack(graph, torch.zeros(1, 3, *detector.spec.size).contiguous(memory_format=torch.channels_last))
+    return Prepared(detector.spec, graph)
+
+
+def folded(detector: Detector) -> fx.GraphModule:
+    """The operations of `detector` on a batch of images, evaluating, with constants computed and norms folded."""
+    return _folded(_recorded(detector))
 
 
 def export_onnx(detector: Detector, file: Path) -> None:
@@ -59,7 +76,7 @@ def export_onnx(detector: Detector, file: Path) -> None:
 
     Needs the extra `onnx`. Raises ValueError as `prepare`, and ImportError where the extra is not installed.
     """
-    graph = prepare(detector).graph
+    graph = folded(detector)
     images = torch.zeros(2, 3, *detector.spec.size, device=_device(detector))
     with warnings.catch_warnings():
         # Of the exporter's own: operators that torchvision would add, versions that it converts between.
@@ -174,3 +191,51 @@ def _stored(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
     """A node that reads a buffer made of `value`."""
     module.register_buffer(name, value)
     return module.graph.get_attr(name)
+
+
+# ---- oneDNN ----
+
+
+def _has_onednn() -> bool:
+    return bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+@torch.no_grad()
+def _pack(module: fx.GraphModule, images: Tensor) -> None:
+    """Makes each convolution, with the activation after it, one call of oneDNN on weights in its own layout.
+
+    What torch.compile does on a CPU, without a compiler. D0 at 512 on one thread: 94 ms for 107.
+    """
+    ShapeProp(module).propagate(images)
+    for conv in list(module.graph.nodes):
+        if conv.op == "call_function" and conv.target is _CONV and conv.args[1].op == "get_attr":
+            _pack_one(module, conv)
+    module.graph.eliminate_dead_code()
+    module.graph.lint()
+    module.recompile()
+
+
+def _pack_one(module: fx.GraphModule, conv: fx.Node) -> None:
+    arguments: list[Any] = [*conv.args, *_DEFAULTS[len(conv.args) - 2 :]]
+    x, weight, bias, stride, padding, dilation, groups = arguments
+    kernel = operator.attrgetter(weight.target)(module)
+    shape = list(x.meta["tensor_meta"].shape)
+    packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, padding, stride, dilation, groups, shape)
+    users = list(conv.users)
+    last = users[0] if len(users) == 1 and users[0].target in _ACTIVATIONS else conv
+    activation = _ACTIVATIONS.get(last.target, ("none", []))
+    with module.graph.inserting_before(conv):
+        stored = _stored(module, f"{conv.name}_packed", packed)
+        new = module.graph.call_function(
+            torch.ops.mkldnn._convolution_pointwise.default,
+            (x, stored, bias, padding, stride, dilation, groups, *activation, ""),
+        )
+    new.meta = dict(conv.meta)
+    last.replace_all_uses_with(new)
+    if last is not conv:
+        module.graph.erase_node(last)
+    module.graph.erase_node(conv)
+
+
+_DEFAULTS: tuple[Any, ...] = (None, [1, 1], [0, 0], [1, 1], 1)
+"""Of conv2d's arguments from the bias on."""

@@ -53,8 +53,9 @@ class Head(nn.Module):
         cells = torch.cat([self.predict.conv_dw(x).permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1)
         last = self.predict.last
         if torch.compiler.is_exporting():
-            # A deployed graph gets the product itself, without transposes around it.
-            return F.linear(cells, last.weight.flatten(1), last.bias).reshape(cells.shape[0], -1, self.outputs)
+            # A deployed graph gets the product itself, of two dimensions: no transposes, the bias in the same pass.
+            rows = F.linear(cells.flatten(0, 1), last.weight.flatten(1), last.bias)
+            return rows.reshape(cells.shape[0], -1, self.outputs)
         return self._flat(last(cells.permute(0, 2, 1).unsqueeze(3)))
 
     def _tower(self, i: int, x: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ def odd() -> DetectorSpec:
         head_width=16,
         head_depth=1,
         padding="symmetric",
+        backbone_padding="same",
         activation="relu",
         norm_eps=1e-5,
         backbone_norm_eps=1e-5,

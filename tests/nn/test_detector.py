@@ -153,8 +153,7 @@ def test_the_graph_exports_with_static_sizes() -> None:
     assert not any("mm" in kind for kind in kinds)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 1000])
-@pytest.mark.parametrize("size", [(33, 250), (200, 72)])
+@pytest.mark.parametrize(("classes", "size"), [(1, (200, 72)), (2, (33, 250)), (1000, (96, 70))])
 def test_any_number_of_classes_on_any_rectangle_trains_and_detects(classes: int, size: tuple[int, int]) -> None:
     spec = dataclasses.replace(_small(size=size), classes=classes)
     detector, anchors = _built(spec), anchor_boxes(spec)
