@@ -50,14 +50,14 @@ class RichConsole:
         """A line that stays."""
         self._progress.console.print(text, markup=False, highlight=False)
 
-    def bar(self, label: str) -> Callable[[int, int, str], None]:
-        """The update (done, total, what) of a new bar, which shows after half a second and goes when done."""
-        start = time.monotonic()
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """The update (done, total, what) of a new bar; it shows after half a second, unless `at_once`."""
+        start = time.monotonic() - _PATIENCE * at_once
         shown: TaskID | None = None
 
         def update(done: int, total: int, what: str) -> None:
             nonlocal shown
-            if shown is None and time.monotonic() - start > _PATIENCE and done < total:
+            if shown is None and time.monotonic() - start >= _PATIENCE and done < total:
                 for earlier in self._progress.task_ids:
                     self._progress.remove_task(earlier)
                 shown = self._progress.add_task(label, total=total, what=what)

@@ -47,8 +47,8 @@ class Console(Protocol):
     def say(self, text: str) -> None:
         """One line that stays."""
 
-    def bar(self, label: str) -> Callable[[int, int, str], None]:
-        """A progress bar's update: (done, total, what)."""
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """A progress bar's update: (done, total, what); the bar may wait whether it is worth showing."""
 
 
 def search(plan: Plan, out: Path, console: Console) -> Path:
@@ -68,11 +68,26 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
         study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data))
         executor = make_executor(plan, data, console)
         try:
-            run(study, executor, console.say)
+            run(study, executor, _counting(study, console) if plan.workers > 1 else console.say)
         finally:
             executor.close()
             path = write_report(out, plan, folder.rows())
     return path
+
+
+def _counting(study: Study, console: Console) -> Callable[[str], None]:
+    """`say` with a bar over all trainings of the study: what several processes do has no bar of its own."""
+    plan, members = study.plan, len(study.plan.bands)
+    finals = (plan.winners.top + len(plan.baselines)) * len(plan.winners.seeds)
+    total = (plan.trials + finals) * members
+    bar = console.bar(f"training in {plan.workers} processes", at_once=True)
+    bar(len(study.folder.rows()), total, "trainings")
+
+    def say(text: str) -> None:
+        console.say(text)
+        bar(len(study.folder.rows()), total, "trainings")
+
+    return say
 
 
 def make_executor(plan: Plan, data: Data, console: Console) -> Executor:

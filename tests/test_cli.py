@@ -84,6 +84,18 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan
     assert timeless(read_rows(tmp_path / "cut")) == timeless(rows)
 
 
+def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
+    found = []
+    for workers in ("1", "2"):
+        changes = [f"workers={workers}", "sampler.name=random", "trials=2", "winners.top=0", "baselines={}", "threads=1"]
+        options = [word for change in changes for word in ("--set", change)]
+        done = scalesearch("search", "tiny.yaml", "--out", workers, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(timeless(read_rows(tmp_path / workers)))
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
 def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Signals) -> None:
     """Starts the command and ends it by `kind` once it has written one more row."""
     before = len(list((cwd / "cut" / "rows").glob("*.json")))
