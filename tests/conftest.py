@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+
+# Before torch is imported. The models here are too small for a second thread to be worth its waiting, and beside other
+# work two threads take ten times as long as one; a training's bits depend on their number too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 COLOURS = {3: (220, 40, 40), 7: (40, 60, 220)}
 """COCO category id -> the colour of its rectangles. The ids have gaps."""
