@@ -1,6 +1,7 @@
 """Candidates a second: `price` beside fvcore's trace and torch's FlopCounterMode, interleaved on the same detectors.
 
-Run: python benchmarks/price_speed.py            (about a minute; prints a Markdown table)
+    python benchmarks/price_speed.py > results/benchmarks/price_speed.md      (about a minute)
+
 One thread. The candidates are d0-like: random backbone, widths, depths and sizes, no two alike.
 """
 
