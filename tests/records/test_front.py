@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement, product
-from statistics import fmean
 
-from scalesearch.records.front import front, front_of_means, non_dominated
+from scalesearch.records.front import non_dominated
 from scalesearch.records.row import Row
+from scalesearch.records.trials import best_trials, trials
 
 MakeRow = Callable[..., Row]
 Point = tuple[float, ...]
@@ -52,32 +52,23 @@ def _row(make_row: MakeRow, ap: float | None, macs: int, params: int = 0, **fiel
     return make_row(ap=ap, cost={"macs": macs, "params": params, "activations": 1}, **fields)
 
 
-def test_rows_without_an_ap_or_not_complete_are_left_out(make_row: MakeRow) -> None:
-    best = _row(make_row, 0.2, 10)
-    dearer = _row(make_row, 0.2, 11)
-    failed = _row(make_row, 0.9, 1, state="failed")
-    unknown = _row(make_row, None, 1)
+def _best(rows: Sequence[Row], objectives: Sequence[str] = ("ap", "macs")) -> list[int]:
+    return [trial.ordinal for trial in best_trials(trials(rows), objectives)]
+
+
+def test_trials_without_an_ap_or_not_complete_are_left_out(make_row: MakeRow) -> None:
+    best = _row(make_row, 0.2, 10, ordinal=0)
+    dearer = _row(make_row, 0.2, 11, ordinal=1)
+    failed = _row(make_row, 0.9, 1, ordinal=2, state="failed")
+    unknown = _row(make_row, None, 1, ordinal=3)
     tie = _row(make_row, 0.2, 10, ordinal=7)
-    assert front([dearer, failed, best, unknown, tie]) == [best, tie]
-    assert front([failed, unknown]) == []
+    assert _best([dearer, failed, best, unknown, tie]) == [0, 7]
+    assert _best([failed, unknown]) == []
 
 
 def test_the_objectives_decide(make_row: MakeRow) -> None:
-    light, lean = _row(make_row, 0.2, 10, params=9), _row(make_row, 0.2, 20, params=3)
-    assert front([light, lean], ("ap", "macs")) == [light]
-    assert front([light, lean], ("ap", "params")) == [lean]
-    assert front([light, lean], ("ap", "macs", "params")) == [light, lean]
-    assert front([light, lean], ("ap",)) == [light, lean]
-
-
-def test_the_front_of_means_is_over_detectors(make_row: MakeRow) -> None:
-    lucky = [_row(make_row, ap, 20, width=24, kind="winner", seed=seed) for seed, ap in enumerate((0.5, 0.1, 0.0))]
-    steady = [_row(make_row, ap, 10, width=16, kind="winner", seed=seed) for seed, ap in enumerate((0.3, 0.3, 0.2))]
-    assert fmean((0.5, 0.1, 0.0)) < fmean((0.3, 0.3, 0.2))
-    assert front([*lucky, *steady]) == [lucky[0], *steady[:2]]
-    assert front_of_means([*reversed(lucky), *reversed(steady)]) == [tuple(steady)]
-
-
-def test_a_failed_seed_is_left_out_of_its_mean(make_row: MakeRow) -> None:
-    rows = [_row(make_row, 0.3, 10, seed=0), _row(make_row, 0.0, 10, seed=1, state="failed")]
-    assert front_of_means(rows) == [(rows[0],)]
+    rows = [_row(make_row, 0.2, 10, params=9, ordinal=0), _row(make_row, 0.2, 20, params=3, ordinal=1)]
+    assert _best(rows, ("ap", "macs")) == [0]
+    assert _best(rows, ("ap", "params")) == [1]
+    assert _best(rows, ("ap", "macs", "params")) == [0, 1]
+    assert _best(rows, ("ap",)) == [0, 1]
