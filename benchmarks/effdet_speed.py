@@ -29,7 +29,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.launch import machine
+from scalesearch.launch.place import machine
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import export_onnx, prepare
 from scalesearch.nn.detector import Outputs, build

@@ -24,7 +24,7 @@ ALLOWED = {
     "train": {"arch", "nn", "data", "plan"},
 }
 TOP = {"__init__", "cli", "console", "launch"}
-"""Modules above the rooms; only `cli` and `launch` join them."""
+"""Above the rooms; only `cli` and `launch` join them."""
 WITHOUT_TORCH = ("arch", "plan", "records", "search", "evidence", "report")
 WITHOUT_OPTUNA = ("arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")
 TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}

@@ -1,19 +1,11 @@
-"""One command's way through the rooms: plan and data in, rows and a report out.
-
-With `cli` the only module that may import every room: it hands `train`'s task to `search`.
-"""
+"""A study's way through the rooms: plan and data in, rows and a report out. It hands `train`'s task to `search`."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import platform
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from itertools import product
 from pathlib import Path
-from typing import Protocol
 
 import optuna
 import torch
@@ -22,33 +14,24 @@ from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Frame, Point
-from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
+from scalesearch.arch.spec import Anchors
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
+from scalesearch.launch.console import Console
+from scalesearch.launch.place import machine, versions
+from scalesearch.launch.single import trainer
 from scalesearch.nn.anchors import fit_anchors, matched_share
-from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.plan import Plan
-from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.profile.resolve import default_cache, resolve, resolve_spec
-from scalesearch.records.folder import StudyFolder, write_whole
+from scalesearch.profile.resolve import default_cache, resolve
+from scalesearch.records.folder import StudyFolder
 from scalesearch.report.write import write_report
 from scalesearch.search.band import find_band
 from scalesearch.search.driver import Setting, Study, run
 from scalesearch.search.executor import Executor, InProcess, LocalProcesses
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 from scalesearch.train import task as training
-
-
-class Console(Protocol):
-    """Where a command tells what it does."""
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-
-    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
-        """A progress bar's update: (done, total, what); the bar may wait whether it is worth showing."""
 
 
 def search(plan: Plan, out: Path, console: Console) -> Path:
@@ -215,58 +198,6 @@ def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tup
     return found
 
 
-def trainer(data: Data, console: Console) -> Callable[[Task, str], Outcome]:
-    """`train`'s task over this data, with a progress bar a training."""
-
-    def train(task: Task, label: str) -> Outcome:
-        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label))
-
-    return train
-
-
-def train(
-    spec: DetectorSpec,
-    recipe: Recipe,
-    *,
-    data: str,
-    seed: int,
-    out: Path | None,
-    console: Console,
-    weights: Path | None = None,
-) -> Outcome:
-    """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
-
-    It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
-    result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
-    """
-    opened = open_data(data, select="val")
-    spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
-    start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
-    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
-    folder = out or Path("results") / name
-    task = Task(
-        spec=spec,
-        recipe=recipe,
-        seed=seed,
-        to_epoch=recipe.epochs,
-        folder=folder,
-        weights=weights,
-        evaluate_on="val",
-    )
-    outcome = trainer(opened, console)(task, f"training {spec.id}")
-    for note in outcome.notes:
-        console.say(note)
-    result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
-    result |= dataclasses.asdict(outcome)
-    write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
-    if outcome.state == "failed":
-        raise ValueError(f"{folder}: {outcome.reason}")
-    numbers = outcome.curve[-1][1]
-    told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
-    console.say(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
-    return outcome
-
-
 def setting(plan: Plan, data: Data) -> Setting:
     """What the rows of this run have in common."""
     splits = dict(data.splits)
@@ -274,25 +205,3 @@ def setting(plan: Plan, data: Data) -> Setting:
     return Setting(
         data=data.fingerprint, splits=splits, threads=torch.get_num_threads(), machine=machine(), versions=versions()
     )
-
-
-def machine() -> dict[str, str]:
-    """Processor or GPU, cores and system, as results name them."""
-    found = {"cpu": _cpu(), "cores": str(os.cpu_count()), "system": platform.system()}
-    if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that results depend on."""
-    packages = ("scalesearch", "torch", "torchvision", "timm", "optuna", "numpy", "faster-coco-eval")
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}

@@ -1,0 +1,48 @@
+"""The command line: one function a verb, each a few lines. Errors of the user's are one line and exit status 2.
+
+Rooms are imported inside the verbs, so that `--help` and a price need no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from scalesearch import __version__
+from scalesearch.cli import design, model, study
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(__version__, message="scalesearch %(version)s")
+def cli() -> None:
+    """Search compound scaling and feature networks of object detectors under a hard budget."""
+
+
+for verb in (
+    study.search,
+    study.report,
+    design.cost,
+    design.draw,
+    model.train,
+):
+    cli.add_command(verb)
+
+
+def main() -> None:
+    """The console script. What the user can mend is one line and status 2; Ctrl-C is 130."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.ClickException as error:
+        _end(error.format_message(), 2)
+    except (ValueError, FileNotFoundError) as error:
+        _end(str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        _end("stopped; the same command continues from here", 130)
+
+
+def _end(message: str, status: int) -> None:
+    print(f"scalesearch: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,60 @@
+"""The verbs of a study: search, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from scalesearch.cli.options import PATH
+
+
+@click.command()
+@click.argument("plan", type=PATH)
+@click.option("--data", type=PATH, help="COCO folder, or digits, in place of the plan's data.source.")
+@click.option("--out", type=PATH, help="The study's folder; results/<name of the plan> by default.")
+@click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
+def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...]) -> None:
+    """Search by PLAN, train the winners, and report.
+
+    The same command continues what was interrupted.
+
+    \b
+    Examples:
+      scalesearch search search_spaces/quickstart.yaml
+      scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
+      scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
+    """
+    from scalesearch.console import RichConsole
+    from scalesearch.launch.study import search as run
+    from scalesearch.plan.plan import read_plan
+
+    overrides = list(changes)
+    overrides += [f"data.source={json.dumps(str(data))}"] if data else []
+    overrides += [f"trials={trials}"] if trials is not None else []
+    study = read_plan(plan, overrides)
+    with RichConsole() as console:
+        for note in study.notes:
+            console.say(note)
+        report_path = run(study, out or Path("results") / study.name, console)
+        console.say(f"report: {report_path}")
+
+
+@click.command()
+@click.argument("study", type=PATH)
+def report(study: Path) -> None:
+    """Write the tables, picture and page of the folder STUDY again from its rows.
+
+    \b
+    Example:
+      scalesearch report results/quickstart
+    """
+    from scalesearch.plan.plan import read_plan
+    from scalesearch.records.folder import PLAN, read_rows
+    from scalesearch.report.write import write_report
+
+    if not (study / PLAN).exists():
+        raise ValueError(f"{study}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    click.echo(write_report(study, read_plan(study / PLAN), read_rows(study)))
