@@ -12,7 +12,7 @@ from scalesearch.cli.options import PATH, SIZE, note
 @click.command()
 @click.argument("design")
 @click.option("--data", default="digits", show_default=True, help="COCO folder, or digits.")
-@click.option("--recipe", type=PATH, help="YAML file of recipe fields; the short recipe by default.")
+@click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
 @click.option("--weights", type=PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
@@ -36,6 +36,7 @@ def train(
     Examples:
       scalesearch train results/quickstart/rows/search-000003.json --set epochs=60
       scalesearch train d0 --data coco/ --size 256x256 --recipe my_recipe.yaml
+      scalesearch train d1 --data coco/ --recipe efficientdet --set epochs=50 --set precision=bf16
     """
     from scalesearch.console import RichConsole
     from scalesearch.launch.single import train as run

@@ -7,6 +7,7 @@ index into a memory-mapped array next to nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalesearch.data.room import Decoding, free_bytes
 from scalesearch.data.split import DataError, Image, Progress, Split
 
 PAD = (124, 116, 104)
@@ -36,14 +38,16 @@ class Pixels:
     """A split at one input size. Boxes are xyxy in input pixels; crowds (no training targets) are absent."""
 
     split: Split
-    array: NDArray[np.uint8]
-    """[N, h, w, 3] RGB, each image scaled by `scales` into the top left corner, `PAD` elsewhere."""
+    array: NDArray[np.uint8] | Decoding
+    """uint8 [N, h, w, 3] RGB, each image scaled by `scales` into the top left corner, `PAD` elsewhere."""
     scales: NDArray[np.float32]
     """[N] input pixels per pixel of the image."""
     boxes: list[NDArray[np.float32]]
     """N times [n, 4]."""
     labels: list[NDArray[np.int64]]
     """N times [n]."""
+    notes: tuple[str, ...] = ()
+    """That there was no room to decode them once, if so."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,28 +73,66 @@ class Batch:
 
 
 def open_pixels(
-    split: Split, size: tuple[int, int], cache: Path | None = None, progress: Progress | None = None
+    split: Split,
+    size: tuple[int, int],
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    room: int | None = None,
 ) -> Pixels:
     """The split at input size (h, w); with `cache`, decoded into a file there once and memory-mapped.
 
+    Where that takes more than `room` bytes (by default nine tenths of what is free: on the disk of `cache`, in memory
+    without one) images are decoded by threads whenever a batch has them, and the notes say so.
+
     Raises:
-        DataError: if an image cannot be decoded, or is not of the size that the annotations say.
+        DataError: if an image cannot be decoded, or is not of the size that the annotations say; where there is no
+            room, not before that image is asked for.
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
-    if cache is None:
-        array = np.empty(shape, dtype=np.uint8)
-        _decode_all(split, array, progress)
-    else:
-        array = _cached(split, shape, cache, progress)
+    file = cache / f"pixels-{_key(split)}-{size[0]}x{size[1]}.npy" if cache else None
+    lacking = "" if file and file.exists() else _lacking(shape, free_bytes(cache) if room is None else room, cache)
     targets = [(image, ~image.crowd, scale) for image, scale in zip(split.images, scales, strict=True)]
     return Pixels(
         split=split,
-        array=array,
+        array=_decoding(split, shape) if lacking else _decoded(split, shape, file, progress),
         scales=scales,
         boxes=[image.boxes[kept] * scale for image, kept, scale in targets],
         labels=[image.labels[kept] for image, kept, _ in targets],
+        notes=(f"{split.name}: {lacking}",) if lacking else (),
     )
+
+
+def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
+    """Why the decoded images cannot be kept; nothing where they can."""
+    need = math.prod(shape)
+    if need <= room:
+        return ""
+    where = "free on the cache's disk" if cache else "free in memory"
+    return (
+        f"{shape[0]} images decoded at {shape[1]}x{shape[2]} take {need / 2**30:.3g} GiB, but {room / 2**30:.3g} GiB are "
+        f"{where}: each is decoded again in each epoch"
+    )
+
+
+def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
+    def decode(position: int) -> NDArray[np.uint8]:
+        pixels = np.empty(shape[1:], dtype=np.uint8)
+        _fill(pixels, _decode(split.images[position], shape[1:3]))
+        return pixels
+
+    return Decoding(shape, decode)
+
+
+def _decoded(
+    split: Split, shape: tuple[int, int, int, int], file: Path | None, progress: Progress | None
+) -> NDArray[np.uint8]:
+    if file:
+        return _cached(split, shape, file, progress)
+    array = np.empty(shape, dtype=np.uint8)
+    _decode_all(split, array, progress)
+    return array
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
@@ -140,12 +182,11 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
     )
 
 
-def _cached(split: Split, shape: tuple[int, ...], cache: Path, progress: Progress | None) -> NDArray[np.uint8]:
-    """The decoded array from the cache, decoded into it first where it is not there; published by rename."""
-    file = cache / f"pixels-{_key(split)}-{shape[1]}x{shape[2]}.npy"
+def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress | None) -> NDArray[np.uint8]:
+    """The decoded array from the cache's file, decoded into it first where it is not there; published by rename."""
     if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache, prefix=file.stem, suffix=".part")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".part")
         os.close(handle)
         try:
             array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
@@ -172,12 +213,17 @@ def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | Non
     size = (array.shape[1], array.shape[2])
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, pixels in enumerate(pool.map(lambda image: _decode(image, size), split.images)):
-            rows, columns = pixels.shape[:2]
-            array[done, rows:] = PAD
-            array[done, :rows, columns:] = PAD
-            array[done, :rows, :columns] = pixels
+            _fill(array[done], pixels)
             if progress is not None:
                 progress(done + 1, len(split.images))
+
+
+def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
+    """Pixels [rows, columns, 3] into the top left corner of a place [h, w, 3], `PAD` elsewhere."""
+    rows, columns = pixels.shape[:2]
+    place[rows:] = PAD
+    place[:rows, columns:] = PAD
+    place[:rows, :columns] = pixels
 
 
 def _decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -29,13 +29,16 @@ def refresh_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Sets every batch norm's running statistics to the plain mean over these batches of [B, 3, H, W].
 
     Weights stay. Averaged weights have statistics of their own, which a running mean of the trained weights' is not.
+    Nothing else trains meanwhile: no dropout, no stochastic depth.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    model.train()
+    model.eval()
+    for norm in norms:
+        norm.train()
     for images in batches:
         model(images)
     model.eval()

@@ -56,7 +56,12 @@ def run(
         _go(training, points, pixels[1], progress)
     except NonFinite as error:
         return points.outcome("failed", str(error), memory)
-    return points.outcome("complete", "", memory, training.notes + match_report(task.spec, pixels[0]))
+    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, *match_report(task.spec, pixels[0]), _loader_told(training))
+    return points.outcome("complete", "", memory, notes)
+
+
+def _loader_told(training: Training) -> str:
+    return f"the loader took {training.loader_share:.1%} of the time of training"
 
 
 def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
