@@ -87,7 +87,7 @@ class Recipe:
     """Of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with a loss scale that adapts. Weights,
     loss, evaluation and batch-norm statistics stay in float32. A CPU without bf16 units is slower in it."""
     compile: bool = False
-    """Train through torch.compile: half a minute and more at the start of each task, quicker steps after it."""
+    """Train through torch.compile: a minute and more at the start of each task, quicker steps after it."""
     checkpointing: bool = False
     """Make activations again in the backward pass: half the memory, a third more time, the same numbers."""
     eval_every: int = 0
@@ -105,6 +105,11 @@ class Recipe:
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+        if self.compile and self.checkpointing:
+            raise ValueError(
+                "compile cannot be true where checkpointing is, for torch does not compile the one inside the "
+                "other: set one of them to false"
+            )
         if not (all(0 <= strength <= 1 for strength in self.colour) and self.colour[3] <= 0.5):
             raise ValueError(
                 "colour must be [brightness, contrast, saturation, hue] with 0 <= strength <= 1 and hue at most 0.5, but "

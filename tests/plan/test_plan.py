@@ -13,7 +13,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Choices
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import DETECTOR, DataPlan, SamplerPlan
 
 SPEC = """\
@@ -115,6 +115,19 @@ def test_a_space_needs_fitted_anchors_where_the_plan_says_auto(tmp_path: Path) -
     assert _read(tmp_path, SPEC).space(classes=3, anchors=fitted).anchors == fitted
 
 
+def test_presets_are_recipes_of_the_search_and_of_the_winners(tmp_path: Path) -> None:
+    published = PRESETS["efficientdet"]
+    plan = _read(tmp_path, SPEC, "winners.recipe={preset: efficientdet, epochs: 50}")
+    assert plan.recipe == Recipe(epochs=10, learning_rate=2e-3)
+    assert plan.winners.recipe == published.replaced({"epochs": 50})
+    plan = _read(tmp_path, SPEC, "recipe=efficientdet")
+    assert (plan.recipe, plan.winners.recipe) == (published, published.replaced({"epochs": 40}))
+    with pytest.raises(PlanError, match="recipe must be one of short, efficientdet, but got 'efficientnet'; did you mean"):
+        _read(tmp_path, SPEC, "recipe=efficientnet")
+    with pytest.raises(PlanError, match="recipe must be text, but got a list"):
+        _read(tmp_path, SPEC, "recipe=[1]")
+
+
 OVERRIDES = [
     "trials=6",
     "data.source=../012",
@@ -126,6 +139,8 @@ OVERRIDES = [
     "winners.top=0",
     "recipe.flip=false",
     "recipe.jitter=[0.1, 2]",
+    "recipe=efficientdet",
+    "winners.recipe={preset: efficientdet, epochs: 50}",
     "recipe.weight_decay=1e-12",
     "detector={laterals: level, extra_levels: pool}",
     "baselines.thin.topology=fpn",
