@@ -6,7 +6,7 @@ Imports torch, data and plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import torch
@@ -37,7 +37,7 @@ def prepared(
     pixels: Pixels, recipe: Recipe, *, seed: int, epoch: int, device: torch.device, mixed: bool = True
 ) -> Iterator[Ready]:
     """The batches of an epoch, a function of (seed, epoch); without mosaic and mixup unless `mixed`."""
-    generator = torch.Generator().manual_seed(mix(seed, epoch))
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch):
         images, boxes, labels = _moved(batch, device)
         if mixed and recipe.mosaic:
@@ -51,11 +51,15 @@ def prepared(
         yield Ready(batch.index, normalise(images), boxes, labels)
 
 
-def fed(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready]:
-    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle."""
+def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
+    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle.
+
+    Close it where it is left early: its thread ends then.
+    """
     if device.type == "cuda":
-        return _in_stream(batches, device)
-    return ahead(batches) if spare_core() else batches
+        yield from _in_stream(batches, device)
+    else:
+        yield from ahead(batches) if spare_core() else batches
 
 
 def spare_core() -> bool:
@@ -64,7 +68,7 @@ def spare_core() -> bool:
     return cores > torch.get_num_threads()
 
 
-def mix(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
     """A seed of its own for each epoch of a training."""
     return (seed * 1_000_003 + epoch) % 2**63
 

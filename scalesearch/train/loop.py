@@ -9,6 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.train.compiled import compiled
 from scalesearch.train.ema import Average
-from scalesearch.train.feed import Ready, fed, mix, prepared
+from scalesearch.train.feed import Ready, epoch_seed, fed, prepared
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.precision import Precision
 from scalesearch.train.score import refresh_norms
@@ -74,9 +75,9 @@ class Training:
         start, first = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         self.model.train()
-        with torch.random.fork_rng():  # dropout and stochastic depth
-            torch.manual_seed(mix(self.seed, self.epoch))
-            for i, batch in enumerate(self._timed(fed(self._prepared(self.epoch), self.device))):
+        with torch.random.fork_rng(), closing(fed(self._prepared(self.epoch), self.device)) as batches:
+            torch.manual_seed(epoch_seed(self.seed, self.epoch))  # of dropout and stochastic depth
+            for i, batch in enumerate(self._timed(batches)):
                 rate = learning_rate(self.recipe, first + i, steps)
                 loss = self._step(batch, rate)
                 if not math.isfinite(loss):
