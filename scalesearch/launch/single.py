@@ -10,6 +10,7 @@ from pathlib import Path
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
 from scalesearch.launch.console import Console
+from scalesearch.launch.told import tell_data
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -43,6 +44,7 @@ def train(
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     """
     opened = open_data(data, select="val")
+    tell_data(opened, console)
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
