@@ -79,6 +79,8 @@ def _upright(opened: PIL.Image.Image, image: Image, longest: int) -> tuple[PIL.I
 
 def _orientation(opened: PIL.Image.Image) -> int:
     """EXIF's, 1 to 8; 1, upright, where it is missing or makes no sense."""
+    if opened.format not in ("JPEG", "MPO"):
+        opened.load()  # getexif loads a PNG too, and what that raises is not of the EXIF block
     try:
         found = opened.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, struct.error):  # a broken EXIF block says nothing of the picture
