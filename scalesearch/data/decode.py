@@ -48,7 +48,7 @@ def decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         with PIL.Image.open(image.file) as opened:
             upright, factor = _upright(opened, image, max(rows, columns))
-            upright = _rgb(upright, image)
+            upright = rgb(upright, image)
     except DataError:
         raise
     except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
@@ -88,7 +88,8 @@ def _orientation(opened: PIL.Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
+def rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
+    """The picture of `image` in RGB, of whatever mode it is. DataError for more than 8 bits a channel."""
     if upright.mode.startswith(("I", "F")):
         raise DataError(
             f"images must have 8 bits a channel, but {image.file} is of PIL's mode {upright.mode}: convert "
