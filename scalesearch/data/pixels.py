@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalesearch.data.decode import decode, letterbox, refuse, tried
+from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.room import Decoding, free_bytes
 from scalesearch.data.split import DataError, Progress, Split
 
@@ -141,19 +142,22 @@ def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(boxes), torch.from_numpy(labels)
 
 
-def batches(pixels: Pixels, *, batch: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """One epoch of training batches, in an order that is a function of (seed, epoch) only.
+def batches(
+    pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, part: Part = WHOLE
+) -> Iterator[Batch]:
+    """One epoch of training batches, in an order that is a function of (seed, epoch) only; of each our part.
 
-    The last short batch is dropped unless it is the only one.
+    The last short batch is dropped unless it is the only one. It starts with the `first`-th, from 0.
     """
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(pixels))
-    for start in range(0, max(1, len(order) - batch + 1), batch):
-        yield _batch(pixels, order[start : start + batch])
+    for start in range(first * batch, max(1, len(order) - batch + 1), batch):
+        index = order[start : start + batch]
+        yield _batch(pixels, index[part.rows(len(index))])
 
 
-def eval_batches(pixels: Pixels, batch: int) -> Iterator[Batch]:
-    """All images in their order; the last batch may be short."""
-    for start in range(0, len(pixels), batch):
+def eval_batches(pixels: Pixels, batch: int, part: Part = WHOLE) -> Iterator[Batch]:
+    """All images in their order; the last batch may be short. Of `world` processes each has every `world`-th batch."""
+    for start in range(part.rank * batch, len(pixels), part.world * batch):
         yield _batch(pixels, np.arange(start, min(start + batch, len(pixels))))
 
 
