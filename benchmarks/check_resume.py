@@ -1,7 +1,7 @@
-"""Does a training that is killed, again and again, end with the bits of one that is not? Writes results/checks/kills.txt.
+"""Does a training that is killed, again and again, end with the bits of one that is not? Writes results/checks/resume.txt.
 
-    python benchmarks/check_kills.py                       # about 10 minutes on one core
-    python benchmarks/check_kills.py --kills 3 --data coco/ --out /tmp/kills.txt
+    python benchmarks/check_resume.py                       # about 10 minutes on one core
+    python benchmarks/check_resume.py --kills 3 --data coco/ --out /tmp/resume.txt
 
 Each training goes on in a process of its own, which SIGKILL ends at a random moment (while it decodes, within an epoch,
 in an evaluation, in the middle of a checkpoint) until one attempt comes to the end. Then weights, average, optimiser
@@ -160,12 +160,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--data", default="digits", help="COCO folder, or digits")
-    parser.add_argument("--out", type=Path, default=Path("results/checks/kills.txt"))
+    parser.add_argument("--out", type=Path, default=Path("results/checks/resume.txt"))
     args = parser.parse_args(argv)
     data = few(open_data(args.data))
     with tempfile.TemporaryDirectory() as place:
         lines = check(data, args.kills, Path(place))
-    head = f"python benchmarks/check_kills.py: seed {SEED}, {args.kills} kills, python {platform.python_version()}, "
+    head = f"python benchmarks/check_resume.py: seed {SEED}, {args.kills} kills, python {platform.python_version()}, "
     head += f"torch {torch.__version__}, one thread"
     text = "\n".join([head, *lines, "All checks passed!"]) + "\n"
     args.out.parent.mkdir(parents=True, exist_ok=True)
