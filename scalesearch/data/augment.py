@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.pixels import PAD
 
 MEAN = (0.485, 0.456, 0.406)
@@ -45,6 +46,7 @@ def jitter(
     *,
     scale: tuple[float, float],
     flip: bool,
+    part: Part = WHOLE,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Zooms each image about a random place, by a factor log-uniform in `scale`, and mirrors half of them.
 
@@ -54,6 +56,7 @@ def jitter(
         boxes: float32 [B, M, 4] xyxy in pixels.
         labels: int64 [B, M], -1 where there is no object.
         generator: the only source of randomness.
+        part: of the batch, that the images are.
 
     Returns:
         The same three, new. A box is clipped; it is 0 and its label -1 where too little of it is left
@@ -67,8 +70,9 @@ def jitter(
             f"0 < low <= high must hold for the scale of the jitter, but got {scale}: give e.g. (0.5, 2.0)."
         )
     size = (images.shape[1], images.shape[2])
-    draws = torch.rand(len(images), 4, generator=generator, device=generator.device, dtype=torch.float64)
-    moves = [_move(draw, size, scale, flip) for draw in draws.tolist()]
+    whole = len(images) * part.world
+    draws = torch.rand(whole, 4, generator=generator, device=generator.device, dtype=torch.float64)
+    moves = [_move(draw, size, scale, flip) for draw in part.of(draws).tolist()]
     return move(images, boxes, labels, moves)
 
 

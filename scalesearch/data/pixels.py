@@ -1,6 +1,6 @@
 """Images decoded once, letterboxed, into one uint8 array (memory-mapped where cached); batches cut from it.
 
-Imports torch, NumPy and PIL. Decoding costs more than a small detector's step can afford at each epoch, an
+Imports torch and NumPy. Decoding costs more than a small detector's step can afford at each epoch, an
 index into a memory-mapped array next to nothing.
 """
 
@@ -16,21 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalesearch.data.decode import decode, letterbox, refuse, tried
+from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.room import Decoding, free_bytes, reserve
-from scalesearch.data.split import DataError, Image, Progress, Split
+from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)
 """ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01. EfficientDet pads normalised images with 0."""
 
 _VERSION = 1
 _THREADS = 4
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,8 +85,8 @@ def open_pixels(
     without one) images are decoded by threads whenever a batch has them, and the notes say so.
 
     Raises:
-        DataError: if an image cannot be decoded, or is not of the size that the annotations say; where there is no
-            room, not before that image is asked for.
+        DataError: if images cannot be decoded, or are not of the size that the annotations say: all are tried, so that
+            all can be mended at once; where there is no room, not before such an image is asked for.
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
@@ -117,12 +116,12 @@ def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
 
 
 def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
-    def decode(position: int) -> NDArray[np.uint8]:
+    def decoded(position: int) -> NDArray[np.uint8]:
         pixels = np.empty(shape[1:], dtype=np.uint8)
-        _fill(pixels, _decode(split.images[position], shape[1:3]))
+        _fill(pixels, decode(split.images[position], shape[1:3]))
         return pixels
 
-    return Decoding(shape, decode)
+    return Decoding(shape, decoded)
 
 
 def _decoded(
@@ -135,13 +134,6 @@ def _decoded(
     return array
 
 
-def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
-    """(scale, rows, columns) of an image inside (h, w): the largest that fits; a broken last row is cut."""
-    scale = min(size[0] / image.height, size[1] / image.width)
-    rows, columns = (max(1, int(side * scale + 1e-6)) for side in (image.height, image.width))
-    return scale, rows, columns
-
-
 def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """All training targets of a split at input size (h, w): boxes [n, 4] xyxy in input pixels, labels [n]."""
     kept = [(image.boxes[~image.crowd] * letterbox(image, size)[0], image.labels[~image.crowd]) for image in split.images]
@@ -150,19 +142,22 @@ def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(boxes), torch.from_numpy(labels)
 
 
-def batches(pixels: Pixels, *, batch: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """One epoch of training batches, in an order that is a function of (seed, epoch) only.
+def batches(
+    pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, part: Part = WHOLE
+) -> Iterator[Batch]:
+    """One epoch of training batches, in an order that is a function of (seed, epoch) only; of each our part.
 
-    The last short batch is dropped unless it is the only one.
+    The last short batch is dropped unless it is the only one. It starts with the `first`-th, from 0.
     """
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(pixels))
-    for start in range(0, max(1, len(order) - batch + 1), batch):
-        yield _batch(pixels, order[start : start + batch])
+    for start in range(first * batch, max(1, len(order) - batch + 1), batch):
+        index = order[start : start + batch]
+        yield _batch(pixels, index[part.rows(len(index))])
 
 
-def eval_batches(pixels: Pixels, batch: int) -> Iterator[Batch]:
-    """All images in their order; the last batch may be short."""
-    for start in range(0, len(pixels), batch):
+def eval_batches(pixels: Pixels, batch: int, part: Part = WHOLE) -> Iterator[Batch]:
+    """All images in their order; the last batch may be short. Of `world` processes each has every `world`-th batch."""
+    for start in range(part.rank * batch, len(pixels), part.world * batch):
         yield _batch(pixels, np.arange(start, min(start + batch, len(pixels))))
 
 
@@ -221,12 +216,17 @@ def _key(split: Split) -> str:
 
 def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | None) -> None:
     """Fills `array` [N, h, w, 3] by a few threads: PIL lets go of the interpreter while it decodes."""
-    size = (array.shape[1], array.shape[2])
+    size, refused = (array.shape[1], array.shape[2]), list[DataError]()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, pixels in enumerate(pool.map(lambda image: _decode(image, size), split.images)):
+        for done, pixels in enumerate(pool.map(lambda image: tried(image, size), split.images)):
+            if isinstance(pixels, DataError):
+                refused.append(pixels)
+                continue
             _fill(array[done], pixels)
             if progress is not None:
                 progress(done + 1, len(split.images))
+    if refused:
+        refuse(refused, split)
 
 
 def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
@@ -235,48 +235,3 @@ def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
     place[rows:] = PAD
     place[:rows, columns:] = PAD
     place[:rows, :columns] = pixels
-
-
-def _decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """uint8 [rows, columns, 3], upright, at the scale of its letterbox."""
-    scale, rows, columns = letterbox(image, size)
-    try:
-        with PIL.Image.open(image.file) as opened:
-            upright, factor = _upright(opened, image, max(rows, columns))
-            upright = _rgb(upright, image)
-    except OSError as error:
-        raise DataError(f"an image must be readable, but {image.file} is not ({error}): write it again.") from error
-    # The source rectangle that the letterbox shows, so that one scale holds exactly on both axes.
-    region = (min(columns / scale / factor, upright.width), min(rows / scale / factor, upright.height))
-    resized = upright.resize((columns, rows), PIL.Image.Resampling.BILINEAR, box=(0, 0, *region))
-    return np.asarray(resized)
-
-
-def _upright(opened: PIL.Image.Image, image: Image, longest: int) -> tuple[PIL.Image.Image, int]:
-    """The image, turned as EXIF says if that gives the annotated size, and libjpeg's reduction."""
-    stored = opened.size
-    orientation = opened.getexif().get(_ORIENTATION, 1)
-    turned = stored[::-1] if orientation >= 5 else stored
-    annotated = (image.width, image.height)
-    if annotated not in (turned, stored):
-        raise DataError(
-            f"an image must be of its annotated size, but {image.file} is {turned[0]}x{turned[1]} and its "
-            f"annotation says {annotated[0]}x{annotated[1]}: mend the one that is wrong."
-        )
-    # libjpeg need not compute more than twice the size needed; the resize that follows smooths the rest.
-    across, down = (max(1, 2 * longest * side // max(stored)) for side in stored)
-    opened.draft("RGB", (across, down))
-    factor = round(stored[0] / opened.width)
-    return (PIL.ImageOps.exif_transpose(opened) if annotated == turned else opened), factor
-
-
-def _rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
-    if upright.mode.startswith(("I", "F")):
-        raise DataError(
-            f"images must have 8 bits a channel, but {image.file} is of PIL's mode {upright.mode}: convert "
-            f"it, since how its values scale to 8 bits is yours to say."
-        )
-    if "transparency" in upright.info:
-        # PIL warns where a palette with transparency is not taken by way of RGBA.
-        upright = upright.convert("RGBA")
-    return upright.convert("RGB")

@@ -103,14 +103,16 @@ def detection_loss(
     box: str = "huber",
     box_weight: float = 50.0,
     delta: float = 0.1,
+    positives: Tensor | None = None,
 ) -> Losses:
     """Focal loss over class_logits [B, N, K] and box loss over the positives' box_deltas [B, N, 4], float32 inside.
 
-    Both are divided by the positives of the batch + 1 (EfficientDet; google/automl det_model_fn.py). box: huber (over
+    Both are divided by `positives`, by default those of the batch + 1 (EfficientDet; google/automl det_model_fn.py); a
+    part of a batch takes what the whole says. box: huber (over
     deltas, mean of the four), or 1 - iou, giou, diou or ciou (over boxes).
     """
     logits, deltas = outputs.class_logits.float(), outputs.box_deltas.float()
-    count = len(targets.places) + 1
+    count = len(targets.places) + 1 if positives is None else positives
     class_ = focal_loss(logits, targets.places, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
     found = deltas.reshape(-1, 4)[targets.places]
     if box == "huber":

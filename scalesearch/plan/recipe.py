@@ -53,6 +53,9 @@ class Recipe:
     norm_batches: int = 16
     """Training batches over which batch-norm statistics are re-estimated before an evaluation; 0: the running ones,
     which a few hundred steps at a momentum of 0.01 leave behind (docs/recipe.md: 0.11 AP, and the spread)."""
+    freeze_norms: bool = False
+    """Keep the batch-norm statistics that the weights came with, in training and evaluation: for pretrained weights and
+    batches too small to have statistics of their own."""
     match_iou: float = 0.5
     """An anchor learns the box that it overlaps most, from this IoU on; below, it is background."""
     match_best: int = 1

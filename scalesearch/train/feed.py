@@ -15,6 +15,7 @@ from torch import Tensor
 from scalesearch.data.augment import jitter, normalise
 from scalesearch.data.colour import colour
 from scalesearch.data.mix import mixup, mosaic
+from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.pixels import Batch, Pixels, batches
 from scalesearch.data.prefetch import ahead
 from scalesearch.plan.recipe import Recipe
@@ -31,24 +32,46 @@ class Ready(NamedTuple):
     """[B, M, 4] xyxy in input pixels."""
     labels: Tensor
     """[B, M], -1 where there is no object."""
+    random: Tensor
+    """The generator's state after it: what the next batch starts from."""
 
 
 def prepared(
-    pixels: Pixels, recipe: Recipe, *, seed: int, epoch: int, device: torch.device, mixed: bool = True
+    pixels: Pixels,
+    recipe: Recipe,
+    *,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    mixed: bool = True,
+    part: Part = WHOLE,
+    first: int = 0,
+    random: Tensor | None = None,
 ) -> Iterator[Ready]:
-    """The batches of an epoch, a function of (seed, epoch); without mosaic and mixup unless `mixed`."""
+    """Our part of the batches of an epoch, a function of (seed, epoch); without mosaic and mixup unless `mixed`.
+
+    It starts with the `first`-th, from 0, and goes on from the state `random` of the batch before.
+    """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
-    for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch):
+    if random is not None:
+        generator.set_state(random)
+    # What mixes images needs the whole batch, in every process; the rest is made for our part alone.
+    mixing = mixed and bool(recipe.mosaic or recipe.mixup)
+    mine, later = (WHOLE, part) if mixing else (part, WHOLE)
+    for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch, first=first, part=mine):
         images, boxes, labels = _moved(batch, device)
         if mixed and recipe.mosaic:
             images, boxes, labels = mosaic(images, boxes, labels, generator, share=recipe.mosaic)
         if recipe.flip or recipe.jitter != (1.0, 1.0):
-            images, boxes, labels = jitter(images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip)
+            images, boxes, labels = jitter(
+                images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, part=mine
+            )
         if any(recipe.colour):
-            images = colour(images, generator, strengths=recipe.colour)
+            images = colour(images, generator, strengths=recipe.colour, part=mine)
         if mixed and recipe.mixup:
             images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
-        yield Ready(batch.index, normalise(images), boxes, labels)
+        places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))
+        yield Ready(places, normalise(images), boxes, labels, generator.get_state())
 
 
 def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
