@@ -11,6 +11,8 @@ import optuna
 import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
+from scalesearch.arch.figures import Meter, meter_of
+from scalesearch.arch.memory import Training
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Frame, Point
@@ -123,10 +125,23 @@ def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
     frames = _frames(plan)
     anchors = _anchors(plan, frames, data.train, console)
     space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, frames, console))
+    meter = make_meter(plan)
     if plan.family is None:
         assert plan.band is not None, "a plan of unit spec has a band"
-        return SpecUnit(space, plan.band)
-    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
+        return SpecUnit(space, plan.band, meter)
+    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve, meter)
+
+
+def make_meter(plan: Plan) -> Meter:
+    """What the plan's bands and objectives ask of a candidate; training memory is that of its recipe."""
+    recipe = plan.recipe
+    training = Training(
+        batch=recipe.batch,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum > 0,
+        checkpointing=recipe.checkpointing,
+    )
+    return meter_of(plan.figures, training=training)
 
 
 def _frames(plan: Plan) -> list[Frame]:

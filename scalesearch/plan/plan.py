@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.budget import Budget
+from scalesearch.arch.budget import FIGURES, Budget
 from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
@@ -23,7 +23,7 @@ from scalesearch.plan import checks, sections
 from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
+from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -46,6 +46,8 @@ class Plan:
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
+    latency: LatencyPlan | None = None
+    """How a latency is predicted, where a band or the objectives speak of one."""
     sampler: SamplerPlan
     trials: int = 12
     """Candidates that the search trains; the one number that may grow in a study begun."""
@@ -67,6 +69,12 @@ class Plan:
             return self.family.bands
         assert self.band, "a plan has a band or a family"
         return (self.band,)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What of a candidate the bands and the objectives ask for, beside its AP; in the order of FIGURES."""
+        asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
+        return tuple(name for name in FIGURES if name in asked)
 
     def space(
         self,
@@ -106,6 +114,7 @@ class Plan:
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
+            "latency": dataclasses.asdict(self.latency) if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
             "trials": self.trials,
             "seed": self.seed,
@@ -186,6 +195,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
+        latency=sections.read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
         trials=top.integer("trials", Plan.trials, low=1),
         seed=top.integer("seed", Plan.seed, low=0),
@@ -202,6 +212,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _check(plan: Plan, top: Section) -> None:
+    if "latency" in plan.figures and plan.latency is None:
+        key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
+        raise top.need(key).error(
+            "speaks of latency, which is predicted from a table of this device's timings: make one with "
+            "`scalesearch calibrate`, and add the key latency: {table: FILE}"
+        )
     section = top.section("space")
     checks.check_axes(plan.axes, plan.family, section)
     try:

@@ -16,10 +16,11 @@ from typing import Any
 import timm
 import torch
 
-from scalesearch.arch.backbone import Measured, TimmBackbone
+from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import TimmFeatures, told
+from scalesearch.profile.holding import backbone_memory
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
@@ -78,6 +79,8 @@ class _Found:
 
     channels: dict[int, int]
     cost: Cost
+    memory: BackboneMemory | None
+    """None where it cannot be trained at this size."""
 
 
 def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
@@ -102,7 +105,8 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
                 f"{where}, but timm's {name!r} gives {x.shape[2]}x{x.shape[3]}; "
                 f"take {mend}another backbone"
             )
-    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost)
+    channels = {level: x.shape[1] for level, x in zip(levels, maps, strict=True)}
+    return _Found(channels, cost, backbone_memory(model, size))
 
 
 def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
@@ -120,6 +124,7 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
         macs={size: one.cost.macs for size, one in chosen.items()},
         activations={size: one.cost.activations for size, one in chosen.items()},
         timm=timm.__version__,
+        memory={size: one.memory for size, one in chosen.items()},
     )
 
 
@@ -135,9 +140,12 @@ def _read(file: Path) -> dict[Size, _Found]:
         rows = json.loads(file.read_text())
         return {
             (row["size"][0], row["size"][1]): _Found(
-                {int(level): channels for level, channels in row["channels"].items()}, Cost(**row["cost"])
+                {int(level): channels for level, channels in row["channels"].items()},
+                Cost(**row["cost"]),
+                BackboneMemory(**row["memory"]) if row["memory"] else None,
             )
             for row in rows
+            if "memory" in row  # Not in what earlier versions wrote: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.
@@ -145,7 +153,13 @@ def _read(file: Path) -> dict[Size, _Found]:
 
 def _write(file: Path, found: dict[Size, _Found]) -> None:
     rows: list[dict[str, Any]] = [
-        {"size": list(size), "channels": one.channels, "cost": one.cost._asdict()} for size, one in found.items()
+        {
+            "size": list(size),
+            "channels": one.channels,
+            "cost": one.cost._asdict(),
+            "memory": one.memory._asdict() if one.memory else None,
+        }
+        for size, one in found.items()
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed, so that a reader never sees half a file.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from scalesearch.arch.budget import human
-from scalesearch.arch.cost import Cost, price
 from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.plan import Plan
@@ -266,7 +265,6 @@ def _task(study: Study, job: _Job) -> Task:
 
 
 def _row(study: Study, job: _Job, task: Task, outcome: Outcome | None) -> Row:
-    cost: Cost = price(job.spec)
     numbers = dict(outcome.curve[-1][1]) if outcome and outcome.curve else {}
     return Row(
         kind=job.kind,
@@ -277,7 +275,7 @@ def _row(study: Study, job: _Job, task: Task, outcome: Outcome | None) -> Row:
         point=dict(job.point),
         spec=job.spec,
         spec_id=job.spec.id,
-        cost=cost._asdict(),
+        cost=study.unit.meter(job.spec),
         recipe=job.recipe.to_dict(),
         recipe_id=job.recipe.id,
         data=study.setting.data,
