@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from scalesearch.arch.operator import Operator
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -108,7 +110,7 @@ class Measured:
     """What timm's model was found to be by `profile.resolve`; see there for how.
 
     channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
-    timm: the version of timm that was asked.
+    timm: the version of timm that was asked. operators: by size, what `arch.rows` puts in the backbone's place.
     """
 
     channels: Mapping[int, int]
@@ -116,6 +118,7 @@ class Measured:
     macs: Mapping[tuple[int, int], int]
     activations: Mapping[tuple[int, int], int]
     timm: str
+    operators: Mapping[tuple[int, int], tuple[Operator, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,10 @@ import torch
 
 from scalesearch.arch.backbone import Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
+from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import TimmFeatures, told
+from scalesearch.profile.record import record
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
@@ -58,7 +60,7 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
     if not isinstance(spec.backbone, TimmBackbone):
         return spec
     known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
-    if known and tuple(known.channels) == levels and spec.size in known.macs and known.timm == timm.__version__:
+    if known and tuple(known.channels) == levels and spec.size in known.operators and known.timm == timm.__version__:
         return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
@@ -78,6 +80,7 @@ class _Found:
 
     channels: dict[int, int]
     cost: Cost
+    operators: tuple[Operator, ...]
 
 
 def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
@@ -87,6 +90,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         images = torch.empty(1, 3, *size)
     try:
         cost, maps = measure(model, images)
+        operators = record(model, images)
     except Exception as error:
         raise ValueError(
             f"timm's {name!r} failed on an image of {where} with {told(error)}; "
@@ -102,7 +106,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
                 f"{where}, but timm's {name!r} gives {x.shape[2]}x{x.shape[3]}; "
                 f"take {mend}another backbone"
             )
-    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost)
+    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost, operators)
 
 
 def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
@@ -120,6 +124,7 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
         macs={size: one.cost.macs for size, one in chosen.items()},
         activations={size: one.cost.activations for size, one in chosen.items()},
         timm=timm.__version__,
+        operators={size: one.operators for size, one in chosen.items()},
     )
 
 
@@ -135,9 +140,12 @@ def _read(file: Path) -> dict[Size, _Found]:
         rows = json.loads(file.read_text())
         return {
             (row["size"][0], row["size"][1]): _Found(
-                {int(level): channels for level, channels in row["channels"].items()}, Cost(**row["cost"])
+                {int(level): channels for level, channels in row["channels"].items()},
+                Cost(**row["cost"]),
+                tuple(from_list(one) for one in row["operators"]),
             )
             for row in rows
+            if "operators" in row  # A file of before they were recorded: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.
@@ -145,10 +153,16 @@ def _read(file: Path) -> dict[Size, _Found]:
 
 def _write(file: Path, found: dict[Size, _Found]) -> None:
     rows: list[dict[str, Any]] = [
-        {"size": list(size), "channels": one.channels, "cost": one.cost._asdict()} for size, one in found.items()
+        {
+            "size": list(size),
+            "channels": one.channels,
+            "cost": one.cost._asdict(),
+            "operators": [to_list(operator) for operator in one.operators],
+        }
+        for size, one in found.items()
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed, so that a reader never sees half a file.
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as out:
-        json.dump(rows, out, indent=1)
+        json.dump(rows, out)
     os.replace(out.name, file)
