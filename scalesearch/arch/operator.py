@@ -78,4 +78,5 @@ def to_list(operator: Operator) -> list[Any]:
 
 def from_list(data: list[Any]) -> Operator:
     """The inverse of `to_list`; TypeError for anything else."""
-    return Operator(*(tuple(value) if isinstance(value, list) else value for value in data))
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in data]
+    return Operator(*values)

@@ -56,11 +56,11 @@ _NAMES = {
 }
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes an operator for each call that costs something."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rows: list[Operator] = []
         self.makers: dict[int, int] = {}
         self.held: list[Any] = []
