@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
+from scalesearch.arch.operator import Operator
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -119,7 +121,7 @@ class Measured:
     """What timm's model was found to be by `profile.resolve`; see there for how.
 
     channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
-    timm: the version of timm that was asked.
+    timm: the version of timm that was asked. operators: by size, what `arch.rows` puts in the backbone's place.
     """
 
     channels: Mapping[int, int]
@@ -129,6 +131,7 @@ class Measured:
     timm: str
     memory: Mapping[tuple[int, int], BackboneMemory | None] = field(default_factory=dict)
     """By input size; None where the model cannot be trained at it."""
+    operators: Mapping[tuple[int, int], tuple[Operator, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,11 @@ import torch
 
 from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
+from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import TimmFeatures, told
 from scalesearch.profile.holding import backbone_memory
+from scalesearch.profile.record import record
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
@@ -59,8 +61,9 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
     if not isinstance(spec.backbone, TimmBackbone):
         return spec
     known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
-    if known and tuple(known.channels) == levels and spec.size in known.macs and known.timm == timm.__version__:
-        return spec
+    if known and tuple(known.channels) == levels and known.timm == timm.__version__:
+        if spec.size in known.operators and spec.size in known.memory:
+            return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
 
@@ -79,6 +82,7 @@ class _Found:
 
     channels: dict[int, int]
     cost: Cost
+    operators: tuple[Operator, ...]
     memory: BackboneMemory | None
     """None where it cannot be trained at this size."""
 
@@ -90,6 +94,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         images = torch.empty(1, 3, *size)
     try:
         cost, maps = measure(model, images)
+        operators = record(model, images)
     except Exception as error:
         raise ValueError(
             f"timm's {name!r} failed on an image of {where} with {told(error)}; "
@@ -106,7 +111,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
                 f"take {mend}another backbone"
             )
     channels = {level: x.shape[1] for level, x in zip(levels, maps, strict=True)}
-    return _Found(channels, cost, backbone_memory(model, size))
+    return _Found(channels, cost, operators, backbone_memory(model, size))
 
 
 def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
@@ -125,6 +130,7 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
         activations={size: one.cost.activations for size, one in chosen.items()},
         timm=timm.__version__,
         memory={size: one.memory for size, one in chosen.items()},
+        operators={size: one.operators for size, one in chosen.items()},
     )
 
 
@@ -142,10 +148,11 @@ def _read(file: Path) -> dict[Size, _Found]:
             (row["size"][0], row["size"][1]): _Found(
                 {int(level): channels for level, channels in row["channels"].items()},
                 Cost(**row["cost"]),
+                tuple(from_list(one) for one in row["operators"]),
                 BackboneMemory(**row["memory"]) if row["memory"] else None,
             )
             for row in rows
-            if "memory" in row  # Not in what earlier versions wrote: measured again.
+            if "operators" in row and "memory" in row  # Else of before they were recorded: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.
@@ -158,11 +165,12 @@ def _write(file: Path, found: dict[Size, _Found]) -> None:
             "channels": one.channels,
             "cost": one.cost._asdict(),
             "memory": one.memory._asdict() if one.memory else None,
+            "operators": [to_list(operator) for operator in one.operators],
         }
         for size, one in found.items()
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed, so that a reader never sees half a file.
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as out:
-        json.dump(rows, out, indent=1)
+        json.dump(rows, out)
     os.replace(out.name, file)
