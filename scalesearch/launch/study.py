@@ -12,6 +12,7 @@ import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.figures import Meter, meter_of
+from scalesearch.arch.latency import predict, read_table
 from scalesearch.arch.memory import Training
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
@@ -139,9 +140,11 @@ def make_meter(plan: Plan) -> Meter:
         batch=recipe.batch,
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
-        checkpointing=recipe.checkpointing,
     )
-    return meter_of(plan.figures, training=training)
+    if plan.latency is None:
+        return meter_of(plan.figures, training=training)
+    table = read_table(plan.latency.table)
+    return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
 
 
 def _frames(plan: Plan) -> list[Frame]:

@@ -16,6 +16,7 @@ import yaml
 
 from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.budget import FIGURES, Budget
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
@@ -42,6 +43,8 @@ class Plan:
     """The search space by axis; a constant has one value."""
     graphs: Mapping[str, Topology] = field(default_factory=dict)
     """The user's feature networks that the axis topology names, by name or path of the file."""
+    genes: Genes | None = None
+    """Free graphs in place of the axis topology."""
     detector: Mapping[str, Any]
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
@@ -99,6 +102,7 @@ class Plan:
             anchors=fixed,
             measured=measured or {},
             graphs=self.graphs,
+            genes=self.genes,
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class Plan:
             "unit": self.unit,
             "band": self.band.to_dict() if self.band else None,
             "family": _family(self.family) if self.family else None,
-            "space": {name: _axis(axis) for name, axis in self.axes.items()},
+            "space": {name: _axis(axis) for name, axis in self.axes.items()} | _genes(self.genes),
             "graphs": {name: topology_to_dict(graph) for name, graph in self.graphs.items()} or None,
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
@@ -135,6 +139,12 @@ class Plan:
 
 def _axis(axis: Choices) -> Any:
     return axis.values[0] if len(axis.values) == 1 else list(axis.values)
+
+
+def _genes(genes: Genes | None) -> dict[str, Any]:
+    if genes is None:
+        return {}
+    return {"topology": {"genes": {"nodes": genes.nodes, "inputs": genes.inputs, "fusions": list(genes.fusions)}}}
 
 
 def _family(family: FamilyPlan) -> dict[str, Any]:
@@ -180,7 +190,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """
     top = read_section(Path(path), overrides)
     graphs = Graphs(Path(path).parent, top.section("graphs"))
-    axes, goal = sections.read_axes(top.section("space"), graphs), sections.read_goal(top)
+    axes, genes = sections.read_axes(top.section("space"), graphs)
+    goal = sections.read_goal(top)
     recipe = sections.read_recipe(top.section("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
     baselines = sections.read_baselines(top.section("baselines"), checks.settable(axes, family), graphs)
@@ -192,6 +203,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         family=family,
         axes=axes,
         graphs=graphs.found,
+        genes=genes,
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),

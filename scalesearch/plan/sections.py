@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.budget import FIGURES, Bound, Budget, human
-from scalesearch.arch.space import AXES, INTEGERS, OWN, WORDS, Choices, Point, steps
+from scalesearch.arch.genes import Genes
+from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS
@@ -26,12 +27,12 @@ COSTS = tuple(FIGURES)
 """What a band may bound."""
 SOLVABLE = ("size", "width", "repeats", "head_depth")
 """The axes along which a family member can be solved into its band: its cost grows with each of them."""
-SAMPLERS = ("grid", "random", "tpe")
+SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
 OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
-NOT_BUILT = ("qmc", "nsga2", "gp", "evolution")
-"""Samplers that are planned: refused by name until they are there."""
 LONGEST_AXIS = 10_000
 """Values that one axis may have: more is a step mistyped."""
+_MOST_GENES = {"nodes": 60, "inputs": 8}
+"""Nodes of a free graph and edges into each, at most: identities of larger graphs take seconds."""
 
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
@@ -69,7 +70,10 @@ class SamplerPlan:
 
     name: str = "tpe"
     startup: int = 6
-    """Candidates drawn at random before TPE models what it has seen; grid and random model nothing."""
+    """Candidates drawn at random before a sampler goes by what it has seen. grid, random and qmc never do; nsga2
+    draws a whole population."""
+    population: int = 16
+    """Of nsga2, the candidates of a generation; of evolution, the latest candidates, of which one is the parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,11 +218,36 @@ def _range(name: str, section: Section) -> Choices:
     return steps(low, high, step)
 
 
-def read_axes(section: Section, graphs: Graphs) -> dict[str, Choices]:
-    """`space:` axis by axis, in the order of AXES."""
-    axes = {name: read_axis(name, value, graphs) for name in AXES if (value := section.get(name))}
+def read_axes(section: Section, graphs: Graphs) -> tuple[dict[str, Choices], Genes | None]:
+    """`space:` axis by axis, in the order of AXES; `topology: {genes: ...}` is no axis but genes."""
+    free = value if (value := section.get("topology")) and value.is_section else None
+    axes = {
+        name: read_axis(name, value, graphs)
+        for name in AXES
+        if (value := section.get(name)) and not (free and name == "topology")
+    }
     section.done()
-    return axes
+    return axes, _read_genes(free.section(), axes, section) if free else None
+
+
+def _read_genes(free: Section, axes: Mapping[str, Choices], space: Section) -> Genes:
+    """`{genes: {nodes:, inputs:, fusions: [...]}}`, over the one span of levels that the space has."""
+    section = free.need("genes").section()
+    free.done()
+    levels = []
+    for name in ("min_level", "max_level"):
+        values = axes.get(name, Choices((DEFAULTS[name],))).values
+        if len(values) > 1:
+            raise space.need(name).error(f"must be one level where the topology has genes, but got {len(values)}")
+        levels.append(int(values[0]))
+    hints = {name: hint for name, hint in get_type_hints(Genes).items() if name != "levels"}
+    fields = section.fields(hints)
+    if most := next((name for name, top in _MOST_GENES.items() if fields.get(name, 0) > top), None):
+        raise section.need(most).error(f"must be at most {_MOST_GENES[most]}, but got {fields[most]}")
+    try:
+        return Genes(levels=(levels[0], levels[1]), **fields)
+    except ValueError as error:
+        raise section.blamed(error) from None
 
 
 def read_family(section: Section) -> FamilyPlan:
@@ -276,12 +305,11 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
 
 
 def read_sampler(section: Section) -> SamplerPlan:
-    """`sampler: {name: grid | random | tpe, startup:}`."""
-    if value := section.get("name"):
-        _refuse_unbuilt(value, value.text(), SAMPLERS)
+    """`sampler: {name: one of SAMPLERS, startup:, population:}`."""
     sampler = SamplerPlan(
         name=section.word("name", SAMPLERS, SamplerPlan.name),
         startup=section.integer("startup", SamplerPlan.startup, low=1),
+        population=section.integer("population", SamplerPlan.population, low=2),
     )
     section.done()
     return sampler
@@ -326,8 +354,3 @@ def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dic
         point.done()
         baselines[name] = found
     return baselines
-
-
-def _refuse_unbuilt(value: Value, name: str, built: tuple[str, ...]) -> None:
-    if name in NOT_BUILT:
-        raise value.error(f"cannot take {name} yet, it is not built; it takes {', '.join(built)}")

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scalesearch.arch.space import WORDS, Choices, Point, Value
+from scalesearch.arch.space import Choices, Point, Value
 from scalesearch.search.unit import Candidate, Unit, distance, inside, miss
 
 ENUMERABLE = 50_000
@@ -24,6 +24,9 @@ ENUMERABLE = 50_000
 
 _TRIES = 4_000
 """Points that a draw from a larger space may price before it gives up, half a second."""
+
+_STEPS = 200
+"""Points that a walk into the band may price before it starts elsewhere."""
 
 Seen = Collection[tuple[str, ...]]
 Watch = Callable[[int, int], None]
@@ -123,11 +126,16 @@ class EnumeratedBand:
     def _places(self) -> NDArray[np.float64]:
         return np.array([_place(self.unit.axes, c.point) for c in self.candidates], dtype=float)
 
+    @cached_property
+    def _numbers(self) -> dict[tuple[str, ...], int]:
+        return {candidate.key: i for i, candidate in enumerate(self.candidates)}
+
     def _unseen(self, seen: Seen) -> NDArray[np.int64]:
-        left = [i for i, candidate in enumerate(self.candidates) if candidate.key not in seen]
-        if not left:
+        unseen = np.ones(len(self.candidates), dtype=bool)
+        unseen[[self._numbers[key] for key in seen if key in self._numbers]] = False
+        if not unseen.any():
             raise EmptyBandError(f"all {len(self.candidates)} candidates inside the band have been tried")
-        return np.array(left)
+        return np.flatnonzero(unseen)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ class SolvedBand:
         )
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Move one number of `point` as little as needed; where none serves, first change some axes."""
+        """Move one number of `point` as little as needed; where none serves, walk axis by axis towards the band."""
         spent, start = 0, dict(point)
         while spent < _TRIES:
             for name in self._numbers:
@@ -162,17 +170,38 @@ class SolvedBand:
                 spent += cost
                 if found:
                     return found
-            # Further and further from the asked point, numbers before names.
+            found, cost = self._walk(start, seen, rng)
+            spent += cost
+            if found:
+                return found
+            # Further and further from the asked point.
             start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < spent / _TRIES}}
-            spent += 1
         raise EmptyBandError(
             f"no unseen candidate inside the band was found from {point} within {_TRIES} prices; "
             "widen the band or the space"
         )
 
-    @property
+    def _walk(self, point: Point, seen: Seen, rng: np.random.Generator) -> tuple[Candidate | None, int]:
+        """The first unseen candidate inside on a walk from `point` that never goes away from the band, and its steps.
+
+        It finds what no single number leads to: a graph without a width to make up for its edges.
+        """
+        names, here = list(self.unit.axes), self.unit.solve(point)
+        for spent in range(1, _STEPS + 1):
+            name = names[int(rng.integers(len(names)))]
+            values = self.unit.axes[name].values
+            there = self.unit.solve({**here.point, name: values[int(rng.integers(len(values)))]})
+            if inside(self.unit, there) and there.key not in seen:
+                return there, spent
+            if distance(self.unit, there) <= distance(self.unit, here):
+                here = there
+        return None, _STEPS
+
+    @cached_property
     def _numbers(self) -> list[str]:
-        return [name for name in self.unit.axes if name not in WORDS]
+        """The axes to move a point along into the band; those of genes are nodes' levels and arities, which are many."""
+        genes = self.unit.genes.axes if self.unit.genes else {}
+        return [name for name, axis in self.unit.axes.items() if not axis.named and name not in genes]
 
     def _random(self, rng: np.random.Generator) -> Point:
         return {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in self.unit.axes.items()}
@@ -191,17 +220,13 @@ class SolvedBand:
 
 def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:
     """The point as positions along its axes: numbers in 0..1 by rank, names by their index."""
-    place = []
-    for name, axis in axes.items():
-        if name in WORDS:
-            place.append(float(axis.values.index(point[name])))
-        else:
-            place.append(sorted(axis.values).index(point[name]) / (len(axis.values) - 1))
-    return place
+    return [
+        axis.ranks[point[name]] / (1 if axis.named else len(axis.values) - 1) for name, axis in axes.items()
+    ]
 
 
 def _distances(axes: Mapping[str, Choices], places: NDArray[np.float64], place: list[float]) -> NDArray[np.float64]:
-    words = np.array([name in WORDS for name in axes], dtype=bool)
+    words = np.array([axis.named for axis in axes.values()], dtype=bool)
     gap = np.abs(places - np.array(place))
     # A differing name outweighs every number: sum of numbers is at most the number of axes.
     return np.asarray((gap[:, words] > 0).sum(1) * len(words) + gap[:, ~words].sum(1), dtype=np.float64)

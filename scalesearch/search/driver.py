@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from scalesearch.arch.budget import human
-from scalesearch.arch.space import Point
+from scalesearch.arch.space import Point, shown
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.recipe import Recipe
@@ -246,7 +246,7 @@ def _same(empty: Row, known: Row) -> Row:
 
 def _describe(job: _Job, row: Row) -> str:
     size = "x".join(str(side) for side in job.spec.size)
-    point = ", ".join(f"{name} {value}" for name, value in job.point.items())
+    point = shown(job.point)
     return f"{point + ', ' if point else ''}{human(row.cost['macs'])} MACs at {size}, {human(row.cost['params'])} params"
 
 

@@ -15,9 +15,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.arch.space import WORDS, Choices
+from scalesearch.arch.space import Choices
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import DIRECTIONS
+from scalesearch.search.samplers import DIRECTIONS
 
 FILE = "optuna.journal"
 _METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
@@ -90,7 +90,7 @@ class Ledger:
 
 def _distribution(name: str, axis: Choices) -> BaseDistribution:
     """What a dashboard draws best: a stepped range where the values are one, else the values themselves."""
-    if name in WORDS:
+    if axis.named:
         return CategoricalDistribution(axis.values)
     values = sorted(float(value) for value in axis.values)
     gaps = {round(b - a, 9) for a, b in pairwise(values)}

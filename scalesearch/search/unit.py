@@ -10,6 +10,7 @@ from typing import Protocol
 
 from scalesearch.arch.budget import Budget, figure
 from scalesearch.arch.figures import Meter, meter_of
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Point, Space, Value
 from scalesearch.arch.spec import DetectorSpec
 
@@ -48,6 +49,10 @@ class Unit(Protocol):
     def meter(self) -> Meter:
         """What is worked out of each member."""
 
+    @property
+    def genes(self) -> Genes | None:
+        """Those of free graphs, where some of the axes are genes."""
+
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The candidate at `point`, each member as near its band as it comes."""
 
@@ -75,6 +80,11 @@ class SpecUnit:
     def budgets(self) -> Sequence[Budget]:
         """The one band."""
         return (self.budget,)
+
+    @property
+    def genes(self) -> Genes | None:
+        """The space's."""
+        return self.space.genes
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The detector at `point` and its price."""
@@ -111,6 +121,11 @@ class FamilyUnit:
     def budgets(self) -> Sequence[Budget]:
         """A band for each member."""
         return self.bands
+
+    @property
+    def genes(self) -> Genes | None:
+        """The space's."""
+        return self.space.genes
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The members at `point`, each solved along the axis."""
