@@ -22,6 +22,7 @@ from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
 from scalesearch.plan import checks, sections
 from scalesearch.plan.graph import Graphs
+from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
@@ -52,6 +53,8 @@ class Plan:
     latency: LatencyPlan | None = None
     """How a latency is predicted, where a band or the objectives speak of one."""
     sampler: SamplerPlan
+    ladder: Ladder | None = None
+    """Without one, every candidate is trained to the end of the recipe."""
     trials: int = 12
     """Candidates that the search trains; the one number that may grow in a study begun."""
     seed: int = 0
@@ -59,6 +62,8 @@ class Plan:
     """Trainings at a time, each in a process of its own where there are several."""
     threads: int | None = None
     """Processor threads of a training; the cores divided among the workers by default."""
+    time_limit: float | None = None
+    """Seconds that one training of the search may take; a longer one is recorded as failed."""
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
@@ -120,10 +125,12 @@ class Plan:
             "objectives": list(self.objectives),
             "latency": dataclasses.asdict(self.latency) if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
+            "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
             "seed": self.seed,
             "workers": self.workers,
             "threads": self.threads,
+            "time_limit": self.time_limit,
             "recipe": _lists(dataclasses.asdict(self.recipe)),
             "winners": _lists(dataclasses.asdict(self.winners)),
             "baselines": {name: dict(point) for name, point in self.baselines.items()},
@@ -209,10 +216,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         objectives=sections.read_objectives(top.get("objectives")),
         latency=sections.read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
+        ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
         seed=top.integer("seed", Plan.seed, low=0),
         workers=top.integer("workers", Plan.workers, low=1),
         threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
+        time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,
         recipe=recipe,
         winners=sections.read_winners(top.section("winners"), recipe),
         baselines=baselines,

@@ -20,7 +20,7 @@ def trials_table(found: Sequence[Trial]) -> pd.DataFrame:
 def _line(trial: Trial) -> dict[str, object]:
     line: dict[str, object] = {
         "number": trial.ordinal,
-        "state": "COMPLETE" if trial.complete else "FAIL",
+        "state": "COMPLETE" if trial.complete else "PRUNED" if trial.stopped else "FAIL",
         "proposed_by": trial.proposed_by,
         "values_ap": trial.value("ap") if trial.complete else None,
         "values_macs": trial.value("macs"),
@@ -35,5 +35,5 @@ def _line(trial: Trial) -> dict[str, object]:
         asked = [name for name in row.cost if name not in _ALWAYS]
         line |= {f"{prefix}{name}": row.cost[name] for name in (*_ALWAYS, *asked)}
         line |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50", "ap75")}
-        line |= {f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
+        line |= {f"{prefix}epochs": row.epochs_done, f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
     return line
