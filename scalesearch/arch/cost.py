@@ -291,7 +291,8 @@ def price_grid(
     backbones are a loop around this; peak memory is `memory.peak_grid`. Raises ValueError for an array of anything
     but whole numbers in a spec's range, and as `price` for a size at which a timm backbone was not measured.
     """
-    given = dict(size=size, width=width, head_width=head_width, repeats=repeats, head_depth=head_depth, per_cell=per_cell)
+    given = {"size": size, "width": width, "head_width": head_width}
+    given |= {"repeats": repeats, "head_depth": head_depth, "per_cell": per_cell}
     arrays = dimensions_of(base, **{name: values for name, values in given.items() if values is not None})
     total = _parts(base, *arrays).total
     shape = np.broadcast_shapes(*(np.shape(array) for array in (*arrays[0], *arrays[1:])))
@@ -306,11 +307,12 @@ def dimensions_of(base: DetectorSpec, **given: Any) -> tuple[Any, ...]:
     own = (base.size, base.width, base.head_width, base.repeats, base.head_depth, base.anchors.per_cell)
     if not given:
         return own
-    dimensions = dict(zip(("size", "width", "head_width", "repeats", "head_depth", "per_cell"), own, strict=True)) | given
+    names = ("size", "width", "head_width", "repeats", "head_depth", "per_cell")
+    dimensions: dict[str, Any] = dict(zip(names, own, strict=True)) | given
     if "width" in given and "head_width" not in given:
         dimensions["head_width"] = dimensions["width"]
-    height, width = dimensions.pop("size")
-    size = _whole("height", height), _whole("width of the image", width)
+    height, across = dimensions.pop("size")
+    size = _whole("height", height), _whole("width of the image", across)
     return size, *(_whole(name, values) for name, values in dimensions.items())
 
 

@@ -6,7 +6,7 @@ Standard library, NumPy and arch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scalesearch.arch.budget import FIGURES
@@ -27,7 +27,7 @@ class Meter:
 
     asked: tuple[str, ...] = ()
     """More names of FIGURES."""
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     """The batch and optimiser of training_memory."""
     predict: Callable[[DetectorSpec], float] | None = None
     """Seconds of a detector on some device, as a table of `scalesearch calibrate` has it."""

@@ -90,8 +90,17 @@ class Block:
     space: Space
     at: Axes
     figures: Mapping[str, NDArray[np.int64]]
+    bases: tuple[DetectorSpec, ...]
+    """One detector of each structure."""
     resolved: NDArray[np.int64]
-    """[n, 6]: structure, height, width, channels, repeats, head depth; equal rows are the same detector."""
+    """[n, 6]: number of the structure in `bases`, height, width, channels, repeats, head depth."""
+
+    def identities(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[n, 6]: `resolved` at these places with identities of structures: equal rows, of any block, are one detector."""
+        rows = self.resolved[places]
+        for number in np.unique(rows[:, 0]):
+            rows[rows[:, 0] == number, 0] = -int(self.bases[number].id, 16)
+        return rows
 
     def point(self, i: int) -> Point:
         """The i-th point."""
@@ -149,15 +158,16 @@ def draws(
 
     ValueError where many blocks hold none: the share inside is too small to find by drawing.
     """
-    meter, found, empty, priced = meter or meter_of(budget.bounds), [], 0, 0
+    meter, empty, tried = meter or meter_of(budget.bounds), 0, 0
+    found: list[Inside] = []
     for block in random_blocks(space, meter, budget, rng):
         hits = np.flatnonzero(holds(block, budget, meter))[: count - len(found)]
         found += [_measured(block.inside(int(i)), meter) for i in hits]
         if len(found) == count:
             break
-        empty, priced = (0 if len(hits) else empty + 1), priced + len(block.resolved)
+        empty, tried = (0 if len(hits) else empty + 1), tried + len(block.resolved)
         if empty == _EMPTY:
-            raise ValueError(f"no point inside {budget} was drawn among {priced:,} of {space.count:,}; widen the band")
+            raise ValueError(f"no point inside {budget} was drawn among {tried:,} of {space.count:,}; widen the band")
     return found
 
 
@@ -240,9 +250,11 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
     resolved[:, 1:] = _dimensions(space, at, count)
     names = [name for name in meter.names if name in BY_ARRAY]
     figures = {name: np.empty(count, dtype=np.int64) for name in names}
+    bases: list[DetectorSpec] = []
     for place in _groups([at[name] for name in _words(space)], count):
         base = space.spec(_first(space) | {name: space.free[name].values[at[name][place[0]]] for name in _words(space)})
-        resolved[place, 0] = int(base.id, 16)
+        resolved[place, 0] = len(bases)
+        bases.append(base)
         height, across, width, repeats, depth = resolved[place, 1:].T
         found = meter.grid(
             base,
@@ -254,7 +266,7 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
         )
         for name in names:
             figures[name][place] = found[name]
-    return Block(space, at, figures, resolved)
+    return Block(space, at, figures, tuple(bases), resolved)
 
 
 def _words(space: Space) -> list[str]:
@@ -306,4 +318,5 @@ def _per_cell(space: Space, base: DetectorSpec, height: NDArray[np.int64], width
         return np.asarray(space.anchors.per_cell)
     anchors, span = space.anchors, (base.topology.min_level, base.topology.max_level)
     codes, place = np.unique(height * 2**16 + width, return_inverse=True)
-    return np.array([anchors[divmod(int(code), 2**16), *span].per_cell for code in codes])[place.ravel()]
+    cells = np.array([anchors[divmod(int(code), 2**16), *span].per_cell for code in codes], dtype=np.int64)
+    return np.asarray(cells[place.ravel()])

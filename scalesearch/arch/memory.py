@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from scalesearch.arch.backbone import BackboneMemory, EfficientNet, TimmBackbone
-from scalesearch.arch.cost import Integers, dimensions_of, measured_at, price, price_grid, squeeze
+from scalesearch.arch.cost import dimensions_of, measured_at, price, price_grid, squeeze
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.tape import ONE, Held, Tape, amount
 from scalesearch.arch.wiring import Wiring, wire
@@ -72,19 +72,19 @@ def training_memory(spec: DetectorSpec, training: Training) -> int:
     return int(_training(spec, price(spec).params, dimensions_of(spec), training))
 
 
-def peak_grid(base: DetectorSpec, **dimensions: Any) -> Integers:
+def peak_grid(base: DetectorSpec, **dimensions: Any) -> Any:
     """`peak_activations` over arrays, as `price_grid` takes them."""
     arrays = dimensions_of(base, **dimensions)
     return _full(arrays, BYTES * _peak(base, *arrays))
 
 
-def memory_grid(base: DetectorSpec, **dimensions: Any) -> Integers:
+def memory_grid(base: DetectorSpec, **dimensions: Any) -> Any:
     """`inference_memory` over arrays, as `price_grid` takes them."""
     arrays = dimensions_of(base, **dimensions)
     return _full(arrays, _inference(base, price_grid(base, **dimensions).params, arrays))
 
 
-def training_memory_grid(base: DetectorSpec, training: Training, **dimensions: Any) -> Integers:
+def training_memory_grid(base: DetectorSpec, training: Training, **dimensions: Any) -> Any:
     """`training_memory` over arrays, as `price_grid` takes them."""
     arrays = dimensions_of(base, **dimensions)
     return _full(arrays, _training(base, price_grid(base, **dimensions).params, arrays, training))

@@ -65,21 +65,21 @@ def peak_numbers(module: nn.Module, images: Tensor) -> int:
     return _peak(recorder, {recorder.place(x) for x in tree_leaves(outputs) if isinstance(x, Tensor)})
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Each operation on what comes of the images: the storages that it reads and the one that it makes."""
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alias: dict[int, int] = {}
         self.sizes = {self.place(images): images.numel()}
         self.held: list[Tensor] = [images]  # so that no place is used twice
-        self.alias: dict[int, int] = {}
         self.ops: list[tuple[list[int], list[int], bool]] = []
 
     def place(self, tensor: Tensor) -> int:
-        place = tensor.untyped_storage()._cdata
-        alias = getattr(self, "alias", {})
-        while place in alias:
-            place = alias[place]
+        """The storage; of a padded copy, that of the map which it was made of."""
+        place = int(tensor.untyped_storage()._cdata)
+        while place in self.alias:
+            place = self.alias[place]
         return place
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -125,7 +125,7 @@ def backbone_memory(module: nn.Module, size: tuple[int, int]) -> BackboneMemory 
         two, three = (_kept_numbers(module, size, batch) for batch in (2, 3))
     except Exception:  # noqa: BLE001  whatever somebody else's model raises: its price stands, its memory is unknown
         return None
-    norms = sum(len(m.running_mean) for m in module.modules() if getattr(m, "running_mean", None) is not None)
+    norms = sum(m.num_features for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
     peak = peak_numbers(module, torch.empty(1, 3, *size, device="meta"))
     return BackboneMemory(peak, three - two, norms)
 

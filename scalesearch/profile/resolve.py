@@ -61,9 +61,9 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
     if not isinstance(spec.backbone, TimmBackbone):
         return spec
     known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
-    if known and tuple(known.channels) == levels and known.timm == timm.__version__:
-        if spec.size in known.operators and spec.size in known.memory:
-            return spec
+    whole = known and spec.size in known.operators and spec.size in known.memory
+    if known and whole and tuple(known.channels) == levels and known.timm == timm.__version__:
+        return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
 

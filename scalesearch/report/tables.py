@@ -8,7 +8,6 @@ import pandas as pd
 
 from scalesearch.records.trials import Trial
 
-
 _ALWAYS = ("macs", "params", "activations")
 
 

@@ -95,7 +95,7 @@ def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> Enumer
     for block in grid_blocks(unit.space, unit.meter, unit.budget):
         hits = np.flatnonzero(holds(block, unit.budget, unit.meter))
         parts.append({name: index[hits] for name, index in block.at.items()})
-        rows.append(block.resolved[hits])
+        rows.append(block.identities(hits))
         closest = min(closest, _closest(block, unit), key=lambda pair: pair[0])
         done += len(block.resolved)
         if watch:

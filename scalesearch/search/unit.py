@@ -14,7 +14,6 @@ from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Point, Space, Value
 from scalesearch.arch.spec import DetectorSpec
 
-
 _LEAST = 1e-9
 """Below every figure that there is: keeps logarithms finite."""
 
@@ -142,8 +141,7 @@ class FamilyUnit:
                 for name, bound in band.bounds.items()
             )
             found.append((band.distance(cost), off, spec, cost))
-        _, _, spec, cost = min(found, key=lambda item: item[:2])
-        return spec, cost
+        return min(found, key=lambda item: item[:2])[2:]
 
 
 def inside(unit: Unit, candidate: Candidate) -> bool:
