@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalesearch.arch.space import Choices, Point, Value, shown
+from scalesearch.search.slices import Slices, slices_of
 from scalesearch.search.unit import Candidate, Unit, distance, inside, miss
 
 ENUMERABLE = 50_000
@@ -24,6 +25,9 @@ ENUMERABLE = 50_000
 
 _TRIES = 8_000
 """Points that the walks from one asked point may price before they give up, about a second; usually it is 100 to 300."""
+
+_OTHERS = 12
+"""Slices beside the asked one that are looked into before a walk; points of a slice beside those seen."""
 
 _STEPS = 200
 """Points that a walk into the band may price before it starts elsewhere."""
@@ -140,7 +144,7 @@ class EnumeratedBand:
 
 @dataclass(frozen=True)
 class SolvedBand:
-    """A space too large to enumerate: a point is moved into the band along one monotone axis."""
+    """A space too large to enumerate: a point is moved into the band, by its slice or by walking."""
 
     unit: Unit
     count: int
@@ -151,8 +155,9 @@ class SolvedBand:
         return f"{self.count:,} points, too many to enumerate: candidates are solved into the band"
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """A uniform point, moved into the band."""
-        return self.nearest(self._random(rng), seen, rng)
+        """A uniform point moved into the band; of its slice, where it has some inside, any of them."""
+        start = self._random(rng)
+        return self._in_slice(start, seen, rng, nearest=False) or self.nearest(start, seen, rng)
 
     def grid(self, seen: Seen) -> Candidate:
         """Not offered: the order of a grid this large means nothing."""
@@ -162,9 +167,11 @@ class SolvedBand:
         )
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Move one number of `point` as little as needed; where none serves, walk axis by axis towards the band."""
-        for name in self._numbers:
-            if found := self._along(point, name, seen):
+        """The nearest of its slice, or moved along one number; else with another name; else found by a walk."""
+        if found := self._in_slice(point, seen, rng) or self._along(point, seen):
+            return found
+        for _ in range(_OTHERS):
+            if found := self._in_slice(self._renamed(point, rng), seen, rng):
                 return found
         start = dict(point)
         for spent in range(0, _TRIES, _STEPS):
@@ -176,6 +183,34 @@ class SolvedBand:
             f"no unseen candidate inside the band was found from {shown(point)} within {_TRIES} prices; "
             "widen the band or the space"
         )
+
+    @cached_property
+    def _slices(self) -> Slices | None:
+        return slices_of(self.unit)
+
+    def _in_slice(
+        self, point: Point, seen: Seen, rng: np.random.Generator, *, nearest: bool = True
+    ) -> Candidate | None:
+        """The unseen candidate inside nearest to `point`, or any, of those that differ from it in dimensions only."""
+        if self._slices is None:
+            return None
+        ranks = self._slices.inside(point)
+        far = rng.random(len(ranks))
+        if nearest:
+            here = self._slices.places(self._slices.ranks(point))
+            far = np.abs(self._slices.places(ranks) - here).sum(1) + 1e-9 * far
+        for i in np.argsort(far)[: len(seen) + _OTHERS]:
+            candidate = self.unit.solve(self._slices.point(point, ranks[i]))
+            if inside(self.unit, candidate) and candidate.key not in seen:
+                return candidate
+        return None
+
+    def _renamed(self, point: Point, rng: np.random.Generator) -> Point:
+        """`point` with another value on one of the axes that its slice holds."""
+        sliced = self._slices.axes if self._slices else {}
+        name = str(rng.choice([name for name in self.unit.axes if name not in sliced] or list(self.unit.axes)))
+        values = self.unit.axes[name].values
+        return {**point, name: values[int(rng.integers(len(values)))]}
 
     def _walk(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate | None:
         """The first unseen candidate inside on a walk from `point` that never goes away from the band.
@@ -203,23 +238,20 @@ class SolvedBand:
             there[name] = axis.ordered[rank]
         return there
 
-    @cached_property
-    def _numbers(self) -> list[str]:
-        """The axes to move a point along into the band; those of genes are nodes' levels and arities, which are many."""
-        genes = self.unit.genes.axes if self.unit.genes else {}
-        return [name for name, axis in self.unit.axes.items() if not axis.named and name not in genes]
-
     def _random(self, rng: np.random.Generator) -> Point:
         return {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in self.unit.axes.items()}
 
-    def _along(self, point: Point, name: str, seen: Seen) -> Candidate | None:
-        """The unseen candidate inside nearest to `point` along one axis."""
-        values = self.unit.axes[name].values
-        here = values.index(point[name])
-        for i in sorted(range(len(values)), key=lambda i: abs(i - here)):
-            candidate = self.unit.solve({**point, name: values[i]})
-            if inside(self.unit, candidate) and candidate.key not in seen:
-                return candidate
+    def _along(self, point: Point, seen: Seen) -> Candidate | None:
+        """Where there are no slices: the unseen candidate inside nearest to `point` along one number."""
+        genes = self.unit.genes.axes if self.unit.genes else {}
+        for name, axis in self.unit.axes.items():
+            if axis.named or name in genes or (self._slices and name in self._slices.axes):
+                continue
+            here = axis.values.index(point[name])
+            for i in sorted(range(len(axis.values)), key=lambda i: abs(i - here)):
+                candidate = self.unit.solve({**point, name: axis.values[i]})
+                if inside(self.unit, candidate) and candidate.key not in seen:
+                    return candidate
         return None
 
 
