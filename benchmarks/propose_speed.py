@@ -1,6 +1,6 @@
-"""Seconds of one proposal after 1,000 trials (GP after 300); writes results/benchmarks/propose_speed.md.
+"""Processor seconds of one proposal after 1,000 trials (GP after 300); writes results/benchmarks/propose_speed.md.
 
-    python benchmarks/propose_speed.py            # about 5 minutes on one core
+    OMP_NUM_THREADS=1 python benchmarks/propose_speed.py            # about 3 minutes on one core
     python benchmarks/propose_speed.py --trials 100 --rounds 2 --out /tmp/speed.md
 
 One thread. The spaces are those of check_samplers.py, with bands wide enough for the trials, which are random candidates
@@ -46,9 +46,9 @@ def measured(band: Band, name: str, trials: list[Trial], rounds: int) -> list[fl
     """Seconds of `rounds` proposals with different seeds, the first of them, which imports, not counted."""
     seconds = []
     for seed in range(rounds + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         propose(band, SamplerPlan(name=name), OBJECTIVES, seed, len(trials), trials)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return seconds[1:]
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lines = [
-        "`python benchmarks/propose_speed.py`: "
+        "`OMP_NUM_THREADS=1 python benchmarks/propose_speed.py`: processor time of one proposal\n",
         f"{platform.machine()}, one thread, optuna {optuna.__version__}, torch {torch.__version__}, {args.rounds} rounds",
         "",
     ]

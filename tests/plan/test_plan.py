@@ -217,8 +217,8 @@ BAD_SPEC = {
         "  latency: {max: 20}": "11: band cannot take latency yet, it is not built; it takes macs, params, activ",
     },
     "sampler: {name: random}": {
-        "sampler: {name: gp}": "14: sampler.name cannot take gp yet, it is not built; it takes grid, random, tpe",
-        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, tpe, but got 'rnd'; did you mean",
+        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, qmc, tpe, nsga2, gp, evolution, but got",
+        "sampler: {population: 1}": "14: sampler.population must be a whole number of at least 2, but got '1'",
         "sampler: {startup: 0}": "14: sampler.startup must be a whole number of at least 1, but got '0'",
     },
     "  learning_rate: 2e-3": {
