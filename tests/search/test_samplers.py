@@ -46,7 +46,7 @@ def unit_of(axes: dict[str, Choices], low: str, high: str, genes: Genes | None =
 def free_band() -> Band:
     """Graphs and nothing else, in a narrow band: no number can bring one into it."""
     axes = {"min_level": Choices((3,)), "max_level": Choices((5,))}
-    return find_band(unit_of(axes, "2.420M", "2.425M", GENES))
+    return find_band(unit_of(axes, "2.272M", "2.275M", GENES))
 
 
 def numbers_band() -> Band:
@@ -167,24 +167,18 @@ def test_what_is_no_band() -> None:
         FiniteUnit((one, replace(two, point=one.point)), ())
 
 
+def said() -> str:
+    """What each sampler proposes on a small space, and evolution on graphs."""
+    kept = [(name, [t.key for t in searched(numbers_band(), name, 6)]) for name in (*MODELS, "qmc", "random")]
+    return repr([*kept, [t.key for t in searched(free_band(), "evolution", 6)]])
+
+
 def test_a_fresh_process_proposes_the_same() -> None:
-    code = (
-        "import numpy as np, optuna\n"
-        "optuna.logging.set_verbosity(30)\n"
-        "from tests.search.test_samplers import MODELS, free_band, numbers_band, searched\n"
-        "for name in (*MODELS, 'qmc', 'random'):\n"
-        "    print([t.key for t in searched(numbers_band(), name, 7)])\n"
-        "print([t.key for t in searched(free_band(), 'evolution', 7)])\n"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
-            check=True, capture_output=True, text=True,
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(said) == 1 and said.pop().count("[(") == 7
+    code = "import tests.search.test_samplers as t; print(t.said())"
+    root = str(Path(__file__).parents[2])
+    env = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == said()
 
 
 # ---- one by one ----
@@ -211,9 +205,9 @@ def asked(name: str, seen: list[tuple[Point, list[float]]], seed: int) -> Point:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_good_is_asked_for_again(name: str) -> None:
-    answers = [asked(name, told(32), seed) for seed in range(12)]
-    assert sum(answer["a"] == "y" for answer in answers) >= 8  # 4 by chance
-    assert np.mean([float(answer["b"]) for answer in answers]) < 3  # 4 by chance
+    answers = [asked(name, told(32), seed) for seed in range(24)]
+    scores = [float(answer["a"] == "y") - float(answer["b"]) / 9 for answer in answers]
+    assert np.mean(scores) > 0.05  # -0.11 by chance, with a standard error of 0.11
 
 
 def test_nsga2_has_parents_whose_values_its_children_have() -> None:
