@@ -28,8 +28,10 @@ from scalesearch.profile.resolve import default_cache, resolve
 from scalesearch.records.folder import StudyFolder
 from scalesearch.report.write import write_report
 from scalesearch.search.band import find_band
-from scalesearch.search.driver import Setting, Study, run
+from scalesearch.search.driver import run
 from scalesearch.search.executor import Executor, InProcess, LocalProcesses
+from scalesearch.search.ledger import Ledger
+from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 from scalesearch.train import task as training
 
@@ -48,7 +50,8 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
         bar = console.bar("pricing the space")
         band = find_band(unit, lambda done, total: bar(done, total, "points"))
         console.say(f"band: {band.summary}")
-        study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data))
+        ledger = Ledger(out, plan.name, plan.objectives, unit.axes)
+        study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
         executor = make_executor(plan, data, console)
         try:
             run(study, executor, _counting(study, console) if plan.workers > 1 else console.say)

@@ -22,6 +22,7 @@ from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
 from scalesearch.plan import checks, sections
 from scalesearch.plan.graph import Graphs
+from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
@@ -50,6 +51,8 @@ class Plan:
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
     sampler: SamplerPlan
+    ladder: Ladder | None = None
+    """Without one, every candidate is trained to the end of the recipe."""
     trials: int = 12
     """Candidates that the search trains; the one number that may grow in a study begun."""
     seed: int = 0
@@ -57,6 +60,8 @@ class Plan:
     """Trainings at a time, each in a process of its own where there are several."""
     threads: int | None = None
     """Processor threads of a training; the cores divided among the workers by default."""
+    time_limit: float | None = None
+    """Seconds that one training of the search may take; a longer one is recorded as failed."""
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
@@ -111,10 +116,12 @@ class Plan:
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
             "sampler": dataclasses.asdict(self.sampler),
+            "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
             "seed": self.seed,
             "workers": self.workers,
             "threads": self.threads,
+            "time_limit": self.time_limit,
             "recipe": _lists(dataclasses.asdict(self.recipe)),
             "winners": _lists(dataclasses.asdict(self.winners)),
             "baselines": {name: dict(point) for name, point in self.baselines.items()},
@@ -199,10 +206,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
         sampler=sections.read_sampler(top.section("sampler")),
+        ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
         seed=top.integer("seed", Plan.seed, low=0),
         workers=top.integer("workers", Plan.workers, low=1),
         threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
+        time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,
         recipe=recipe,
         winners=sections.read_winners(top.section("winners"), recipe),
         baselines=baselines,

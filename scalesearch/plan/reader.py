@@ -22,6 +22,7 @@ from scalesearch.plan.nodes import Entries, Items, Node, PlanError, Scalar, read
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_TIME = re.compile(r"([0-9]*\.?[0-9]+) ?(s|min|h|)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -97,6 +98,14 @@ class Value:
         if not math.isfinite(value):
             raise self.expected(what)
         return value
+
+    def seconds(self) -> float:
+        """A time above 0: 90, 90s, 20min, 1.5h."""
+        what = "a time such as 90s, 20min or 1.5h"
+        match = _TIME.fullmatch(self._plain(what))
+        if not match or not float(match[1]):
+            raise self.expected(what)
+        return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
 
     def flag(self) -> bool:
         """True or false, in these words."""

@@ -17,7 +17,7 @@ def trials_table(found: Sequence[Trial]) -> pd.DataFrame:
 def _line(trial: Trial) -> dict[str, object]:
     line: dict[str, object] = {
         "number": trial.ordinal,
-        "state": "COMPLETE" if trial.complete else "FAIL",
+        "state": "COMPLETE" if trial.complete else "PRUNED" if trial.stopped else "FAIL",
         "proposed_by": trial.proposed_by,
         "values_ap": trial.value("ap") if trial.complete else None,
         "values_macs": trial.value("macs"),
@@ -29,5 +29,5 @@ def _line(trial: Trial) -> dict[str, object]:
         line |= {f"{prefix}spec_id": row.spec_id, f"{prefix}size": "x".join(map(str, row.spec.size))}
         line |= {f"{prefix}{name}": row.cost[name] for name in ("macs", "params", "activations")}
         line |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50", "ap75")}
-        line |= {f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
+        line |= {f"{prefix}epochs": row.epochs_done, f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
     return line

@@ -11,7 +11,7 @@ from scalesearch.arch.cost import price
 from scalesearch.arch.space import steps
 from scalesearch.search import band as bands
 from scalesearch.search.band import EmptyBandError, EnumeratedBand, SolvedBand, find_band
-from scalesearch.search.driver import Study
+from scalesearch.search.study import Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, inside
 from tests.search.conftest import FAMILY, make_plan, make_study
 

@@ -16,7 +16,6 @@ from scalesearch.arch.budget import from_dict
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Point, Space, steps
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
-from scalesearch.records import row as rows
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
@@ -75,11 +74,6 @@ def searched(band: Band, sampler: str, count: int, objectives: Sequence[str] = B
         candidate = propose(band, plan, objectives, 0, ordinal, trials).candidate
         trials.append(trial(ordinal, candidate, scores.get("ap", int(candidate.key[0][:3], 16) / 4096)))
     return trials
-
-
-@pytest.fixture(autouse=True)
-def _stopped_is_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "STATES", (*{*rows.STATES, "stopped"},))
 
 
 # ---- told ----
