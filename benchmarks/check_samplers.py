@@ -57,8 +57,9 @@ def cases() -> list[Case]:
     small = {"backbone": Choices(("efficientnet-w0.25-d0.3", "efficientnet-w0.5-d0.5"))}
     mixed = small | {"topology": Choices(("fpn", "panet", "bifpn", "nasfpn")), "size": steps(64, 320, 16)}
     mixed |= {"width": steps(16, 128, 8), "repeats": steps(1, 5, 1), "head_depth": steps(1, 3, 1)}
-    large = small | {"topology": Choices(("fpn", "panet", "panet_simplified", "bifpn", "qufpn", "nasfpn"))}
-    large |= {"fusion": Choices(("own", "sum", "fast")), "size": steps(64, 512, 8), "width": steps(16, 256, 8)}
+    large = {"backbone": Choices(("efficientnet-w0.25-d0.3", "efficientnet-w0.5-d0.5", "efficientnet_b0"))}
+    large |= {"topology": Choices(("fpn", "panet", "panet_simplified", "bifpn", "qufpn", "nasfpn"))}
+    large |= {"fusion": Choices(("own", "sum", "fast")), "size": steps(64, 512, 8), "width": steps(16, 256, 4)}
     large |= {"repeats": steps(1, 8, 1), "head_depth": steps(0, 4, 1)}
     free = {"backbone": Choices(("efficientnet-w0.25-d0.3",)), "size": Choices((128,)), "width": steps(16, 48, 8)}
     free |= {"repeats": Choices((1, 2)), "head_depth": Choices((1,)), "min_level": Choices((2,)), "max_level": Choices((5,))}

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.budget import Budget
+from scalesearch.arch.budget import FIGURES, Budget
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
@@ -25,7 +25,7 @@ from scalesearch.plan.graph import Graphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
+from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -50,6 +50,8 @@ class Plan:
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
+    latency: LatencyPlan | None = None
+    """How a latency is predicted, where a band or the objectives speak of one."""
     sampler: SamplerPlan
     ladder: Ladder | None = None
     """Without one, every candidate is trained to the end of the recipe."""
@@ -75,6 +77,12 @@ class Plan:
             return self.family.bands
         assert self.band, "a plan has a band or a family"
         return (self.band,)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What of a candidate the bands and the objectives ask for, beside its AP; in the order of FIGURES."""
+        asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
+        return tuple(name for name in FIGURES if name in asked)
 
     def space(
         self,
@@ -115,6 +123,7 @@ class Plan:
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
+            "latency": dataclasses.asdict(self.latency) if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
             "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
@@ -205,6 +214,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
+        latency=sections.read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
@@ -223,6 +233,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _check(plan: Plan, top: Section) -> None:
+    if "latency" in plan.figures and plan.latency is None:
+        key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
+        raise top.need(key).error(
+            "speaks of latency, which is predicted from a table of this device's timings: make one with "
+            "`scalesearch calibrate`, and add the key latency: {table: FILE}"
+        )
     section = top.section("space")
     checks.check_axes(plan.axes, plan.family, section)
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch import backbone as backbones
-from scalesearch.arch.budget import Bound, Budget, human
+from scalesearch.arch.budget import FIGURES, Bound, Budget, human
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
@@ -23,13 +23,12 @@ from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import Recipe
 
-COSTS = ("macs", "params", "activations")
+COSTS = tuple(FIGURES)
+"""What a band may bound."""
 SOLVABLE = ("size", "width", "repeats", "head_depth")
 """The axes along which a family member can be solved into its band: its cost grows with each of them."""
 SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
-OBJECTIVES = ("ap", *COSTS)
-NOT_BUILT = ("latency", "memory")
-"""Objectives and costs that are planned: refused by name until they are there."""
+OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
 LONGEST_AXIS = 10_000
 """Values that one axis may have: more is a step mistyped."""
 _MOST_GENES = {"nodes": 60, "inputs": 8}
@@ -136,26 +135,43 @@ def read_data(section: Section) -> DataPlan:
 
 
 def read_band(value: Value) -> Budget:
-    """`{macs: {min: 0.9G, max: 1.1G}, params: {max: 5M}}`; at least one bound, none of them empty."""
+    """`{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; at least one bound, none of them empty."""
     section = value.section()
-    for name in section.keys:
-        _refuse_unbuilt(section.value, name, COSTS)
-    bounds = {name: _bound(cost.section()) for name in COSTS if (cost := section.get(name))}
+    bounds = {name: _bound(cost.section(), name) for name in COSTS if (cost := section.get(name))}
     section.done()
     if not bounds:
         raise section.error(f"must bound at least one of {', '.join(COSTS)}, as in macs: {{max: 1G}}")
     return Budget(**bounds)
 
 
-def _bound(section: Section) -> Bound:
+def _bound(section: Section, name: str) -> Bound:
     low, high = section.get("min"), section.get("max")
     section.done()
     if low is None and high is None:
         raise section.error("must have min, max or both, but it has neither")
-    least, most = low.quantity() if low else 0.0, high.quantity() if high else math.inf
+    least, most = low.quantity(name) if low else 0.0, high.quantity(name) if high else math.inf
     if least > most:
-        raise section.error(f"is empty: min must be at most max, but got {human(least)} and {human(most)}")
+        ends = f"{human(least, name)} and {human(most, name)}"
+        raise section.error(f"is empty: min must be at most max, but got {ends}")
     return Bound(least, most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyPlan:
+    """How a latency is predicted."""
+
+    table: str
+    """File of `scalesearch calibrate`, which names the device; a path from where the command runs, as data.source."""
+
+
+def read_latency(value: Value | None) -> LatencyPlan | None:
+    """`latency: {table: FILE}`, or None."""
+    if value is None:
+        return None
+    section = value.section()
+    latency = LatencyPlan(table=section.text("table"))
+    section.done()
+    return latency
 
 
 def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
@@ -282,8 +298,6 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
     """What the front is over: ap, and any costs."""
     if value is None:
         return ("ap", "macs")
-    for item in value.items():
-        _refuse_unbuilt(item, item.text(), OBJECTIVES)
     names = tuple(item.word(OBJECTIVES) for item in value.items())
     if "ap" not in names or len(set(names)) != len(names):
         raise value.error(f"must have ap and no name twice, but got {', '.join(names)}")
@@ -340,8 +354,3 @@ def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dic
         point.done()
         baselines[name] = found
     return baselines
-
-
-def _refuse_unbuilt(value: Value, name: str, built: tuple[str, ...]) -> None:
-    if name in NOT_BUILT:
-        raise value.error(f"cannot take {name} yet, it is not built; it takes {', '.join(built)}")

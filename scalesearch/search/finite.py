@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scalesearch.arch.budget import Bound, Budget
+from scalesearch.arch.figures import Meter
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Value
 from scalesearch.search.band import EmptyBandError, EnumeratedBand
@@ -47,6 +48,11 @@ class FiniteUnit:
         return axes
 
     @property
+    def meter(self) -> Meter:
+        """What any detector has; the candidates bring their own figures."""
+        return Meter()
+
+    @property
     def genes(self) -> Genes | None:
         """None: a mutated graph would not be one of the candidates."""
         return None
@@ -71,9 +77,9 @@ def band_of(candidates: Sequence[Candidate]) -> EnumeratedBand:
     for candidate in candidates:
         distinct.setdefault(candidate.key, candidate)
     found = tuple(distinct.values())
-    budgets = tuple(_around([candidate.costs[i].macs for candidate in found]) for i in range(len(found[0].costs)))
+    budgets = tuple(_around([candidate.costs[i]["macs"] for candidate in found]) for i in range(len(found[0].costs)))
     return EnumeratedBand(FiniteUnit(found, budgets), found, f"{len(found)} candidates given")
 
 
-def _around(macs: Sequence[int]) -> Budget:
+def _around(macs: Sequence[float]) -> Budget:
     return Budget(macs=Bound(min(macs), max(macs)))

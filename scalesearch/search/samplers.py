@@ -20,13 +20,12 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.arch.cost import Cost
 from scalesearch.arch.space import Choices, Point, Value
-from scalesearch.plan.sections import SamplerPlan
+from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.front import UP, non_dominated
 
 DIRECTIONS = {
-    name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in ("ap", *Cost._fields)
+    name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES
 }
 """Optuna's direction of each objective."""
 

@@ -97,7 +97,7 @@ def test_family_members_are_solved_to_the_middle_of_their_bands(tmp_path: Path) 
             others = [price(unit.space.spec({"width_factor": factor}, phi=phi, size=s)).macs
                       for s in steps(32, 256, 8).values]
             off = [abs(np.log(macs / budget.macs.middle)) for macs in others]
-            assert abs(np.log(cost.macs / budget.macs.middle)) == pytest.approx(min(off))
+            assert abs(np.log(cost["macs"] / budget.macs.middle)) == pytest.approx(min(off))
             assert spec.repeats == 1 + phi
     # phi 0 is the same detector whatever the factor.
     assert len({unit.solve({"width_factor": f}).members[0].id for f in (1.0, 1.6)}) == 1
