@@ -58,7 +58,7 @@ def trial(ordinal: int, candidate: Candidate, *curve: float | None, state: str =
     spec, ap = candidate.members[0], curve[-1] if curve else None
     row = Row(
         kind="search", ordinal=ordinal, point=candidate.point, spec=spec, spec_id=spec.id,
-        cost=dict(zip(("params", "macs", "activations"), (1, int(candidate.costs[0].macs), 1), strict=True)),
+        cost=dict(zip(("params", "macs", "activations"), (1, int(candidate.costs[0]["macs"]), 1), strict=True)),
         recipe={}, recipe_id="0", data="0", splits={}, seed=0, epochs_done=len(curve), epochs_planned=epochs or len(curve),
         curve=tuple((i, {"ap": value}) for i, value in enumerate(curve, 1)), final={"ap": ap}, per_class={},
         state=state, seconds=0.0, peak_memory=0, images_per_second=0.0, threads=1, machine={}, versions={},
@@ -88,7 +88,7 @@ def test_a_stopped_trial_tells_its_ap_and_the_median_gain_of_those_that_went_on(
     told = told_values(trials, BOTH)
     assert [t.ordinal for t, _ in told] == [0, 1, 2, 3, 4]
     assert [values[0] for _, values in told] == pytest.approx([0.4, 0.3, 0.7, 0.35, 0.35])
-    assert [values[1] for _, values in told] == [c.costs[0].macs for c in candidates[:5]]
+    assert [values[1] for _, values in told] == [c.costs[0]["macs"] for c in candidates[:5]]
     assert told_values(trials[3:], ["ap"])[0][1] == [0.05]  # Nobody went on: no gain.
 
 
