@@ -204,7 +204,7 @@ def clock_of(setting: Setting) -> str:
 def timer(setting: Setting) -> Callable[[Call], float]:
     """Seconds of one call, by the setting's clock."""
     clock = time.thread_time if clock_of(setting) == "processor" else time.perf_counter
-    wait = torch.cuda.synchronize if device_of(setting).type == "cuda" else lambda: None
+    wait: Call = torch.cuda.synchronize if device_of(setting).type == "cuda" else lambda: None
 
     def seconds(call: Call) -> float:
         wait()
@@ -237,7 +237,8 @@ def take_turns(call: Call, setting: Setting, *, rounds: int, seconds: float = ma
     for _ in range(WARM_UP):
         call()
         reference()
-    start, runs, references = time.perf_counter(), [], [timed(reference)]
+    runs: list[float] = []
+    start, references = time.perf_counter(), [timed(reference)]
     while len(runs) < rounds and (len(runs) < 8 or time.perf_counter() - start < seconds):
         runs.append(timed(call))
         references.append(timed(reference))

@@ -1,0 +1,341 @@
+"""A table of operator timings for this device and backend, from a few dozen random detectors timed whole and in parts.
+
+Each detector gives one equation for the whole of it, one for each of its convolutions where the backend can time them
+as they run (eager on a CPU, ONNX Runtime), and one for all the rest. The prices are the least squares of the relative
+errors of all equations, none negative. The error is of detectors held out: folds over detectors, never over operators.
+May import arch, nn, torch and scipy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from torch import Tensor, fx
+
+from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
+from scalesearch.arch.cost import price
+from scalesearch.arch.latency import OTHER, HeldOut, LatencyTable, Setting, amounts
+from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
+from scalesearch.arch.operator import Operator
+from scalesearch.arch.rows import operators
+from scalesearch.arch.scaling import named
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.deploy import Prepared, prepare
+from scalesearch.nn.detector import build
+from scalesearch.profile.latency import Turns, deployed, device_of, open_session, take_turns, timer
+from scalesearch.profile.resolve import resolve_spec
+from scalesearch.profile.sketch import sketch
+
+Amounts = Mapping[str, Mapping[str, float]]
+Key = tuple[str, str]
+"""A kind of operator and a unit."""
+
+TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002", "mobilenetv2_050", "regnety_002")
+MACS = (20e6, 2.5e9)
+FOLDS, RIDGE = 6, 0.1
+WHOLE, REST, PART = 2.0, 1.0, 1.0
+"""Weights of the three sorts of equations of one detector; its convolutions share theirs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """One detector, timed. Seconds are in units of the reference operation's."""
+
+    whole: float
+    amounts: Amounts
+    parts: tuple[tuple[Operator, float], ...]
+    reference: float
+    """Seconds."""
+
+
+def candidate(seed: int, cache: Path | None = None) -> DetectorSpec:
+    """A detector drawn from `seed` alone, of 20 M to 2.5 G multiply-adds: what a search may ask for."""
+    draw = random.Random(f"calibrate {seed}")
+    while True:
+        spec = _drawn(draw, cache)
+        if MACS[0] <= price(spec).macs <= MACS[1]:
+            return spec
+
+
+def _drawn(draw: random.Random, cache: Path | None) -> DetectorSpec:
+    span = draw.choice(((3, 7), (3, 7), (3, 7), (3, 6), (3, 5), (2, 6), (4, 7)))
+    network = draw.choice([name for name in TOPOLOGIES if ONE_SPAN.get(name, span) == span])
+    fusion = draw.choice(("fast", "softmax", "sum", "channel_fast"))
+    width, long = 8 * draw.randint(2, 20), 32 * draw.randint(4, 20)
+    short = long if draw.random() < 0.6 else max(96, long * draw.choice((2, 3)) // 4 // 32 * 32)
+    backbone: Backbone = EfficientNet(
+        width=round(draw.uniform(0.3, 1.4), 2), depth=round(draw.uniform(0.3, 1.6), 2), lite=draw.random() < 0.3
+    )
+    if draw.random() < 0.25:
+        backbone = TimmBackbone(name=draw.choice(TIMM))
+    spec = dataclasses.replace(
+        named("d0"),
+        backbone=backbone,
+        topology=TOPOLOGIES[network](*span).fused(fusion),
+        size=(short, long),
+        classes=draw.choice((1, 3, 10, 20, 80, 90)),
+        width=width,
+        head_width=width if draw.random() < 0.7 else 8 * draw.randint(2, 20),
+        repeats=draw.randint(1, 4),
+        head_depth=draw.randint(0, 4),
+        separable=draw.random() < 0.85,
+        activation=draw.choice(("silu", "silu", "relu", "relu6", "hard_swish")),
+        padding=draw.choice(("same", "symmetric")),
+        down=draw.choice(("max", "max", "max_tight", "avg", "bilinear")),
+        up=draw.choice(("nearest", "nearest", "bilinear")),
+        order=draw.choice(("act_conv_norm", "conv_norm_act")),
+    )
+    return resolve_spec(spec, cache)
+
+
+# ---- timing ----
+
+
+def observe(spec: DetectorSpec, setting: Setting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
+    """Times one detector, whole and, where the backend tells, each of its convolutions."""
+    rows = operators(spec)
+    parts: list[tuple[Operator, float]] = []
+    if setting.backend == "onnxruntime":
+        model, feed = sketch(rows, spec.size)
+        feed = {name: np.repeat(value, setting.batch, 0) for name, value in feed.items()}
+        session = open_session(model, setting)
+        turns = take_turns(lambda: session.run(None, feed), setting, rounds=rounds, seconds=seconds)
+        parts = _profiled(model, feed, setting, rounds=max(3, rounds // 2))
+    elif setting.backend == "eager" and device_of(setting).type == "cpu":
+        prepared, images = _prepared(spec, setting)
+        turns = take_turns(lambda: prepared(images), setting, rounds=rounds, seconds=seconds)
+        parts = _clocked(prepared, images, setting, rounds=max(3, rounds // 2))
+    else:
+        turns = take_turns(deployed(spec, setting)[0], setting, rounds=rounds, seconds=seconds)
+    return _observed(turns, rows, parts, setting.batch)
+
+
+def _observed(
+    turns: Turns, rows: tuple[Operator, ...], parts: Sequence[tuple[Operator, float]], batch: int
+) -> Observed:
+    reference, whole = median(turns.references), median(turns.ratios)
+    scaled = tuple((row, seconds / reference) for row, seconds in parts)
+    return Observed(whole, amounts(rows, batch), scaled, reference)
+
+
+def _prepared(spec: DetectorSpec, setting: Setting) -> tuple[Prepared, Tensor]:
+    from scalesearch.profile.latency import PRECISIONS
+
+    torch.manual_seed(0)
+    dtype = PRECISIONS[setting.precision]
+    prepared = prepare(build(spec).to(dtype).eval())
+    images = torch.randn(setting.batch, 3, *spec.size).to(dtype)
+    return prepared, images.contiguous(memory_format=torch.channels_last)
+
+
+_FUSED = {"swish": "silu", "relu": "relu", "hardtanh": "relu6", "hardswish": "hard_swish", "none": ""}
+"""oneDNN's name of an activation that a convolution takes along -> ours."""
+
+
+class _Clock(fx.Interpreter):
+    """Runs a graph and notes the seconds of its convolutions."""
+
+    def __init__(self, graph: fx.GraphModule, seconds: Callable[[Callable[[], Any]], float]) -> None:
+        super().__init__(graph)
+        self.seconds = seconds
+        self.found: dict[fx.Node, tuple[Operator, list[float]]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """One node, timed if it is a convolution."""
+        if n.op != "call_function" or "conv" not in str(n.target):
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        results: list[Tensor] = []
+        assert callable(n.target)
+        target = n.target
+        seconds = self.seconds(lambda: results.append(target(*args, **kwargs)))
+        if n not in self.found:
+            self.found[n] = _convolution(args, results[0], str(n.target)), []
+        self.found[n][1].append(seconds)
+        return results[0]
+
+
+def _convolution(args: Any, out: Tensor, target: str) -> Operator:
+    """The operator that a convolution's arguments tell, of aten.conv2d or of oneDNN's."""
+    x, weight = args[0], args[1]
+    packed = "pointwise" in target
+    strides, groups = (args[4], args[6]) if packed else (args[3] if len(args) > 3 else [1], args[6] if len(args) > 6 else 1)
+    return Operator(
+        "backbone",
+        "conv",
+        int(x.shape[1]),
+        int(out.shape[1]),
+        (int(x.shape[2]), int(x.shape[3])),
+        (int(out.shape[2]), int(out.shape[3])),
+        (int(weight.shape[2]), int(weight.shape[3])),
+        int(strides[0]),
+        int(groups),
+        after=_FUSED.get(args[7], "") if packed else "",
+    )
+
+
+@torch.no_grad()
+def _clocked(prepared: Prepared, images: Tensor, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
+    clock = _Clock(prepared.graph, timer(setting))
+    for _ in range(rounds):
+        clock.run(images)
+    return [(row, median(seconds)) for row, seconds in clock.found.values()]
+
+
+def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
+    """The convolutions by ONNX Runtime's own clock. Those that take an activation along are not told apart from others."""
+    with TemporaryDirectory() as folder:
+        session = open_session(model, setting, profile=f"{folder}/profile")
+        for _ in range(rounds + 1):
+            session.run(None, feed)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    times: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, Operator] = {}
+    for event in events:
+        about = event.get("args", {})
+        if about.get("op_name") == "Conv" and "input_type_shape" in about:
+            (x, weight), (out,) = about["input_type_shape"][:2], about["output_type_shape"]
+            found[about["node_index"]] = _shaped(*(next(iter(one.values())) for one in (x, weight, out)))
+            times[about["node_index"]].append(1e-6 * event["dur"])
+    return [(row, median(times[index][1:])) for index, row in found.items()]
+
+
+def _shaped(x: list[int], weight: list[int], out: list[int]) -> Operator:
+    return Operator(
+        "backbone",
+        "conv",
+        x[1],
+        out[1],
+        (x[2], x[3]),
+        (out[2], out[3]),
+        (weight[2], weight[3]),
+        max(1, round(x[2] / out[2])),
+        max(1, x[1] // weight[1]),
+    )
+
+
+# ---- fitting ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Equation:
+    detector: int
+    terms: Mapping[Key, float]
+    value: float
+    weight: float
+
+
+def _equations(number: int, one: Observed, batch: int) -> list[_Equation]:
+    whole = _flat(one.amounts)
+    found = [_Equation(number, whole, one.whole, WHOLE / one.whole)]
+    if not one.parts:
+        return found
+    rest, left = Counter(whole), one.whole
+    for row, value in one.parts:
+        terms = _flat(amounts((row,), batch))
+        rest.subtract(terms)
+        left -= value
+        # Between relative and absolute: 0.75 of the one, so that a long convolution counts for more than a short one.
+        share = value**0.75 * one.whole**0.25
+        found.append(_Equation(number, terms, value, PART / share / len(one.parts) ** 0.5 * 5))
+    return [*found, _Equation(number, rest, max(left, 0.02 * one.whole), 2 * REST / one.whole)]
+
+
+def _flat(found: Amounts) -> dict[Key, float]:
+    """The terms that are fitted: all units of what multiplies, of anything else calls and elements written."""
+    return {
+        (kind, unit): value
+        for kind, some in found.items()
+        for unit, value in some.items()
+        if unit in ("calls", "written") or some["macs"]
+    }
+
+
+def fit(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]:
+    """The prices, in units of the reference operation, that explain the observed latencies best."""
+    equations = [one for number, seen in enumerate(observed) for one in _equations(number, seen, batch)]
+    keys = sorted({key for one in equations for key in one.terms})
+    place = {key: i for i, key in enumerate(keys)}
+    matrix: NDArray[np.float64] = np.zeros((len(equations), len(keys)))
+    for row, one in enumerate(equations):
+        for key, value in one.terms.items():
+            matrix[row, place[key]] = value * one.weight
+    values = np.array([one.value * one.weight for one in equations])
+    scale = np.sqrt((matrix**2).mean(0)) + 1e-30
+    # The ridge only says which of several equal explanations is taken: the smallest.
+    stacked = np.vstack([matrix / scale, RIDGE * np.eye(len(keys))])
+    found, _ = nnls(stacked, np.concatenate([values, np.zeros(len(keys))]), maxiter=100 * len(keys))
+    prices: dict[str, dict[str, float]] = defaultdict(dict)
+    for (kind, unit), value in zip(keys, found / scale, strict=True):
+        if value > 0:
+            prices[kind][unit] = float(value)
+    return _complete(prices, keys)
+
+
+def _complete(prices: dict[str, dict[str, float]], keys: Sequence[Key]) -> dict[str, dict[str, float]]:
+    """Kinds that cost nothing, as zero, and what a kind that was never seen costs: as much as a sum of maps."""
+    every = {kind: prices.get(kind, {}) for kind, _ in keys}
+    likeness = [every[kind] for kind in ("add", "scale") if every.get(kind)]
+    return {**every, OTHER: likeness[0] if likeness else {}}
+
+
+def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> HeldOut:
+    """The error over folds of detectors: each predicted by prices fitted without it."""
+    errors = []
+    for fold in range(min(folds, len(observed))):
+        prices = fit([one for i, one in enumerate(observed) if i % folds != fold], batch)
+        for one in observed[fold::folds]:
+            errors.append(abs(estimate(one.amounts, prices) - one.whole) / one.whole)
+    return HeldOut(candidates=len(errors), mean=float(np.mean(errors)), worst=max(errors))
+
+
+def estimate(found: Amounts, prices: Mapping[str, Mapping[str, float]]) -> float:
+    """`arch.latency.charge`, where a kind without a price costs what `OTHER` does."""
+    return sum(
+        value * prices.get(kind, prices[OTHER]).get(unit, 0.0) for kind, some in found.items() for unit, value in some.items()
+    )
+
+
+def calibrate(
+    setting: Setting,
+    specs: Sequence[DetectorSpec],
+    *,
+    rounds: int = 12,
+    seconds: float = 1.0,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> LatencyTable:
+    """The table of this setting from `specs`, each timed at least eight and at most `rounds` times in about `seconds`.
+
+    `watch(done, total)` hears of each. ValueError for fewer than two detectors.
+    """
+    if len(specs) < 2:
+        raise ValueError(f"a table needs at least two detectors, but got {len(specs)}")
+    observed = []
+    for done, spec in enumerate(specs, 1):
+        observed.append(observe(spec, setting, rounds=rounds, seconds=seconds))
+        watch(done, len(specs))
+    return table(setting, observed)
+
+
+def table(setting: Setting, observed: Sequence[Observed]) -> LatencyTable:
+    """The table that the observed latencies give."""
+    reference = median(one.reference for one in observed)
+    prices = fit(observed, setting.batch)
+    return LatencyTable(
+        setting=setting,
+        reference=reference,
+        prices={kind: {unit: value * reference for unit, value in some.items()} for kind, some in prices.items()},
+        error=held_out(observed, setting.batch),
+    )
