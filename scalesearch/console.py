@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -87,3 +87,27 @@ def show_costs(costs: Sequence[tuple[str, DetectorSpec, Breakdown]]) -> None:
         console.print(f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes", markup=False)
         console.print(table)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
+
+
+def show_latency(name: str, found: Mapping[str, Any]) -> None:
+    """Print a measured latency, as `profile.latency.Latency.to_dict` has it."""
+    console, setting = Console(highlight=False, soft_wrap=True), found["setting"]
+    threads = f"{setting['threads']} thread{'s' * (setting['threads'] != 1)}"
+    console.print(
+        f"{name}: input {found['size'][0]}x{found['size'][1]}, batch {setting['batch']}; {setting['device']}, "
+        f"{setting['backend']}, {setting['precision']}, {threads}",
+        markup=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("", "median", "95 % interval of it"):
+        table.add_column(head, justify="right" if head else "left")
+    low, high = found["interval"]
+    table.add_row("detector", f"{1e3 * found['seconds']:.2f} ms", f"{1e3 * low:.2f} .. {1e3 * high:.2f} ms", style="bold")
+    low, high = found["ratio_interval"]
+    table.add_row("over the reference", f"{found['ratio']:.3f}", f"{low:.3f} .. {high:.3f}")
+    table.add_row("reference", f"{1e3 * found['reference']:.2f} ms", f"10th to 90th percentile {found['drift']:.0%}")
+    table.add_row("suppression", f"{1e3 * found['suppression']:.2f} ms", "apart, not in the above")
+    console.print(table)
+    versions = ", ".join(f"{package} {version}" for package, version in setting["versions"].items())
+    console.print(f"{found['rounds']} rounds, {found['clock']} time. {versions}.", markup=False)
+    console.print(f"Reference: {found['reference_operation']}.", markup=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class LatencyTable:
     """Seconds of the reference operation when the table was made."""
     prices: Mapping[str, Mapping[str, float]]
     error: HeldOut
+    made_from: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """The detectors that were timed: id -> (multiply-adds, seconds)."""
 
 
 def predict(spec: DetectorSpec, table: LatencyTable) -> float:
@@ -166,6 +168,7 @@ def from_dict(data: Mapping[str, Any]) -> LatencyTable:
         reference=float(data["reference"]),
         prices=prices,
         error=HeldOut(**data["error"]),
+        made_from={name: (int(macs), float(seconds)) for name, (macs, seconds) in data["made_from"].items()},
     )
 
 

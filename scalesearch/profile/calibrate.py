@@ -32,9 +32,16 @@ from scalesearch.arch.operator import Operator
 from scalesearch.arch.rows import operators
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.nn.deploy import Prepared, prepare
-from scalesearch.nn.detector import build
-from scalesearch.profile.latency import Turns, deployed, device_of, open_session, take_turns, timer
+from scalesearch.nn.deploy import Prepared
+from scalesearch.profile.latency import (
+    Call,
+    deployed,
+    device_of,
+    open_session,
+    prepared_with_images,
+    take_turns,
+    timer,
+)
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.profile.sketch import sketch
 
@@ -53,6 +60,9 @@ WHOLE, REST, PART = 2.0, 1.0, 1.0
 class Observed:
     """One detector, timed. Seconds are in units of the reference operation's."""
 
+    detector: str
+    """The spec's id."""
+    macs: int
     whole: float
     amounts: Amounts
     parts: tuple[tuple[Operator, float], ...]
@@ -104,40 +114,24 @@ def _drawn(draw: random.Random, cache: Path | None) -> DetectorSpec:
 
 
 def observe(spec: DetectorSpec, setting: Setting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
-    """Times one detector, whole and, where the backend tells, each of its convolutions."""
+    """Times one detector, whole and, where the backend tells, the share of each of its convolutions."""
     rows = operators(spec)
-    parts: list[tuple[Operator, float]] = []
+    shares: list[tuple[Operator, float]] = []
     if setting.backend == "onnxruntime":
         model, feed = sketch(rows, spec.size)
         feed = {name: np.repeat(value, setting.batch, 0) for name, value in feed.items()}
         session = open_session(model, setting)
         turns = take_turns(lambda: session.run(None, feed), setting, rounds=rounds, seconds=seconds)
-        parts = _profiled(model, feed, setting, rounds=max(3, rounds // 2))
+        shares = _profiled(model, feed, setting, rounds=rounds // 2 + 2)
     elif setting.backend == "eager" and device_of(setting).type == "cpu":
-        prepared, images = _prepared(spec, setting)
+        prepared, images = prepared_with_images(spec, setting)
         turns = take_turns(lambda: prepared(images), setting, rounds=rounds, seconds=seconds)
-        parts = _clocked(prepared, images, setting, rounds=max(3, rounds // 2))
+        shares = _clocked(prepared, images, setting, rounds=rounds // 2 + 2)
     else:
         turns = take_turns(deployed(spec, setting)[0], setting, rounds=rounds, seconds=seconds)
-    return _observed(turns, rows, parts, setting.batch)
-
-
-def _observed(
-    turns: Turns, rows: tuple[Operator, ...], parts: Sequence[tuple[Operator, float]], batch: int
-) -> Observed:
-    reference, whole = median(turns.references), median(turns.ratios)
-    scaled = tuple((row, seconds / reference) for row, seconds in parts)
-    return Observed(whole, amounts(rows, batch), scaled, reference)
-
-
-def _prepared(spec: DetectorSpec, setting: Setting) -> tuple[Prepared, Tensor]:
-    from scalesearch.profile.latency import PRECISIONS
-
-    torch.manual_seed(0)
-    dtype = PRECISIONS[setting.precision]
-    prepared = prepare(build(spec).to(dtype).eval())
-    images = torch.randn(setting.batch, 3, *spec.size).to(dtype)
-    return prepared, images.contiguous(memory_format=torch.channels_last)
+    whole = median(turns.ratios)
+    parts = tuple((row, share * whole) for row, share in shares)
+    return Observed(spec.id, price(spec).macs, whole, amounts(rows, setting.batch), parts, median(turns.references))
 
 
 _FUSED = {"swish": "silu", "relu": "relu", "hardtanh": "relu6", "hardswish": "hard_swish", "none": ""}
@@ -145,85 +139,86 @@ _FUSED = {"swish": "silu", "relu": "relu", "hardtanh": "relu6", "hardswish": "ha
 
 
 class _Clock(fx.Interpreter):
-    """Runs a graph and notes the seconds of its convolutions."""
+    """Runs a graph and notes the seconds of its operators."""
 
-    def __init__(self, graph: fx.GraphModule, seconds: Callable[[Callable[[], Any]], float]) -> None:
+    def __init__(self, graph: fx.GraphModule, timed: Callable[[Call], float]) -> None:
         super().__init__(graph)
-        self.seconds = seconds
-        self.found: dict[fx.Node, tuple[Operator, list[float]]] = {}
+        self.timed = timed
+        self.shapes: dict[str, Operator] = {}
+        self.seconds: dict[str, float] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        """One node, timed if it is a convolution."""
-        if n.op != "call_function" or "conv" not in str(n.target):
+        """One node, timed if it computes."""
+        if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
+        target: Any = n.target
         results: list[Tensor] = []
-        assert callable(n.target)
-        target = n.target
-        seconds = self.seconds(lambda: results.append(target(*args, **kwargs)))
-        if n not in self.found:
-            self.found[n] = _convolution(args, results[0], str(n.target)), []
-        self.found[n][1].append(seconds)
+        self.seconds[n.name] = self.timed(lambda: results.append(target(*args, **kwargs)))
+        if "conv" in str(target) and n.name not in self.shapes:
+            self.shapes[n.name] = _convolution(args, results[0], str(target))
         return results[0]
 
 
 def _convolution(args: Any, out: Tensor, target: str) -> Operator:
     """The operator that a convolution's arguments tell, of aten.conv2d or of oneDNN's."""
-    x, weight = args[0], args[1]
     packed = "pointwise" in target
-    strides, groups = (args[4], args[6]) if packed else (args[3] if len(args) > 3 else [1], args[6] if len(args) > 6 else 1)
-    return Operator(
-        "backbone",
-        "conv",
-        int(x.shape[1]),
-        int(out.shape[1]),
-        (int(x.shape[2]), int(x.shape[3])),
-        (int(out.shape[2]), int(out.shape[3])),
-        (int(weight.shape[2]), int(weight.shape[3])),
-        int(strides[0]),
-        int(groups),
-        after=_FUSED.get(args[7], "") if packed else "",
-    )
+    strides, groups = (args[4], args[6]) if packed else ((*args, *_DEFAULTS[len(args) - 3 :])[i] for i in (3, 6))
+    x, weight, made = ([int(size) for size in one.shape] for one in (args[0], args[1], out))
+    return _shaped(x, weight, made, int(strides[0]), int(groups), _FUSED.get(args[7], "") if packed else "")
+
+
+_DEFAULTS: tuple[Any, ...] = ([1], [0], [1], 1)
+"""Of aten.conv2d's stride, padding, dilation and groups."""
+
+
+def _shaped(
+    x: list[int], weight: list[int], out: list[int], stride: int, groups: int, after: str = ""
+) -> Operator:
+    source, target = (x[2], x[3]), (out[2], out[3])
+    return Operator("backbone", "conv", x[1], out[1], source, target, (weight[2], weight[3]), stride, groups, after=after)
 
 
 @torch.no_grad()
 def _clocked(prepared: Prepared, images: Tensor, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
-    clock = _Clock(prepared.graph, timer(setting))
+    clock, runs = _Clock(prepared.graph, timer(setting)), []
     for _ in range(rounds):
         clock.run(images)
-    return [(row, median(seconds)) for row, seconds in clock.found.values()]
+        runs.append(dict(clock.seconds))
+    return _shares(clock.shapes, runs[1:])
+
+
+def _shares(shapes: Mapping[str, Operator], runs: Sequence[Mapping[str, float]]) -> list[tuple[Operator, float]]:
+    """The share of a run that each convolution takes, by the shortest time of each operator.
+
+    A share is the same on a slower machine, and the shortest time is one in which nobody else had the processor.
+    """
+    shortest = {name: min(run[name] for run in runs) for name in runs[0]}
+    total = sum(shortest.values())
+    return [(row, shortest[name] / total) for name, row in shapes.items()]
 
 
 def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
     """The convolutions by ONNX Runtime's own clock. Those that take an activation along are not told apart from others."""
     with TemporaryDirectory() as folder:
         session = open_session(model, setting, profile=f"{folder}/profile")
-        for _ in range(rounds + 1):
+        for _ in range(rounds):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text())
-    times: dict[str, list[float]] = defaultdict(list)
-    found: dict[str, Operator] = {}
+    runs: list[dict[str, float]] = [{} for _ in range(rounds)]
+    seen: Counter[str] = Counter()
+    shapes: dict[str, Operator] = {}
     for event in events:
         about = event.get("args", {})
-        if about.get("op_name") == "Conv" and "input_type_shape" in about:
-            (x, weight), (out,) = about["input_type_shape"][:2], about["output_type_shape"]
-            found[about["node_index"]] = _shaped(*(next(iter(one.values())) for one in (x, weight, out)))
-            times[about["node_index"]].append(1e-6 * event["dur"])
-    return [(row, median(times[index][1:])) for index, row in found.items()]
-
-
-def _shaped(x: list[int], weight: list[int], out: list[int]) -> Operator:
-    return Operator(
-        "backbone",
-        "conv",
-        x[1],
-        out[1],
-        (x[2], x[3]),
-        (out[2], out[3]),
-        (weight[2], weight[3]),
-        max(1, round(x[2] / out[2])),
-        max(1, x[1] // weight[1]),
-    )
+        if "op_name" not in about or "node_index" not in about:
+            continue
+        index = about["node_index"]
+        runs[seen[index]][index] = 1e-6 * event["dur"]
+        seen[index] += 1
+        if about["op_name"] == "Conv":
+            x, weight, out = (next(iter(one.values())) for one in (*about["input_type_shape"][:2], *about["output_type_shape"]))
+            shapes[index] = _shaped(x, weight, out, max(1, round(x[2] / out[2])), max(1, x[1] // weight[1]))
+    return _shares(shapes, runs[1:])
 
 
 # ---- fitting ----
@@ -338,4 +333,5 @@ def table(setting: Setting, observed: Sequence[Observed]) -> LatencyTable:
         reference=reference,
         prices={kind: {unit: value * reference for unit, value in some.items()} for kind, some in prices.items()},
         error=held_out(observed, setting.batch),
+        made_from={one.detector: (one.macs, one.whole * reference) for one in observed},
     )

@@ -23,7 +23,7 @@ from torch import Tensor
 from scalesearch.arch.latency import Setting
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.deploy import export_onnx, folded, prepare
+from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
 from scalesearch.nn.postprocess import detect
 
@@ -136,10 +136,7 @@ def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
 
     Raises ValueError for a backbone that cannot be deployed.
     """
-    device, dtype = device_of(setting), PRECISIONS[setting.precision]
-    torch.manual_seed(0)
-    detector = build(spec).to(device, dtype).eval()
-    images = torch.randn(setting.batch, 3, *spec.size).to(device, dtype).contiguous(memory_format=torch.channels_last)
+    detector, images = _built(spec, setting)
     if setting.backend == "onnxruntime":
         return _session(detector, images, setting), detector
     run: Any = prepare(detector) if setting.backend == "eager" else torch.compile(folded(detector))
@@ -149,6 +146,19 @@ def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
         return Outputs(*run(images))
 
     return call, detector
+
+
+def prepared_with_images(spec: DetectorSpec, setting: Setting) -> tuple[Prepared, Tensor]:
+    """What the backend eager runs, and a batch for it."""
+    detector, images = _built(spec, setting)
+    return prepare(detector), images
+
+
+def _built(spec: DetectorSpec, setting: Setting) -> tuple[Detector, Tensor]:
+    device, dtype = device_of(setting), PRECISIONS[setting.precision]
+    torch.manual_seed(0)
+    images = torch.randn(setting.batch, 3, *spec.size).to(device, dtype).contiguous(memory_format=torch.channels_last)
+    return build(spec).to(device, dtype).eval(), images
 
 
 def _session(detector: Detector, images: Tensor, setting: Setting) -> Call:
