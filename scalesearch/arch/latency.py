@@ -110,6 +110,9 @@ def amounts(
     return found
 
 
+CONVOLUTIONS = ("vector convolution", "pointwise", "convolution", "depthwise", "strided depthwise", "grouped")
+"""The kinds of convolution."""
+
 Term = tuple[str, int, int, int, int, int]
 """A kind, and the amounts in the order of `UNITS`."""
 

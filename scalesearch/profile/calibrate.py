@@ -26,7 +26,7 @@ from torch import Tensor, fx
 
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.cost import price
-from scalesearch.arch.latency import OTHER, HeldOut, LatencyTable, Setting, amounts
+from scalesearch.arch.latency import CONVOLUTIONS, OTHER, HeldOut, LatencyTable, Setting, amounts
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.rows import operators
@@ -51,9 +51,25 @@ Key = tuple[str, str]
 
 TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002", "mobilenetv2_050", "regnety_002")
 MACS = (20e6, 2.5e9)
-FOLDS, RIDGE = 6, 0.1
-WHOLE, REST, PART = 2.0, 1.0, 1.0
-"""Weights of the three sorts of equations of one detector; its convolutions share theirs."""
+FOLDS = 6
+WHOLE, REST, PART, LIKENESS = 4.0, 0.5, 0.5, 1.0
+"""Weights of the three sorts of equations of one detector (its convolutions share theirs), and see `_likenesses`."""
+
+
+Part = tuple[Operator | str, float]
+"""A convolution, or the name of a group of other operators, and what it took."""
+
+GROUPS = {
+    "activation": ("gelu", "silu", "relu", "hardtanh", "clip", "swish", "sigmoid"),
+    "resize": ("upsample", "resize"),
+    "pool": ("pool",),
+    "product": ("linear", "gemm"),
+}
+"""Operators that are told apart in a backend's own timings, by what their names contain."""
+
+
+REDUCING = ("mean", "amax", "max_pool", "avg_pool")
+"""Kinds that read more than they write."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +81,7 @@ class Observed:
     macs: int
     whole: float
     amounts: Amounts
-    parts: tuple[tuple[Operator, float], ...]
+    parts: tuple[Part, ...]
     reference: float
     """Seconds."""
 
@@ -116,7 +132,7 @@ def _drawn(draw: random.Random, cache: Path | None) -> DetectorSpec:
 def observe(spec: DetectorSpec, setting: Setting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
     """Times one detector, whole and, where the backend tells, the share of each of its convolutions."""
     rows = operators(spec)
-    shares: list[tuple[Operator, float]] = []
+    shares: list[Part] = []
     if setting.backend == "onnxruntime":
         model, feed = sketch(rows, spec.size)
         feed = {name: np.repeat(value, setting.batch, 0) for name, value in feed.items()}
@@ -144,7 +160,7 @@ class _Clock(fx.Interpreter):
     def __init__(self, graph: fx.GraphModule, timed: Callable[[Call], float]) -> None:
         super().__init__(graph)
         self.timed = timed
-        self.shapes: dict[str, Operator] = {}
+        self.found: dict[str, Operator | str] = {}
         self.seconds: dict[str, float] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -155,8 +171,9 @@ class _Clock(fx.Interpreter):
         target: Any = n.target
         results: list[Tensor] = []
         self.seconds[n.name] = self.timed(lambda: results.append(target(*args, **kwargs)))
-        if "conv" in str(target) and n.name not in self.shapes:
-            self.shapes[n.name] = _convolution(args, results[0], str(target))
+        if n.name not in self.found:
+            name = str(target)
+            self.found[n.name] = _convolution(args, results[0], name) if "conv" in name else _group(name)
         return results[0]
 
 
@@ -180,26 +197,48 @@ def _shaped(
 
 
 @torch.no_grad()
-def _clocked(prepared: Prepared, images: Tensor, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
+def _clocked(prepared: Prepared, images: Tensor, setting: Setting, *, rounds: int) -> list[Part]:
     clock, runs = _Clock(prepared.graph, timer(setting)), []
     for _ in range(rounds):
         clock.run(images)
         runs.append(dict(clock.seconds))
-    return _shares(clock.shapes, runs[1:])
+    return _shares(clock.found, runs[1:])
 
 
-def _shares(shapes: Mapping[str, Operator], runs: Sequence[Mapping[str, float]]) -> list[tuple[Operator, float]]:
-    """The share of a run that each convolution takes, by the shortest time of each operator.
+def _group(name: str) -> str:
+    """The group of `GROUPS` that an operator is in, by its backend's name for it; rest where it is in none."""
+    return next((group for group, words in GROUPS.items() if any(word in name.lower() for word in words)), "rest")
 
-    A share is the same on a slower machine, and the shortest time is one in which nobody else had the processor.
+
+def _group_of(kind: str) -> str:
+    """The same by the kind that a table has."""
+    if kind.startswith(("activation ", "after ")):
+        return "activation"
+    return {"nearest": "resize", "bilinear": "resize", "max_pool": "pool", "avg_pool": "pool"}.get(
+        kind, "product" if kind == "product" else "convolution" if kind in CONVOLUTIONS else "rest"
+    )
+
+
+def _shares(found: Mapping[str, Operator | str], runs: Sequence[Mapping[str, float]]) -> list[Part]:
+    """The share of a run that each convolution takes, and each group of other operators.
+
+    By the shortest time of each operator: a share is the same on a slower machine, and the shortest time is one in which
+    nobody else had the processor.
     """
     shortest = {name: min(run[name] for run in runs) for name in runs[0]}
     total = sum(shortest.values())
-    return [(row, shortest[name] / total) for name, row in shapes.items()]
+    groups: Counter[str] = Counter()
+    shares: list[Part] = []
+    for name, what in found.items():
+        if isinstance(what, Operator):
+            shares.append((what, shortest[name] / total))
+        else:
+            groups[what] += shortest[name] / total  # type: ignore[assignment]
+    return [*shares, *groups.items()]
 
 
-def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list[tuple[Operator, float]]:
-    """The convolutions by ONNX Runtime's own clock. Those that take an activation along are not told apart from others."""
+def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list[Part]:
+    """The operators by ONNX Runtime's own clock. Convolutions that take an activation along are not told apart from others."""
     with TemporaryDirectory() as folder:
         session = open_session(model, setting, profile=f"{folder}/profile")
         for _ in range(rounds):
@@ -207,7 +246,7 @@ def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list
         events = json.loads(Path(session.end_profiling()).read_text())
     runs: list[dict[str, float]] = [{} for _ in range(rounds)]
     seen: Counter[str] = Counter()
-    shapes: dict[str, Operator] = {}
+    found: dict[str, Operator | str] = {}
     for event in events:
         about = event.get("args", {})
         if "op_name" not in about or "node_index" not in about:
@@ -215,10 +254,11 @@ def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list
         index = about["node_index"]
         runs[seen[index]][index] = 1e-6 * event["dur"]
         seen[index] += 1
+        found[index] = _group(about["op_name"])
         if about["op_name"] == "Conv":
             x, weight, out = (next(iter(one.values())) for one in (*about["input_type_shape"][:2], *about["output_type_shape"]))
-            shapes[index] = _shaped(x, weight, out, max(1, round(x[2] / out[2])), max(1, x[1] // weight[1]))
-    return _shares(shapes, runs[1:])
+            found[index] = _shaped(x, weight, out, max(1, round(x[2] / out[2])), max(1, x[1] // weight[1]))
+    return _shares(found, runs[1:])
 
 
 # ---- fitting ----
@@ -237,53 +277,65 @@ def _equations(number: int, one: Observed, batch: int) -> list[_Equation]:
     found = [_Equation(number, whole, one.whole, WHOLE / one.whole)]
     if not one.parts:
         return found
-    rest, left = Counter(whole), one.whole
-    for row, value in one.parts:
+    convolutions = [(row, value) for row, value in one.parts if isinstance(row, Operator)]
+    rest = Counter(whole)
+    for row, value in convolutions:
         terms = _flat(amounts((row,), batch))
         rest.subtract(terms)
-        left -= value
         # Between relative and absolute: 0.75 of the one, so that a long convolution counts for more than a short one.
         share = value**0.75 * one.whole**0.25
-        found.append(_Equation(number, terms, value, PART / share / len(one.parts) ** 0.5 * 5))
-    return [*found, _Equation(number, rest, max(left, 0.02 * one.whole), 2 * REST / one.whole)]
+        found.append(_Equation(number, terms, value, 5 * PART / share / len(convolutions) ** 0.5))
+    for group, value in one.parts:
+        if isinstance(group, str):
+            terms = {key: amount for key, amount in rest.items() if _group_of(key[0]) == group}
+            found.append(_Equation(number, terms, value, REST / (value + 0.03 * one.whole)))
+    return found
 
 
 def _flat(found: Amounts) -> dict[Key, float]:
-    """The terms that are fitted: all units of what multiplies, of anything else calls and elements written."""
+    """The terms that are fitted: all units of what multiplies, of anything else calls and elements of its larger side."""
     return {
         (kind, unit): value
         for kind, some in found.items()
         for unit, value in some.items()
-        if unit in ("calls", "written") or some["macs"]
+        if some["macs"] or unit == "calls" or unit == ("read" if kind in REDUCING else "written")
     }
 
 
 def fit(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]:
     """The prices, in units of the reference operation, that explain the observed latencies best."""
     equations = [one for number, seen in enumerate(observed) for one in _equations(number, seen, batch)]
+    equations += _likenesses(observed)
     keys = sorted({key for one in equations for key in one.terms})
     place = {key: i for i, key in enumerate(keys)}
     matrix: NDArray[np.float64] = np.zeros((len(equations), len(keys)))
     for row, one in enumerate(equations):
         for key, value in one.terms.items():
             matrix[row, place[key]] = value * one.weight
-    values = np.array([one.value * one.weight for one in equations])
     scale = np.sqrt((matrix**2).mean(0)) + 1e-30
-    # The ridge only says which of several equal explanations is taken: the smallest.
-    stacked = np.vstack([matrix / scale, RIDGE * np.eye(len(keys))])
-    found, _ = nnls(stacked, np.concatenate([values, np.zeros(len(keys))]), maxiter=100 * len(keys))
+    found, _ = nnls(matrix / scale, np.array([one.value * one.weight for one in equations]), maxiter=100 * len(keys))
     prices: dict[str, dict[str, float]] = defaultdict(dict)
     for (kind, unit), value in zip(keys, found / scale, strict=True):
-        if value > 0:
-            prices[kind][unit] = float(value)
-    return _complete(prices, keys)
+        prices[kind][unit] = float(value)
+    return dict(prices)
 
 
-def _complete(prices: dict[str, dict[str, float]], keys: Sequence[Key]) -> dict[str, dict[str, float]]:
-    """Kinds that cost nothing, as zero, and what a kind that was never seen costs: as much as a sum of maps."""
-    every = {kind: prices.get(kind, {}) for kind, _ in keys}
-    likeness = [every[kind] for kind in ("add", "scale") if every.get(kind)]
-    return {**every, OTHER: likeness[0] if likeness else {}}
+def _likenesses(observed: Sequence[Observed]) -> list[_Equation]:
+    """That what does not multiply costs about the same whatever it is: a kind that is rare is held to the common price.
+
+    Each counts as `LIKENESS` detectors in which the kind does what it does on average.
+    """
+    uses: dict[Key, list[float]] = defaultdict(list)
+    for one in observed:
+        for key, value in _flat(one.amounts).items():
+            if value and not one.amounts[key[0]]["macs"]:
+                uses[key].append(value * WHOLE / one.whole)
+    found = []
+    for key, values in uses.items():
+        weight = float(np.sqrt(LIKENESS * np.mean(np.square(values))))
+        common = (OTHER, "calls" if key[1] == "calls" else "written")
+        found.append(_Equation(-1, {key: 1.0, common: -1.0}, 0.0, weight))
+    return found
 
 
 def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> HeldOut:
