@@ -10,7 +10,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, latency, model, study
+from scalesearch.cli import design, latency, model, space, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -26,6 +26,7 @@ for verb in (
     design.draw,
     latency.measure,
     latency.calibrate,
+    space.space,
     model.train,
 ):
     cli.add_command(verb)

@@ -11,7 +11,7 @@ from typing import Any
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.networks import TOPOLOGIES
-from scalesearch.arch.scaling import PUBLISHED, named
+from scalesearch.arch.scaling import PUBLISHED, named, retinanet_nasfpn
 from scalesearch.arch.space import Choices, Space
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
@@ -21,6 +21,9 @@ from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import read_anchors, read_axes, read_detector, read_recipe
 
+DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
+"""The detectors that have a name."""
+
 Say = Callable[[str], object]
 """Who hears of each node of a graph that was dropped."""
 
@@ -28,7 +31,7 @@ Say = Callable[[str], object]
 def read_design(
     design: str, classes: int | None = None, size: str | None = None, *, say: Say = lambda note: None
 ) -> DetectorSpec:
-    """The detector called `design`: d0 .. lite4, or a file; `classes` and `size` (HxW) win over it.
+    """The detector called `design`: d0 .. lite4, retinanet_nasfpn, or a file; `classes` and `size` (HxW) win over it.
 
     A file is JSON with a detector's fields as results write them, or a row of results; or YAML with the sections
     `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes` as a plan writes them.
@@ -36,10 +39,12 @@ def read_design(
     """
     if design in PUBLISHED:
         spec = named(design, classes=classes or 90)
+    elif design in DESIGNS:
+        spec = retinanet_nasfpn(classes=classes or 90)
     elif Path(design).is_file():
         spec = _from_file(Path(design), say)
     else:
-        raise ValueError(f"a design is one of {', '.join(PUBLISHED)} or a file, but {design!r} is neither")
+        raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {design!r} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
     if size:
         changes["size"] = _size(size)
@@ -58,12 +63,12 @@ def read_network(design: str, levels: str | None = None, fusion: str | None = No
         raise ValueError(f"a fusion is one of {', '.join(FUSIONS)}, but got {fusion!r}")
     if design in TOPOLOGIES:
         topology = TOPOLOGIES[design](*_span(levels or "3..7"))
-    elif design not in PUBLISHED and not Path(design).is_file():
+    elif design not in DESIGNS and not Path(design).is_file():
         raise ValueError(
-            f"a feature network is one of {', '.join(TOPOLOGIES)}, a detector ({', '.join(PUBLISHED)}) or a file, "
+            f"a feature network is one of {', '.join(TOPOLOGIES)}, a detector ({', '.join(DESIGNS)}) or a file, "
             f"but {design!r} is none of them"
         )
-    elif design not in PUBLISHED and _is_graph(Path(design)):
+    elif design not in DESIGNS and _is_graph(Path(design)):
         graph = read_graph_file(Path(design))
         topology = graph.topology
         for note in graph.notes:
@@ -112,9 +117,9 @@ def _from_file(path: Path, say: Say) -> DetectorSpec:
 def _from_sections(path: Path, say: Say) -> DetectorSpec:
     top = read_section(path)
     section, graphs = top.section("space"), Graphs(path.parent)
-    axes, anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
+    (axes, genes), anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
     if value := top.get("topology"):
-        if "topology" in axes:
+        if "topology" in axes or genes:
             raise value.error("is given twice, here and in space; keep one")
         axes["topology"] = Choices((graphs.add("topology", value),))
     for note in graphs.notes:
@@ -123,7 +128,7 @@ def _from_sections(path: Path, say: Say) -> DetectorSpec:
     top.done()
     try:
         fitted = Anchors() if anchors == "auto" else anchors
-        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=fitted, graphs=graphs.found)
+        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=fitted, graphs=graphs.found, genes=genes)
         if space.free:
             raise ValueError(f"one detector has one value on each axis, but {next(iter(space.free))} has several")
         return space.spec({})

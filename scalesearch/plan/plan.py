@@ -15,15 +15,17 @@ from typing import Any, Literal
 import yaml
 
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.budget import Budget
+from scalesearch.arch.budget import FIGURES, Budget
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
 from scalesearch.plan import checks, sections
 from scalesearch.plan.graph import Graphs
+from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
+from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -42,11 +44,17 @@ class Plan:
     """The search space by axis; a constant has one value."""
     graphs: Mapping[str, Topology] = field(default_factory=dict)
     """The user's feature networks that the axis topology names, by name or path of the file."""
+    genes: Genes | None = None
+    """Free graphs in place of the axis topology."""
     detector: Mapping[str, Any]
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
+    latency: LatencyPlan | None = None
+    """How a latency is predicted, where a band or the objectives speak of one."""
     sampler: SamplerPlan
+    ladder: Ladder | None = None
+    """Without one, every candidate is trained to the end of the recipe."""
     trials: int = 12
     """Candidates that the search trains; the one number that may grow in a study begun."""
     seed: int = 0
@@ -54,6 +62,8 @@ class Plan:
     """Trainings at a time, each in a process of its own where there are several."""
     threads: int | None = None
     """Processor threads of a training; the cores divided among the workers by default."""
+    time_limit: float | None = None
+    """Seconds that one training of the search may take; a longer one is recorded as failed."""
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
@@ -67,6 +77,12 @@ class Plan:
             return self.family.bands
         assert self.band, "a plan has a band or a family"
         return (self.band,)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What of a candidate the bands and the objectives ask for, beside its AP; in the order of FIGURES."""
+        asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
+        return tuple(name for name in FIGURES if name in asked)
 
     def space(
         self,
@@ -91,6 +107,7 @@ class Plan:
             anchors=fixed,
             measured=measured or {},
             graphs=self.graphs,
+            genes=self.genes,
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -101,16 +118,19 @@ class Plan:
             "unit": self.unit,
             "band": self.band.to_dict() if self.band else None,
             "family": _family(self.family) if self.family else None,
-            "space": {name: _axis(axis) for name, axis in self.axes.items()},
+            "space": {name: _axis(axis) for name, axis in self.axes.items()} | _genes(self.genes),
             "graphs": {name: topology_to_dict(graph) for name, graph in self.graphs.items()} or None,
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
+            "latency": dataclasses.asdict(self.latency) if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
+            "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
             "seed": self.seed,
             "workers": self.workers,
             "threads": self.threads,
+            "time_limit": self.time_limit,
             "recipe": _lists(dataclasses.asdict(self.recipe)),
             "winners": _lists(dataclasses.asdict(self.winners)),
             "baselines": {name: dict(point) for name, point in self.baselines.items()},
@@ -126,6 +146,12 @@ class Plan:
 
 def _axis(axis: Choices) -> Any:
     return axis.values[0] if len(axis.values) == 1 else list(axis.values)
+
+
+def _genes(genes: Genes | None) -> dict[str, Any]:
+    if genes is None:
+        return {}
+    return {"topology": {"genes": {"nodes": genes.nodes, "inputs": genes.inputs, "fusions": list(genes.fusions)}}}
 
 
 def _family(family: FamilyPlan) -> dict[str, Any]:
@@ -171,7 +197,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """
     top = read_section(Path(path), overrides)
     graphs = Graphs(Path(path).parent, top.section("graphs"))
-    axes, goal = sections.read_axes(top.section("space"), graphs), sections.read_goal(top)
+    axes, genes = sections.read_axes(top.section("space"), graphs)
+    goal = sections.read_goal(top)
     recipe = sections.read_recipe(top.section("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
     baselines = sections.read_baselines(top.section("baselines"), checks.settable(axes, family), graphs)
@@ -183,14 +210,18 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         family=family,
         axes=axes,
         graphs=graphs.found,
+        genes=genes,
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
+        latency=sections.read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
+        ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
         seed=top.integer("seed", Plan.seed, low=0),
         workers=top.integer("workers", Plan.workers, low=1),
         threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
+        time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,
         recipe=recipe,
         winners=sections.read_winners(top.section("winners"), recipe),
         baselines=baselines,
@@ -202,6 +233,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _check(plan: Plan, top: Section) -> None:
+    if "latency" in plan.figures and plan.latency is None:
+        key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
+        raise top.need(key).error(
+            "speaks of latency, which is predicted from a table of this device's timings: make one with "
+            "`scalesearch calibrate`, and add the key latency: {table: FILE}"
+        )
     section = top.section("space")
     checks.check_axes(plan.axes, plan.family, section)
     try:

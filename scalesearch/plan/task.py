@@ -17,6 +17,10 @@ Numbers = Mapping[str, float | None]
 """The twelve COCO numbers by name (ap, ap50, ...); None where there is no truth to score against."""
 
 
+class TaskError(ValueError):
+    """What would stop every training alike, such as data that cannot be read: the user has to mend it first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Train `spec` by `recipe` from one epoch to another.
@@ -37,6 +41,12 @@ class Task:
     """A file to start from in place of random weights; its content is part of what the training is."""
     train_on: Literal["train", "train+select"] = "train"
     evaluate_on: Literal["select", "val"] = "select"
+    images: float = 1.0
+    """Share of the training images of this part, at a lower rung of a ladder; the schedule counts in epochs."""
+    scale: float = 1.0
+    """Share of the input's sides in this part, its evaluation included."""
+    time_limit: float | None = None
+    """Seconds of training of all parts, after which it fails."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.recipe.epochs:

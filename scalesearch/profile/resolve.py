@@ -16,11 +16,12 @@ from typing import Any
 import timm
 import torch
 
-from scalesearch.arch.backbone import Measured, TimmBackbone
+from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
 from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import TimmFeatures, told
+from scalesearch.profile.holding import backbone_memory
 from scalesearch.profile.record import record
 from scalesearch.profile.trace import measure
 
@@ -60,7 +61,8 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
     if not isinstance(spec.backbone, TimmBackbone):
         return spec
     known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
-    if known and tuple(known.channels) == levels and spec.size in known.operators and known.timm == timm.__version__:
+    whole = known and spec.size in known.operators and spec.size in known.memory
+    if known and whole and tuple(known.channels) == levels and known.timm == timm.__version__:
         return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
@@ -81,6 +83,8 @@ class _Found:
     channels: dict[int, int]
     cost: Cost
     operators: tuple[Operator, ...]
+    memory: BackboneMemory | None
+    """None where it cannot be trained at this size."""
 
 
 def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
@@ -106,7 +110,8 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
                 f"{where}, but timm's {name!r} gives {x.shape[2]}x{x.shape[3]}; "
                 f"take {mend}another backbone"
             )
-    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost, operators)
+    channels = {level: x.shape[1] for level, x in zip(levels, maps, strict=True)}
+    return _Found(channels, cost, operators, backbone_memory(model, size))
 
 
 def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
@@ -124,6 +129,7 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
         macs={size: one.cost.macs for size, one in chosen.items()},
         activations={size: one.cost.activations for size, one in chosen.items()},
         timm=timm.__version__,
+        memory={size: one.memory for size, one in chosen.items()},
         operators={size: one.operators for size, one in chosen.items()},
     )
 
@@ -143,9 +149,10 @@ def _read(file: Path) -> dict[Size, _Found]:
                 {int(level): channels for level, channels in row["channels"].items()},
                 Cost(**row["cost"]),
                 tuple(from_list(one) for one in row["operators"]),
+                BackboneMemory(**row["memory"]) if row["memory"] else None,
             )
             for row in rows
-            if "operators" in row  # A file of before they were recorded: measured again.
+            if "operators" in row and "memory" in row  # Else of before they were recorded: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.
@@ -157,6 +164,7 @@ def _write(file: Path, found: dict[Size, _Found]) -> None:
             "size": list(size),
             "channels": one.channels,
             "cost": one.cost._asdict(),
+            "memory": one.memory._asdict() if one.memory else None,
             "operators": [to_list(operator) for operator in one.operators],
         }
         for size, one in found.items()

@@ -70,10 +70,10 @@ class StudyFolder:
         """Every row by kind, ordinal, member and seed."""
         return tuple(sorted(self._rows.values(), key=lambda row: row.order))
 
-    def has(self, row: Row) -> bool:
-        """Whether this row is there: its file's name, of an equal training."""
+    def find(self, row: Row) -> Row | None:
+        """The row of this row's file, where it is of an equal training."""
         found = self._rows.get(row.file_name)
-        return found is not None and found.key == row.key
+        return found if found is not None and found.key == row.key else None
 
     def known(self, key: Key) -> Row | None:
         """A complete row of an equal training, whatever its kind."""

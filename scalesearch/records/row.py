@@ -16,7 +16,7 @@ from scalesearch.arch.spec import DetectorSpec
 SCHEMA = 1
 """The version of the rows that this code writes and reads."""
 KINDS = ("search", "winner", "baseline", "repeat")
-STATES = ("complete", "failed")
+STATES = ("complete", "stopped", "failed")
 Numbers = Mapping[str, float | None]
 """The twelve COCO numbers by name; None where there is no truth to score against."""
 
@@ -54,8 +54,9 @@ class Row:
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
     spec_id: str
-    cost: Mapping[str, int]
-    """params, macs (1 multiply-add = 1), activations, at batch 1."""
+    cost: Mapping[str, float]
+    """params, macs (1 multiply-add = 1), activations, at batch 1; and what the band and the objectives ask for:
+    memory and training_memory in bytes, predicted latency in seconds."""
     recipe: Mapping[str, Any]
     """The fields that differ from the defaults."""
     recipe_id: str
@@ -72,7 +73,8 @@ class Row:
     """The numbers of the last evaluation: ap, ap50, ap75, ap_small, ..."""
     per_class: Numbers
     """AP by category name."""
-    state: Literal["complete", "failed"]
+    state: Literal["complete", "stopped", "failed"]
+    """stopped: trained to a lower rung of the ladder, and from there no further (so far)."""
     reason: str = ""
     seconds: float
     peak_memory: int

@@ -30,6 +30,27 @@ class Trial:
         """Whether every member was trained to its end and has an AP."""
         return all(row.state == "complete" and row.final.get("ap") is not None for row in self.rows)
 
+    @property
+    def failed(self) -> bool:
+        """Whether a member's training failed, or came to no AP."""
+        return any(row.state == "failed" or row.final.get("ap") is None for row in self.rows)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands at a lower rung of the ladder."""
+        return not self.failed and not self.complete
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that every member has behind it."""
+        return min(row.epochs_done for row in self.rows)
+
+    def ap_at(self, epochs: int) -> float | None:
+        """Mean AP of the members after this many epochs; None where one was not evaluated then."""
+        found = [dict(row.curve).get(epochs, {}).get("ap") for row in self.rows]
+        known = [ap for ap in found if ap is not None]
+        return fmean(known) if len(known) == len(found) else None
+
     def value(self, objective: str) -> float:
         """The objective of a complete trial: the mean over its members of `ap`, or of a cost."""
         if objective == "ap":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scalesearch.arch.budget import human
+from scalesearch.arch.space import shown
 from scalesearch.evidence.noise import Group, Spread
+from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
@@ -39,7 +41,7 @@ def _summary(facts: Facts) -> str:
     costs = {tuple(row.cost["macs"] for row in trial.rows) for trial in facts.trials}
     text = (
         f"{len(facts.trials)} candidates ({len(done)} complete) of {len(costs)} different costs, all inside "
-        f"{' | '.join(str(band) for band in facts.plan.bands)}."
+        f"{' | '.join(str(band) for band in facts.plan.bands)}.{_climbed(facts)}"
     )
     if facts.winners and (spread := facts.winners[0].spread()):
         best = facts.winners[0].first
@@ -53,6 +55,18 @@ def _summary(facts: Facts) -> str:
             "flattered; select on a split cut from train to report them."
         )
     return text
+
+
+def _climbed(facts: Facts) -> str:
+    """How many candidates reached each rung of the ladder, and what share of full training that took."""
+    plan = facts.plan
+    if plan.ladder is None or not facts.trials:
+        return ""
+    rungs = epochs_at(plan.ladder, plan.recipe.epochs)
+    reached = [sum(trial.epochs_done >= epochs for trial in facts.trials) for epochs in rungs]
+    told = ", ".join(f"{count} reached epoch {epochs}" for count, epochs in zip(reached, rungs, strict=True))
+    spent = sum(trial.epochs_done for trial in facts.trials) / (len(facts.trials) * rungs[-1])
+    return f" On the ladder {told}: {spent:.0%} of the epochs that training all of them to the end takes."
 
 
 def _winners(facts: Facts) -> str:
@@ -176,7 +190,7 @@ def _made(facts: Facts) -> str:
 
 def _point(point: object) -> str:
     assert isinstance(point, dict)
-    return ", ".join(f"{name} {value}" for name, value in point.items())
+    return shown(point)
 
 
 def _mean(spread: Spread | None) -> str:

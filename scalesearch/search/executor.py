@@ -34,7 +34,7 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One training at a time, here; `submit` returns when it is done, and raises what it raises."""
+    """One training at a time, here; `submit` returns when it is done. An interruption comes out of it at once."""
 
     workers = 1
 
@@ -44,7 +44,10 @@ class InProcess:
     def submit(self, task: Task, label: str) -> Future[Outcome]:
         """Train now."""
         done: Future[Outcome] = Future()
-        done.set_result(self._train(task, label))
+        try:
+            done.set_result(self._train(task, label))
+        except Exception as error:  # noqa: BLE001  what it raises is its future's
+            done.set_exception(error)
         return done
 
     def close(self) -> None:

@@ -15,12 +15,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.arch.space import WORDS, Choices
+from scalesearch.arch.space import Choices
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import DIRECTIONS
+from scalesearch.search.samplers import DIRECTIONS
 
 FILE = "optuna.journal"
-_METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters", "activations": "activations"}
+_METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
+"""How a dashboard calls them; the others by their own names."""
 
 
 class Ledger:
@@ -31,17 +32,42 @@ class Ledger:
         self._name, self._objectives = name, list(objectives)
         self._space = {axis: _distribution(axis, choices) for axis, choices in axes.items()}
         self._study: optuna.Study | None = None
-        self._written: list[int] = []
+        self._written: list[TrialState] = []
 
-    def keep(self, trials: Sequence[Trial]) -> None:
-        """Make the ledger tell of exactly these trials; what is missing is added, else it is rewritten."""
+    def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
+        """Make the ledger tell of these trials, up to the first ordinal that is missing.
+
+        One that stands at a lower rung is RUNNING, since it may yet go on, until the search is `over`: then it is
+        PRUNED. What the ledger has otherwise is thrown away, and all is written anew.
+        """
         study = self._study or self._open()
-        ordinals = [trial.ordinal for trial in trials]
-        if self._written != ordinals[: len(self._written)]:
+        told = [self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i]
+        if not self._agrees(told):
             self._path.unlink()
             study = self._open()
-        study.add_trials([self._told(trial) for trial in trials[len(self._written) :]])
-        self._written = ordinals
+        for number, trial in enumerate(told):
+            if number == len(self._written):
+                study.add_trial(trial)
+                self._written.append(trial.state)
+            elif self._written[number] is TrialState.RUNNING:
+                self._go_on(study, number, trial)
+
+    def _agrees(self, told: Sequence[FrozenTrial]) -> bool:
+        """Whether all that is written is what is to be told, or may become it."""
+        if len(self._written) > len(told):
+            return False
+        pairs = zip(self._written, told, strict=False)
+        return all(was in (TrialState.RUNNING, trial.state) for was, trial in pairs)
+
+    def _go_on(self, study: optuna.Study, number: int, told: FrozenTrial) -> None:
+        storage, id_ = study._storage, study.get_trials(deepcopy=False)[number]._trial_id
+        known = storage.get_trial_user_attrs(id_)
+        for name, value in told.user_attrs.items():
+            if known.get(name) != value:
+                storage.set_trial_user_attr(id_, name, value)
+        if told.state is not TrialState.RUNNING:
+            storage.set_trial_state_values(id_, told.state, told.values if told.state is TrialState.COMPLETE else None)
+            self._written[number] = told.state
 
     def _open(self) -> optuna.Study:
         # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
@@ -52,7 +78,7 @@ class Ledger:
             self._path.unlink(missing_ok=True)
             study = self._load()
         self._study = study
-        self._written = [trial.user_attrs.get("ordinal", -1) for trial in study.get_trials(deepcopy=False)]
+        self._written = [trial.state for trial in study.get_trials(deepcopy=False)]
         return study
 
     def _load(self) -> optuna.Study:
@@ -66,20 +92,21 @@ class Ledger:
         with warnings.catch_warnings():
             # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([_METRICS[name] for name in self._objectives])
+            study.set_metric_names([_METRICS.get(name, name) for name in self._objectives])
         return study
 
-    def _told(self, trial: Trial) -> FrozenTrial:
+    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
         attrs: dict[str, object] = {"ordinal": trial.ordinal, "proposed_by": trial.proposed_by}
         for row in trial.rows:
             prefix = "" if row.member is None else f"member {row.member} "
             attrs[f"{prefix}spec"] = row.spec_id
-            attrs |= {f"{prefix}{name}": row.cost[name] for name in ("params", "macs")}
+            attrs |= {f"{prefix}{name}": value for name, value in row.cost.items() if name != "activations"}
             attrs |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50")}
+            attrs[f"{prefix}epochs"] = row.epochs_done
             if row.reason:
                 attrs[f"{prefix}reason"] = row.reason
         return optuna.trial.create_trial(
-            state=TrialState.COMPLETE if trial.complete else TrialState.FAIL,
+            state=_state(trial, over),
             params=dict(trial.point),
             distributions=self._space,
             values=trial.values(self._objectives) if trial.complete else None,
@@ -87,9 +114,15 @@ class Ledger:
         )
 
 
+def _state(trial: Trial, over: bool) -> TrialState:
+    if trial.stopped:
+        return TrialState.PRUNED if over else TrialState.RUNNING
+    return TrialState.COMPLETE if trial.complete else TrialState.FAIL
+
+
 def _distribution(name: str, axis: Choices) -> BaseDistribution:
     """What a dashboard draws best: a stepped range where the values are one, else the values themselves."""
-    if name in WORDS:
+    if axis.named:
         return CategoricalDistribution(axis.values)
     values = sorted(float(value) for value in axis.values)
     gaps = {round(b - a, 9) for a, b in pairwise(values)}

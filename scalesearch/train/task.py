@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
+from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
-from scalesearch.data.split import Split
+from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.checkpoints import file_hash
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
 from scalesearch.train.loop import NonFinite, Training
 from scalesearch.train.memory import PeakMemory
@@ -43,20 +44,24 @@ def run(
     On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
     from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images.
 
-    Raises ValueError where the folder's checkpoint is not of this training, or from_epoch has none. A loss that is not
-    finite is no exception but an Outcome with state "failed".
+    Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
+    none. A loss that is not finite, or a time limit passed, is no exception but an Outcome with state "failed".
     """
     place = torch.device(_auto() if device == "auto" else device)
     memory = PeakMemory(place)
     pixels = _open(task, data, cache, progress)
-    training = Training(task, pixels[0], place)
+    training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place)
     points = _Points(task, data, training)
     points.restore(place)
     try:
         _go(training, points, pixels[1], progress)
-    except NonFinite as error:
+    except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
-    return points.outcome("complete", "", memory, training.notes + match_report(task.spec, pixels[0]))
+    return points.outcome("complete", "", memory, training.notes + match_report(_seen(task), pixels[0]))
+
+
+class TooLong(Exception):
+    """A training went beyond its time limit; the message says how far it came."""
 
 
 def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
@@ -70,6 +75,11 @@ def _go(training: Training, points: _Points, held_out: Pixels, progress: Progres
         def on_step(count: int, loss: float, done: int = done) -> None:
             if progress is not None:
                 progress(done + count, total, f"epoch {training.epoch + 1}, loss {loss:.3f}")
+            if task.time_limit is not None and points.seconds > task.time_limit:
+                raise TooLong(
+                    f"it took longer than the time_limit of {task.time_limit:.0f} s, in epoch {training.epoch + 1} of "
+                    f"{task.recipe.epochs}"
+                )
 
         training.train_epoch(on_step)
         if points.due(training.epoch):
@@ -112,24 +122,23 @@ class _Points:
         task, state = self.task, checkpoint.load(self.task.folder, device)
         epoch = state["epoch"] if state else 0
         if epoch < task.from_epoch:
-            raise ValueError(
+            raise TaskError(
                 f"a task from epoch {task.from_epoch} needs that checkpoint in its folder, but {task.folder} has "
                 f"{f'one of epoch {epoch}' if state else 'none'}: start from epoch 0"
             )
         if state is None:
             return
         if state["task"] != self.identity:
-            raise ValueError(
+            raise TaskError(
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
                 "seed, data or split, or started from other weights: give another folder"
             )
         told = json.loads(state["told"])
         self.curve = [(at, numbers) for at, numbers in told["curve"]]
         if epoch > task.to_epoch or (epoch == task.to_epoch and epoch not in dict(self.curve)):
-            raise ValueError(
-                f"the checkpoint in {task.folder} is of epoch {epoch}, past this task's {task.to_epoch}: "
-                "give another folder"
-            )
+            # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
+            self.curve = []
+            return
         self.per_class, self.before = told["per_class"], told["seconds"]
         self.training.restore(state)
 
@@ -163,9 +172,24 @@ def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None)
             progress(done, total, "decoding images")
 
     held_out = data.select if task.evaluate_on == "select" else data.val
-    splits = (_train_split(task, data), held_out)
-    first, second = (open_pixels(split, task.spec.size, cache, decoding) for split in splits)
+    train = _train_split(task, data)
+    size = _seen(task).size
+    try:
+        if task.images < 1:
+            _, train = select_from(train, task.images, seed=0)
+        first, second = (open_pixels(split, size, cache, decoding) for split in (train, held_out))
+    except DataError as error:
+        raise TaskError(str(error)) from None
     return first, second
+
+
+def _seen(task: Task) -> DetectorSpec:
+    """The detector at the input size of this part: its share, in steps of a backbone's stride, at least one."""
+    if task.scale == 1:
+        return task.spec
+    step = 2**BACKBONE_TOP
+    height, width = (max(step, round(side * task.scale / step) * step) for side in task.spec.size)
+    return dataclasses.replace(task.spec, size=(min(height, task.spec.size[0]), min(width, task.spec.size[1])))
 
 
 def _train_split(task: Task, data: Data) -> Split:
@@ -173,7 +197,7 @@ def _train_split(task: Task, data: Data) -> Split:
         return data.train
     reported = data.val if task.evaluate_on == "val" else data.select
     if {image.file for image in data.select.images} & {image.file for image in reported.images}:
-        raise ValueError(
+        raise TaskError(
             f"train_on: train+select must not train on what is evaluated, but select is {data.select.name!r} and the "
             f"evaluation is on {reported.name!r}: use train_on: train"
         )

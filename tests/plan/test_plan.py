@@ -164,8 +164,8 @@ BAD_SPEC = {
         "anchors: {octaves: 0}": "1: anchors.octaves: anchors need scale > 0, octaves >= 1 and at least one",
         "objectives: [macs]": "1: objectives must have ap and no name twice, but got macs",
         "objectives: [ap, ap]": "1: objectives must have ap and no name twice, but got ap, ap",
-        "objectives: [ap, mac]": "1: objectives[1] must be one of ap, macs, params, activations, but got 'mac'; did",
-        "objectives: [ap, latency]": "1: objectives[1] cannot take latency yet, it is not built; it takes ap, macs",
+        "objectives: [ap, mac]": "1: objectives[1] must be one of ap, macs, params, activations, memory, latency, but got",
+        "objectives: [ap, latency]": "1: objectives speaks of latency, which is predicted from a table of this device's",
     },
     "data: {source: digits, select: 0.25}": {
         "data: digits": "2: data must be a mapping of keys to values, but got 'digits'",
@@ -214,7 +214,9 @@ BAD_SPEC = {
         "  macs: {maximum: 3G}": "12: unknown key 'band.macs.maximum'; did you mean 'max'?",
         "  macs: {max: 3X}": "12: band.macs.max must be a positive number such as 25M, 0.9G or 2.5e9, but got '3X'",
         "  mcas: {max: 3G}": "12: unknown key 'band.mcas'; did you mean 'macs'?",
-        "  latency: {max: 20}": "11: band cannot take latency yet, it is not built; it takes macs, params, activ",
+        "  latency: {max: 20}": "12: band.latency.max must be a time such as 20ms or 1.5s, but got '20'",
+        "  latency: {max: 20ms}": "11: band speaks of latency, which is predicted from a table of this device's timings:",
+        "  memory: {max: 20ms}": "12: band.memory.max must be an amount of memory such as 500MB, 2GiB or 1.5e9, but",
     },
     "sampler: {name: random}": {
         "sampler: {name: gp}": "14: sampler.name cannot take gp yet, it is not built; it takes grid, random, tpe",

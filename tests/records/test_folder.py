@@ -70,13 +70,13 @@ def test_a_study_is_written_and_gone_on_with(tmp_path: Path, plan: Plan, make_ro
 def test_a_row_is_there_or_known(tmp_path: Path, plan: Plan, make_row: MakeRow) -> None:
     row = make_row(ordinal=1)
     with StudyFolder.open(tmp_path / "s", plan, data=DATA) as study:
-        assert not study.has(row) and study.known(row.key) is None
+        assert not study.find(row) and study.known(row.key) is None
         study.write(row)
-        assert study.has(row) and study.known(row.key) == row
+        assert study.find(row) and study.known(row.key) == row
         # The same training asked for as a winner is known, though its row is not there.
-        assert not study.has(make_row(kind="winner")) and study.known(make_row(kind="winner").key) == row
+        assert not study.find(make_row(kind="winner")) and study.known(make_row(kind="winner").key) == row
         # A file of this name that came of another recipe is not this row.
-        assert not study.has(make_row(ordinal=1, recipe_id="other"))
+        assert not study.find(make_row(ordinal=1, recipe_id="other"))
         assert study.known(make_row(seed=1).key) is None
         study.write(make_row(ordinal=1, state="failed"))
         assert len(study.rows()) == 1 and study.known(row.key) is None

@@ -89,7 +89,7 @@ def _changed(row: Row, **changes: Any) -> str:
         ({"member": 1.5}, "the field 'member' must be int, but got 1.5"),
         ({"final": None}, "the field 'final' must be dict, but got None"),
         ({"kind": "try"}, "kind must be one of search, winner, baseline, repeat, but got 'try'"),
-        ({"state": "done"}, "state must be one of complete, failed, but got 'done'"),
+        ({"state": "done"}, "state must be one of complete, stopped, failed, but got 'done'"),
         ({"spec": {"size": [64, 64]}}, "its spec or curve is not one (a detector needs the field 'classes')"),
         ({"curve": [[1]]}, "its spec or curve is not one (not enough values to unpack (expected 2, got 1))"),
     ],

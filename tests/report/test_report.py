@@ -11,8 +11,9 @@ from scalesearch.records.folder import read_rows
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.report.write import write_report
-from scalesearch.search.driver import Study, run
+from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
+from scalesearch.search.study import Study
 from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
 
 

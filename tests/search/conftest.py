@@ -15,7 +15,8 @@ from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
 from scalesearch.search.band import find_band
-from scalesearch.search.driver import Setting, Study
+from scalesearch.search.ledger import Ledger
+from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit
 
 PLAN = """
@@ -77,7 +78,8 @@ def make_study(folder: Path, plan: Plan) -> Study:
     else:
         unit = SpecUnit(space, plan.band or budget.from_dict({}))
     opened = StudyFolder.open(folder / "study", plan, data=SETTING.data)
-    return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, setting=SETTING)
+    ledger = Ledger(opened.path, plan.name, plan.objectives, unit.axes)
+    return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, setting=SETTING, ledger=ledger)
 
 
 def learn(task: Task, label: str) -> Outcome:

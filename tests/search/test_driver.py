@@ -12,8 +12,9 @@ import pytest
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.search import ledger
-from scalesearch.search.driver import Study, run
+from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
+from scalesearch.search.study import Study
 from tests.search.conftest import FAMILY, learn, make_plan, make_study
 
 Said = tuple[list[str], Callable[[str], None]]

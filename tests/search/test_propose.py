@@ -8,9 +8,10 @@ import pytest
 
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.search.band import EmptyBandError
-from scalesearch.search.driver import Study, search
+from scalesearch.search.driver import search
 from scalesearch.search.executor import InProcess
 from scalesearch.search.propose import propose
+from scalesearch.search.study import Study
 from scalesearch.search.unit import inside
 from tests.search.conftest import PLAN, learn, make_plan, make_study
 

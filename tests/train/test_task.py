@@ -142,10 +142,10 @@ def test_going_on_needs_a_checkpoint(data: Data, tmp_path: Path) -> None:
         run(task(tmp_path, from_epoch=2), data)
 
 
-def test_a_checkpoint_past_the_task_is_refused(data: Data, tmp_path: Path) -> None:
+def test_a_checkpoint_past_the_task_is_begun_anew(data: Data, tmp_path: Path) -> None:
     run(task(tmp_path, to_epoch=2), data)
-    with pytest.raises(ValueError, match="is of epoch 2, past this task's 1"):
-        run(task(tmp_path, to_epoch=1), data)
+    outcome = run(task(tmp_path, to_epoch=1), data)  # its row was deleted: the study trains it again
+    assert outcome.curve == run(task(tmp_path / "fresh", to_epoch=1), data).curve
 
 
 def test_train_and_select_together(data: Data, coco: Path, tmp_path: Path) -> None:
@@ -203,3 +203,23 @@ def test_checkpointing_changes_no_number(data: Data, tmp_path: Path) -> None:
     plain = run(task(tmp_path / "plain", recipe), data)
     again = run(task(tmp_path / "again", dataclasses.replace(recipe, checkpointing=True)), data)
     assert plain.curve == again.curve and same(tmp_path / "plain", tmp_path / "again")
+
+
+def test_a_lower_rung_sees_fewer_and_smaller_images_and_the_next_goes_on_from_it(data: Data, tmp_path: Path) -> None:
+    small = {"images": 0.5, "scale": 0.7, "to_epoch": 2}
+    first = run(task(tmp_path / "a", **small), data)
+    rest = run(task(tmp_path / "a", from_epoch=2), data)
+    assert [epoch for epoch, _ in first.curve] == [2] and [epoch for epoch, _ in rest.curve] == [2, 4]
+    assert rest.curve[0] == first.curve[0] and rest.state == "complete"
+    whole, again = run(task(tmp_path / "b", to_epoch=2), data), run(task(tmp_path / "c", **small), data)
+    assert again.curve == first.curve
+    assert any(not torch.equal(x, y) for x, y in zip(weights(tmp_path / "b").values(), weights(tmp_path / "c").values(), strict=True))
+    assert whole.curve[0][0] == 2
+    assert tasks._seen(task(tmp_path, scale=0.7)).size == (32, 32)  # 34 x 45, in steps of 32
+    assert tasks._seen(task(tmp_path, scale=0.1)).size == (32, 32)
+
+
+def test_a_training_longer_than_its_limit_fails_and_says_so(data: Data, tmp_path: Path) -> None:
+    outcome = run(task(tmp_path, time_limit=1e-3), data)
+    assert outcome.state == "failed" and "longer than the time_limit of 0 s, in epoch 1 of 4" in outcome.reason
+    assert run(task(tmp_path / "b", time_limit=600.0), data).state == "complete"

@@ -1,0 +1,159 @@
+"""One training that a study wants a row of: the task that it sends out, the row that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from scalesearch.arch.space import Point
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.plan.ladder import Rung
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.row import Row
+from scalesearch.records.trials import best_trials
+from scalesearch.search.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training that the study wants a row of."""
+
+    kind: Literal["search", "winner", "baseline"]
+    spec: DetectorSpec
+    recipe: Recipe
+    seed: int
+    rung: int = 0
+    to_epoch: int
+    fidelity: Rung | None = None
+    """Of a rung below the top."""
+    name: str = ""
+    ordinal: int = 0
+    member: int | None = None
+    proposed_by: str = ""
+    point: Point
+    label: str
+
+    @property
+    def final(self) -> bool:
+        """Whether it trains on everything but val and is scored on val."""
+        return self.kind != "search"
+
+
+def final_jobs(study: Study) -> Iterator[Job]:
+    """The winners of the search over several seeds, then the named baselines, by the same recipe."""
+    plan = study.plan
+    winners = best_trials(study.trials(), plan.objectives)[: plan.winners.top]
+    sent: set[str] = set()
+    for rank, trial in enumerate(winners, 1):
+        # Built anew from the point: a spec read from a row does not know what its timm backbone was measured at.
+        for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
+            if spec.id in sent:
+                continue
+            sent.add(spec.id)
+            for seed in plan.winners.seeds:
+                yield Job(
+                    kind="winner",
+                    spec=spec,
+                    recipe=plan.winners.recipe,
+                    to_epoch=plan.winners.recipe.epochs,
+                    seed=seed,
+                    ordinal=row.ordinal,
+                    member=row.member,
+                    proposed_by=row.proposed_by,
+                    point=dict(row.point),
+                    label=f"winner {rank}, seed {seed}",
+                )
+    for name, point in plan.baselines.items():
+        for i, spec in enumerate(study.unit.solve(point).members):
+            for seed in plan.winners.seeds:
+                yield Job(
+                    kind="baseline",
+                    name=name,
+                    spec=spec,
+                    recipe=plan.winners.recipe,
+                    to_epoch=plan.winners.recipe.epochs,
+                    seed=seed,
+                    member=i if len(study.unit.budgets) > 1 else None,
+                    point=dict(point),
+                    label=f"baseline {name}, seed {seed}",
+                )
+
+
+def task_of(study: Study, job: Job) -> Task:
+    """The training, in a folder of its own: a searched one's goes when its row is written, a final one's has weights."""
+    return Task(
+        spec=job.spec,
+        recipe=job.recipe,
+        seed=job.seed,
+        to_epoch=job.to_epoch,
+        folder=folder_of(study, job.spec.id, job.recipe.id, job.seed, final=job.final),
+        images=job.fidelity.images if job.fidelity else 1.0,
+        scale=job.fidelity.size if job.fidelity else 1.0,
+        time_limit=None if job.final else study.plan.time_limit,
+        train_on="train+select" if job.final and study.plan.data.select != "val" else "train",
+        evaluate_on="val" if job.final else "select",
+    )
+
+
+def folder_of(study: Study, spec_id: str, recipe_id: str, seed: int, *, final: bool) -> Path:
+    return study.folder.path / ("weights" if final else "tasks") / f"{spec_id}-{recipe_id}-s{seed}"
+
+
+def _state(outcome: Outcome | None, job: Job) -> Literal["complete", "stopped", "failed"]:
+    if outcome and outcome.state == "failed":
+        return "failed"
+    return "complete" if job.to_epoch == job.recipe.epochs else "stopped"
+
+
+def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
+    numbers = dict(outcome.curve[-1][1]) if outcome and outcome.curve else {}
+    return Row(
+        kind=job.kind,
+        name=job.name,
+        ordinal=job.ordinal,
+        member=job.member,
+        proposed_by=job.proposed_by,
+        point=dict(job.point),
+        spec=job.spec,
+        spec_id=job.spec.id,
+        cost=study.unit.meter(job.spec),
+        recipe=job.recipe.to_dict(),
+        recipe_id=job.recipe.id,
+        data=study.setting.data,
+        splits={
+            "train": study.setting.splits[task.train_on],
+            "evaluated": study.setting.splits[task.evaluate_on],
+        },
+        seed=job.seed,
+        epochs_done=outcome.curve[-1][0] if outcome and outcome.curve else 0,
+        epochs_planned=job.recipe.epochs,
+        curve=tuple((epoch, dict(values)) for epoch, values in outcome.curve) if outcome else (),
+        final=numbers,
+        per_class=dict(outcome.per_class) if outcome else {},
+        state=_state(outcome, job),
+        reason=outcome.reason if outcome else "",
+        seconds=outcome.seconds if outcome else 0.0,
+        peak_memory=outcome.peak_memory if outcome else 0,
+        images_per_second=outcome.images_per_second if outcome else 0.0,
+        threads=study.setting.threads,
+        machine=dict(study.setting.machine),
+        versions=dict(study.setting.versions),
+    )
+
+
+def same_as(empty: Row, known: Row) -> Row:
+    """The row `empty` with the numbers of an equal training."""
+    return replace(
+        empty,
+        epochs_done=known.epochs_done,
+        curve=known.curve,
+        final=known.final,
+        per_class=known.per_class,
+        state=known.state,
+        reason="known already",
+        peak_memory=known.peak_memory,
+        images_per_second=known.images_per_second,
+    )

@@ -1,0 +1,65 @@
+"""What a study is while it runs: its plan, its candidates, where its rows are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scalesearch.plan.plan import Plan
+from scalesearch.records.row import Key, Row
+from scalesearch.records.trials import Trial, trials
+from scalesearch.search.band import Band
+from scalesearch.search.ledger import Ledger
+from scalesearch.search.unit import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What every row of one run has in common."""
+
+    data: str
+    """Fingerprint of the data."""
+    splits: Mapping[str, str]
+    """What `train`, `train+select`, `select` and `val` are, in words."""
+    threads: int
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
+
+
+class Store(Protocol):
+    """Where rows are kept: a `StudyFolder`, or memory."""
+
+    @property
+    def path(self) -> Path:
+        """Under which trainings have their folders."""
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every row in order."""
+
+    def find(self, row: Row) -> Row | None:
+        """The row of this row's name, where it is of an equal training."""
+
+    def known(self, key: Key) -> Row | None:
+        """A complete row of an equal training, whatever its kind."""
+
+    def write(self, row: Row) -> object:
+        """Keeps the row, in place of one of the same name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A plan with its candidates, its folder and its setting."""
+
+    plan: Plan
+    unit: Unit
+    band: Band
+    folder: Store
+    setting: Setting
+    ledger: Ledger | None = None
+    """None for a study that nobody looks at, such as a rehearsed one."""
+
+    def trials(self) -> list[Trial]:
+        """The whole search trials so far, by ordinal."""
+        return trials(self.folder.rows(), members=len(self.unit.budgets))
