@@ -358,3 +358,17 @@ def test_bad_genes_are_refused_at_their_line(tmp_path: Path, genes: str, said: s
     written = "{genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}"
     message = _refused(tmp_path, FREE.replace(written, genes))
     assert message.startswith(f"p.yaml:{said}") and "\n" not in message
+
+
+def test_bands_over_memory_and_latency_read_back_as_written(tmp_path: Path) -> None:
+    text = SPEC.replace(
+        "  params: {max: 1e6}\n",
+        "  memory: {max: 2GiB}\n  training_memory: {min: 500MB}\n  latency: {min: 1.5ms, max: 20ms}\nlatency: {table: cpu.json}\n"
+        "objectives: [ap, memory, latency]\n",
+    )
+    plan = _read(tmp_path, text)
+    assert plan.band is not None and plan.band.memory is not None and plan.band.latency is not None
+    assert (plan.band.memory.high, plan.band.latency.low, plan.band.latency.high) == (2 * 2**30, 0.0015, 0.02)
+    assert plan.figures == ("macs", "memory", "training_memory", "latency")
+    assert str(plan.band).endswith("memory <= 2.15 GB, 500 MB <= training_memory, 1.5 ms <= latency <= 20 ms")
+    assert _read(tmp_path, plan.to_yaml()) == plan
