@@ -11,7 +11,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, model, study
+from scalesearch.cli import design, latency, model, space, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -25,6 +25,9 @@ for verb in (
     study.report,
     design.cost,
     design.draw,
+    latency.measure,
+    latency.calibrate,
+    space.space,
     model.train,
 ):
     cli.add_command(verb)
