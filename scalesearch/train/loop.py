@@ -52,6 +52,10 @@ class Training:
         self.average = Average(self.model, task.recipe.ema)
         self.epoch = 0
         self.seconds = 0.0
+        self.parts = torch.zeros(2, device=device)
+        """Class and box loss, summed over the steps of the epoch."""
+        self.told: dict[str, float] = {}
+        """Of the last epoch: learning_rate, loss and its parts, images_per_second."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,6 +67,8 @@ class Training:
         start, first = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         self.model.train()
+        self.parts.zero_()
+        whole, images_seen, rate = 0.0, 0, 0.0
         with torch.random.fork_rng():  # dropout and stochastic depth
             torch.manual_seed(_mix(self.seed, self.epoch))
             for i, (batch, images, boxes, labels) in enumerate(self._prepared(self.epoch)):
@@ -71,10 +77,15 @@ class Training:
                 if not math.isfinite(loss):
                     raise NonFinite(self._where(first + i, rate, loss, batch))
                 self.average.update(first + i + 1)
+                whole, images_seen = whole + loss, images_seen + len(images)
                 if on_step is not None:
                     on_step(i + 1, loss)
         self.epoch += 1
-        self.seconds += time.perf_counter() - start
+        spent = time.perf_counter() - start
+        self.seconds += spent
+        class_loss, box_loss = (self.parts / self.steps_per_epoch).tolist()
+        self.told = {"learning_rate": rate, "loss": whole / self.steps_per_epoch, "class_loss": class_loss}
+        self.told |= {"box_loss": box_loss, "images_per_second": images_seen / spent}
 
     def _prepared(self, epoch: int) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
@@ -103,7 +114,9 @@ class Training:
     def _loss(self, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         recipe = self.recipe
         targets = assign(self.anchors, boxes, labels, iou=recipe.match_iou, best=recipe.match_best)
-        return losses(self.model(images), targets, recipe).total
+        found = losses(self.model(images), targets, recipe)
+        self.parts += torch.stack([found.class_.detach(), found.box.detach()])
+        return found.total
 
     def _where(self, step: int, rate: float, loss: float, batch: Batch) -> str:
         ids = [self.pixels.split.images[i].id for i in batch.index.tolist()]
