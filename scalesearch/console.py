@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -87,3 +88,40 @@ def show_costs(costs: Sequence[tuple[str, DetectorSpec, Breakdown]]) -> None:
         console.print(f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes", markup=False)
         console.print(table)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
+
+
+def show_evaluation(found: Mapping[str, Any]) -> None:
+    """Print COCO's twelve numbers by size, and those of each class."""
+    console = Console(highlight=False, soft_wrap=True)
+    height, width = found["size"]
+    console.print(
+        f"{found['weights']['file']} (spec {found['spec_id']}, input {height}x{width}) on {found['split']}: "
+        f"{found['images']} images, {found['boxes']} boxes",
+        markup=False,
+    )
+    numbers = found["numbers"]
+    over = table("", "all", "small", "medium", "large")
+    for head, names in (("AP", ("ap", "ap_small", "ap_medium", "ap_large")), ("AP50", ("ap50",)), ("AP75", ("ap75",))):
+        over.add_row(head, *(_share(numbers[name]) for name in names))
+    over.add_row("AR, 100 detections", *(_share(numbers[f"ar{end}"]) for end in ("100", "_small", "_medium", "_large")))
+    over.add_row("AR, 10 detections", _share(numbers["ar10"]))
+    over.add_row("AR, 1 detection", _share(numbers["ar1"]))
+    console.print(over)
+    classes = table("class", "boxes", "AP", "AP50", "AP75", "small", "medium", "large")
+    for name, own in found["classes"].items():
+        classes.add_row(escape(name), str(own["boxes"]), *(_share(value) for key, value in own.items() if key != "boxes"))
+    console.print(classes)
+
+
+def table(first: str, *others: str) -> Table:
+    """An empty table: a column of names, columns of numbers."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made.add_column(first)
+    for head in others:
+        made.add_column(head, justify="right")
+    return made
+
+
+def _share(value: float | None) -> str:
+    """A number in 0..1; a dash where there is no object to find."""
+    return "-" if value is None else f"{value:.3f}"

@@ -10,7 +10,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, model, study
+from scalesearch.cli import design, model, study, trained
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -25,6 +25,8 @@ for verb in (
     design.cost,
     design.draw,
     model.train,
+    trained.evaluate,
+    trained.predict,
 ):
     cli.add_command(verb)
 

@@ -186,7 +186,7 @@ def _decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         with PIL.Image.open(image.file) as opened:
             upright, factor = _upright(opened, image, max(rows, columns))
-            upright = _rgb(upright, image)
+            upright = rgb(upright, image)
     except OSError as error:
         raise DataError(f"an image must be readable, but {image.file} is not ({error}): write it again.") from error
     # The source rectangle that the letterbox shows, so that one scale holds exactly on both axes.
@@ -213,7 +213,8 @@ def _upright(opened: PIL.Image.Image, image: Image, longest: int) -> tuple[PIL.I
     return (PIL.ImageOps.exif_transpose(opened) if annotated == turned else opened), factor
 
 
-def _rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
+def rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
+    """The picture of `image` in RGB, of whatever mode it is. DataError for more than 8 bits a channel."""
     if upright.mode.startswith(("I", "F")):
         raise DataError(
             f"images must have 8 bits a channel, but {image.file} is of PIL's mode {upright.mode}: convert "
