@@ -24,6 +24,7 @@ for verb in (
     study.report,
     design.cost,
     design.draw,
+    design.anchors,
     model.train,
     trained.evaluate,
     trained.predict,
