@@ -28,6 +28,7 @@ for verb in (
     model.train,
     trained.evaluate,
     trained.predict,
+    trained.export,
 ):
     cli.add_command(verb)
 

@@ -74,3 +74,50 @@ def predict(
         note(f"skipped: {line}")
     if unread:
         sys.exit(1)
+
+
+def _batch(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    if value == "dynamic":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"must be a number from 1 on, or dynamic, but got {value!r}")
+    return int(value)
+
+
+@click.command()
+@click.argument("weights", type=PATH)
+@click.option("--out", "-o", type=PATH, required=True, help="The file: .onnx, or .safetensors for weights alone.")
+@click.option("--nms", is_flag=True, help="Final detections: boxes, scores, labels, count; else the raw outputs.")
+@click.option("--batch", default="dynamic", show_default=True, callback=_batch, metavar="N", help="Images at a time.")
+@click.option("--opset", type=click.IntRange(18, 23), help="Version of ONNX's operators; torch's choice by default.")
+@DESIGN
+@SIZE
+def export(
+    weights: Path, out: Path, nms: bool, batch: int | None, opset: int | None, design: str | None, size: str | None
+) -> None:
+    """Write WEIGHTS as an ONNX file that takes RGB pixels in 0..255, and check it under ONNX Runtime.
+
+    Classes, spec and input size are properties of the file. It is kept only where it agrees with torch.
+
+    \b
+    Examples:
+      scalesearch export results/train-0123456789ab-0123456789ab-s0 -o model.onnx --nms
+      scalesearch export runs/best.pt -o model.onnx --batch 1 --size 384x640
+      scalesearch export runs/best.pt -o model.safetensors
+    """
+    from scalesearch.launch.export import export_onnx, export_weights
+    from scalesearch.launch.model import open_model
+    from scalesearch.nn.onnx_file import need_onnx
+
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ValueError(f"an export is an .onnx or a .safetensors file, but got {str(out)!r}; name it so")
+    if out.suffix == ".safetensors":
+        if nms or batch or opset:
+            raise ValueError("--nms, --batch and --opset are for an .onnx file; leave them out for weights alone")
+        export_weights(open_model(weights, design=design, size=size, say=note), out)
+        click.echo(out)
+        return
+    need_onnx()
+    found = export_onnx(open_model(weights, design=design, size=size, say=note), out, nms=nms, batch=batch, opset=opset)
+    same = "" if found.same is None else f", {found.same:.2%} of the detections the same"
+    click.echo(f"{out}: {found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}")
