@@ -68,7 +68,8 @@ def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
             shares += _shares(found, raw, detector)
         count += batch
     same = sum(shares) / len(shares) if shares else None
-    return Agreement(difference=max(differences), same=same, images=count)
+    # Not the built-in max: it passes over a NaN that does not come first.
+    return Agreement(difference=float(torch.tensor(differences).max()), same=same, images=count)
 
 
 def _normalised(images: Tensor, form: Form) -> Tensor:
