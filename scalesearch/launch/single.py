@@ -18,11 +18,12 @@ from scalesearch.records.folder import write_whole
 from scalesearch.train import task as training
 
 
-def trainer(data: Data, console: Console) -> Callable[[Task, str], Outcome]:
+def trainer(data: Data, console: Console, *, tensorboard: bool = False) -> Callable[[Task, str], Outcome]:
     """`train`'s task over this data, with a progress bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
-        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label))
+        cache, progress = default_cache() / "pixels", console.bar(label)
+        return training.run(task, data, cache=cache, progress=progress, tensorboard=tensorboard)
 
     return train
 
@@ -36,6 +37,7 @@ def train(
     out: Path | None,
     console: Console,
     weights: Path | None = None,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
 
@@ -56,7 +58,7 @@ def train(
         weights=weights,
         evaluate_on="val",
     )
-    outcome = trainer(opened, console)(task, f"training {spec.id}")
+    outcome = trainer(opened, console, tensorboard=tensorboard)(task, f"training {spec.id}")
     for note in outcome.notes:
         console.say(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
