@@ -108,3 +108,37 @@ def test_bad_input_is_one_line(trained: Trained, command: Command, weights: str,
 def test_a_split_that_is_not_there(trained: Trained, command: Command) -> None:
     done = command("eval", trained.folder, "--data", trained.data, "--split", "test")
     assert done.status == 2 and "(splits found: train, val)" in done.err
+
+
+def test_a_timm_backbone_is_measured_again(trained: Trained, command: Command, tmp_path: Path) -> None:
+    """Its file does not say what it was measured at, and another size is another measurement."""
+    design = tmp_path / "timm.yaml"
+    design.write_text(
+        "space: {backbone: test_byobnet, topology: fpn, size: 64, aspect: 0.75, width: 8, repeats: 1, head_depth: 1, "
+        "min_level: 3, max_level: 5}"
+    )
+    run = tmp_path / "run"
+    done = command("train", design, "--data", trained.data, "--set", "epochs=1", "--set", "batch=4", "--out", run)
+    assert done.status == 0, done.err
+    numbers = json.loads((run / "result.json").read_text())["curve"][-1][1]
+    found = json.loads(command("eval", run, "--data", trained.data, "--json").out)
+    assert found["numbers"] == numbers
+    larger = command("eval", run, "--data", trained.data, "--json", "--size", "96x128")
+    assert json.loads(larger.out)["size"] == [96, 128]
+
+
+def test_weights_of_effdet_are_evaluated_on_data_of_as_many_classes(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    """Names they have none: labels are the data's categories in order, or ids from 1 on; else it is an error."""
+    effdet = pytest.importorskip("effdet", reason="effdet is not installed")
+    design = tmp_path / "lite.yaml"
+    design.write_text("space: {backbone: efficientnet_b0, size: 64, width: 64, repeats: 3, head_depth: 3}\n")
+    for classes, status in ((2, 0), (7, 0), (4, 2)):
+        config = effdet.get_efficientdet_config("tf_efficientdet_d0")
+        config.num_classes, config.image_size = classes, (64, 64)
+        file = tmp_path / f"effdet-{classes}.pth"
+        torch.save(effdet.EfficientDet(config, pretrained_backbone=False).state_dict(), file)
+        done = command("eval", file, "--design", design, "--data", trained.data, "--json")
+        assert done.status == status, done.err
+    assert "effdet-4.pth has 4 without names and val has 2 with ids up to 7" in done.err
