@@ -27,6 +27,7 @@ from scalesearch.plan.task import Task
 from scalesearch.train.ema import Average
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.score import refresh_norms
+from scalesearch.train.tally import Tally
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -52,8 +53,7 @@ class Training:
         self.average = Average(self.model, task.recipe.ema)
         self.epoch = 0
         self.seconds = 0.0
-        self.parts = torch.zeros(2, device=device)
-        """Class and box loss, summed over the steps of the epoch."""
+        self.tally = Tally(device)
         self.told: dict[str, float] = {}
         """Of the last epoch: learning_rate, loss and its parts, images_per_second."""
 
@@ -67,8 +67,7 @@ class Training:
         start, first = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         self.model.train()
-        self.parts.zero_()
-        whole, images_seen, rate = 0.0, 0, 0.0
+        rate = 0.0
         with torch.random.fork_rng():  # dropout and stochastic depth
             torch.manual_seed(_mix(self.seed, self.epoch))
             for i, (batch, images, boxes, labels) in enumerate(self._prepared(self.epoch)):
@@ -77,15 +76,12 @@ class Training:
                 if not math.isfinite(loss):
                     raise NonFinite(self._where(first + i, rate, loss, batch))
                 self.average.update(first + i + 1)
-                whole, images_seen = whole + loss, images_seen + len(images)
                 if on_step is not None:
                     on_step(i + 1, loss)
         self.epoch += 1
         spent = time.perf_counter() - start
         self.seconds += spent
-        class_loss, box_loss = (self.parts / self.steps_per_epoch).tolist()
-        self.told = {"learning_rate": rate, "loss": whole / self.steps_per_epoch, "class_loss": class_loss}
-        self.told |= {"box_loss": box_loss, "images_per_second": images_seen / spent}
+        self.told = self.tally.told(rate, spent)
 
     def _prepared(self, epoch: int) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
@@ -115,7 +111,7 @@ class Training:
         recipe = self.recipe
         targets = assign(self.anchors, boxes, labels, iou=recipe.match_iou, best=recipe.match_best)
         found = losses(self.model(images), targets, recipe)
-        self.parts += torch.stack([found.class_.detach(), found.box.detach()])
+        self.tally.add(found, len(images))
         return found.total
 
     def _where(self, step: int, rate: float, loss: float, batch: Batch) -> str:

@@ -90,6 +90,7 @@ def _go(
                     f"{task.recipe.epochs}"
                 )
 
+        points.evaluated = {}
         training.train_epoch(on_step)
         if points.due(training.epoch):
             if progress is not None:
@@ -111,6 +112,7 @@ class _Points:
         self.detector = told_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
         self.curve: list[tuple[int, dict[str, float | None]]] = []
         self.evaluated: dict[str, Any] = {}
+        """The weights as they were evaluated, while they are those of the training."""
         self.per_class: dict[str, float | None] = {}
         self.start, self.before = time.perf_counter(), 0.0
 
@@ -142,7 +144,7 @@ class _Points:
     def save(self) -> None:
         told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
         state = {**self.training.state(), "task": self.identity, "told": json.dumps(told), KEY: self.detector}
-        if self.training.epoch in dict(self.curve):
+        if self.evaluated:
             # The averaged weights with other statistics of the norms; what is the same is stored once.
             norms = dict(self.training.average.model.named_buffers())
             state["evaluated"] = {**state["average"], **{n: v for n, v in self.evaluated.items() if n in norms}}
