@@ -86,7 +86,7 @@ class Team:
         return (total + 1) / self.world
 
     def mean(self, value: Tensor) -> Tensor:
-        """Of a scalar over the processes."""
+        """Of a tensor over the processes."""
         if self.world > 1:
             value = value.clone()
             dist.all_reduce(value)
