@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py [--bccd path/to/bccd] [--out results/benchmarks/throughput.md]
 
-The candidates are those of results/quickstart (digits) and results/topology (bccd; left out without --bccd): the cheapest,
-the median and the dearest of each. The bare step is forward, labelling, loss, backward and the optimiser's step on one
+The candidates are those of results/quickstart (digits) and results/topology (bccd; left out without --bccd): the cheapest
+and the dearest of each. The bare step is forward, labelling, loss, backward and the optimiser's step on one
 batch of normalised images that lies in memory. The training is `Training.train_epoch`, with all that it does beside
 (batches cut from the decoded cache, flip and jitter, normalising, schedule, clipping, the check that the loss is finite,
 the average of weights), with its batches made between the steps, or ahead by a thread. Medians over rounds in which each
@@ -50,9 +50,9 @@ def main() -> None:
     """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bccd", type=Path, help="the COCO folder of bccd")
-    parser.add_argument("--candidates", type=int, default=3, help="of each study")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=15, help="in a turn")
+    parser.add_argument("--candidates", type=int, default=2, help="of each study")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10, help="in a turn")
     parser.add_argument("--threads", type=int, default=1, help="torch's; a study with as many workers as cores has 1")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/throughput.md"))
     args = parser.parse_args()

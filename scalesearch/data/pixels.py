@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scalesearch.data.decode import decode, letterbox, refuse, tried
 from scalesearch.data.part import WHOLE, Part
-from scalesearch.data.room import Decoding, free_bytes
+from scalesearch.data.room import Decoding, free_bytes, reserve
 from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)
@@ -185,6 +185,7 @@ def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress
         os.close(handle)
         try:
             array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+            _reserved(Path(name), shape)
             _decode_all(split, array, progress)
             array.flush()
             os.replace(name, file)
@@ -192,6 +193,16 @@ def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress
             Path(name).unlink(missing_ok=True)
     mapped: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="r")
     return mapped
+
+
+def _reserved(file: Path, shape: tuple[int, ...]) -> None:
+    try:
+        reserve(file)
+    except OSError as error:
+        raise DataError(
+            f"{shape[0]} images decoded at {shape[1]}x{shape[2]} need {math.prod(shape) / 2**30:.3g} GiB in {file.parent}, "
+            f"but its disk is filling up ({error.strerror}): make room there."
+        ) from error
 
 
 def _key(split: Split) -> str:

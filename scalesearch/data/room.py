@@ -5,6 +5,7 @@ Standard library and NumPy.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -42,6 +43,21 @@ def free_bytes(cache: Path | None) -> int:
         there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
         free = shutil.disk_usage(there).free
     return int(free * (1 - SPARED))
+
+
+def reserve(file: Path) -> None:
+    """Takes the blocks of a sparse file now: a disk that fills while a mapped file is written kills the process.
+
+    Raises OSError where the disk is full; a file system that cannot reserve is left alone.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def _free_memory() -> int:

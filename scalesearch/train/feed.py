@@ -6,7 +6,7 @@ Imports torch, data and plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import torch
@@ -52,7 +52,7 @@ def prepared(
 
     It starts with the `first`-th, from 0, and goes on from the state `random` of the batch before.
     """
-    generator = torch.Generator().manual_seed(mix(seed, epoch))
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     if random is not None:
         generator.set_state(random)
     # What mixes images needs the whole batch, in every process; the rest is made for our part alone.
@@ -74,11 +74,15 @@ def prepared(
         yield Ready(places, normalise(images), boxes, labels, generator.get_state())
 
 
-def fed(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready]:
-    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle."""
+def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
+    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle.
+
+    Close it where it is left early: its thread ends then.
+    """
     if device.type == "cuda":
-        return _in_stream(batches, device)
-    return ahead(batches) if spare_core() else batches
+        yield from _in_stream(batches, device)
+    else:
+        yield from ahead(batches) if spare_core() else batches
 
 
 def spare_core() -> bool:
@@ -87,7 +91,7 @@ def spare_core() -> bool:
     return cores > torch.get_num_threads()
 
 
-def mix(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
     """A seed of its own for each epoch of a training."""
     return (seed * 1_000_003 + epoch) % 2**63
 

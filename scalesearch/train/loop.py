@@ -9,6 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from scalesearch.plan.task import Task
 from scalesearch.train.compiled import compiled
 from scalesearch.train.distributed import ALONE, Team
 from scalesearch.train.ema import Average
-from scalesearch.train.feed import Ready, fed, mix, prepared
+from scalesearch.train.feed import Ready, epoch_seed, fed, prepared
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.precision import Precision
 from scalesearch.train.score import norms_of, refresh_norms
@@ -93,9 +94,9 @@ class Training:
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
-        with torch.random.fork_rng():  # dropout and stochastic depth
-            self._seed()
-            for batch in self._timed(fed(self._batches(), self.device)):
+        with torch.random.fork_rng(), closing(fed(self._batches(), self.device)) as batches:
+            self._seed()  # of dropout and stochastic depth
+            for batch in self._timed(batches):
                 done = before + self.step
                 rate = learning_rate(self.recipe, done, steps)
                 loss = self._step(batch, rate)
@@ -114,7 +115,7 @@ class Training:
     def _seed(self) -> None:
         """Of what the network draws: the epoch's, or where the epoch is taken up again, as it was."""
         rank = self.team.part.rank
-        torch.manual_seed((mix(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
+        torch.manual_seed((epoch_seed(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
         if rank == 0 and "network" in self.random:
             torch.set_rng_state(self.random["network"].cpu())
         if rank == 0 and "device" in self.random and self.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""The numbers that a training computes in: autocast, and the loss scale that fp16 needs. Imports torch."""
+"""The numbers that a training computes in: autocast, and the loss scale that fp16 needs. Imports torch and plan."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalesearch.plan.task import TaskError
+
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """fp32, bf16 or fp16 on a device. Raises ValueError for fp16 off CUDA.
+    """fp32, bf16 or fp16 on a device. Raises TaskError for fp16 off CUDA.
 
     fp16 has five bits of exponent: gradients are multiplied by a scale that halves where one overflows, and that step is
     left out. This is normal, a handful of times at the start and then once in thousands of steps.
@@ -20,7 +22,7 @@ class Precision:
 
     def __init__(self, name: str, device: torch.device) -> None:
         if name == "fp16" and device.type != "cuda":
-            raise ValueError(
+            raise TaskError(
                 f"precision fp16 needs a CUDA device, but this training is on the {device.type}: take precision bf16 "
                 "or fp32"
             )

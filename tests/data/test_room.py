@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from scalesearch.data.coco import read_split
 from scalesearch.data.pixels import batches, eval_batches, open_pixels
 from scalesearch.data.room import Decoding, free_bytes
+from scalesearch.data.split import DataError
 
 NEED = 10 * 48 * 64 * 3
 """Bytes of the fixture's ten training images at 48x64."""
@@ -48,3 +50,15 @@ def test_what_is_cached_already_needs_no_room(coco: Path) -> None:
 def test_what_is_free_is_read(tmp_path: Path) -> None:
     assert free_bytes(None) > 2**20
     assert free_bytes(tmp_path / "not" / "there" / "yet") > 2**20
+
+
+def test_a_disk_that_fills_up_is_an_error_before_a_mapped_file_is_written(
+    coco: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DataError, match=r"10 images decoded at 48x64 need .* its disk is filling up \(No space left"):
+        open_pixels(read_split(coco, "train"), (48, 64), coco / "cache", room=NEED)
+    assert list((coco / "cache").iterdir()) == []
