@@ -14,7 +14,8 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.train import feed
+from scalesearch.train import checkpoint, feed
+from scalesearch.train import task as tasks
 from scalesearch.train.compiled import compiled
 from scalesearch.train.feed import fed, prepared
 from scalesearch.train.loop import Training
@@ -46,6 +47,29 @@ def test_every_option_goes_on_where_it_stopped(data: Data, tmp_path: Path) -> No
     assert whole.state == second.state == "complete"
     assert same(tmp_path / "whole", tmp_path / "parts") and whole.curve[-1] == second.curve[-1]
     assert all(value.dtype != torch.bfloat16 for value in weights(tmp_path / "whole").values())
+
+
+def test_every_option_goes_on_inside_an_epoch(
+    data: Data,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    recipe = dataclasses.replace(ALL, epochs=2)
+    run(task(tmp_path / "whole", recipe, spec=DEEP), data)
+    seen: list[str] = []
+
+    def interrupt(done: int, total: int, text: str) -> None:
+        seen.append(text)
+        if sum(one.startswith("epoch 2, loss") for one in seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(task(tmp_path / "cut", recipe, spec=DEEP), data, progress=interrupt)
+    state = checkpoint.load(tmp_path / "cut", CPU)
+    assert state is not None and (state["epoch"], state["step"]) == (1, 1)
+    run(task(tmp_path / "cut", recipe, spec=DEEP), data)
+    assert same(tmp_path / "whole", tmp_path / "cut")
 
 
 OFF = {
