@@ -111,7 +111,8 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
     console.print(over)
     classes = table("class", "boxes", "AP", "AP50", "AP75", "small", "medium", "large")
     for name, own in found["classes"].items():
-        classes.add_row(escape(name), str(own["boxes"]), *(_share(value) for key, value in own.items() if key != "boxes"))
+        cells = [_share(value) for key, value in own.items() if key != "boxes"]
+        classes.add_row(escape(name), str(own["boxes"]), *cells)
     console.print(classes)
 
 

@@ -48,9 +48,9 @@ def train(
 ) -> None:
     """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val, or the best of a study --from.
 
-    Checkpoints: last.pt goes on and is what results tell of; best.pt has the best AP of the evaluations. The same
-    command continues what was interrupted. Several GPUs or machines train one detector, each its part of a batch, where
-    torchrun starts them.
+    The folder has last.pt, which results tell of, and best.pt, the best of the evaluations by AP. The same command
+    continues what was interrupted. Several GPUs or machines train one detector, each its part of a batch, where torchrun
+    starts them.
 
     \b
     Examples:
@@ -61,7 +61,8 @@ def train(
       scalesearch train --from results/quickstart --top 3 --recipe full.yaml --seeds 0,1,2
     """
     if study:
-        _refuse("--from", {"DESIGN": design, "--seed": seed, "--weights": weights, "--size": size, "--out": out, "--tensorboard": tensorboard or None})
+        others = {"DESIGN": design, "--seed": seed, "--weights": weights, "--size": size, "--out": out}
+        _refuse("--from", {**others, "--tensorboard": tensorboard or None})
         _train_front(study, top or 3, recipe, changes, seeds, data)
         return
     _refuse("DESIGN", {"--top": top, "--seeds": seeds})
@@ -94,7 +95,12 @@ def _refuse(given: str, others: Mapping[str, object]) -> None:
 
 
 def _train_front(
-    study: Path, top: int, recipe: Path | None, changes: tuple[str, ...], seeds: tuple[int, ...] | None, data: str | None
+    study: Path,
+    top: int,
+    recipe: Path | None,
+    changes: tuple[str, ...],
+    seeds: tuple[int, ...] | None,
+    data: str | None,
 ) -> None:
     from scalesearch.console import RichConsole
     from scalesearch.launch.full import train_front

@@ -118,6 +118,8 @@ def export(
         click.echo(out)
         return
     need_onnx()
-    found = export_onnx(open_model(weights, design=design, size=size, say=note), out, nms=nms, batch=batch, opset=opset)
+    model = open_model(weights, design=design, size=size, say=note)
+    found = export_onnx(model, out, nms=nms, batch=batch, opset=opset)
     same = "" if found.same is None else f", {found.same:.2%} of the detections the same"
-    click.echo(f"{out}: {found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}")
+    told = f"{found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}"
+    click.echo(f"{out}: {told}")

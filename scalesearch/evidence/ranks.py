@@ -22,7 +22,7 @@ class Ranks(NamedTuple):
 def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
     """Kendall's tau-b, which counts ties in neither direction. ValueError unless the two are of equal length."""
     if len(first) != len(second):
-        raise ValueError(f"two measurements of the same things are of equal length, but got {len(first)}, {len(second)}")
+        raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
     signs = [
         (_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)
     ]

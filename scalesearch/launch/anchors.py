@@ -61,7 +61,8 @@ def _matched(spec: DetectorSpec, boxes: Tensor, groups: dict[str, NDArray[np.boo
     for name, chosen in groups.items():
         rows = torch.from_numpy(chosen)
         some = bool(chosen.any())
-        shares = {f"{iou:g}": float((count[rows] > 0).double().mean()) if some else None for iou, count in counts.items()}
+        matched = {f"{iou:g}": count[rows] > 0 for iou, count in counts.items()}
+        shares = {iou: float(hit.double().mean()) if some else None for iou, hit in matched.items()}
         mean = float(counts[0.5][rows].double().mean()) if some else None
         lines[name] = {"share": shares, "anchors_a_box": mean}
     return {"anchors": _told(spec.anchors), "matched": lines}

@@ -49,7 +49,9 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     return unread
 
 
-def _one(model: Model, anchors: torch.Tensor, file: Path, number: int, score: float) -> tuple[Any, list[dict[str, Any]]]:
+def _one(
+    model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
+) -> tuple[Any, list[dict[str, Any]]]:
     """The picture drawn, and its rows, best first."""
     picture, pixels = read_picture(file, number, model.spec.size, model.categories)
     places = {category.id: (k, category.name) for k, category in enumerate(model.categories)}

@@ -1,4 +1,4 @@
-"""A detector as an ONNX file to be used by others: bytes in, outputs or final detections out, checked before it is kept.
+"""A detector as an ONNX file for others: pixels in, raw outputs or final detections out.
 
 Normalisation is part of the graph. With suppression the graph ends in TopK, the box decoder and NonMaxSuppression, an
 operator of every ONNX runtime; torch records all but that one, whose output has no fixed shape. May import torch, nn

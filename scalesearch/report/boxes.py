@@ -45,7 +45,8 @@ def draw_boxes(picture: Image.Image, found: Sequence[Drawn]) -> Image.Image:
     for one in reversed(found):  # the best on top
         x0, y0, x1, y1 = (factor * value for value in one.box)
         # The frame lies around its box: a box of a few pixels would be nothing but frame.
-        pen.rectangle((x0 - line, y0 - line, max(x0, x1 - 1) + line, max(y0, y1 - 1) + line), None, colour(one.label), line)
+        around = (x0 - line, y0 - line, max(x0, x1 - 1) + line, max(y0, y1 - 1) + line)
+        pen.rectangle(around, None, colour(one.label), line)
     for one in reversed(found):
         _label(pen, drawn.size, one, (factor * one.box[0] - line, factor * one.box[1] - line), font)
     return drawn

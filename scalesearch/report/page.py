@@ -137,8 +137,8 @@ def _correlation(short: Sequence[float], full: Sequence[float]) -> str:
     if ranks.tau is None:
         return "All are equal in one of the two: there is no order to compare."
     return (
-        f"Kendall's tau-b **{ranks.tau:.2f}** over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are in "
-        "the same order. They are the best of the search, which are harder to tell apart than all of it."
+        f"Kendall's tau-b **{ranks.tau:.2f}** over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are "
+        "in the same order. They are the best of the search, which are harder to tell apart than all of it."
     )
 
 

@@ -67,7 +67,7 @@ def _board(folder: Path, epoch: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ValueError(
-            "a TensorBoard log needs the package tensorboard, which is not installed: pip install 'scalesearch[tensorboard]'"
+            "a log for TensorBoard needs that package, which is not installed: pip install 'scalesearch[tensorboard]'"
         ) from None
     # What was logged after `epoch` is of work that was lost.
     return SummaryWriter(str(folder), purge_step=epoch + 1)

@@ -1,4 +1,4 @@
-"""`scalesearch export`: what ONNX Runtime says is what torch says, in every form; what is refused, and left unwritten."""
+"""`scalesearch export`: what ONNX Runtime says is what torch says; what is refused, and left unwritten."""
 
 from __future__ import annotations
 

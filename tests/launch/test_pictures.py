@@ -1,4 +1,4 @@
-"""`scalesearch predict`: any picture there is, drawn and listed in its own upright pixels; what cannot be read is told."""
+"""`scalesearch predict`: any picture, drawn and listed in its own upright pixels; what cannot be read is told."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_every_kind_of_picture_gives_the_same_detections(trained: Trained, comma
     done = command("predict", trained.folder, kinds, "-o", tmp_path / "out", "--score", "0.1")
     assert done.status == 0, done.err
     rows = listed(tmp_path / "out")
-    found = {name: [r for r in rows if Path(r["file_name"]).stem == name] for name in ("plain", "rgba", "palette", "turned")}
-    found["capitals"] = [r for r in rows if Path(r["file_name"]).stem == "capitals"]
+    names = ("plain", "rgba", "palette", "turned", "capitals")
+    found = {name: [r for r in rows if Path(r["file_name"]).stem == name] for name in names}
     assert len(found["plain"]) >= 1
     for name, own in found.items():
         assert [r["category_id"] for r in own] == [r["category_id"] for r in found["plain"]], name

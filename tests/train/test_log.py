@@ -125,7 +125,7 @@ def test_tensorboard_has_the_same_numbers(data: Data, tmp_path: Path, monkeypatc
 
 
 def test_a_tally_goes_on_within_an_epoch() -> None:
-    steps = [Losses(torch.tensor(a), torch.tensor(b), torch.tensor(c)) for a, b, c in ((3.0, 1.0, 0.5), (5.0, 2.0, 1.5))]
+    steps = [Losses(*map(torch.tensor, values)) for values in ((3.0, 1.0, 0.5), (5.0, 2.0, 1.5))]
     whole, cut, rest = (Tally(torch.device("cpu")) for _ in range(3))
     for step in steps:
         whole.add(step, 4)
