@@ -12,7 +12,7 @@ widths, depths and sizes as it does for integers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -36,12 +36,7 @@ class Cost(NamedTuple):
         """The cost of both together."""
         return Cost(self[0] + other[0], self[1] + other[1], self[2] + other[2])
 
-    def times(self, count: int) -> Cost:
-        """The cost of `count` such parts, each with parameters of its own."""
-        return Cost(self[0] * count, self[1] * count, self[2] * count)
 
-
-NOTHING = Cost(0, 0, 0)
 Integers = int | NDArray[np.int64]
 
 
@@ -57,7 +52,8 @@ class Breakdown:
     @property
     def total(self) -> Cost:
         """The sum of the parts."""
-        return self.backbone.plus(self.neck).plus(self.class_head).plus(self.box_head)
+        a, b, c, d = self.backbone, self.neck, self.class_head, self.box_head
+        return Cost(a[0] + b[0] + c[0] + d[0], a[1] + b[1] + c[1] + d[1], a[2] + b[2] + c[2] + d[2])
 
     def to_dict(self) -> dict[str, dict[str, int]]:
         """`{"total": {"params":, "macs":, "activations":}, "backbone": ..., ...}`."""
@@ -73,16 +69,15 @@ def price(spec: DetectorSpec) -> Cost:
 
 def breakdown(spec: DetectorSpec) -> Breakdown:
     """The cost of a detector, part by part. ValueError as `price`."""
-    return _parts(spec, spec.size, spec.width, spec.head_width, spec.repeats, spec.head_depth)
+    return _parts(spec, *dimensions_of(spec))
 
 
 def _parts(
-    spec: DetectorSpec, size: tuple[int, int], width: int, head_width: int, repeats: int, head_depth: int
+    spec: DetectorSpec, size: tuple[int, int], width: int, head_width: int, repeats: int, head_depth: int, per_cell: int
 ) -> Breakdown:
-    """The formulas. The five dimensions may be arrays in place of integers; `spec` says all the rest."""
+    """The formulas. The dimensions may be arrays in place of integers; `spec` says all the rest."""
     areas = {level: (-(-size[0] >> level)) * (-(-size[1] >> level)) for level in spec.levels}
     total_area = sum(areas.values())
-    per_cell = spec.anchors.per_cell
     return Breakdown(
         backbone=_backbone(spec, size),
         neck=_neck(spec, areas, width, repeats),
@@ -99,15 +94,12 @@ def conv(
     return Cost(weights + bias * c_out, weights * area, c_out * area)
 
 
-def _norm(channels: int) -> Cost:
-    return Cost(2 * channels, 0, 0)
-
-
 def _conv3(spec: DetectorSpec, c_in: int, c_out: int, area: int, *, bias: bool) -> Cost:
     """The 3x3 of a node or a head: depthwise (never a bias) then pointwise, or full."""
     if not spec.separable:
         return conv(c_in, c_out, 3, area, bias=bias)
-    return conv(c_in, c_in, 3, area, depthwise=True).plus(conv(c_in, c_out, 1, area, bias=bias))
+    weights = 9 * c_in + c_in * c_out
+    return Cost(weights + bias * c_out, weights * area, (c_in + c_out) * area)
 
 
 # ---- backbone ----
@@ -123,24 +115,30 @@ def _backbone(spec: DetectorSpec, size: tuple[int, int]) -> Cost:
 
 def _measured(backbone: TimmBackbone, size: tuple[int, int]) -> Cost:
     known = backbone.known
-    if isinstance(size[0], np.ndarray):
-        return _measured_grid(backbone, size)
-    if size not in known.macs:
-        sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
-        raise ValueError(
-            f"the backbone {backbone.name!r} was measured at {sizes or 'no size'}, not at {size[0]}x{size[1]}; "
-            "call scalesearch.resolve(spec) first"
-        )
-    return Cost(known.params, known.macs[size], known.activations[size])
+
+    def one(at: tuple[int, int]) -> tuple[int, int]:
+        if at not in known.macs:
+            sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
+            raise ValueError(
+                f"the backbone {backbone.name!r} was measured at {sizes or 'no size'}, not at {at[0]}x{at[1]}; "
+                "call scalesearch.resolve(spec) first"
+            )
+        return known.macs[at], known.activations[at]
+
+    found = measured_at(one, size)
+    if isinstance(found, tuple):
+        return Cost(known.params, *found)
+    return Cost(known.params, found[..., 0], found[..., 1])
 
 
-def _measured_grid(backbone: TimmBackbone, size: tuple[Integers, Integers]) -> Cost:
-    """The same for arrays of sizes: each distinct one is looked up once."""
+def measured_at(one: Callable[[tuple[int, int]], Any], size: tuple[Integers, Integers]) -> Any:
+    """`one` of a size; for arrays of sizes an array, each distinct one looked up once."""
+    if not isinstance(size[0], np.ndarray):
+        return one(size)  # type: ignore[arg-type]
     height, width = np.broadcast_arrays(*size)
     codes, place = np.unique(height * 2**16 + width, return_inverse=True)
-    costs = [_measured(backbone, divmod(int(code), 2**16)) for code in codes]
-    table: Any = np.array(costs)[place].reshape(*height.shape, 3)
-    return Cost(costs[0].params, table[..., 1], table[..., 2])
+    table = np.array([one(divmod(int(code), 2**16)) for code in codes])
+    return table[place].reshape(*height.shape, *table.shape[1:])
 
 
 def _efficientnet(backbone: EfficientNet, level: int, size: tuple[int, int]) -> Cost:
@@ -157,9 +155,9 @@ def _per_position(backbone: EfficientNet, level: int) -> tuple[int, tuple[int, .
 
     Index 0 holds what runs on a pooled vector (squeeze-and-excitation), where biases come on top.
     """
-    weights, outputs, extra = [0] * (level + 1), [0] * (level + 1), 2 * backbone.stem
-    weights[1], outputs[1] = 9 * 3 * backbone.stem, backbone.stem
     c_in, at = backbone.stem, 1
+    weights, outputs, extra = [0] * (level + 1), [0] * (level + 1), 2 * c_in
+    weights[1], outputs[1] = 9 * 3 * c_in, c_in
     for stage in backbone.cut(level):
         inner, at = at, at + (stage.stride == 2)
         kernel, c_out = stage.kernel * stage.kernel, stage.channels
@@ -223,19 +221,21 @@ def _neck(spec: DetectorSpec, areas: Mapping[int, int], width: int, repeats: int
     # macs and activations above are of all nodes, parameters of one: each node has its own.
     params = (nodes.params + 2 * width) * sum(cell.nodes.values())
     params += cell.scalar_edges + cell.channel_edges * width
-    cells = Cost(params, nodes.macs, nodes.activations).times(repeats)
-    return cells.plus(_projections(spec, areas, width))
+    own = _projections(spec, areas, width)
+    return Cost(params * repeats + own[0], nodes[1] * repeats + own[1], nodes[2] * repeats + own[2])
 
 
 def _projections(spec: DetectorSpec, areas: Mapping[int, int], width: int) -> Cost:
     """The 1x1 convolutions between the backbone's maps and the first cell."""
-    cost = NOTHING
+    params = macs = outputs = 0
     for level, reads in _reads(spec).items():
-        channels = spec.backbone.channels(level)
+        channels, area = spec.backbone.channels(level), areas[level]
         count = reads * (spec.lateral_at_equal_width | (channels != width))
-        one = conv(channels, width, 1, areas[level], bias=spec.bias_before_norm)
-        cost = cost.plus(one.plus(_norm(width)).times(count))
-    return cost
+        # A bias, and the norm's scale and shift.
+        params += count * (channels * width + spec.bias_before_norm * width + 2 * width)
+        macs += count * channels * width * area
+        outputs += count * width * area
+    return Cost(params, macs, outputs)
 
 
 def _reads(spec: DetectorSpec) -> dict[int, int]:
@@ -259,12 +259,16 @@ def _reads(spec: DetectorSpec) -> dict[int, int]:
 def _head(spec: DetectorSpec, area: int, width: int, head_width: int, depth: int, outputs: int) -> Cost:
     """One head over maps of `area` positions in all: weights shared, a batch norm for each level."""
     some = depth > 0
-    norms = _norm(head_width).times(len(spec.levels))
     # The first convolution changes the width; all later ones are equal.
-    first = _conv3(spec, width, head_width, area, bias=spec.bias_before_norm).plus(norms)
-    later = _conv3(spec, head_width, head_width, area, bias=spec.bias_before_norm).plus(norms)
+    more, norms = (depth - 1) * some, depth * 2 * head_width * len(spec.levels)
+    first = _conv3(spec, width, head_width, area, bias=spec.bias_before_norm)
+    later = _conv3(spec, head_width, head_width, area, bias=spec.bias_before_norm)
     last = _conv3(spec, some * head_width + (1 - some) * width, outputs, area, bias=True)
-    return first.times(some).plus(later.times((depth - 1) * some)).plus(last)
+    return Cost(
+        some * first[0] + more * later[0] + last[0] + norms,
+        some * first[1] + more * later[1] + last[1],
+        some * first[2] + more * later[2] + last[2],
+    )
 
 
 # ---- a grid ----
@@ -278,27 +282,37 @@ def price_grid(
     head_width: Integers | None = None,
     repeats: Integers | None = None,
     head_depth: Integers | None = None,
+    per_cell: Integers | None = None,
 ) -> Cost:
     """The cost of `base` with dimensions replaced by arrays that broadcast together: a Cost of int64 arrays.
 
     Equal, integer for integer, to `price` of each. head_width follows width where it is not given. Topologies and
-    backbones are a loop around this. Raises ValueError for an array of anything but whole numbers in a spec's range,
-    and as `price` for a size at which a timm backbone was not measured.
+    backbones are a loop around this; peak memory is `memory.peak_grid`. Raises ValueError for an array of anything
+    but whole numbers in a spec's range, and as `price` for a size at which a timm backbone was not measured.
     """
-    if head_width is None:
-        head_width = base.head_width if width is None else width
-    given = {
-        "height": base.size[0] if size is None else size[0],
-        "width of the image": base.size[1] if size is None else size[1],
-        "width": base.width if width is None else width,
-        "head_width": head_width,
-        "repeats": base.repeats if repeats is None else repeats,
-        "head_depth": base.head_depth if head_depth is None else head_depth,
-    }
-    arrays: list[Any] = [_whole(name, values) for name, values in given.items()]
-    total = _parts(base, (arrays[0], arrays[1]), *arrays[2:]).total
-    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    given = {"size": size, "width": width, "head_width": head_width}
+    given |= {"repeats": repeats, "head_depth": head_depth, "per_cell": per_cell}
+    arrays = dimensions_of(base, **{name: values for name, values in given.items() if values is not None})
+    total = _parts(base, *arrays).total
+    shape = np.broadcast_shapes(*(np.shape(array) for array in (*arrays[0], *arrays[1:])))
     return Cost(*(np.broadcast_to(np.asarray(part), shape) for part in total))  # type: ignore[arg-type]
+
+
+def dimensions_of(base: DetectorSpec, **given: Any) -> tuple[Any, ...]:
+    """(size, width, head_width, repeats, head_depth, anchors per cell) as the formulas take them.
+
+    The spec's own integers; int64 arrays wherever `price_grid` was given arrays. ValueError as there.
+    """
+    own = (base.size, base.width, base.head_width, base.repeats, base.head_depth, base.anchors.per_cell)
+    if not given:
+        return own
+    names = ("size", "width", "head_width", "repeats", "head_depth", "per_cell")
+    dimensions: dict[str, Any] = dict(zip(names, own, strict=True)) | given
+    if "width" in given and "head_width" not in given:
+        dimensions["head_width"] = dimensions["width"]
+    height, across = dimensions.pop("size")
+    size = _whole("height", height), _whole("width of the image", across)
+    return size, *(_whole(name, values) for name, values in dimensions.items())
 
 
 def _whole(name: str, values: Integers) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, model, study, trained
+from scalesearch.cli import design, latency, model, space, study, trained
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -26,6 +26,9 @@ for verb in (
     design.cost,
     design.draw,
     design.anchors,
+    latency.measure,
+    latency.calibrate,
+    space.space,
     model.train,
     trained.evaluate,
     trained.predict,

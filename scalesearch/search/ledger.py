@@ -15,12 +15,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.arch.space import WORDS, Choices
+from scalesearch.arch.space import Choices
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import DIRECTIONS
+from scalesearch.search.samplers import DIRECTIONS
 
 FILE = "optuna.journal"
-_METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters", "activations": "activations"}
+_METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
+"""How a dashboard calls them; the others by their own names."""
 
 
 class Ledger:
@@ -91,7 +92,7 @@ class Ledger:
         with warnings.catch_warnings():
             # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([_METRICS[name] for name in self._objectives])
+            study.set_metric_names([_METRICS.get(name, name) for name in self._objectives])
         return study
 
     def _told(self, trial: Trial, over: bool) -> FrozenTrial:
@@ -99,7 +100,7 @@ class Ledger:
         for row in trial.rows:
             prefix = "" if row.member is None else f"member {row.member} "
             attrs[f"{prefix}spec"] = row.spec_id
-            attrs |= {f"{prefix}{name}": row.cost[name] for name in ("params", "macs")}
+            attrs |= {f"{prefix}{name}": value for name, value in row.cost.items() if name != "activations"}
             attrs |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50")}
             attrs[f"{prefix}epochs"] = row.epochs_done
             if row.reason:
@@ -121,7 +122,7 @@ def _state(trial: Trial, over: bool) -> TrialState:
 
 def _distribution(name: str, axis: Choices) -> BaseDistribution:
     """What a dashboard draws best: a stepped range where the values are one, else the values themselves."""
-    if name in WORDS:
+    if axis.named:
         return CategoricalDistribution(axis.values)
     values = sorted(float(value) for value in axis.values)
     gaps = {round(b - a, 9) for a, b in pairwise(values)}

@@ -10,7 +10,7 @@ import pytest
 from scalesearch.arch.cost import price
 from scalesearch.arch.space import steps
 from scalesearch.search import band as bands
-from scalesearch.search.band import EmptyBandError, EnumeratedBand, SolvedBand, find_band
+from scalesearch.search.band import EmptyBandError, EnumeratedBand, PricedBand, SolvedBand, find_band
 from scalesearch.search.study import Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, inside
 from tests.search.conftest import FAMILY, make_plan, make_study
@@ -97,7 +97,54 @@ def test_family_members_are_solved_to_the_middle_of_their_bands(tmp_path: Path) 
             others = [price(unit.space.spec({"width_factor": factor}, phi=phi, size=s)).macs
                       for s in steps(32, 256, 8).values]
             off = [abs(np.log(macs / budget.macs.middle)) for macs in others]
-            assert abs(np.log(cost.macs / budget.macs.middle)) == pytest.approx(min(off))
+            assert abs(np.log(cost["macs"] / budget.macs.middle)) == pytest.approx(min(off))
             assert spec.repeats == 1 + phi
     # phi 0 is the same detector whatever the factor.
     assert len({unit.solve({"width_factor": f}).members[0].id for f in (1.0, 1.6)}) == 1
+
+
+def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rng = study.band, np.random.default_rng(0)
+    assert isinstance(whole, EnumeratedBand)
+    monkeypatch.setattr(bands, "ENUMERABLE", 10)
+    solved = find_band(study.unit)
+    seen = {candidate.key for candidate in whole.candidates[::3]}
+    axes = study.unit.axes
+    for _ in range(40):
+        asked = {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in axes.items()}
+        one, other = whole.nearest(asked, seen, rng), solved.nearest(asked, seen, rng)
+        assert other.key not in seen and inside(study.unit, other)
+        far = [
+            sum(abs(axes[n].ranks[c.point[n]] - axes[n].ranks[asked[n]]) / (len(axes[n].values) - 1)
+                for n in ("size", "width", "repeats"))
+            for c in (one, other)
+        ]
+        assert far[0] == pytest.approx(far[1]) and one.point["topology"] == other.point["topology"]
+
+
+def test_very_many_candidates_are_made_when_asked_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(study.band, EnumeratedBand)
+    monkeypatch.setattr(bands, "ONE_BY_ONE", 5)
+    band, rng = find_band(study.unit), np.random.default_rng(0)
+    assert isinstance(band, PricedBand)
+    keys = [candidate.key for candidate in study.band.candidates]
+    assert [band.candidate(i).key for i in range(band.count)] == keys
+    assert band.grid(set(keys[:3])).key == keys[3]
+    target = study.band.candidates[3]
+    assert band.nearest(target.point, (), rng).key == target.key
+    near = band.nearest(target.point, {target.key}, rng)
+    assert near.key != target.key and near.point["topology"] == target.point["topology"]
+    assert band.draw(set(keys[:-1]), rng).key == keys[-1]
+    for ask in (band.draw, lambda seen, rng: band.nearest(target.point, seen, rng), lambda seen, rng: band.grid(seen)):
+        with pytest.raises(EmptyBandError, match=f"all {len(keys)} candidates inside the band have been tried"):
+            ask(set(keys), rng)
+
+
+def test_a_candidate_carries_what_the_band_asks_for(tmp_path: Path) -> None:
+    text = make_text("{macs: {min: 8M, max: 16M}, memory: {max: 1.5MB}, training_memory: {max: 1GiB}}")
+    study = make_study(tmp_path, make_plan(tmp_path, text))
+    assert isinstance(study.band, EnumeratedBand)
+    for candidate in study.band.candidates:
+        assert list(candidate.costs[0]) == ["params", "macs", "activations", "memory", "training_memory"]
+        assert candidate.costs[0]["memory"] <= 1.5e6
+        assert study.unit.solve(candidate.point) == candidate
