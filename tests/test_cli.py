@@ -130,13 +130,13 @@ def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(plan: 
     common = ("train", "mine.yaml", "--data", str(coco), "--set", "epochs=1", "--set", "batch=4")
     first = scalesearch(*common, "--out", "first", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    second = scalesearch(*common, "--weights", "first/checkpoint.pt", cwd=tmp_path)
+    second = scalesearch(*common, "--weights", "first/last.pt", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    digest = hashlib.sha256((tmp_path / "first" / "checkpoint.pt").read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256((tmp_path / "first" / "last.pt").read_bytes()).hexdigest()[:12]
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.startswith("train-") and folder.name.endswith(f"-s0-w{digest}")
     results = [json.loads((at / "result.json").read_text()) for at in (tmp_path / "first", folder)]
-    assert [result["weights"] for result in results] == [None, {"file": "checkpoint.pt", "sha256": digest}]
+    assert [result["weights"] for result in results] == [None, {"file": "last.pt", "sha256": digest}]
     missing = scalesearch(*common, "--weights", "none.pth", cwd=tmp_path)
     assert (missing.returncode, missing.stderr) == (2, "scalesearch: none.pth: no such file of weights\n")
 

@@ -11,7 +11,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, latency, model, space, study
+from scalesearch.cli import design, latency, model, space, study, trained
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -25,10 +25,14 @@ for verb in (
     study.report,
     design.cost,
     design.draw,
+    design.anchors,
     latency.measure,
     latency.calibrate,
     space.space,
     model.train,
+    trained.evaluate,
+    trained.predict,
+    trained.export,
 ):
     cli.add_command(verb)
 

@@ -1,7 +1,8 @@
-"""The verbs of a design on paper: cost, draw. Nothing is trained."""
+"""The verbs of a design on paper: cost, draw, anchors. Nothing is trained."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -90,3 +91,31 @@ def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None
     from scalesearch.report.graph import draw_graph
 
     draw_graph(read_network(design, levels, fusion, say=note), out, Path(design).stem)
+
+
+@click.command()
+@click.argument("design")
+@click.option("--data", required=True, help="COCO folder, or digits.")
+@click.option("--split", default="train", show_default=True, help="Which of its splits.")
+@SIZE
+@click.option("--json", "as_json", is_flag=True, help="One object.")
+def anchors(design: str, data: str, split: str, size: str | None, as_json: bool) -> None:
+    """Which boxes the anchors of DESIGN can match at all, by size and class, and anchors that fit the data.
+
+    Sizes are COCO's, in pixels of the original image. What no anchor overlaps by IoU 0.5 is hardly learned.
+
+    \b
+    Examples:
+      scalesearch anchors d0 --data coco/ --size 256x256
+      scalesearch anchors my_detector.yaml --data digits --json
+    """
+    from scalesearch.console import show_anchors
+    from scalesearch.launch.anchors import anchor_report
+    from scalesearch.launch.model import open_split
+    from scalesearch.plan.design import read_design
+
+    found = anchor_report(read_design(design, size=size, say=note), open_split(data, split))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        show_anchors(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -9,29 +10,47 @@ import click
 from scalesearch.cli.options import PATH, SIZE, note
 
 
+def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise click.BadParameter(f"must be different whole numbers with commas between, as 0,1,2, but got {value!r}")
+    return tuple(int(part) for part in parts)
+
+
 @click.command()
-@click.argument("design")
-@click.option("--data", default="digits", show_default=True, help="COCO folder, or digits.")
+@click.argument("design", required=False)
+@click.option("--data", help="COCO folder, or digits (the default); of a study, where its data lies now.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated.")
-@click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
+@click.option("--seed", type=click.IntRange(0), help="Of the weights, the order and the augmentation; 0 by default.")
 @click.option("--weights", type=PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
 @SIZE
+@click.option("--tensorboard", is_flag=True, help="Beside log.csv, a log for TensorBoard.")
+@click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
+@click.option("--top", type=click.IntRange(1), help="How many of them; 3 by default.")
+@click.option("--seeds", callback=_seeds, metavar="N,N,...", help="Of each of them; the plan's by default.")
 @click.option("--out", type=PATH, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
-    design: str,
-    data: str,
+    design: str | None,
+    data: str | None,
     recipe: Path | None,
     changes: tuple[str, ...],
-    seed: int,
+    seed: int | None,
     weights: Path | None,
     size: str | None,
     out: Path | None,
+    tensorboard: bool,
+    study: Path | None,
+    top: int | None,
+    seeds: tuple[int, ...] | None,
 ) -> None:
-    """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val.
+    """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val, or the best of a study --from.
 
-    The same command continues what was interrupted. Several GPUs or machines train one detector, each its part of a
-    batch, where torchrun starts them.
+    The folder has last.pt, which results tell of, and best.pt, the best of the evaluations by AP. The same command
+    continues what was interrupted. Several GPUs or machines train one detector, each its part of a batch, where torchrun
+    starts them.
 
     \b
     Examples:
@@ -39,7 +58,16 @@ def train(
       scalesearch train d0 --data coco/ --size 256x256 --recipe my_recipe.yaml
       scalesearch train d1 --data coco/ --recipe efficientdet --set epochs=50 --set precision=bf16
       torchrun --nproc-per-node 8 -m scalesearch train d1 --data coco/ --recipe efficientdet
+      scalesearch train --from results/quickstart --top 3 --recipe full.yaml --seeds 0,1,2
     """
+    if study:
+        others = {"DESIGN": design, "--seed": seed, "--weights": weights, "--size": size, "--out": out}
+        _refuse("--from", {**others, "--tensorboard": tensorboard or None})
+        _train_front(study, top or 3, recipe, changes, seeds, data)
+        return
+    _refuse("DESIGN", {"--top": top, "--seeds": seeds})
+    if design is None:
+        raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
     from scalesearch.console import RichConsole
     from scalesearch.launch.single import train as run
     from scalesearch.plan.design import read_design, read_recipe_file
@@ -47,4 +75,36 @@ def train(
 
     with joined() as team, RichConsole() as console:
         spec, chosen = read_design(design, size=size, say=note), read_recipe_file(recipe, changes)
-        run(spec, chosen, data=data, seed=seed, out=out, console=console, weights=weights, team=team)
+        run(
+            spec,
+            chosen,
+            data=data or "digits",
+            seed=seed or 0,
+            out=out,
+            console=console,
+            weights=weights,
+            tensorboard=tensorboard,
+            team=team,
+        )
+
+
+def _refuse(given: str, others: Mapping[str, object]) -> None:
+    """ValueError where something is given that does not go with `given`."""
+    if wrong := [name for name, value in others.items() if value is not None]:
+        raise ValueError(f"{wrong[0]} does not go with {given}: leave one of them out")
+
+
+def _train_front(
+    study: Path,
+    top: int,
+    recipe: Path | None,
+    changes: tuple[str, ...],
+    seeds: tuple[int, ...] | None,
+    data: str | None,
+) -> None:
+    from scalesearch.console import RichConsole
+    from scalesearch.launch.full import train_front
+
+    with RichConsole() as console:
+        report = train_front(study, top=top, recipe=recipe, changes=changes, seeds=seeds, data=data, console=console)
+        console.say(f"report: {report}")

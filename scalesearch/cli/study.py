@@ -16,7 +16,10 @@ from scalesearch.cli.options import PATH
 @click.option("--out", type=PATH, help="The study's folder; results/<name of the plan> by default.")
 @click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
-def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...]) -> None:
+@click.option("--finish", is_flag=True, help="Then score each winner on val and export it to ONNX.")
+def search(
+    plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...], finish: bool
+) -> None:
     """Search by PLAN, train the winners, and report.
 
     The same command continues what was interrupted.
@@ -26,11 +29,16 @@ def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, 
       scalesearch search search_spaces/quickstart.yaml
       scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
       scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
+      scalesearch search search_spaces/quickstart.yaml --finish
     """
     from scalesearch.console import RichConsole
+    from scalesearch.launch.full import finish as finish_winners
     from scalesearch.launch.study import search as run
+    from scalesearch.nn.onnx_file import need_onnx
     from scalesearch.plan.plan import read_plan
 
+    if finish:
+        need_onnx()  # now rather than after the search
     overrides = list(changes)
     overrides += [f"data.source={json.dumps(str(data))}"] if data else []
     overrides += [f"trials={trials}"] if trials is not None else []
@@ -38,7 +46,10 @@ def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, 
     with RichConsole() as console:
         for note in study.notes:
             console.say(note)
-        report_path = run(study, out or Path("results") / study.name, console)
+        folder = out or Path("results") / study.name
+        report_path = run(study, folder, console)
+        if finish:
+            finish_winners(folder, study, console)
         console.say(f"report: {report_path}")
 
 

@@ -20,11 +20,14 @@ from scalesearch.train import task as training
 from scalesearch.train.distributed import ALONE, Team
 
 
-def trainer(data: Data, console: Console, team: Team = ALONE) -> Callable[[Task, str], Outcome]:
+def trainer(
+    data: Data, console: Console, *, tensorboard: bool = False, team: Team = ALONE
+) -> Callable[[Task, str], Outcome]:
     """`train`'s task over this data, with a progress bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
-        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label), team=team)
+        cache, progress = default_cache() / "pixels", console.bar(label)
+        return training.run(task, data, cache=cache, progress=progress, tensorboard=tensorboard, team=team)
 
     return train
 
@@ -38,6 +41,7 @@ def train(
     out: Path | None,
     console: Console,
     weights: Path | None = None,
+    tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
@@ -62,7 +66,7 @@ def train(
         weights=weights,
         evaluate_on="val",
     )
-    outcome = trainer(opened, console, team)(task, f"training {spec.id}")
+    outcome = trainer(opened, console, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")
     for note in outcome.notes:
         console.say(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}

@@ -50,12 +50,7 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
     torch.set_num_threads(plan.threads or max(1, torch.get_num_threads() // plan.workers))
     data = open_plan_data(plan, console)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
-        unit = make_unit(plan, data, console)
-        bar = console.bar("pricing the space")
-        band = find_band(unit, lambda done, total: bar(done, total, "points"))
-        console.say(f"band: {band.summary}")
-        ledger = Ledger(out, plan.name, plan.objectives, unit.axes)
-        study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
+        study = make_study(plan, data, folder, console)
         executor = make_executor(plan, data, console)
         try:
             run(study, executor, _counting(study, console) if plan.workers > 1 else console.say)
@@ -63,6 +58,16 @@ def search(plan: Plan, out: Path, console: Console) -> Path:
             executor.close()
             path = write_report(out, plan, folder.rows())
     return path
+
+
+def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console) -> Study:
+    """The study of a plan in its opened folder; says what is in the band."""
+    unit = make_unit(plan, data, console)
+    bar = console.bar("pricing the space")
+    band = find_band(unit, lambda done, total: bar(done, total, "points"))
+    console.say(f"band: {band.summary}")
+    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes)
+    return Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
 
 
 def _counting(study: Study, console: Console) -> Callable[[str], None]:

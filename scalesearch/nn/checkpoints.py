@@ -27,8 +27,8 @@ from scalesearch.nn.detector import Detector
 
 Weights = dict[str, Tensor]
 
-PARTS = ("average", "state_dict_ema", "model_ema", "ema", "model", "state_dict", "model_state_dict")
-"""Where a checkpoint keeps its weights, averaged ones first: they are what is evaluated."""
+PARTS = ("evaluated", "average", "state_dict_ema", "model_ema", "ema", "model", "state_dict", "model_state_dict")
+"""Where a checkpoint keeps its weights: those that were evaluated, averaged ones, the others."""
 
 _PREFIX = re.compile(r"^(module\.|model\.|_orig_mod\.)+")
 """What DataParallel, effdet's benches and torch.compile put before every name."""
@@ -76,7 +76,7 @@ class Misfit:
 
 def file_hash(file: Path) -> str:
     """Twelve hex digits: a hash of the file's bytes, by which results name their weights. FileNotFoundError."""
-    _must_exist(file)
+    must_exist(file)
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
@@ -127,13 +127,13 @@ def read_weights(file: Path) -> Weights:
     Raises FileNotFoundError, and ValueError for a file that is damaged, holds anything but tensors and plain data
     (nothing of it is run), or has no weights.
     """
-    _must_exist(file)
+    must_exist(file)
     if file.suffix == ".safetensors":
         try:
             return _stripped(load_file(file))
         except SafetensorError as error:
             raise ValueError(f"{file}: a .safetensors file must be whole, but got {error}") from None
-    found = _unpickled(file)
+    found = unpickled(file)
     for part in PARTS:
         if isinstance(found, dict) and isinstance(found.get(part), dict):
             found = found[part]
@@ -146,12 +146,14 @@ def read_weights(file: Path) -> Weights:
     return _stripped({str(name): value for name, value in found.items() if isinstance(value, Tensor)})
 
 
-def _must_exist(file: Path) -> None:
+def must_exist(file: Path) -> None:
+    """FileNotFoundError where there is no such file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file of weights")
 
 
-def _unpickled(file: Path) -> Any:
+def unpickled(file: Path) -> Any:
+    """What a checkpoint of torch holds. ValueError unless that is tensors and plain data only."""
     try:
         # timm's training script keeps its arguments beside the weights: a class without behaviour.
         with torch.serialization.safe_globals([argparse.Namespace]):

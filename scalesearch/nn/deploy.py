@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import operator
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,29 @@ def export_onnx(detector: Detector, file: Path) -> None:
 
     Needs the extra `onnx`. Raises ValueError as `prepare`, and ImportError where the extra is not installed.
     """
-    graph = folded(detector)
     images = torch.zeros(2, 3, *detector.spec.size, device=_device(detector))
+    onnx_program(folded(detector), images, Outputs._fields).save(str(file))
+
+
+def onnx_program(
+    module: nn.Module, images: Tensor, outputs: Sequence[str], *, batch: int | None = None, opset: int | None = None
+) -> torch.onnx.ONNXProgram:
+    """`module` on `images` as an ONNX program, of any batch size or of exactly `batch` (then that of `images`)."""
     with warnings.catch_warnings():
         # Of the exporter's own: operators that torchvision would add, versions that it converts between.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            graph,
+            module,
             (images,),
             dynamo=True,
             verbose=False,
-            dynamic_shapes=({0: Dim("batch", min=1)},),
+            dynamic_shapes=({0: Dim("batch", min=1)},) if batch is None else None,
             input_names=["images"],
-            output_names=list(Outputs._fields),
+            output_names=list(outputs),
+            opset_version=opset,
         )
     assert program is not None
-    program.save(str(file))
+    return program
 
 
 def _device(detector: Detector) -> torch.device:

@@ -47,7 +47,7 @@ def read_design(
         raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {design!r} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
     if size:
-        changes["size"] = _size(size)
+        changes["size"] = read_size(size)
     return dataclasses.replace(spec, **changes)
 
 
@@ -92,7 +92,8 @@ def _span(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _size(text: str) -> tuple[int, int]:
+def read_size(text: str) -> tuple[int, int]:
+    """`384x640` as (height, width). ValueError for anything else."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match:
         raise ValueError(f"a size is HEIGHTxWIDTH in pixels, as 384x640, but got {text!r}")

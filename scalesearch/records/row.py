@@ -43,7 +43,7 @@ class Row:
     schema: int = SCHEMA
     kind: Literal["search", "winner", "baseline", "repeat"]
     name: str = ""
-    """A baseline's name."""
+    """A baseline's name; of a winner trained otherwise than its plan says, the recipe's."""
     ordinal: int = 0
     """Of the candidate in its search."""
     member: int | None = None
@@ -97,9 +97,13 @@ class Row:
 
     @property
     def file_name(self) -> str:
-        """Its file in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json."""
+        """Its file in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json.
+
+        A winner trained otherwise than its plan says has a name, and the file its recipe's id before the seed.
+        """
         parts = [self.kind, {"search": f"{self.ordinal:06d}", "baseline": self.name}.get(self.kind, self.spec_id)]
         parts += [] if self.member is None else [f"m{self.member}"]
+        parts += [self.recipe_id] if self.kind == "winner" and self.name else []
         parts += [] if self.kind == "search" else [f"s{self.seed}"]
         return "-".join(parts) + ".json"
 
@@ -107,7 +111,8 @@ class Row:
     def order(self) -> tuple[Any, ...]:
         """Where it stands among the rows of its study: kind, ordinal, member, seed."""
         member = -1 if self.member is None else self.member
-        return KINDS.index(self.kind), self.ordinal, self.name, member, self.seed, self.spec_id
+        place = (KINDS.index(self.kind), self.ordinal, self.name, member, self.seed, self.spec_id)
+        return (*place, self.recipe_id) if self.kind == "winner" else place
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data of every field; `from_dict` is its inverse."""

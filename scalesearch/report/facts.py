@@ -11,6 +11,15 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, best_trials, trials
 
 
+class Audit(NamedTuple):
+    """The proxy against full training, for the candidates that one recipe trained fully."""
+
+    proxies: list[Row]
+    """Their rows of the search, best full AP first."""
+    full: list[Group]
+    """The same, fully trained."""
+
+
 class Facts(NamedTuple):
     """A study as its report tells it."""
 
@@ -24,6 +33,19 @@ class Facts(NamedTuple):
     baselines: list[Group]
     """Named designs trained like the winners, on val."""
     failed: list[Row]
+
+    @property
+    def audits(self) -> list[Audit]:
+        """For each recipe that trained winners, their AP in the search beside that of full training."""
+        searched = {(row.ordinal, row.member): row for trial in self.trials for row in trial.rows}
+        found: dict[str, Audit] = {}
+        for group in self.winners:
+            row = searched.get((group.first.ordinal, group.first.member))
+            if row and row.final.get("ap") is not None and group.spread():
+                audit = found.setdefault(group.first.recipe_id, Audit([], []))
+                audit.proxies.append(row)
+                audit.full.append(group)
+        return list(found.values())
 
     @property
     def random(self) -> list[Trial]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from scalesearch.arch.budget import human
 from scalesearch.arch.space import shown
 from scalesearch.evidence.noise import Group, Spread
+from scalesearch.evidence.ranks import kendall, places
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.report.facts import Facts
+from scalesearch.report.facts import Audit, Facts
 
 _CONVENTION = (
     "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "
@@ -27,6 +28,7 @@ def page(facts: Facts, picture: str) -> str:
         f"![accuracy against cost]({picture})",
         _CONVENTION,
         _winners(facts),
+        _audit(facts),
         _noise(facts),
         _front(facts),
         _random(facts),
@@ -73,6 +75,14 @@ def _winners(facts: Facts) -> str:
     groups = [*facts.winners, *facts.baselines]
     if not groups:
         return ""
+    by_recipe: dict[str, list[Group]] = {}
+    for group in groups:
+        by_recipe.setdefault(group.first.recipe_id, []).append(group)
+    parts = [_by_one_recipe(own, titled=len(by_recipe) > 1) for own in by_recipe.values()]
+    return "\n\n".join(["## Fully trained", *parts])
+
+
+def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
     first = groups[0].first
     head = ["design", "FLOPs", "parameters", "input", "seeds", "AP", "95 % of the mean", "AP50", "AP75", "small", "medium", "large"]
     lines = [_group_line(group) for group in groups]
@@ -80,12 +90,62 @@ def _winners(facts: Facts) -> str:
         f"Trained on {first.splits['train']}, {first.epochs_planned} epochs; "
         f"every number here is on **{first.splits['evaluated']}**; mean ± standard deviation over seeds."
     )
-    return "\n\n".join(["## Fully trained", text, _table(head, lines), _per_class(groups)])
+    title = [f"### By {_recipe(groups)}"] if titled else []
+    return "\n\n".join(part for part in [*title, text, _table(head, lines), _per_class(groups)] if part)
+
+
+def _recipe(groups: Sequence[Group]) -> str:
+    named = [group.first.name for group in groups if group.first.kind == "winner" and group.first.name]
+    return f"the recipe {named[0]}" if named else "the plan's recipe"
+
+
+def _design(row: Row) -> str:
+    return row.name if row.kind == "baseline" else f"`{row.spec_id}`"
+
+
+FEW = 5
+"""Candidates below which a rank correlation says nothing: of 4, 1 in 24 orders is the same by chance."""
+
+
+def _audit(facts: Facts) -> str:
+    parts = [_one_audit(audit, titled=len(facts.audits) > 1) for audit in facts.audits if len(audit.full) > 1]
+    if not parts:
+        return ""
+    text = "Whether the search's short trainings order candidates as full ones do; rank 1 is the best of those here."
+    return "\n\n".join(["## Proxy against full training", text, *parts])
+
+
+def _one_audit(audit: Audit, *, titled: bool) -> str:
+    short = [row.final["ap"] or 0.0 for row in audit.proxies]
+    full = [spread.mean for group in audit.full if (spread := group.spread())]
+    lines = [
+        [_design(group.first), f"{ap:.3f}", str(place), str(group.spread()), str(rank)]
+        for group, ap, place, rank in zip(audit.full, short, places(short), places(full), strict=True)
+    ]
+    row, first = audit.proxies[0], audit.full[0].first
+    head = [
+        *("design", f"AP on {row.splits['evaluated']} ({row.epochs_done} epochs)", "rank"),
+        *(f"AP on {first.splits['evaluated']} ({first.epochs_planned} epochs)", "rank"),
+    ]
+    title = [f"### By {_recipe(audit.full)}"] if titled else []
+    return "\n\n".join([*title, _table(head, lines), _correlation(short, full)])
+
+
+def _correlation(short: Sequence[float], full: Sequence[float]) -> str:
+    if len(short) < FEW:
+        return f"{len(short)} candidates are too few for a rank correlation."
+    ranks = kendall(short, full)
+    if ranks.tau is None:
+        return "All are equal in one of the two: there is no order to compare."
+    return (
+        f"Kendall's tau-b **{ranks.tau:.2f}** over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are "
+        "in the same order. They are the best of the search, which are harder to tell apart than all of it."
+    )
 
 
 def _group_line(group: Group) -> list[str]:
     row, ap = group.first, group.spread()
-    name = row.name or f"`{row.spec_id}`"
+    name = _design(row)
     return [
         f"{name} ({_point(row.point)})" if row.point else name,
         human(row.cost["macs"]),
@@ -104,7 +164,7 @@ def _per_class(groups: Sequence[Group]) -> str:
         return ""
     lines = []
     for group in groups:
-        cells = [group.first.name or f"`{group.first.spec_id}`"]
+        cells = [_design(group.first)]
         for name in names:
             values = tuple(ap for row in group.rows if (ap := row.per_class.get(name)) is not None)
             cells.append(_mean(Spread(values) if values else None))

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.search.band import EmptyBandError
 from scalesearch.search.executor import Executor
-from scalesearch.search.jobs import Job, final_jobs, folder_of
+from scalesearch.search.jobs import Job, final_jobs, folder_of, winner_jobs
 from scalesearch.search.ladder import promotion
 from scalesearch.search.out import Out, Say
 from scalesearch.search.propose import propose
@@ -29,6 +30,17 @@ def run(study: Study, executor: Executor, say: Say) -> None:
     search(study, executor, say)
     out = Out(study, executor, say)
     for job in final_jobs(study):
+        out.send(job)
+    out.collect()
+
+
+def train_winners(study: Study, executor: Executor, say: Say, winners: WinnersPlan, name: str) -> None:
+    """The best of a study that was searched before, trained otherwise than its plan says; `name` is the recipe's.
+
+    Their rows lie beside those of the plan's own winners. Raises as `run`.
+    """
+    out = Out(study, executor, say)
+    for job in winner_jobs(study, winners, name):
         out.send(job)
     out.collect()
 

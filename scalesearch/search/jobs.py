@@ -11,6 +11,7 @@ from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.ladder import Rung
 from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
@@ -45,27 +46,7 @@ class Job:
 def final_jobs(study: Study) -> Iterator[Job]:
     """The winners of the search over several seeds, then the named baselines, by the same recipe."""
     plan = study.plan
-    winners = best_trials(study.trials(), plan.objectives)[: plan.winners.top]
-    sent: set[str] = set()
-    for rank, trial in enumerate(winners, 1):
-        # Built anew from the point: a spec read from a row does not know what its timm backbone was measured at.
-        for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
-            if spec.id in sent:
-                continue
-            sent.add(spec.id)
-            for seed in plan.winners.seeds:
-                yield Job(
-                    kind="winner",
-                    spec=spec,
-                    recipe=plan.winners.recipe,
-                    to_epoch=plan.winners.recipe.epochs,
-                    seed=seed,
-                    ordinal=row.ordinal,
-                    member=row.member,
-                    proposed_by=row.proposed_by,
-                    point=dict(row.point),
-                    label=f"winner {rank}, seed {seed}",
-                )
+    yield from winner_jobs(study, plan.winners)
     for name, point in plan.baselines.items():
         for i, spec in enumerate(study.unit.solve(point).members):
             for seed in plan.winners.seeds:
@@ -79,6 +60,31 @@ def final_jobs(study: Study) -> Iterator[Job]:
                     member=i if len(study.unit.budgets) > 1 else None,
                     point=dict(point),
                     label=f"baseline {name}, seed {seed}",
+                )
+
+
+def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[Job]:
+    """The best of the search over several seeds; `name` is that of a recipe other than the plan's."""
+    sent: set[str] = set()
+    for rank, trial in enumerate(best_trials(study.trials(), study.plan.objectives)[: winners.top], 1):
+        # Built anew from the point: a spec read from a row does not know what its timm backbone was measured at.
+        for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
+            if spec.id in sent:
+                continue
+            sent.add(spec.id)
+            for seed in winners.seeds:
+                yield Job(
+                    kind="winner",
+                    name=name,
+                    spec=spec,
+                    recipe=winners.recipe,
+                    to_epoch=winners.recipe.epochs,
+                    seed=seed,
+                    ordinal=row.ordinal,
+                    member=row.member,
+                    proposed_by=row.proposed_by,
+                    point=dict(row.point),
+                    label=f"winner {rank}, seed {seed}",
                 )
 
 

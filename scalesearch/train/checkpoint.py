@@ -9,29 +9,41 @@ from typing import Any
 
 import torch
 
-NAME = "checkpoint.pt"
+LAST = "last.pt"
+"""All that going on needs; its evaluated weights are those that results and reports tell of."""
+BEST = "best.pt"
+"""The weights of the best evaluation so far by AP, for use alone. Chosen on the images that they are scored on."""
+FORMER = "checkpoint.pt"
+"""The name of LAST until it had a companion; still read."""
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
-    """Writes `state` as the folder's checkpoint, in place of the one before it."""
+def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
+    """Writes `state` as the folder's checkpoint of that name, in place of the one before it."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix="checkpoint-", suffix=".part")
+    handle, aside = tempfile.mkstemp(dir=folder, prefix="checkpoint-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, folder / NAME)
+        os.replace(aside, folder / name)
     finally:
         # Also what a killed process left half written: a folder has one writer.
         for torn in folder.glob("checkpoint-*.part"):
             torn.unlink(missing_ok=True)
+    if name == LAST:
+        (folder / FORMER).unlink(missing_ok=True)
+
+
+def last(folder: Path) -> Path | None:
+    """The checkpoint that a training in this folder goes on from; None where there is none."""
+    return next((folder / name for name in (LAST, FORMER) if (folder / name).exists()), None)
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The folder's checkpoint, or None where there is none."""
-    file = folder / NAME
-    if not file.exists():
+    """The content of the folder's last checkpoint, or None where there is none."""
+    file = last(folder)
+    if file is None:
         return None
     state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,17 @@ NUMBERS = (
 )
 """COCO's twelve, in its order."""
 
+_ALL = slice(None)
+_CUTS: dict[str, tuple[Any, int]] = {
+    "ap": (_ALL, 0),
+    "ap50": (0, 0),
+    "ap75": (5, 0),
+    "ap_small": (_ALL, 1),
+    "ap_medium": (_ALL, 2),
+    "ap_large": (_ALL, 3),
+}
+"""The first six by their place among the ten IoUs and the four areas of the evaluator's table."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -36,6 +47,8 @@ class Evaluation:
     """By the names of NUMBERS."""
     per_class: dict[str, float | None]
     """AP by category name."""
+    classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """The first six of NUMBERS by category name."""
 
 
 def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Evaluation:
@@ -45,7 +58,9 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
     """
     results = [dict(result) for result in results] or _nothing(truth)
     if not results:
-        return Evaluation(numbers=dict.fromkeys(NUMBERS), per_class={c["name"]: None for c in truth["categories"]})
+        names = [category["name"] for category in truth["categories"]]
+        classes = {name: dict.fromkeys(_CUTS) for name in names}
+        return Evaluation(numbers=dict.fromkeys(NUMBERS), per_class=dict.fromkeys(names), classes=classes)
     with contextlib.redirect_stdout(io.StringIO()):
         # Copies: the evaluators write into what they are given.
         known = COCO({"info": {}, **truth, "annotations": [dict(item) for item in truth["annotations"]]})
@@ -54,11 +69,15 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
         evaluator.accumulate()
         evaluator.summarize()
     numbers = {name: _number(value) for name, value in zip(NUMBERS, evaluator.stats[:12], strict=True)}
-    # [T, R, K, A, M]: area "all", 100 detections.
-    precision = evaluator.eval["precision"][:, :, :, 0, -1]
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    per_class = {names[id_]: _mean(precision[:, :, k]) for k, id_ in enumerate(evaluator.params.catIds)}
-    return Evaluation(numbers=numbers, per_class=per_class)
+    precision = evaluator.eval["precision"][..., -1]  # [T, R, K, A, M]: 100 detections
+    known_as = {category["id"]: category["name"] for category in truth["categories"]}
+    classes = {
+        known_as[id_]: {name: _mean(precision[iou, :, k, area]) for name, (iou, area) in _CUTS.items()}
+        for k, id_ in enumerate(evaluator.params.catIds)
+    }
+    return Evaluation(
+        numbers=numbers, per_class={name: found["ap"] for name, found in classes.items()}, classes=classes
+    )
 
 
 def _nothing(truth: Mapping[str, Any]) -> list[dict[str, Any]]:

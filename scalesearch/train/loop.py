@@ -32,6 +32,7 @@ from scalesearch.train.feed import Ready, epoch_seed, fed, prepared
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.precision import Precision
 from scalesearch.train.score import norms_of, refresh_norms
+from scalesearch.train.tally import Tally
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -69,7 +70,11 @@ class Training:
         """Whole epochs done, and steps of the next one."""
         self.random: dict[str, Tensor] = {}
         """Within an epoch: the states of the generators after its last step."""
-        self.seconds = self.waited = 0.0
+        self.seconds = self.waited = self.began = 0.0
+        """Of training, of waiting for batches; and `seconds` when the epoch began."""
+        self.tally = Tally(device)
+        self.told: dict[str, float] = {}
+        """Of the last epoch: learning_rate, loss and its parts, images_per_second."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,7 +108,9 @@ class Training:
                 self.seconds, start = self.seconds + time.perf_counter() - start, time.perf_counter()
                 if on_step is not None:
                     on_step(self.step, loss)
-        self.epoch, self.step, self.random = self.epoch + 1, 0, {}
+        rate = learning_rate(self.recipe, before + self.step - 1, steps)
+        self.told = self.tally.told(rate, self.seconds - self.began, self.team)
+        self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
 
     def _seed(self) -> None:
         """Of what the network draws: the epoch's, or where the epoch is taken up again, as it was."""
@@ -151,7 +158,9 @@ class Training:
         targets = assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
         with self.precision.autocast():
             outputs = self.forward(batch.images)
-        return losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device)).total
+        found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
+        self.tally.add(found, len(batch.images))
+        return found.total
 
     def _where(self, step: int, rate: float, loss: float, batch: Ready) -> str:
         parts = self.team.gathered(batch.places.tolist())
@@ -193,8 +202,10 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "random": self.random,
+            "tally": self.tally.state(),
             "seconds": self.seconds,
             "waited": self.waited,
+            "began": self.began,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -204,7 +215,11 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.restore(state.get("scale", {}))  # checkpoints of before it have none
         self.epoch, self.seconds, self.waited = state["epoch"], state["seconds"], state.get("waited", 0.0)
+        # Those of before there were checkpoints within an epoch have none of this.
         self.step, self.random = state.get("step", 0), state.get("random", {})
+        self.began = state.get("began", self.seconds)
+        if "tally" in state:
+            self.tally.restore(state["tally"])
 
 
 def _started(model: Detector, weights: Path) -> tuple[str, ...]:

@@ -6,20 +6,24 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.checkpoints import file_hash
+from scalesearch.nn.trained import KEY, told_text
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
 from scalesearch.train.distributed import ALONE, Team
+from scalesearch.train.evaluate import Evaluation
+from scalesearch.train.log import Log
 from scalesearch.train.loop import NonFinite, Training
 from scalesearch.train.memory import PeakMemory
 from scalesearch.train.report import match_report
@@ -39,6 +43,7 @@ def run(
     cache: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
@@ -56,8 +61,11 @@ def run(
     training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
     points = _Points(task, data, training)
     points.restore()
+    log = Log(task.folder, training.epoch, tensorboard=tensorboard) if team.first else None
     try:
-        _go(training, points, pixels[1], progress)
+        for numbers in _go(training, points, pixels[1], progress):
+            if log is not None:
+                log.add({**numbers, "memory": memory.read()})
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
     notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, *match_report(_seen(task), pixels[0]))
@@ -72,8 +80,10 @@ class TooLong(Exception):
     """A training went beyond its time limit; the message says how far it came."""
 
 
-def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
-    """Epochs, evaluations where they are due, checkpoints."""
+def _go(
+    training: Training, points: _Points, held_out: Pixels, progress: Progress | None
+) -> Iterator[dict[str, float | None]]:
+    """Epochs, evaluations where they are due, checkpoints; after each epoch what the log tells of it."""
     task, steps = points.task, training.steps_per_epoch
     before = training.epoch * steps + training.step
 
@@ -92,10 +102,13 @@ def _go(training: Training, points: _Points, held_out: Pixels, progress: Progres
             )
 
     while training.epoch < task.to_epoch:
+        points.evaluated = {}
         training.train_epoch(on_step)
         if points.due(training.epoch):
             tell(f"epoch {training.epoch}, evaluating")
-            points.add(evaluate(training.evaluated(), training.anchors, held_out, training.team))
+            model = training.evaluated()
+            points.add(evaluate(model, training.anchors, held_out, training.team), model)
+        yield points.told()
         points.save(at_once=training.epoch == task.to_epoch)
 
 
@@ -105,7 +118,10 @@ class _Points:
     def __init__(self, task: Task, data: Data, training: Training) -> None:
         self.task, self.training = task, training
         self.identity = _identity(task, data)
+        self.detector = told_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
         self.curve: list[tuple[int, dict[str, float | None]]] = []
+        self.evaluated: dict[str, Any] = {}
+        """The weights as they were evaluated, while they are those of the training."""
         self.per_class: dict[str, float | None] = {}
         self.start, self.before, self.saved = time.perf_counter(), 0.0, time.monotonic()
 
@@ -113,9 +129,22 @@ class _Points:
         every = self.task.recipe.eval_every
         return epoch == self.task.to_epoch or (every > 0 and epoch % every == 0)
 
-    def add(self, evaluation: Any) -> None:
+    def add(self, evaluation: Evaluation, model: nn.Module) -> None:
+        """Takes in an evaluation of `model`, whose weights are kept as the best where they are."""
+        best = max((_ap(numbers) for _, numbers in self.curve), default=-2.0)
         self.curve.append((self.training.epoch, evaluation.numbers))
         self.per_class = evaluation.per_class
+        self.evaluated = model.state_dict()
+        if self.training.team.first and _ap(evaluation.numbers) > best:
+            state = {"evaluated": self.evaluated, KEY: self.detector, "epoch": self.training.epoch}
+            checkpoint.save(self.task.folder, {**state, "told": json.dumps(evaluation.numbers)}, checkpoint.BEST)
+
+    def told(self) -> dict[str, float | None]:
+        """What the log tells of the epoch that is over."""
+        training = self.training
+        numbers = dict(self.curve).get(training.epoch, {})
+        at = {"epoch": training.epoch, "step": training.epoch * training.steps_per_epoch, "seconds": training.seconds}
+        return {**at, **training.told, "ap": numbers.get("ap"), "ap50": numbers.get("ap50")}
 
     @property
     def seconds(self) -> float:
@@ -126,7 +155,12 @@ class _Points:
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
         told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
-        checkpoint.save(self.task.folder, {**self.training.state(), "task": self.identity, "told": json.dumps(told)})
+        state = {**self.training.state(), "task": self.identity, "told": json.dumps(told), KEY: self.detector}
+        if self.evaluated:
+            # The averaged weights with other statistics of the norms; what is the same is stored once.
+            norms = dict(self.training.average.model.named_buffers())
+            state["evaluated"] = {**state["average"], **{n: v for n, v in self.evaluated.items() if n in norms}}
+        checkpoint.save(self.task.folder, state)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
@@ -169,6 +203,12 @@ class _Points:
             images_per_second=images / training.seconds if training.seconds > 0 else 0.0,
             notes=notes,
         )
+
+
+def _ap(numbers: Mapping[str, float | None]) -> float:
+    """AP to compare by: what has none, for lack of truth, is below all."""
+    value = numbers.get("ap")
+    return -1.0 if value is None else value
 
 
 def _identity(task: Task, data: Data) -> str:

@@ -219,6 +219,7 @@ def test_torchrun_trains_and_one_process_talks(coco: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert len(re.findall("^train: 10 images", done.stdout, re.MULTILINE)) == 1
     assert len(re.findall("^on val after 1 epochs", done.stdout, re.MULTILINE)) == 1
+    assert "Warning:" not in done.stderr
     assert json.loads((tmp_path / "out" / "result.json").read_text())["state"] == "complete"
 
 

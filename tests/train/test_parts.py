@@ -107,7 +107,7 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
             checkpoint.save(tmp_path, {"epoch": 2})
     state = checkpoint.load(tmp_path, device)
     assert state is not None and state["epoch"] == 1 and state["weights"].tolist() == [0, 1, 2]
-    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.NAME]
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.LAST]
 
 
 def test_peak_memory_sees_what_is_already_gone() -> None:

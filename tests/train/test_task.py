@@ -86,7 +86,7 @@ def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
     assert [epoch for epoch, _ in whole.curve] == [2, 4]
     assert whole.curve == second.curve and first.curve == whole.curve[:1]
     assert second.seconds > first.seconds
-    assert list((tmp_path / "parts").iterdir()) == [tmp_path / "parts" / checkpoint.NAME]
+    assert sorted(file.name for file in (tmp_path / "parts").iterdir()) == ["best.pt", "last.pt", "log.csv"]
 
 
 def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_it_learns(data: Data, tmp_path: Path) -> None:
 def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, ema=0.0)
     run(task(tmp_path / "first", recipe), data)
-    file = tmp_path / "first" / checkpoint.NAME
+    file = tmp_path / "first" / checkpoint.LAST
     run(task(tmp_path / "second", recipe, seed=1, weights=file), data)
 
     def kernels(folder: Path) -> dict[str, torch.Tensor]:
@@ -194,8 +194,8 @@ def test_what_a_file_of_weights_does_not_give_is_told(data: Data, tmp_path: Path
     recipe = dataclasses.replace(RECIPE, epochs=1)
     run(task(tmp_path / "first", recipe), data)
     moved = dataclasses.replace(SPEC, anchors=Anchors(scale=1.5, octaves=2))
-    outcome = run(task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.NAME), data)
-    told = [note for note in outcome.notes if note.startswith("not taken from checkpoint.pt: ")]
+    outcome = run(task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.LAST), data)
+    told = [note for note in outcome.notes if note.startswith("not taken from last.pt: ")]
     assert len(told) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in told[0]
 
 

@@ -1,0 +1,125 @@
+"""The verbs of a trained detector: eval, predict, export."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from scalesearch.cli.options import PATH, SIZE, note
+
+DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
+
+
+@click.command("eval")
+@click.argument("weights", type=PATH)
+@click.option("--data", required=True, help="COCO folder, or digits.")
+@click.option("--split", default="val", show_default=True, help="Which of its splits.")
+@DESIGN
+@SIZE
+@click.option("--json", "as_json", is_flag=True, help="One object.")
+def evaluate(weights: Path, data: str, split: str, design: str | None, size: str | None, as_json: bool) -> None:
+    """COCO's twelve numbers of WEIGHTS on a split, and those of each class by size.
+
+    WEIGHTS is a training's folder (its last checkpoint), a checkpoint, or another file of weights, effdet's among them.
+
+    \b
+    Examples:
+      scalesearch eval results/train-0123456789ab-0123456789ab-s0 --data coco/
+      scalesearch eval runs/best.pt --data coco/ --split val2017 --size 640x640 --json
+      scalesearch eval efficientdet_d0.pth --design d0 --data coco/
+    """
+    from scalesearch.console import RichConsole, show_evaluation
+    from scalesearch.launch.model import evaluate as run
+    from scalesearch.launch.model import open_model, open_split
+
+    model = open_model(weights, design=design, size=size, say=note)
+    with RichConsole() as console:
+        found = run(model, open_split(data, split), console)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        show_evaluation(found)
+
+
+@click.command()
+@click.argument("weights", type=PATH)
+@click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--out", "-o", type=PATH, required=True, help="Folder of the drawn pictures and of detections.json.")
+@click.option("--score", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="The least score.")
+@DESIGN
+@SIZE
+def predict(
+    weights: Path, images: tuple[Path, ...], out: Path, score: float, design: str | None, size: str | None
+) -> None:
+    """Draw what WEIGHTS finds in each IMAGE, a file or a folder of them, with names and scores.
+
+    What cannot be read is named at the end; the other pictures are done, and the exit status is 1.
+
+    \b
+    Examples:
+      scalesearch predict results/train-0123456789ab-0123456789ab-s0 photo.jpg -o out
+      scalesearch predict runs/best.pt photos/ more/a.png -o out --score 0.5
+    """
+    from scalesearch.console import RichConsole
+    from scalesearch.launch.model import open_model
+    from scalesearch.launch.pictures import draw_detections
+
+    model = open_model(weights, design=design, size=size, say=note)
+    with RichConsole() as console:
+        unread = draw_detections(model, images, out, score=score, console=console)
+    for line in unread:
+        note(f"skipped: {line}")
+    if unread:
+        sys.exit(1)
+
+
+def _batch(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    if value == "dynamic":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"must be a number from 1 on, or dynamic, but got {value!r}")
+    return int(value)
+
+
+@click.command()
+@click.argument("weights", type=PATH)
+@click.option("--out", "-o", type=PATH, required=True, help="The file: .onnx, or .safetensors for weights alone.")
+@click.option("--nms", is_flag=True, help="Final detections: boxes, scores, labels, count; else the raw outputs.")
+@click.option("--batch", default="dynamic", show_default=True, callback=_batch, metavar="N", help="Images at a time.")
+@click.option("--opset", type=click.IntRange(18, 23), help="Version of ONNX's operators; torch's choice by default.")
+@DESIGN
+@SIZE
+def export(
+    weights: Path, out: Path, nms: bool, batch: int | None, opset: int | None, design: str | None, size: str | None
+) -> None:
+    """Write WEIGHTS as an ONNX file that takes RGB pixels in 0..255, and check it under ONNX Runtime.
+
+    Classes, spec and input size are properties of the file. It is kept only where it agrees with torch.
+
+    \b
+    Examples:
+      scalesearch export results/train-0123456789ab-0123456789ab-s0 -o model.onnx --nms
+      scalesearch export runs/best.pt -o model.onnx --batch 1 --size 384x640
+      scalesearch export runs/best.pt -o model.safetensors
+    """
+    from scalesearch.launch.export import export_onnx, export_weights
+    from scalesearch.launch.model import open_model
+    from scalesearch.nn.onnx_file import need_onnx
+
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ValueError(f"an export is an .onnx or a .safetensors file, but got {str(out)!r}; name it so")
+    if out.suffix == ".safetensors":
+        if nms or batch or opset:
+            raise ValueError("--nms, --batch and --opset are for an .onnx file; leave them out for weights alone")
+        export_weights(open_model(weights, design=design, size=size, say=note), out)
+        click.echo(out)
+        return
+    need_onnx()
+    model = open_model(weights, design=design, size=size, say=note)
+    found = export_onnx(model, out, nms=nms, batch=batch, opset=opset)
+    same = "" if found.same is None else f", {found.same:.2%} of the detections the same"
+    told = f"{found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}"
+    click.echo(f"{out}: {told}")

@@ -1,0 +1,70 @@
+"""Pictures that no annotation knows: found in folders, read upright, letterboxed like those of a data set.
+
+Imports PIL, torch and NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from scalesearch.data.decode import rgb
+from scalesearch.data.pixels import Pixels, open_pixels
+from scalesearch.data.split import Category, DataError, Image, Split
+
+SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+"""What is taken for a picture in a folder; a file that is named itself is read whatever its suffix."""
+
+
+def find_pictures(places: Iterable[Path]) -> list[Path]:
+    """The files named, and every picture below the folders named, in order, each once.
+
+    Raises FileNotFoundError for what is not there, DataError for a folder without pictures.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise FileNotFoundError(f"{place}: no such picture or folder")
+        below = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if place.is_dir() and not below:
+            raise DataError(f"a folder of pictures must have some, but {place} has no {', '.join(sorted(SUFFIXES))}")
+        found += below if place.is_dir() else [place]
+    return list(dict.fromkeys(found))
+
+
+def read_picture(
+    file: Path, number: int, size: tuple[int, int], categories: Sequence[Category]
+) -> tuple[PIL.Image.Image, Pixels]:
+    """The picture, upright in RGB at its own size, and letterboxed at (h, w) as a split of one image of id `number`.
+
+    DataError where it cannot be read: damaged, no picture, or of more than 8 bits a channel.
+    """
+    try:
+        with PIL.Image.open(file) as opened:
+            opened.load()
+            upright = PIL.ImageOps.exif_transpose(opened)
+        image = _image(file, number, upright)
+        picture = rgb(upright, image)
+        split = Split(name=file.name, images=(image,), categories=tuple(categories))
+        return picture, open_pixels(split, size)
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        told = " ".join(str(error).split()).replace(str(file), file.name)
+        raise DataError(f"a picture must be readable, but {file} is not ({told})") from error
+
+
+def _image(file: Path, number: int, upright: PIL.Image.Image) -> Image:
+    return Image(
+        id=number,
+        name=file.name,
+        file=file,
+        width=upright.width,
+        height=upright.height,
+        boxes=np.zeros((0, 4), np.float32),
+        labels=np.zeros(0, np.int64),
+        crowd=np.zeros(0, np.bool_),
+        areas=np.zeros(0, np.float64),
+    )

@@ -1,0 +1,40 @@
+"""Whether two measurements order the same things alike: Kendall's tau."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+
+class Ranks(NamedTuple):
+    """How two measurements of n things agree, pair by pair."""
+
+    tau: float | None
+    """Kendall's tau-b, -1 .. 1; None where either has no order."""
+    alike: int
+    """Pairs that both order the same way."""
+    pairs: int
+    """All pairs, n (n - 1) / 2."""
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
+    """Kendall's tau-b, which counts ties in neither direction. ValueError unless the two are of equal length."""
+    if len(first) != len(second):
+        raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
+    signs = [
+        (_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)
+    ]
+    product = [a * b for a, b in signs]
+    untied = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
+    return Ranks(sum(product) / untied if untied else None, sum(one > 0 for one in product), len(signs))
+
+
+def places(values: Sequence[float]) -> list[int]:
+    """The rank of each, 1 for the largest; equal ones share the better place."""
+    return [1 + sum(other > value for other in values) for value in values]
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)

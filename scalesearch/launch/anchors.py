@@ -1,0 +1,73 @@
+"""Which objects of a data set a detector's anchors can match, and which anchors would match more."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.data.pixels import split_targets
+from scalesearch.data.split import Split
+from scalesearch.nn.anchors import fit_anchors, match_counts
+
+IOUS = (0.4, 0.5, 0.6)
+"""The overlaps told of; from 0.5 on an anchor learns a box by the default recipe."""
+
+SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, float("inf")))
+"""COCO's, by area in pixels of the original image: low <= area < high."""
+
+
+def anchor_report(spec: DetectorSpec, split: Split) -> dict[str, Any]:
+    """The spec's anchors and those fitted to the split (`fit_anchors`), as plain data.
+
+    For each, of the boxes of each size and class, the share that an anchor overlaps by each of IOUS, and the mean
+    number of anchors that do by 0.5. Boxes are scaled to the spec's input; crowds are left out.
+    """
+    boxes, labels = split_targets(split, spec.size)
+    groups = _groups(split, labels.numpy())
+    fitted = fit_anchors(boxes, labels, spec)
+    return {
+        "spec_id": spec.id,
+        "size": list(spec.size),
+        "split": split.name,
+        "groups": {name: int(chosen.sum()) for name, chosen in groups.items()},
+        "own": _matched(spec, boxes, groups),
+        "proposed": _matched(dataclasses.replace(spec, anchors=fitted), boxes, groups),
+        "same": fitted == spec.anchors,
+    }
+
+
+def _groups(split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """Which boxes each line of the table is about: all, each size, each class, each class by size."""
+    none = np.zeros(0, np.float64)
+    areas = np.concatenate([none, *(image.areas[~image.crowd] for image in split.images)])
+    sizes = {name: (low <= areas) & (areas < high) for name, low, high in SIZES}
+    found = {"all": np.ones(len(areas), np.bool_), **sizes}
+    for k, category in enumerate(split.categories):
+        own = labels == k
+        found[category.name] = own
+        found |= {f"{category.name}, {name}": own & inside for name, inside in sizes.items() if (own & inside).any()}
+    return found
+
+
+def _matched(spec: DetectorSpec, boxes: Tensor, groups: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
+    counts = {iou: match_counts(spec, boxes, iou) for iou in IOUS}
+    lines: dict[str, Any] = {}
+    for name, chosen in groups.items():
+        rows = torch.from_numpy(chosen)
+        some = bool(chosen.any())
+        matched = {f"{iou:g}": count[rows] > 0 for iou, count in counts.items()}
+        shares = {iou: float(hit.double().mean()) if some else None for iou, hit in matched.items()}
+        mean = float(counts[0.5][rows].double().mean()) if some else None
+        lines[name] = {"share": shares, "anchors_a_box": mean}
+    return {"anchors": _told(spec.anchors), "matched": lines}
+
+
+def _told(anchors: Anchors) -> dict[str, Any]:
+    """As a plan or a design writes them."""
+    return {"scale": anchors.scale, "octaves": anchors.octaves, "aspects": [list(pair) for pair in anchors.aspects]}

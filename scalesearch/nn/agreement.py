@@ -1,0 +1,101 @@
+"""Whether an ONNX model says under ONNX Runtime what the detector says in torch. May import torch, nn, onnxruntime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.detector import Detector, Outputs
+from scalesearch.nn.onnx_file import CANDIDATES, FOUND, IOU, LEAST, MOST, Form
+from scalesearch.nn.postprocess import Detections, detect
+
+TOLERANCE = 1e-3
+"""The largest relative difference of an output (by the largest value of it) that is taken for rounding."""
+
+SAME = 0.99
+"""The least share of detections that must be the same: what ties or lies at the overlap's threshold may change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far the two are apart, over `images` images of noise."""
+
+    difference: float
+    """The largest of the raw outputs, relative to the largest value of that output."""
+    same: float | None
+    """With suppression: the share of detections that are in both, by class, score and box; None without."""
+    images: int
+
+    def check(self) -> None:
+        """ValueError where the difference is no rounding."""
+        if not self.difference <= TOLERANCE:
+            raise ValueError(
+                f"an ONNX file must give the detector's outputs to {TOLERANCE:g} of their largest value, but they "
+                f"differ by {self.difference:.3g}: nothing was written; try another --opset"
+            )
+        if self.same is not None and self.same < SAME:
+            raise ValueError(
+                f"an ONNX file must give the detections of torch, but {1 - self.same:.1%} of them are others: nothing "
+                "was written; export without --nms"
+            )
+
+
+@torch.no_grad()
+def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
+    """Runs both, on a CPU, over noise: of one and of three images where the batch is free.
+
+    `model` is an onnx.ModelProto with the raw outputs among its own. The detections are compared with `detect`'s of
+    those raw outputs, so that a score's rounding does not count as another detection.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    differences, shares, count = [], [], 0
+    for batch in (form.batch,) if form.batch else (1, 3):
+        images = torch.rand(batch, 3, *detector.spec.size, generator=generator) * 255
+        names = [output.name for output in session.get_outputs()]
+        values = [torch.from_numpy(value) for value in session.run(names, {"images": images.numpy()})]
+        found = dict(zip(names, values, strict=True))
+        raw = Outputs(*(found[name] for name in Outputs._fields))
+        expected = detector(_normalised(images, form))
+        differences += [_relative(one, other) for one, other in zip(raw, expected, strict=True)]
+        if form.nms:
+            shares += _shares(found, raw, detector)
+        count += batch
+    same = sum(shares) / len(shares) if shares else None
+    # Not the built-in max: it passes over a NaN that does not come first.
+    return Agreement(difference=float(torch.tensor(differences).max()), same=same, images=count)
+
+
+def _normalised(images: Tensor, form: Form) -> Tensor:
+    mean, std = (torch.tensor(values)[:, None, None] for values in (form.mean, form.std))
+    return (images / 255 - mean) / std
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    """NaN where either has one."""
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
+
+
+def _shares(found: dict[str, Any], raw: Outputs, detector: Detector) -> list[float]:
+    """For each image the share of detections of either side that the other has too."""
+    spec = detector.spec
+    expected = detect(raw, anchor_boxes(spec), spec.size, candidates=CANDIDATES, score=LEAST, iou=IOU, most=MOST)
+    shares = []
+    for boxes, scores, labels, count, theirs in zip(*(found[name] for name in FOUND), expected, strict=True):
+        k = int(count)
+        ours = Detections(boxes[:k], scores[:k], labels[:k])
+        pairs = (
+            (ours.labels[:, None] == theirs.labels)
+            & ((ours.scores[:, None] - theirs.scores).abs() <= 1e-4)
+            & ((ours.boxes[:, None] - theirs.boxes).abs().amax(-1) <= 0.05)
+        )
+        most = max(len(ours.scores), len(theirs.scores))
+        both = min(int(pairs.any(1).sum()), int(pairs.any(0).sum()))
+        shares.append(both / most if most else 1.0)
+    return shares

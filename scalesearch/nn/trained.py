@@ -1,0 +1,88 @@
+"""What a file of weights says of itself: its detector and its classes, as text beside the weights.
+
+Checkpoints carry it under the key KEY, `.safetensors` files in their metadata, ONNX files as properties.
+May import arch, torch, safetensors and nn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from scalesearch.arch import spec as specs
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.checkpoints import load_weights, must_exist, unpickled
+from scalesearch.nn.detector import Detector
+
+KEY = "detector"
+
+Classes = tuple[tuple[int, str], ...]
+"""For each label, in order, the COCO category id and the name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a file says of its weights."""
+
+    spec: DetectorSpec
+    """A timm backbone in it is not measured."""
+    classes: Classes
+    evaluated: bool = True
+    """Whether its batch-norm statistics are those that were evaluated: not in the checkpoint of a training that was
+    interrupted between evaluations."""
+
+
+def told_text(spec: DetectorSpec, classes: Sequence[tuple[int, str]]) -> str:
+    """What a file carries, as JSON text; `read_told` is its inverse."""
+    return json.dumps({"spec": specs.to_dict(spec), "classes": [list(pair) for pair in classes]}, ensure_ascii=False)
+
+
+def read_told(file: Path) -> Told | None:
+    """What the file says of itself; None where it says nothing, like effdet's and our own before they did.
+
+    Raises FileNotFoundError, and ValueError for a file that is damaged or tells of no detector.
+    """
+    must_exist(file)
+    evaluated = True
+    if file.suffix == ".safetensors":
+        text = _metadata(file).get(KEY)
+    else:
+        found = unpickled(file)
+        text = found.get(KEY) if isinstance(found, dict) else None
+        evaluated = isinstance(found, dict) and "evaluated" in found
+    if not isinstance(text, str):
+        return None
+    try:
+        data = json.loads(text)
+        classes = tuple((int(id_), str(name)) for id_, name in data["classes"])
+        return Told(spec=specs.from_dict(data["spec"]), classes=classes, evaluated=evaluated)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but got {error}") from None
+
+
+def load_trained(detector: Detector, file: Path) -> None:
+    """All weights of `file` into `detector`. ValueError where any does not fit, the predicting ones too."""
+    if misfit := load_weights(detector, file):
+        raise ValueError(
+            f"{file}: to be used as they are, weights must fit their detector, but these do not (other classes or "
+            f"anchors?): {'; '.join(misfit.lines())}"
+        )
+
+
+def save_weights(detector: Detector, classes: Classes, file: Path) -> None:
+    """The detector's weights as a .safetensors file that says what they are of."""
+    tensors = {name: value.detach().contiguous().cpu() for name, value in detector.state_dict().items()}
+    save_file(tensors, file, metadata={KEY: told_text(detector.spec, classes)})
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{file}: a .safetensors file must be whole, but got {error}") from None

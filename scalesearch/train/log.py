@@ -1,0 +1,73 @@
+"""log.csv of a training: a line an epoch, appended; the same lines however often the training was interrupted.
+
+Imports plan; TensorBoard only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = "log.csv"
+COLUMNS = (
+    *("epoch", "step", "learning_rate", "loss", "class_loss", "box_loss"),
+    *("ap", "ap50", "images_per_second", "memory", "seconds"),
+)
+"""Losses are means over the epoch, box_loss before its weight; the learning rate is that of the last step; memory is
+the peak in bytes; seconds are those of training since its beginning. AP is empty where nothing was evaluated."""
+
+
+class Log:
+    """The log of the training in `folder`, which goes on after `epoch` epochs: later lines are of work that was lost.
+
+    With `tensorboard` the same numbers go to event files in the folder tensorboard/. ValueError where that package is
+    not installed.
+    """
+
+    def __init__(self, folder: Path, epoch: int, *, tensorboard: bool = False) -> None:
+        self._file = folder / FILE
+        self._board = _board(folder / "tensorboard", epoch) if tensorboard else None
+        kept = [line for line in read(self._file) if int(line["epoch"]) <= epoch]
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = self._file.with_suffix(".csv.part")
+        with aside.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.DictWriter(out, COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        aside.replace(self._file)
+
+    def add(self, numbers: Mapping[str, float | None]) -> None:
+        """Appends a line; `numbers` by column, None or absent for what is not known."""
+        with self._file.open("a", newline="", encoding="utf-8") as out:
+            csv.DictWriter(out, COLUMNS).writerow({name: _text(numbers.get(name)) for name in COLUMNS})
+        if self._board is not None:
+            for name, value in numbers.items():
+                if value is not None and name not in ("epoch", "step"):
+                    self._board.add_scalar(name, value, int(numbers["epoch"] or 0))
+            self._board.flush()
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    """The whole lines of a log by column, in order; [] where there is none. A line torn by a crash is left out."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        found = list(csv.DictReader(lines))
+    return [line for line in found if None not in line.values() and line.keys() == set(COLUMNS)]
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _board(folder: Path, epoch: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError(
+            "a log for TensorBoard needs that package, which is not installed: pip install 'scalesearch[tensorboard]'"
+        ) from None
+    # What was logged after `epoch` is of work that was lost.
+    return SummaryWriter(str(folder), purge_step=epoch + 1)

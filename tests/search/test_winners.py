@@ -1,0 +1,86 @@
+"""Winners trained otherwise than the plan says: rows beside the plan's own, each once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.sections import WinnersPlan
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.folder import read_rows
+from scalesearch.records.trials import best_trials
+from scalesearch.report.facts import gather
+from scalesearch.report.page import page
+from scalesearch.search.driver import run, train_winners
+from scalesearch.search.executor import InProcess
+from scalesearch.search.study import Study
+from tests.search.conftest import learn
+
+FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
+
+
+def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> None:
+    run(study, InProcess(learn), lambda text: None)
+    before = study.folder.rows()
+    sent: list[Task] = []
+
+    def counted(task: Task, label: str) -> Outcome:
+        sent.append(task)
+        return learn(task, label)
+
+    for _ in range(2):
+        train_winners(study, InProcess(counted), lambda text: None, FULL, "full")
+    assert len(sent) == 6 and {task.to_epoch for task in sent} == {77}
+    assert {task.train_on for task in sent} == {"train+select"} and {task.evaluate_on for task in sent} == {"val"}
+    rows = study.folder.rows()
+    added = [row for row in rows if row not in before]
+    assert [row for row in rows if row in before] == list(before)
+    assert {row.file_name for row in added} == {
+        f"winner-{row.spec_id}-{FULL.recipe.id}-s{seed}.json" for row in added for seed in range(3)
+    }
+    best = best_trials(study.trials(), study.plan.objectives)[:2]
+    assert {row.spec_id for row in added} == {row.spec_id for trial in best for row in trial.rows}
+    study.folder.close()  # type: ignore[attr-defined]
+    assert read_rows(study.folder.path) == rows
+
+    run(study, InProcess(counted), lambda text: None)  # the plan's own winners are not trained again
+    assert len(sent) == 6
+
+
+def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
+    run(study, InProcess(learn), lambda text: None)
+    train_winners(study, InProcess(learn), lambda text: None, FULL, "full")
+    facts = gather(study.plan, study.folder.rows())
+    text = page(facts, "x")
+    assert [len(audit.full) for audit in facts.audits] == [2, 2]
+    assert "## Proxy against full training" in text and "### By the recipe full" in text
+    assert "### By the plan's recipe" in text
+    assert "| AP on b (30 epochs) | rank | AP on c (77 epochs) | rank |" in text
+    assert text.count("2 candidates are too few for a rank correlation.") == 2
+
+
+def test_many_have_a_rank_correlation(study: Study) -> None:
+    """The toy's AP depends on the seed by the same for all: the order is kept, until one is turned round."""
+    run(study, InProcess(learn), lambda text: None)
+    train_winners(study, InProcess(learn), lambda text: None, dataclasses.replace(FULL, top=99), "full")
+    facts = gather(study.plan, study.folder.rows())
+    count = len(best_trials(study.trials(), study.plan.objectives))
+    pairs = count * (count - 1) // 2
+    assert count >= 5
+    assert f"Kendall's tau-b **1.00** over {count} candidates: {pairs} of {pairs} pairs" in page(facts, "x")
+
+    def upside_down(task: Task, label: str) -> Outcome:
+        outcome = learn(task, label)
+        numbers = {**outcome.curve[-1][1], "ap": 1 - (outcome.curve[-1][1]["ap"] or 0)}
+        return dataclasses.replace(outcome, curve=((task.to_epoch, numbers),))
+
+    other = dataclasses.replace(FULL, top=99, recipe=Recipe(epochs=78))
+    train_winners(study, InProcess(upside_down), lambda text: None, other, "turned")
+    assert "Kendall's tau-b **-1.00**" in page(gather(study.plan, study.folder.rows()), "x")
+
+
+def test_one_winner_has_no_order(study: Study, tmp_path: Path) -> None:
+    run(study, InProcess(learn), lambda text: None)
+    rows = [row for row in study.folder.rows() if row.kind != "winner"]
+    assert "Proxy against full" not in page(gather(study.plan, rows), "x")
