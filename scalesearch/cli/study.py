@@ -16,29 +16,48 @@ from scalesearch.cli.options import PATH
 @click.option("--out", type=PATH, help="The study's folder; results/<name of the plan> by default.")
 @click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
-def search(plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...]) -> None:
+@click.option("--workers", type=click.IntRange(1), help="Trainings at a time, in place of the plan's number.")
+@click.option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: auto, local, or host:port. See docs/clusters.md.")
+@click.option("--cpus-per-task", type=click.IntRange(1), help="On the cluster; the plan's threads by default.")
+@click.option("--gpus-per-task", type=click.FloatRange(0), help="On the cluster; 1 by default where there are any.")
+def search(
+    plan: Path,
+    data: Path | None,
+    out: Path | None,
+    trials: int | None,
+    changes: tuple[str, ...],
+    workers: int | None,
+    ray: str | None,
+    cpus_per_task: int | None,
+    gpus_per_task: float | None,
+) -> None:
     """Search by PLAN, train the winners, and report.
 
-    The same command continues what was interrupted.
+    The same command continues what was interrupted, with any number of workers, here or on a cluster.
 
     \b
     Examples:
       scalesearch search search_spaces/quickstart.yaml
       scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
       scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
+      scalesearch search search_spaces/topology.yaml --workers 4
+      scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
     from scalesearch.console import RichConsole
     from scalesearch.launch.study import search as run
+    from scalesearch.launch.workers import Where
     from scalesearch.plan.plan import read_plan
 
     overrides = list(changes)
     overrides += [f"data.source={json.dumps(str(data))}"] if data else []
     overrides += [f"trials={trials}"] if trials is not None else []
+    overrides += [f"workers={workers}"] if workers is not None else []
+    where = Where(workers=workers, ray=ray, cpus=cpus_per_task, gpus=gpus_per_task)
     study = read_plan(plan, overrides)
     with RichConsole() as console:
         for note in study.notes:
             console.say(note)
-        report_path = run(study, out or Path("results") / study.name, console)
+        report_path = run(study, out or Path("results") / study.name, console, where)
         console.say(f"report: {report_path}")
 
 

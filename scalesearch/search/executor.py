@@ -94,3 +94,8 @@ def resolve(future: Future[Outcome], result: Answer) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
+
+
+def lost() -> WorkerLostError:
+    """The error for a worker that died."""
+    return WorkerLostError("a worker died under a training; the same command continues")

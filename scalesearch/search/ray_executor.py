@@ -10,6 +10,7 @@ import contextlib
 import os
 import pickle
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,14 +49,22 @@ def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int 
         own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _LOCAL_STORE}
         own |= {"_node_ip_address": "127.0.0.1"}
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **(own if address == "local" else {}))
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"--ray is auto, local or the host:port of a cluster that runs, but none answers at {address} "
                 f"({str(error).splitlines()[0]}); start one by: ray start --head"
             ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return fit(nodes, address, cpus=cpus, gpus=gpus, workers=workers)
+
+
+def _knock(address: str) -> None:
+    """Ray would try for minutes. OSError where nothing listens at host:port."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def fit(
@@ -159,6 +168,7 @@ def _work(work: bytes, on_gpu: bool, task: Task) -> Answer:
     """A task on a Ray worker."""
     if not on_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides GPUs from tasks that have some, not from those without
+    train: Callable[[Task], Outcome]
     train, prepare, arguments = pickle.loads(work)
 
     def attempt(task: Task) -> Outcome:
@@ -185,7 +195,8 @@ def _begin(task: Task) -> None:
     aside.mkdir()
     for source in (*earlier, folder):
         for file in _files(source):
-            shutil.copy2(file, aside)
+            with contextlib.suppress(FileNotFoundError):  # replaced or tidied away meanwhile
+                shutil.copy2(file, aside)
         if any(aside.iterdir()):
             break
     aside.rename(task.folder)
