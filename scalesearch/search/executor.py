@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Outcome, Task, TaskError
 
 Answer = Outcome | Exception
 """What a worker sends back: what came of the training, or what it raised."""
@@ -23,7 +23,7 @@ class WorkerLostError(ValueError):
     """The worker that had the task is gone, with its process or its machine; the task may be sent again."""
 
 
-class UnfitWorkerError(ValueError):
+class UnfitWorkerError(TaskError):
     """A worker cannot train anything here: it lacks the data, the study's folder, or has other versions."""
 
 
@@ -94,8 +94,3 @@ def resolve(future: Future[Outcome], result: Answer) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def lost() -> WorkerLostError:
-    """The error for a worker that died."""
-    return WorkerLostError("a worker died under a training; the same command continues")
