@@ -20,6 +20,9 @@ from scalesearch.cli.options import PATH
 @click.option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: auto, local, or host:port. See docs/clusters.md.")
 @click.option("--cpus-per-task", type=click.IntRange(1), help="On the cluster; the plan's threads by default.")
 @click.option("--gpus-per-task", type=click.FloatRange(0), help="On the cluster; 1 by default where there are any.")
+@click.option(
+    "--storage", metavar="URL", help="Optuna storage of the trials: sqlite:///..., postgresql://..., or a journal file."
+)
 def search(
     plan: Path,
     data: Path | None,
@@ -30,6 +33,7 @@ def search(
     ray: str | None,
     cpus_per_task: int | None,
     gpus_per_task: float | None,
+    storage: str | None,
 ) -> None:
     """Search by PLAN, train the winners, and report.
 
@@ -40,7 +44,7 @@ def search(
       scalesearch search search_spaces/quickstart.yaml
       scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
       scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
-      scalesearch search search_spaces/topology.yaml --workers 4
+      scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
       scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
     from scalesearch.console import RichConsole
@@ -57,7 +61,7 @@ def search(
     with RichConsole() as console:
         for note in study.notes:
             console.say(note)
-        report_path = run(study, out or Path("results") / study.name, console, where)
+        report_path = run(study, out or Path("results") / study.name, console, where, storage)
         console.say(f"report: {report_path}")
 
 

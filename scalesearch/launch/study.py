@@ -30,17 +30,22 @@ from scalesearch.search.band import find_band
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
 from scalesearch.search.ledger import Ledger
+from scalesearch.search.storage import place
 from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 
 
-def search(plan: Plan, out: Path, console: Console, where: Where = HERE) -> Path:
+def search(
+    plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None
+) -> Path:
     """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
 
-    Raises ValueError for what the user can mend; rows written before stay, and are reported.
+    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises ValueError for what the user can mend; rows written before stay, and are reported.
     """
     # Its lines on every study that is made and every trial that is told would drown ours.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage is not None:
+        place(storage).open()  # what cannot be had is told before anything is done
     engine = find_engine(plan, where, console)
     torch.set_num_threads(engine.threads)
     data = open_plan_data(plan, console)
@@ -49,7 +54,7 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE) -> Path
         bar = console.bar("pricing the space")
         band = find_band(unit, lambda done, total: bar(done, total, "points"))
         console.say(f"band: {band.summary}")
-        ledger = Ledger(out, plan.name, plan.objectives, unit.axes)
+        ledger = Ledger(out, plan.name, plan.objectives, unit.axes, storage, console.say)
         study = Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
         executor = make_executor(engine, plan, data, folder.path, console)
         try:

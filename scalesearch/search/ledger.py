@@ -46,21 +46,21 @@ class Ledger:
         self._place: Place = place(storage, folder)
         self._identity = "" if self._place.own else identity(folder)
         self._study: optuna.Study | None = None
-        self._written: dict[int, FrozenTrial] = {}
-        self._numbers: dict[int, int] = {}
-        """Ordinal -> number in the ledger."""
+        self._written: list[FrozenTrial] = []
+        self._known: dict[int, tuple[tuple[Trial, bool], FrozenTrial]] = {}
         self._tried: float | None = None
         self._open()
 
     def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
-        """Make the ledger tell of exactly these trials: what is missing is added, what is wrong means writing all anew.
+        """Make the ledger tell of exactly these trials, up to the first ordinal that is missing, so that numbers agree.
 
-        A trial that stopped at a lower rung is told as running until the search is over, for it may yet go on.
+        What is missing is added; what is wrong means writing all anew. A trial that stopped at a lower rung is told as
+        running until the search is over, for it may yet go on.
         """
         if self._tried is not None and not over and time.monotonic() - self._tried < _PATIENCE:
             return
         try:
-            self._keep({trial.ordinal: told(trial, self._objectives, self._space, over) for trial in trials})
+            self._keep([self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
             self._tried = None
         except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
             if self._tried is None or over:
@@ -70,19 +70,25 @@ class Ledger:
                 )
             self._tried, self._study = time.monotonic(), None
 
-    def _keep(self, wanted: dict[int, FrozenTrial]) -> None:
+    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
+        """Of a thousand trials few are new since the last time."""
+        before = self._known.get(trial.ordinal)
+        if before is None or before[0] != (trial, over):
+            self._known[trial.ordinal] = (trial, over), told(trial, self._objectives, self._space, over)
+        return self._known[trial.ordinal][1]
+
+    def _keep(self, wanted: list[FrozenTrial]) -> None:
         study = self._study or self._open()
-        for ordinal, trial in self._written.items():
-            if ordinal not in wanted or not _leads(trial, wanted[ordinal]):
-                study = self._rewritten()
-                break
-        for ordinal, trial in wanted.items():
-            if ordinal not in self._written:
-                self._numbers[ordinal] = len(self._numbers)
+        pairs = zip(self._written, wanted, strict=False)
+        if len(self._written) > len(wanted) or not all(_leads(there, trial) for there, trial in pairs):
+            study = self._rewritten()
+        for number, trial in enumerate(wanted):
+            if number == len(self._written):
                 study.add_trial(trial)
-            elif not _same(self._written[ordinal], trial):
-                _finish(study, self._numbers[ordinal], trial)
-            self._written[ordinal] = trial
+                self._written.append(trial)
+            elif not _same(self._written[number], trial):
+                _finish(study, number, trial)
+            self._written[number] = trial
 
     def _open(self) -> optuna.Study:
         """The study as it is there; what cannot be read in the study's own folder is written anew."""
@@ -104,11 +110,7 @@ class Ledger:
                     f"plan another name, or: optuna delete-study --study-name {self._name} --storage ..."
                 )
             study.set_user_attr(_OWNER, self._identity)
-        found = study.get_trials(deepcopy=False)
-        self._numbers = {trial.user_attrs.get("ordinal", -1 - trial.number): trial.number for trial in found}
-        self._written = {ordinal: found[number] for ordinal, number in self._numbers.items()}
-        if len(self._numbers) < len(found):
-            self._written[-1] = found[0]  # one ordinal twice: nothing that is wanted, so all is written anew
+        self._written = list(study.get_trials(deepcopy=False))
         self._study = study
         return study
 
@@ -137,13 +139,18 @@ class Ledger:
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
     """Whether a ledger that tells of one tells of the other."""
+    if one is other:
+        return True
     parts = [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in (one, other)]
     return parts[0] == parts[1]
 
 
 def _leads(written: FrozenTrial, wanted: FrozenTrial) -> bool:
     """Whether what is written is right, or becomes right by going on: finished trials do not change."""
-    return _same(written, wanted) or (written.state == TrialState.RUNNING and written.params == wanted.params)
+    if _same(written, wanted):
+        return True
+    ordinals = [trial.user_attrs.get("ordinal") for trial in (written, wanted)]
+    return written.state == TrialState.RUNNING and written.params == wanted.params and ordinals[0] == ordinals[1]
 
 
 def _finish(study: optuna.Study, number: int, trial: FrozenTrial) -> None:

@@ -17,8 +17,8 @@ from scalesearch.records.trials import Trial
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
 from scalesearch.search.ledger import Ledger
-from scalesearch.search.study import Study
 from scalesearch.search.storage import FILE, IDENTITY, LedgerError, place
+from scalesearch.search.study import Study
 from tests.search.conftest import learn
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
