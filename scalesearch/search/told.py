@@ -17,7 +17,6 @@ from scalesearch.records.trials import Trial
 
 METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters", "activations": "activations"}
 """Names of the objectives in a dashboard."""
-_NAMES = {**METRICS, "ap50": "AP50"}
 
 
 def told(
@@ -49,19 +48,19 @@ def _state(trial: Trial, over: bool) -> TrialState:
 
 
 def _attributes(trial: Trial) -> dict[str, object]:
-    """In words what it is; as numbers, which a dashboard can plot, what came out."""
+    """In words what it is; as numbers, which a dashboard sorts and plots as long as all of a name are numbers, the rest."""
     attributes: dict[str, object] = {"ordinal": trial.ordinal, "proposed_by": trial.proposed_by}
     for row in trial.rows:
         prefix = "" if row.member is None else f"member {row.member} "
-        numbers: dict[str, float | None] = {name: row.final.get(name) for name in ("ap", "ap50")}
-        numbers |= {name: row.cost[name] for name in ("macs", "params")}
-        numbers |= {"epochs": row.epochs_done, "seconds": round(row.seconds, 1)}
-        attributes |= {f"{prefix}detector": _words(row), f"{prefix}spec": row.spec_id}
-        attributes |= {f"{prefix}{_NAMES.get(name, name)}": value for name, value in numbers.items()}
+        scores = {"AP": row.final.get("ap"), "AP50": row.final.get("ap50")}
         if row.state == "stopped":
-            attributes |= {f"{prefix}AP at epoch {epoch}": values.get("ap") for epoch, values in row.curve}
-        if row.reason:
-            attributes[f"{prefix}reason"] = row.reason
+            scores |= {f"AP at epoch {epoch}": values.get("ap") for epoch, values in row.curve}
+        found: dict[str, object] = {"detector": _words(row), "spec": row.spec_id}
+        found |= {name: round(score, 4) for name, score in scores.items() if score is not None}
+        found |= {"MACs": row.cost["macs"], "parameters": row.cost["params"]}
+        found |= {"epochs": row.epochs_done, "seconds": round(row.seconds, 1)}
+        found |= {"reason": row.reason} if row.reason else {}
+        attributes |= {f"{prefix}{name}": value for name, value in found.items()}
     return attributes
 
 

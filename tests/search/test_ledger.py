@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from scalesearch.records.trials import Trial
+from scalesearch.records.trials import Trial, best_trials
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
 from scalesearch.search.ledger import Ledger
@@ -77,7 +85,7 @@ def test_states_values_and_attributes(searched: Study) -> None:
     assert one[5].user_attrs["AP at epoch 1"] == 0.1
     assert one[5].intermediate_values == {}
     row = trials[0].rows[0]
-    assert one[0].user_attrs["AP"] == row.final["ap"] and one[0].user_attrs["MACs"] == row.cost["macs"]
+    assert one[0].user_attrs["AP"] == round(row.final["ap"] or 0, 4) and one[0].user_attrs["MACs"] == row.cost["macs"]
     assert one[0].user_attrs["detector"].endswith(f"parameters at {row.spec.size[0]}x{row.spec.size[1]}")
     assert all(t.duration is not None and abs(t.duration.total_seconds() - 1) < 1e-3 for t in found.trials)
 
@@ -141,6 +149,50 @@ def test_what_is_there_is_not_written_again(searched: Study) -> None:
     keeper.keep(searched.trials(), over=True)
     ledger(searched).keep(searched.trials(), over=True)
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def dashboard(searched: Study) -> Iterator[str]:
+    """The address of an optuna-dashboard over the journal of a study with a trial of each state."""
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        pytest.skip("optuna-dashboard is not installed")
+    trials = searched.trials()
+    trials[2], trials[5] = failed(trials[2]), stopped(trials[5])
+    ledger(searched).keep(trials, over=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    command = [str(program), str(searched.folder.path / FILE), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and server.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/api/studies"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_the_dashboard_shows_names_states_parameters_and_the_front(searched: Study, dashboard: str) -> None:
+    def asked(address: str) -> Any:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return json.load(answer)
+
+    (summary,) = asked(dashboard)["study_summaries"]
+    assert (summary["study_name"], summary["directions"]) == ("toy", ["maximize", "minimize"])
+    page = asked(f"{dashboard}/{summary['study_id']}?after=0")
+    assert page["objective_names"] == ["AP", "MACs"]
+    states = {2: "Fail", 5: "Pruned"}
+    assert [trial["state"] for trial in page["trials"]] == [states.get(i, "Complete") for i in range(12)]
+    assert {param["name"] for param in page["trials"][0]["params"]} == {"topology", "size", "width", "repeats"}
+    trials = [trial for trial in searched.trials() if trial.ordinal not in states]
+    front = {trial.ordinal for trial in best_trials(trials, ["ap", "macs"])}
+    assert {trial["number"] for trial in page["best_trials"]} == front
+    sortable = {attribute["key"] for attribute in page["union_user_attrs"] if attribute["sortable"]}
+    assert {"AP", "AP50", "MACs", "parameters", "epochs", "seconds"} <= sortable
 
 
 @pytest.fixture(scope="session")
