@@ -15,12 +15,20 @@ import optuna
 import pytest
 
 from scalesearch.records.folder import read_rows
-from tests.test_cli import COMMAND, scalesearch, timeless
-from tests.test_cli import plan as plan
+from tests.test_cli import COMMAND, PLAN, scalesearch, timeless
 
 SHORT = ["sampler.name=random", "winners.top=0", "baselines={}", "threads=1"]
 
 WIDER = "band.macs={min: 4M, max: 6M}"
+
+
+@pytest.fixture
+def plan(coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plan over the tiny COCO folder, with a cache of its own."""
+    monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "tiny.yaml"
+    file.write_text(PLAN.format(folder=coco))
+    return file
 
 
 def options(*changes: str) -> list[str]:
