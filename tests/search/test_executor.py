@@ -16,7 +16,19 @@ from scalesearch.search.driver import run
 from scalesearch.search.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.search.processes import LocalProcesses
 from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
-from tests.search.workers import Trials, assert_refused, count, refuse, stick, tiny_task, told, unfit, who
+from tests.search.workers import (
+    Trials,
+    assert_nothing_lost_or_twice,
+    assert_refused,
+    count,
+    die_once,
+    refuse,
+    stick,
+    tiny_task,
+    told,
+    unfit,
+    who,
+)
 
 _slow = 0.0
 
@@ -82,6 +94,14 @@ def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> N
     # The lost two went on from their last checkpoint; the others began at the beginning and ran once.
     assert sorted(began > 0 for began in done.values()) == [False] * 8 + [True] * 2
     assert all((tmp_path / str(i) / "begun").read_text().count("\n") == 1 + (done[i] > 0) for i in range(10))
+
+
+def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path) -> None:
+    executor = LocalProcesses(2, die_once, prepare, (0.0,))
+    try:
+        assert_nothing_lost_or_twice(tmp_path, executor)
+    finally:
+        executor.close()
 
 
 def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,19 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.search import ray_executor
 from scalesearch.search.executor import UnfitWorkerError
 from scalesearch.search.ray_executor import RayExecutor, Slots, connect, fit
-from tests.search.workers import Trials, assert_refused, count, prepared, refuse, tiny_task, told, unfit, who
+from tests.search.workers import (
+    Trials,
+    assert_nothing_lost_or_twice,
+    assert_refused,
+    count,
+    die_once,
+    prepared,
+    refuse,
+    tiny_task,
+    told,
+    unfit,
+    who,
+)
 
 # ---- how tasks fit into nodes: no Ray needed ----
 
@@ -187,6 +199,10 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
         assert len(begun(task)) == 1 + (done[i] > 0)
         assert (task.folder / "last.pt").read_text() == "20"
         assert not list(task.folder.glob("*attempt-*"))
+
+
+def test_a_study_whose_workers_are_killed_loses_nothing(make: Make, tmp_path: Path) -> None:
+    assert_nothing_lost_or_twice(tmp_path, make(die_once, prepared, 0.0))
 
 
 def begun(task: Task) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from scalesearch.arch.scaling import named
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
+from scalesearch.search.driver import run
 from scalesearch.search.executor import Executor, WorkerLostError
+from tests.search.conftest import learn, make_plan, make_study
 
 EPOCH = 0.1
 """Seconds."""
@@ -46,6 +49,30 @@ def count(task: Task) -> Outcome:
         aside.write_text(str(epoch))
         aside.rename(state)
     return outcome(began=began)
+
+
+def die_once(task: Task) -> Outcome:
+    """`learn`, but the first attempt at every third width kills its worker."""
+    if task.spec.width % 3 == 0:
+        died = root(task).with_suffix(".died")
+        died.parent.mkdir(parents=True, exist_ok=True)
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return learn(task, "")
+
+
+def assert_nothing_lost_or_twice(folder: Path, executor: Executor) -> None:
+    """A study through `executor` whose trainings are `die_once`."""
+    study = make_study(folder, make_plan(folder))
+    said: list[str] = []
+    run(study, executor, said.append)
+    rows = study.folder.rows()
+    assert [row.ordinal for row in rows if row.kind == "search"] == list(range(12))
+    assert len({row.spec_id for row in rows if row.kind == "search"}) == 12
+    assert all(row.state == "complete" for row in rows)
+    died = len(list(folder.glob("study/*/*.died")))
+    assert died == sum(line.endswith("; sent again") for line in said) >= 2
 
 
 def who(task: Task) -> Outcome:
