@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from scalesearch.arch.budget import human
 from scalesearch.arch.cost import Breakdown
+from scalesearch.arch.space import shown
 from scalesearch.arch.spec import DetectorSpec
 
 _PATIENCE = 0.5
@@ -87,3 +89,40 @@ def show_costs(costs: Sequence[tuple[str, DetectorSpec, Breakdown]]) -> None:
         console.print(f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes", markup=False)
         console.print(table)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
+
+
+class NoteConsole:
+    """Lines on standard error, where they spoil no table and no JSON; no bars."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        print(text, file=sys.stderr)
+
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """Nothing."""
+        return lambda done, total, what: None
+
+
+def show_space(
+    bands: Sequence[str],
+    held: str,
+    nearest: str,
+    candidates: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, float]]]],
+) -> None:
+    """Print what a space holds of its bands, then a row for each member of each (point, figures of its members)."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"band: {'; '.join(bands)}", markup=False)
+    console.print(held, markup=False)
+    if nearest:
+        console.print(f"nothing was found inside; the nearest misses: {nearest}", markup=False)
+    if not candidates:
+        return
+    figures = list(candidates[0][1][0])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("point")
+    for name in figures:
+        table.add_column({"macs": "FLOPs", "params": "parameters"}.get(name, name.replace("_", " ")), justify="right")
+    for point, members in candidates:
+        for i, costs in enumerate(members):
+            table.add_row(shown(point) if i == 0 else "", *(human(costs[name], name) for name in figures))
+    console.print(table)

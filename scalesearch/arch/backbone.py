@@ -10,7 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+
+from scalesearch.arch.operator import Operator
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,23 @@ def round_channels(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+class BackboneMemory(NamedTuple):
+    """What a model holds for one image, in float32 numbers."""
+
+    peak: int
+    """The largest sum of live maps in inference."""
+    kept: int
+    """What is kept for backward, the maps that it gives included."""
+    norms: int
+    """Channels of its batch norms."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What timm's model was found to be by `profile.resolve`; see there for how.
 
     channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
-    timm: the version of timm that was asked.
+    timm: the version of timm that was asked. operators: by size, what `arch.rows` puts in the backbone's place.
     """
 
     channels: Mapping[int, int]
@@ -116,6 +129,9 @@ class Measured:
     macs: Mapping[tuple[int, int], int]
     activations: Mapping[tuple[int, int], int]
     timm: str
+    memory: Mapping[tuple[int, int], BackboneMemory | None] = field(default_factory=dict)
+    """By input size; None where the model cannot be trained at it."""
+    operators: Mapping[tuple[int, int], tuple[Operator, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

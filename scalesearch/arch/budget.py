@@ -10,26 +10,77 @@ from typing import Any
 
 from scalesearch.arch.cost import Cost
 
-_PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
-_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGBT]?)")
+COUNTS, BYTES, SECONDS = "count", "bytes", "seconds"
+FIGURES = {
+    "macs": COUNTS,
+    "params": COUNTS,
+    "activations": COUNTS,
+    "memory": BYTES,
+    "training_memory": BYTES,
+    "latency": SECONDS,
+}
+"""What a band may bound, and what it is counted in. memory is of inference (`arch/memory.py`)."""
+
+Figures = Cost | Mapping[str, float]
+"""Figures of one candidate by name."""
+
+_DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_SCALES: dict[str, dict[str, float]] = {
+    COUNTS: {**_DECIMAL, "B": 1e9},
+    # MB is a million bytes and MiB 2**20; M alone is MB.
+    BYTES: {
+        **_DECIMAL,
+        **{f"{prefix}B": scale for prefix, scale in _DECIMAL.items()},
+        **{f"{prefix}iB": 1024.0**power for power, prefix in enumerate("kMGT", 1)},
+        "KiB": 1024.0,
+    },
+    # A bare number could be meant in seconds or in milliseconds.
+    SECONDS: {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+}
+_WHAT = {
+    COUNTS: "a quantity is a positive number with k, M, G (or B) or T after it",
+    BYTES: "an amount of memory is a positive number with MB, GB (powers of 1000) or MiB, GiB (of 1024) after it",
+    SECONDS: "a time is a positive number with s, ms or us after it",
+}
+_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Zµ]*)")
+_LEAST = 1e-9
+"""Below every figure that there is: keeps logarithms finite."""
 
 
-def quantity(text: str | float) -> float:
-    """A count with an optional prefix: `3G`, `3 B`, `25M`, `2.5e9`, 2500. ValueError otherwise."""
+def quantity(text: str | float, name: str = "macs") -> float:
+    """The figure `name` in its own unit: `3G`, `3 B`, `25M`, `2.5e9`; `500MB`, `2GiB`; `20ms`, `1.5s`.
+
+    Counts and bytes may have no unit, a time must. ValueError for anything else.
+    """
+    scales = _SCALES[FIGURES[name]]
     match = _QUANTITY.fullmatch(str(text).strip())
-    if not match or isinstance(text, bool):
-        raise ValueError(f"a quantity is a positive number with k, M, G (or B) or T after it, but got {text!r}")
-    return float(match[1]) * _PREFIX[match[2]]
+    if not match or match[2] not in scales or isinstance(text, bool):
+        raise ValueError(f"{_WHAT[FIGURES[name]]}, but got {text!r}")
+    return float(match[1]) * scales[match[2]]
 
 
-def human(value: float) -> str:
-    """`61.2 M`, `2.54 G`: three digits and a prefix; the inverse of `quantity` up to rounding."""
+def human(value: float, name: str = "macs") -> str:
+    """`61.2 M`, `512 MB`, `20 ms`: three digits and a unit; the inverse of `quantity` up to rounding."""
     if not math.isfinite(value):
         return str(value)
-    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= 0.9995 * size:
-            return f"{value / size:.3g} {prefix}"
-    return f"{value:.3g}"
+    kind = FIGURES[name]
+    if kind == SECONDS:
+        unit = next((u for u in ("s", "ms") if value >= 0.9995 * _SCALES[kind][u]), "us")
+        return f"{value / _SCALES[kind][unit]:.3g} {unit}"
+    end = "B" if kind == BYTES else ""
+    for prefix in "TGMk":
+        if abs(value) >= 0.9995 * _DECIMAL[prefix]:
+            return f"{value / _DECIMAL[prefix]:.3g} {prefix}{end}"
+    return f"{value:.3g} {end}".strip()
+
+
+def figure(figures: Figures, name: str) -> float:
+    """One of the figures; ValueError where it was not asked for."""
+    if isinstance(figures, Mapping):
+        if name not in figures:
+            raise ValueError(f"the figure {name} is needed, but only {', '.join(figures)} were worked out")
+        return figures[name]
+    return float(getattr(figures, name))
 
 
 @dataclass(frozen=True)
@@ -58,57 +109,62 @@ class Budget:
     macs: Bound | None = None
     params: Bound | None = None
     activations: Bound | None = None
+    memory: Bound | None = None
+    """Bytes of inference: weights and peak activations of one image."""
+    training_memory: Bound | None = None
+    """Bytes of training, at a batch and an optimiser that the meter knows."""
+    latency: Bound | None = None
+    """Seconds of one image, predicted."""
 
     def __post_init__(self) -> None:
         if not self.bounds:
-            raise ValueError("a band bounds at least one of macs, params, activations, but it is empty")
+            raise ValueError(f"a band bounds at least one of {', '.join(FIGURES)}, but it is empty")
 
     @property
     def bounds(self) -> dict[str, Bound]:
         """The costs that are bounded, by name."""
-        named = {"macs": self.macs, "params": self.params, "activations": self.activations}
-        return {name: bound for name, bound in named.items() if bound is not None}
+        return {name: bound for name in FIGURES if (bound := getattr(self, name)) is not None}
 
-    def holds(self, cost: Cost) -> bool:
-        """Whether `cost` is inside every bound (ends included)."""
-        return all(bound.low <= getattr(cost, name) <= bound.high for name, bound in self.bounds.items())
+    def holds(self, figures: Figures) -> bool:
+        """Whether `figures` are inside every bound (ends included)."""
+        return all(bound.low <= figure(figures, name) <= bound.high for name, bound in self.bounds.items())
 
-    def miss(self, cost: Cost) -> str:
-        """By how much `cost` misses, as `macs 61.2 M is 22 % over 50 M`; empty where it holds."""
+    def miss(self, figures: Figures) -> str:
+        """By how much `figures` miss, as `macs 61.2 M is 22% over 50 M`; empty where they hold."""
         misses = []
         for name, bound in self.bounds.items():
-            value = getattr(cost, name)
+            value = figure(figures, name)
             for end, side, out in (
                 (bound.high, "over", value > bound.high),
                 (bound.low, "under", value < bound.low),
             ):
                 if out:
-                    misses.append(f"{name} {human(value)} is {_share(value, end)} {side} {human(end)}")
+                    misses.append(f"{name} {human(value, name)} is {_share(value, end)} {side} {human(end, name)}")
         return ", ".join(misses)
 
-    def distance(self, cost: Cost) -> float:
-        """How far outside `cost` is: the largest |log ratio| to a bound that it misses; 0 inside."""
+    def distance(self, figures: Figures) -> float:
+        """How far outside `figures` are: the largest |log ratio| to a bound that they miss; 0 inside."""
         far = 0.0
         for name, bound in self.bounds.items():
-            value = max(getattr(cost, name), 1)
-            far = max(far, math.log(value / bound.high) if value > bound.high else 0.0)
+            value = max(figure(figures, name), _LEAST)
+            far = max(far, math.log(value / max(bound.high, _LEAST)) if value > bound.high else 0.0)
             far = max(far, math.log(bound.low / value) if value < bound.low else 0.0)
         return far
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """`{"macs": {"min":, "max":}}` without open ends; `from_dict` is its inverse."""
-        data: dict[str, dict[str, float]] = {}
+    def to_dict(self) -> dict[str, dict[str, float | str]]:
+        """`{"macs": {"min":, "max":}}` without open ends, times as `0.02s`; `from_dict` is its inverse."""
+        data: dict[str, dict[str, float | str]] = {}
         for name, bound in self.bounds.items():
-            data[name] = {"min": bound.low} if bound.low else {}
-            if not math.isinf(bound.high):
-                data[name]["max"] = bound.high
+            ends = {"min": bound.low} if bound.low else {}
+            ends |= {} if math.isinf(bound.high) else {"max": bound.high}
+            data[name] = {end: f"{value!r}s" if FIGURES[name] == SECONDS else value for end, value in ends.items()}
         return data
 
     def __str__(self) -> str:
         parts = []
         for name, bound in self.bounds.items():
-            low = f"{human(bound.low)} <= " if bound.low else ""
-            high = "" if math.isinf(bound.high) else f" <= {human(bound.high)}"
+            low = f"{human(bound.low, name)} <= " if bound.low else ""
+            high = "" if math.isinf(bound.high) else f" <= {human(bound.high, name)}"
             parts.append(f"{low}{name}{high}")
         return ", ".join(parts)
 
@@ -124,11 +180,11 @@ def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Budget:
     """A budget from `{"macs": {"min": "0.9G", "max": "1.1G"}, ...}`. ValueError names what is wrong."""
     bounds = {}
     for name, ends in data.items():
-        if name not in Budget.__dataclass_fields__:
-            raise ValueError(f"a band bounds macs, params or activations, but got {name!r}")
+        if name not in FIGURES:
+            raise ValueError(f"a band bounds {', '.join(FIGURES)}, but got {name!r}")
         if unknown := sorted(set(ends) - {"min", "max"}):
             raise ValueError(f"a band has min and max, but {name} got {unknown[0]!r}")
-        low = quantity(ends["min"]) if "min" in ends else 0.0
-        high = quantity(ends["max"]) if "max" in ends else math.inf
+        low = quantity(ends["min"], name) if "min" in ends else 0.0
+        high = quantity(ends["max"], name) if "max" in ends else math.inf
         bounds[name] = Bound(low, high)
     return Budget(**bounds)

@@ -12,7 +12,7 @@ widths, depths and sizes as it does for integers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -73,16 +73,15 @@ def price(spec: DetectorSpec) -> Cost:
 
 def breakdown(spec: DetectorSpec) -> Breakdown:
     """The cost of a detector, part by part. ValueError as `price`."""
-    return _parts(spec, spec.size, spec.width, spec.head_width, spec.repeats, spec.head_depth)
+    return _parts(spec, *dimensions_of(spec))
 
 
 def _parts(
-    spec: DetectorSpec, size: tuple[int, int], width: int, head_width: int, repeats: int, head_depth: int
+    spec: DetectorSpec, size: tuple[int, int], width: int, head_width: int, repeats: int, head_depth: int, per_cell: int
 ) -> Breakdown:
-    """The formulas. The five dimensions may be arrays in place of integers; `spec` says all the rest."""
+    """The formulas. The dimensions may be arrays in place of integers; `spec` says all the rest."""
     areas = {level: (-(-size[0] >> level)) * (-(-size[1] >> level)) for level in spec.levels}
     total_area = sum(areas.values())
-    per_cell = spec.anchors.per_cell
     return Breakdown(
         backbone=_backbone(spec, size),
         neck=_neck(spec, areas, width, repeats),
@@ -123,24 +122,30 @@ def _backbone(spec: DetectorSpec, size: tuple[int, int]) -> Cost:
 
 def _measured(backbone: TimmBackbone, size: tuple[int, int]) -> Cost:
     known = backbone.known
-    if isinstance(size[0], np.ndarray):
-        return _measured_grid(backbone, size)
-    if size not in known.macs:
-        sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
-        raise ValueError(
-            f"the backbone {backbone.name!r} was measured at {sizes or 'no size'}, not at {size[0]}x{size[1]}; "
-            "call scalesearch.resolve(spec) first"
-        )
-    return Cost(known.params, known.macs[size], known.activations[size])
+
+    def one(at: tuple[int, int]) -> tuple[int, int]:
+        if at not in known.macs:
+            sizes = ", ".join(f"{h}x{w}" for h, w in known.macs)
+            raise ValueError(
+                f"the backbone {backbone.name!r} was measured at {sizes or 'no size'}, not at {at[0]}x{at[1]}; "
+                "call scalesearch.resolve(spec) first"
+            )
+        return known.macs[at], known.activations[at]
+
+    found = measured_at(one, size)
+    if isinstance(found, tuple):
+        return Cost(known.params, *found)
+    return Cost(known.params, found[..., 0], found[..., 1])
 
 
-def _measured_grid(backbone: TimmBackbone, size: tuple[Integers, Integers]) -> Cost:
-    """The same for arrays of sizes: each distinct one is looked up once."""
+def measured_at(one: Callable[[tuple[int, int]], Any], size: tuple[Integers, Integers]) -> Any:
+    """`one` of a size; for arrays of sizes an array, each distinct one looked up once."""
+    if not isinstance(size[0], np.ndarray):
+        return one(size)  # type: ignore[arg-type]
     height, width = np.broadcast_arrays(*size)
     codes, place = np.unique(height * 2**16 + width, return_inverse=True)
-    costs = [_measured(backbone, divmod(int(code), 2**16)) for code in codes]
-    table: Any = np.array(costs)[place].reshape(*height.shape, 3)
-    return Cost(costs[0].params, table[..., 1], table[..., 2])
+    table = np.array([one(divmod(int(code), 2**16)) for code in codes])
+    return table[place].reshape(*height.shape, *table.shape[1:])
 
 
 def _efficientnet(backbone: EfficientNet, level: int, size: tuple[int, int]) -> Cost:
@@ -278,27 +283,37 @@ def price_grid(
     head_width: Integers | None = None,
     repeats: Integers | None = None,
     head_depth: Integers | None = None,
+    per_cell: Integers | None = None,
 ) -> Cost:
     """The cost of `base` with dimensions replaced by arrays that broadcast together: a Cost of int64 arrays.
 
     Equal, integer for integer, to `price` of each. head_width follows width where it is not given. Topologies and
-    backbones are a loop around this. Raises ValueError for an array of anything but whole numbers in a spec's range,
-    and as `price` for a size at which a timm backbone was not measured.
+    backbones are a loop around this; peak memory is `memory.peak_grid`. Raises ValueError for an array of anything
+    but whole numbers in a spec's range, and as `price` for a size at which a timm backbone was not measured.
     """
-    if head_width is None:
-        head_width = base.head_width if width is None else width
-    given = {
-        "height": base.size[0] if size is None else size[0],
-        "width of the image": base.size[1] if size is None else size[1],
-        "width": base.width if width is None else width,
-        "head_width": head_width,
-        "repeats": base.repeats if repeats is None else repeats,
-        "head_depth": base.head_depth if head_depth is None else head_depth,
-    }
-    arrays: list[Any] = [_whole(name, values) for name, values in given.items()]
-    total = _parts(base, (arrays[0], arrays[1]), *arrays[2:]).total
-    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    given = {"size": size, "width": width, "head_width": head_width}
+    given |= {"repeats": repeats, "head_depth": head_depth, "per_cell": per_cell}
+    arrays = dimensions_of(base, **{name: values for name, values in given.items() if values is not None})
+    total = _parts(base, *arrays).total
+    shape = np.broadcast_shapes(*(np.shape(array) for array in (*arrays[0], *arrays[1:])))
     return Cost(*(np.broadcast_to(np.asarray(part), shape) for part in total))  # type: ignore[arg-type]
+
+
+def dimensions_of(base: DetectorSpec, **given: Any) -> tuple[Any, ...]:
+    """(size, width, head_width, repeats, head_depth, anchors per cell) as the formulas take them.
+
+    The spec's own integers; int64 arrays wherever `price_grid` was given arrays. ValueError as there.
+    """
+    own = (base.size, base.width, base.head_width, base.repeats, base.head_depth, base.anchors.per_cell)
+    if not given:
+        return own
+    names = ("size", "width", "head_width", "repeats", "head_depth", "per_cell")
+    dimensions: dict[str, Any] = dict(zip(names, own, strict=True)) | given
+    if "width" in given and "head_width" not in given:
+        dimensions["head_width"] = dimensions["width"]
+    height, across = dimensions.pop("size")
+    size = _whole("height", height), _whole("width of the image", across)
+    return size, *(_whole(name, values) for name, values in dimensions.items())
 
 
 def _whole(name: str, values: Integers) -> NDArray[np.int64]:

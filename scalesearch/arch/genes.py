@@ -29,6 +29,7 @@ class Genes:
       that is no gate, or sum.
     Nodes that reach no output are dropped, so graphs of fewer nodes are there too. Any topology of at most
     `nodes` nodes, `inputs` edges into each and no repeated edge has genes. A choice of one has no gene.
+    In a point of a space the choices have names (`choices`), which `read` and `write` translate.
     Raises TopologyError for fewer nodes than levels, and for what no topology has.
     """
 
@@ -54,15 +55,67 @@ class Genes:
         return range(self.levels[0], self.levels[1] + 1)
 
     @cached_property
+    def choices(self) -> dict[str, tuple[str | int, ...]]:
+        """What each gene chooses from, as people read it: levels, counts of inputs, maps by name, fusions.
+
+        The backbone's map of level 3 is P3; node k is node<k>, whether it will be pruned or not.
+        """
+        maps = [*(f"P{level}" for level in self._levels), *(f"node{k}" for k in range(self.nodes))]
+        named: dict[str, tuple[str | int, ...]] = {}
+        for k in range(self.nodes):
+            named[f"node{k}.level"] = tuple(self._levels)
+            named[f"node{k}.arity"] = tuple(range(1, self.inputs + 1))
+            named |= {f"node{k}.input{i}": tuple(maps[: len(self._levels) + k]) for i in range(self.inputs)}
+            named[f"node{k}.fusion"] = self.fusions
+        return {name: choices for name, choices in named.items() if len(choices) > 1}
+
+    @cached_property
     def axes(self) -> dict[str, int]:
         """The number of choices by the name of the gene."""
-        axes = {}
-        for k in range(self.nodes):
-            axes[f"node{k}.level"] = len(self._levels)
-            axes[f"node{k}.arity"] = self.inputs
-            axes.update({f"node{k}.input{i}": len(self._levels) + k for i in range(self.inputs)})
-            axes[f"node{k}.fusion"] = len(self.fusions)
-        return {name: choices for name, choices in axes.items() if choices > 1}
+        return {name: len(choices) for name, choices in self.choices.items()}
+
+    def read(self, point: Mapping[str, str | int | float]) -> Topology:
+        """The topology at a point that has all the genes, by the names of their choices; other axes are no matter.
+
+        Raises ValueError for a gene that is missing or has no such choice.
+        """
+        values = {}
+        for name, choices in self.choices.items():
+            if point.get(name) not in choices:
+                raise ValueError(f"the gene {name} is one of {', '.join(map(str, choices))}, but got {point.get(name)!r}")
+            values[name] = choices.index(point[name])
+        return self.decode(values)
+
+    def write(self, topology: Topology) -> dict[str, str | int]:
+        """Genes that `read` turns into `topology` again; the slots to spare come first, and nobody reads them.
+
+        Raises TopologyError for a graph that has more levels, nodes, inputs or fusions than these genes, or an edge twice.
+        """
+        try:
+            values = self._encode(topology)
+            fits = self.decode(values) == topology
+        except ValueError:
+            fits = False
+        if not fits:
+            raise TopologyError(
+                f"genes of the levels {self.levels}, {self.nodes} nodes, {self.inputs} inputs and the fusions "
+                f"{', '.join(self.fusions)} have no place for the graph {topology}"
+            )
+        return {name: choices[values[name]] for name, choices in self.choices.items()}
+
+    def _encode(self, topology: Topology) -> dict[str, int]:
+        spare, start = self.nodes - len(topology.nodes), len(self._levels)
+        values = dict.fromkeys(self.axes, 0)
+        levels = {self.levels[0]} if spare > 0 else set()
+        for k, node in enumerate(topology.nodes, spare):
+            bare = [level for level in self._levels if level not in levels]
+            choices = bare if self.nodes - k <= len(bare) else [*self._levels]
+            gene = {"level": choices.index(node.level), "arity": len(node.inputs) - 1}
+            gene["fusion"] = self.fusions.index(node.fusion) if node.fusion in self.fusions else 0
+            gene |= {f"input{i}": j if j < start else j + spare for i, j in enumerate(node.inputs)}
+            values |= {key: value for name, value in gene.items() if (key := f"node{k}.{name}") in values}
+            levels.add(node.level)
+        return values
 
     def decode(self, values: Mapping[str, int]) -> Topology:
         """The topology of the genes; any values in range have one.

@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import Compound, round_size
 from scalesearch.arch.spec import Anchors, DetectorSpec
@@ -35,6 +36,8 @@ AXES = (*WORDS, *NUMBERS)
 OWN = "own"
 """The value of the axis fusion that leaves each network its own: fast, NAS-FPN's sum, what a user's graph says.
 Any other value is the fusion of every node that is no gate."""
+FREE = "free"
+"""The topology of a space with genes, unless a point names another (a baseline does)."""
 
 DEFAULTS: Point = {"topology": "bifpn", "fusion": OWN, "min_level": 3, "max_level": 7, "aspect": 1.0}
 """What an axis is where the space does not name it. size is the longer side of the input in pixels,
@@ -51,6 +54,12 @@ _COMPOUND_OF = {
 }
 
 
+def shown(point: Mapping[str, Value]) -> str:
+    """The point in words, for a line; of genes it only says that there are some: a graph is drawn, not listed."""
+    words = [f"{name} {value}" for name, value in point.items() if "." not in name]
+    return ", ".join([*words, FREE + " graph"] if len(words) < len(point) else words)
+
+
 @dataclass(frozen=True)
 class Choices:
     """An axis of listed values, in the order given; one value is a constant."""
@@ -61,6 +70,21 @@ class Choices:
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values or len(set(self.values)) != len(self.values):
             raise ValueError(f"an axis needs at least one value and none twice, but got {list(self.values)}")
+
+    @property
+    def named(self) -> bool:
+        """Whether its values are names, whose order means nothing."""
+        return isinstance(self.values[0], str)
+
+    @cached_property
+    def ordered(self) -> tuple[Value, ...]:
+        """Numbers from the smallest on, names as given."""
+        return self.values if self.named else tuple(sorted(self.values, key=float))
+
+    @cached_property
+    def ranks(self) -> dict[Value, int]:
+        """The place of each value in `ordered`."""
+        return {value: rank for rank, value in enumerate(self.ordered)}
 
 
 def steps(low: float, high: float, step: float) -> Choices:
@@ -81,6 +105,7 @@ class Space:
     anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
     measured: resolved timm backbones by name, min_level and max_level, put in before anything is priced.
     graphs: a user's feature networks by the name that the axis topology has for them. Each keeps its own levels.
+    genes: free graphs in place of the axis topology; each gene is an axis that varies, after all others.
     """
 
     axes: Mapping[str, Choices]
@@ -89,6 +114,7 @@ class Space:
     anchors: Anchors | Mapping[Frame, Anchors] = field(default_factory=Anchors)
     measured: Mapping[tuple[str, int, int], backbones.Backbone] = field(default_factory=dict)
     graphs: Mapping[str, Topology] = field(default_factory=dict)
+    genes: Genes | None = None
 
     def __post_init__(self) -> None:
         for name, axis in self.axes.items():
@@ -103,7 +129,22 @@ class Space:
                 raise ValueError(
                     f"a space needs the axis {name}, or {' and '.join(coefficients)} for phi to scale it by"
                 )
-        self._check_topologies()
+        if self.genes:
+            self._check_genes(self.genes)
+        else:
+            self._check_topologies()
+
+    def _check_genes(self, genes: Genes) -> None:
+        """ValueError where the space says otherwise what the genes say."""
+        for name in ("topology", "fusion"):
+            if name in self.axes:
+                raise ValueError(f"the genes say what the {name} is, but the space has an axis {name} too; drop it")
+        for name, level in zip(("min_level", "max_level"), genes.levels, strict=True):
+            if (values := self.axes.get(name, Choices((DEFAULTS[name],))).values) != (level,):
+                raise ValueError(
+                    f"the genes are of graphs over the levels {genes.levels[0]}..{genes.levels[1]}, "
+                    f"so {name} must be {level}, but got {', '.join(map(str, values))}"
+                )
 
     def _check_topologies(self) -> None:
         """ValueError where a network does not exist for levels or a fusion that the space can ask for."""
@@ -122,8 +163,9 @@ class Space:
 
     @property
     def free(self) -> dict[str, Choices]:
-        """The axes that vary, in the order of `AXES`; a point has exactly these."""
-        return {name: self.axes[name] for name in AXES if name in self.axes and len(self.axes[name].values) > 1}
+        """The axes that vary, in the order of `AXES`, then the genes; a point has exactly these."""
+        varied = {name: self.axes[name] for name in AXES if name in self.axes and len(self.axes[name].values) > 1}
+        return varied | self._gene_axes
 
     @property
     def count(self) -> int:
@@ -171,8 +213,13 @@ class Space:
         return list(found)
 
     @cached_property
+    def _gene_axes(self) -> dict[str, Choices]:
+        return {name: Choices(choices) for name, choices in self.genes.choices.items()} if self.genes else {}
+
+    @cached_property
     def _constants(self) -> Point:
-        return {name: axis.values[0] for name, axis in self.axes.items() if len(axis.values) == 1}
+        constants = {name: axis.values[0] for name, axis in self.axes.items() if len(axis.values) == 1}
+        return constants | ({"topology": FREE} if self.genes else {})
 
     def _size(self, at: Point) -> tuple[int, int]:
         side, aspect = self._dimension("size", at), float(at["aspect"])
@@ -188,6 +235,8 @@ class Space:
 
     def _topology(self, at: Point) -> Topology:
         name, fusion = str(at["topology"]), str(at["fusion"])
+        if self.genes and name == FREE:
+            return self.genes.read(at)
         key = (self.graphs.get(name, name), *self._span(at), fusion)
         if key not in _topologies:
             own = self.graphs[name] if name in self.graphs else TOPOLOGIES[name](*self._span(at))

@@ -10,7 +10,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, model, study
+from scalesearch.cli import design, model, space, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -24,6 +24,7 @@ for verb in (
     study.report,
     design.cost,
     design.draw,
+    space.space,
     model.train,
 ):
     cli.add_command(verb)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +11,9 @@ import optuna
 import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
+from scalesearch.arch.figures import Meter, meter_of
+from scalesearch.arch.latency import predict, read_table
+from scalesearch.arch.memory import Training
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Frame, Point
@@ -101,14 +104,34 @@ def open_plan_data(plan: Plan, console: Console) -> Data:
 
 def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
     """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
-    classes = len(data.train.categories)
-    frames = _frames(plan)
-    anchors = _anchors(plan, frames, data.train, console)
-    space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, frames, console))
+    anchors = _anchors(plan, _frames(plan), data.train, console)
+    return unit_of(plan, len(data.train.categories), anchors, console)
+
+
+def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors], console: Console) -> Unit:
+    """What the plan's trials are with these anchors, timm backbones measured."""
+    space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, _frames(plan), console))
+    meter = make_meter(plan)
+    if plan.latency:
+        console.say(f"latency: predicted for {(table := read_table(plan.latency.table)).setting}; its error: {table.error}")
     if plan.family is None:
         assert plan.band is not None, "a plan of unit spec has a band"
-        return SpecUnit(space, plan.band)
-    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
+        return SpecUnit(space, plan.band, meter)
+    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve, meter)
+
+
+def make_meter(plan: Plan) -> Meter:
+    """What the plan's bands and objectives ask of a candidate; training memory is that of its recipe."""
+    recipe = plan.recipe
+    training = Training(
+        batch=recipe.batch,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum > 0,
+    )
+    if plan.latency is None:
+        return meter_of(plan.figures, training=training)
+    table = read_table(plan.latency.table)
+    return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
 
 
 def _frames(plan: Plan) -> list[Frame]:

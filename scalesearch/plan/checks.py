@@ -56,7 +56,8 @@ def check_baselines(
     solved: Point = {family.solve: family.values.values[0]} if family else {}
     for name, point in baselines.items():
         here = section.section(name)
-        if missing := [axis for axis in space.free if axis not in point and axis not in solved]:
+        named = {*point, *solved, *(space.genes.axes if space.genes and "topology" in point else ())}
+        if missing := [axis for axis in space.free if axis not in named]:
             raise here.error(f"must say {missing[0]}, which the space leaves open; add it")
         _check_levels({**space.axes, **{axis: Choices((value,)) for axis, value in point.items()}}, here)
         try:

@@ -117,9 +117,9 @@ def _from_file(path: Path, say: Say) -> DetectorSpec:
 def _from_sections(path: Path, say: Say) -> DetectorSpec:
     top = read_section(path)
     section, graphs = top.section("space"), Graphs(path.parent)
-    axes, anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
+    (axes, genes), anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
     if value := top.get("topology"):
-        if "topology" in axes:
+        if "topology" in axes or genes:
             raise value.error("is given twice, here and in space; keep one")
         axes["topology"] = Choices((graphs.add("topology", value),))
     for note in graphs.notes:
@@ -128,7 +128,7 @@ def _from_sections(path: Path, say: Say) -> DetectorSpec:
     top.done()
     try:
         fitted = Anchors() if anchors == "auto" else anchors
-        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=fitted, graphs=graphs.found)
+        space = Space(axes=axes, classes=classes, fixed=fixed, anchors=fitted, graphs=graphs.found, genes=genes)
         if space.free:
             raise ValueError(f"one detector has one value on each axis, but {next(iter(space.free))} has several")
         return space.spec({})

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import yaml
 
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.budget import Budget
+from scalesearch.arch.budget import FIGURES, Budget
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
@@ -24,7 +25,7 @@ from scalesearch.plan.graph import Graphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.sections import DataPlan, FamilyPlan, SamplerPlan, WinnersPlan
+from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -43,10 +44,14 @@ class Plan:
     """The search space by axis; a constant has one value."""
     graphs: Mapping[str, Topology] = field(default_factory=dict)
     """The user's feature networks that the axis topology names, by name or path of the file."""
+    genes: Genes | None = None
+    """Free graphs in place of the axis topology."""
     detector: Mapping[str, Any]
     """Every other field of `DetectorSpec` but classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
+    latency: LatencyPlan | None = None
+    """How a latency is predicted, where a band or the objectives speak of one."""
     sampler: SamplerPlan
     ladder: Ladder | None = None
     """Without one, every candidate is trained to the end of the recipe."""
@@ -74,6 +79,12 @@ class Plan:
         assert self.band, "a plan has a band or a family"
         return (self.band,)
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What of a candidate the bands and the objectives ask for, beside its AP; in the order of FIGURES."""
+        asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
+        return tuple(name for name in FIGURES if name in asked)
+
     def space(
         self,
         *,
@@ -97,6 +108,7 @@ class Plan:
             anchors=fixed,
             measured=measured or {},
             graphs=self.graphs,
+            genes=self.genes,
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -107,11 +119,12 @@ class Plan:
             "unit": self.unit,
             "band": self.band.to_dict() if self.band else None,
             "family": _family(self.family) if self.family else None,
-            "space": {name: _axis(axis) for name, axis in self.axes.items()},
+            "space": {name: _axis(axis) for name, axis in self.axes.items()} | _genes(self.genes),
             "graphs": {name: topology_to_dict(graph) for name, graph in self.graphs.items()} or None,
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
+            "latency": dataclasses.asdict(self.latency) if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
             "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
@@ -134,6 +147,12 @@ class Plan:
 
 def _axis(axis: Choices) -> Any:
     return axis.values[0] if len(axis.values) == 1 else list(axis.values)
+
+
+def _genes(genes: Genes | None) -> dict[str, Any]:
+    if genes is None:
+        return {}
+    return {"topology": {"genes": {"nodes": genes.nodes, "inputs": genes.inputs, "fusions": list(genes.fusions)}}}
 
 
 def _family(family: FamilyPlan) -> dict[str, Any]:
@@ -181,7 +200,8 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """
     top = read_section(Path(path), overrides)
     graphs = Graphs(Path(path).parent, top.section("graphs"))
-    axes, goal = sections.read_axes(top.section("space"), graphs), sections.read_goal(top)
+    axes, genes = sections.read_axes(top.section("space"), graphs)
+    goal = sections.read_goal(top)
     recipe = sections.read_recipe(top.section("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
     baselines = sections.read_baselines(top.section("baselines"), checks.settable(axes, family), graphs)
@@ -193,9 +213,11 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         family=family,
         axes=axes,
         graphs=graphs.found,
+        genes=genes,
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
+        latency=sections.read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
@@ -214,6 +236,12 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _check(plan: Plan, top: Section) -> None:
+    if "latency" in plan.figures and plan.latency is None:
+        key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
+        raise top.need(key).error(
+            "speaks of latency, which is predicted from a table of this device's timings: make one with "
+            "`scalesearch calibrate`, and add the key latency: {table: FILE}"
+        )
     section = top.section("space")
     checks.check_axes(plan.axes, plan.family, section)
     try:

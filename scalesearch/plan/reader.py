@@ -3,7 +3,8 @@
 Rules for scalars, by the field's type and never by YAML's guess:
 - text: as written, quoted or not (`on`, `012` and `2.5e9` stay what they are).
 - integer: decimal digits with an optional sign; no leading zeros (YAML would read 012 as ten), no quotes.
-- number: decimal or scientific, finite, no quotes. quantity: the same with k, M, G (or B) or T after it.
+- number: decimal or scientific, finite, no quotes. quantity: the same with k, M, G (or B) or T after it,
+  an amount of memory with MB or MiB, a time always with s, ms or us.
 - flag: true or false; `on` and `yes` are refused.
 """
 
@@ -22,6 +23,11 @@ from scalesearch.plan.nodes import Entries, Items, Node, PlanError, Scalar, read
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_QUANTITIES = {
+    budget.COUNTS: "a positive number such as 25M, 0.9G or 2.5e9",
+    budget.BYTES: "an amount of memory such as 500MB, 2GiB or 1.5e9",
+    budget.SECONDS: "a time such as 20ms or 1.5s",
+}
 _TIME = re.compile(r"([0-9]*\.?[0-9]+) ?(s|min|h|)")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -87,12 +93,12 @@ class Value:
             raise self.expected(what)
         return float(text)
 
-    def quantity(self) -> float:
-        """A count for people: 3G, 25M, 0.9 G, 2.5e9."""
-        what = "a positive number such as 25M, 0.9G or 2.5e9"
+    def quantity(self, name: str = "macs") -> float:
+        """The figure `name` for people: 3G, 25M, 0.9 G, 2.5e9; 500MB, 2GiB; 20ms."""
+        what = _QUANTITIES[budget.FIGURES[name]]
         text = self._plain(what)
         try:
-            value = budget.quantity(text)
+            value = budget.quantity(text, name)
         except ValueError:
             raise self.expected(what) from None
         if not math.isfinite(value):

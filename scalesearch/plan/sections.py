@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch import backbone as backbones
-from scalesearch.arch.budget import Bound, Budget, human
-from scalesearch.arch.space import AXES, INTEGERS, OWN, WORDS, Choices, Point, steps
+from scalesearch.arch.budget import FIGURES, Bound, Budget, human
+from scalesearch.arch.genes import Genes
+from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS
@@ -22,15 +23,16 @@ from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import Recipe
 
-COSTS = ("macs", "params", "activations")
+COSTS = tuple(FIGURES)
+"""What a band may bound."""
 SOLVABLE = ("size", "width", "repeats", "head_depth")
 """The axes along which a family member can be solved into its band: its cost grows with each of them."""
-SAMPLERS = ("grid", "random", "tpe")
-OBJECTIVES = ("ap", *COSTS)
-NOT_BUILT = ("qmc", "nsga2", "gp", "evolution", "latency", "memory")
-"""Samplers, objectives and costs that are planned: refused by name until they are there."""
+SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
+OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
 LONGEST_AXIS = 10_000
 """Values that one axis may have: more is a step mistyped."""
+_MOST_GENES = {"nodes": 60, "inputs": 8}
+"""Nodes of a free graph and edges into each, at most: identities of larger graphs take seconds."""
 
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
@@ -68,7 +70,10 @@ class SamplerPlan:
 
     name: str = "tpe"
     startup: int = 6
-    """Candidates drawn at random before TPE models what it has seen; grid and random model nothing."""
+    """Candidates drawn at random before a sampler goes by what it has seen. grid, random and qmc never do; nsga2
+    draws a whole population."""
+    population: int = 16
+    """Of nsga2, the candidates of a generation; of evolution, the latest candidates, of which one is the parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,26 +135,43 @@ def read_data(section: Section) -> DataPlan:
 
 
 def read_band(value: Value) -> Budget:
-    """`{macs: {min: 0.9G, max: 1.1G}, params: {max: 5M}}`; at least one bound, none of them empty."""
+    """`{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; at least one bound, none of them empty."""
     section = value.section()
-    for name in section.keys:
-        _refuse_unbuilt(section.value, name, COSTS)
-    bounds = {name: _bound(cost.section()) for name in COSTS if (cost := section.get(name))}
+    bounds = {name: _bound(cost.section(), name) for name in COSTS if (cost := section.get(name))}
     section.done()
     if not bounds:
         raise section.error(f"must bound at least one of {', '.join(COSTS)}, as in macs: {{max: 1G}}")
     return Budget(**bounds)
 
 
-def _bound(section: Section) -> Bound:
+def _bound(section: Section, name: str) -> Bound:
     low, high = section.get("min"), section.get("max")
     section.done()
     if low is None and high is None:
         raise section.error("must have min, max or both, but it has neither")
-    least, most = low.quantity() if low else 0.0, high.quantity() if high else math.inf
+    least, most = low.quantity(name) if low else 0.0, high.quantity(name) if high else math.inf
     if least > most:
-        raise section.error(f"is empty: min must be at most max, but got {human(least)} and {human(most)}")
+        ends = f"{human(least, name)} and {human(most, name)}"
+        raise section.error(f"is empty: min must be at most max, but got {ends}")
     return Bound(least, most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyPlan:
+    """How a latency is predicted."""
+
+    table: str
+    """File of `scalesearch calibrate`, which names the device; a path from where the command runs, as data.source."""
+
+
+def read_latency(value: Value | None) -> LatencyPlan | None:
+    """`latency: {table: FILE}`, or None."""
+    if value is None:
+        return None
+    section = value.section()
+    latency = LatencyPlan(table=section.text("table"))
+    section.done()
+    return latency
 
 
 def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
@@ -196,11 +218,36 @@ def _range(name: str, section: Section) -> Choices:
     return steps(low, high, step)
 
 
-def read_axes(section: Section, graphs: Graphs) -> dict[str, Choices]:
-    """`space:` axis by axis, in the order of AXES."""
-    axes = {name: read_axis(name, value, graphs) for name in AXES if (value := section.get(name))}
+def read_axes(section: Section, graphs: Graphs) -> tuple[dict[str, Choices], Genes | None]:
+    """`space:` axis by axis, in the order of AXES; `topology: {genes: ...}` is no axis but genes."""
+    free = value if (value := section.get("topology")) and value.is_section else None
+    axes = {
+        name: read_axis(name, value, graphs)
+        for name in AXES
+        if (value := section.get(name)) and not (free and name == "topology")
+    }
     section.done()
-    return axes
+    return axes, _read_genes(free.section(), axes, section) if free else None
+
+
+def _read_genes(free: Section, axes: Mapping[str, Choices], space: Section) -> Genes:
+    """`{genes: {nodes:, inputs:, fusions: [...]}}`, over the one span of levels that the space has."""
+    section = free.need("genes").section()
+    free.done()
+    levels = []
+    for name in ("min_level", "max_level"):
+        values = axes.get(name, Choices((DEFAULTS[name],))).values
+        if len(values) > 1:
+            raise space.need(name).error(f"must be one level where the topology has genes, but got {len(values)}")
+        levels.append(int(values[0]))
+    hints = {name: hint for name, hint in get_type_hints(Genes).items() if name != "levels"}
+    fields = section.fields(hints)
+    if most := next((name for name, top in _MOST_GENES.items() if fields.get(name, 0) > top), None):
+        raise section.need(most).error(f"must be at most {_MOST_GENES[most]}, but got {fields[most]}")
+    try:
+        return Genes(levels=(levels[0], levels[1]), **fields)
+    except ValueError as error:
+        raise section.blamed(error) from None
 
 
 def read_family(section: Section) -> FamilyPlan:
@@ -251,8 +298,6 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
     """What the front is over: ap, and any costs."""
     if value is None:
         return ("ap", "macs")
-    for item in value.items():
-        _refuse_unbuilt(item, item.text(), OBJECTIVES)
     names = tuple(item.word(OBJECTIVES) for item in value.items())
     if "ap" not in names or len(set(names)) != len(names):
         raise value.error(f"must have ap and no name twice, but got {', '.join(names)}")
@@ -260,12 +305,11 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
 
 
 def read_sampler(section: Section) -> SamplerPlan:
-    """`sampler: {name: grid | random | tpe, startup:}`."""
-    if value := section.get("name"):
-        _refuse_unbuilt(value, value.text(), SAMPLERS)
+    """`sampler: {name: one of SAMPLERS, startup:, population:}`."""
     sampler = SamplerPlan(
         name=section.word("name", SAMPLERS, SamplerPlan.name),
         startup=section.integer("startup", SamplerPlan.startup, low=1),
+        population=section.integer("population", SamplerPlan.population, low=2),
     )
     section.done()
     return sampler
@@ -310,8 +354,3 @@ def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dic
         point.done()
         baselines[name] = found
     return baselines
-
-
-def _refuse_unbuilt(value: Value, name: str, built: tuple[str, ...]) -> None:
-    if name in NOT_BUILT:
-        raise value.error(f"cannot take {name} yet, it is not built; it takes {', '.join(built)}")

@@ -16,10 +16,13 @@ from typing import Any
 import timm
 import torch
 
-from scalesearch.arch.backbone import Measured, TimmBackbone
+from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.cost import Cost
+from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.backbone import TimmFeatures, told
+from scalesearch.profile.holding import backbone_memory
+from scalesearch.profile.record import record
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
@@ -58,7 +61,8 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
     if not isinstance(spec.backbone, TimmBackbone):
         return spec
     known, levels = spec.backbone.measured, tuple(spec.backbone_levels)
-    if known and tuple(known.channels) == levels and spec.size in known.macs and known.timm == timm.__version__:
+    whole = known and spec.size in known.operators and spec.size in known.memory
+    if known and whole and tuple(known.channels) == levels and known.timm == timm.__version__:
         return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
@@ -78,6 +82,9 @@ class _Found:
 
     channels: dict[int, int]
     cost: Cost
+    operators: tuple[Operator, ...]
+    memory: BackboneMemory | None
+    """None where it cannot be trained at this size."""
 
 
 def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
@@ -87,6 +94,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         images = torch.empty(1, 3, *size)
     try:
         cost, maps = measure(model, images)
+        operators = record(model, images)
     except Exception as error:
         raise ValueError(
             f"timm's {name!r} failed on an image of {where} with {told(error)}; "
@@ -102,7 +110,8 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
                 f"{where}, but timm's {name!r} gives {x.shape[2]}x{x.shape[3]}; "
                 f"take {mend}another backbone"
             )
-    return _Found({level: x.shape[1] for level, x in zip(levels, maps, strict=True)}, cost)
+    channels = {level: x.shape[1] for level, x in zip(levels, maps, strict=True)}
+    return _Found(channels, cost, operators, backbone_memory(model, size))
 
 
 def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Measured:
@@ -120,6 +129,8 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
         macs={size: one.cost.macs for size, one in chosen.items()},
         activations={size: one.cost.activations for size, one in chosen.items()},
         timm=timm.__version__,
+        memory={size: one.memory for size, one in chosen.items()},
+        operators={size: one.operators for size, one in chosen.items()},
     )
 
 
@@ -135,9 +146,13 @@ def _read(file: Path) -> dict[Size, _Found]:
         rows = json.loads(file.read_text())
         return {
             (row["size"][0], row["size"][1]): _Found(
-                {int(level): channels for level, channels in row["channels"].items()}, Cost(**row["cost"])
+                {int(level): channels for level, channels in row["channels"].items()},
+                Cost(**row["cost"]),
+                tuple(from_list(one) for one in row["operators"]),
+                BackboneMemory(**row["memory"]) if row["memory"] else None,
             )
             for row in rows
+            if "operators" in row and "memory" in row  # Else of before they were recorded: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.
@@ -145,10 +160,17 @@ def _read(file: Path) -> dict[Size, _Found]:
 
 def _write(file: Path, found: dict[Size, _Found]) -> None:
     rows: list[dict[str, Any]] = [
-        {"size": list(size), "channels": one.channels, "cost": one.cost._asdict()} for size, one in found.items()
+        {
+            "size": list(size),
+            "channels": one.channels,
+            "cost": one.cost._asdict(),
+            "memory": one.memory._asdict() if one.memory else None,
+            "operators": [to_list(operator) for operator in one.operators],
+        }
+        for size, one in found.items()
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed, so that a reader never sees half a file.
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as out:
-        json.dump(rows, out, indent=1)
+        json.dump(rows, out)
     os.replace(out.name, file)

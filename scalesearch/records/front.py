@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 UP = ("ap",)
-"""Objectives of which more is better; of the others (macs, params, activations) less is."""
+"""Objectives of which more is better; of the others (macs, params, activations, memory, latency) less is."""
 
 T = TypeVar("T")
 

@@ -54,8 +54,9 @@ class Row:
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
     spec_id: str
-    cost: Mapping[str, int]
-    """params, macs (1 multiply-add = 1), activations, at batch 1."""
+    cost: Mapping[str, float]
+    """params, macs (1 multiply-add = 1), activations, at batch 1; and what the band and the objectives ask for:
+    memory and training_memory in bytes, predicted latency in seconds."""
     recipe: Mapping[str, Any]
     """The fields that differ from the defaults."""
     recipe_id: str

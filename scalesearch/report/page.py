@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scalesearch.arch.budget import human
+from scalesearch.arch.space import shown
 from scalesearch.evidence.noise import Group, Spread
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
@@ -189,7 +190,7 @@ def _made(facts: Facts) -> str:
 
 def _point(point: object) -> str:
     assert isinstance(point, dict)
-    return ", ".join(f"{name} {value}" for name, value in point.items())
+    return shown(point)
 
 
 def _mean(spread: Spread | None) -> str:

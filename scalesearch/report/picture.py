@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from scalesearch.arch.budget import human
+from scalesearch.arch.space import shown
 from scalesearch.evidence.noise import Group
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
@@ -79,7 +80,7 @@ def _families(axes: Axes, facts: Facts) -> None:
             continue
         x = [row.cost["macs"] for row in trial.rows]
         y = [row.final["ap"] for row in trial.rows]
-        name = ", ".join(f"{axis} {value}" for axis, value in trial.point.items())
+        name = shown(trial.point)
         axes.plot(
             x,
             y,  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ import pandas as pd
 
 from scalesearch.records.trials import Trial
 
+_ALWAYS = ("macs", "params", "activations")
+
 
 def trials_table(found: Sequence[Trial]) -> pd.DataFrame:
     """One line a trial: number, state, proposed_by, values_*, params_*, and each member's id, cost and APs."""
@@ -23,11 +25,14 @@ def _line(trial: Trial) -> dict[str, object]:
         "values_macs": trial.value("macs"),
         "values_params": trial.value("params"),
     }
+    asked = [name for name in trial.rows[0].cost if name not in _ALWAYS]
+    line |= {f"values_{name}": trial.value(name) for name in asked}
     line |= {f"params_{name}": value for name, value in trial.point.items()}
     for row in trial.rows:
         prefix = "" if row.member is None else f"member{row.member}_"
         line |= {f"{prefix}spec_id": row.spec_id, f"{prefix}size": "x".join(map(str, row.spec.size))}
-        line |= {f"{prefix}{name}": row.cost[name] for name in ("macs", "params", "activations")}
+        asked = [name for name in row.cost if name not in _ALWAYS]
+        line |= {f"{prefix}{name}": row.cost[name] for name in (*_ALWAYS, *asked)}
         line |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50", "ap75")}
         line |= {f"{prefix}epochs": row.epochs_done, f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
     return line

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scalesearch.arch.cost import Cost, price
 from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.ladder import Rung
@@ -110,7 +109,6 @@ def _state(outcome: Outcome | None, job: Job) -> Literal["complete", "stopped", 
 
 
 def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
-    cost: Cost = price(job.spec)
     numbers = dict(outcome.curve[-1][1]) if outcome and outcome.curve else {}
     return Row(
         kind=job.kind,
@@ -121,7 +119,7 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
         point=dict(job.point),
         spec=job.spec,
         spec_id=job.spec.id,
-        cost=cost._asdict(),
+        cost=study.unit.meter(job.spec),
         recipe=job.recipe.to_dict(),
         recipe_id=job.recipe.id,
         data=study.setting.data,

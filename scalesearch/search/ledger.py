@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.arch.space import Choices
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import DIRECTIONS
+from scalesearch.search.entry import METRICS, distribution, told
+from scalesearch.search.samplers import DIRECTIONS
 from scalesearch.search.storage import LedgerError, Place, identity, line, place
-from scalesearch.search.told import METRICS, distribution, told
 
 _OWNER = "folder_id"
 """Attribute of a study in a shared storage: whose it is."""

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import NamedTuple
 
 from scalesearch.arch.budget import human
+from scalesearch.arch.space import shown
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import Key, Row
 from scalesearch.search.executor import Executor, WorkerLostError
@@ -128,5 +129,5 @@ def _told(error: Exception) -> str:
 
 def _describe(job: Job, row: Row) -> str:
     size = "x".join(str(side) for side in job.spec.size)
-    point = ", ".join(f"{name} {value}" for name, value in job.point.items())
+    point = shown(job.point)
     return f"{point + ', ' if point else ''}{human(row.cost['macs'])} MACs at {size}, {human(row.cost['params'])} params"

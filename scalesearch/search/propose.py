@@ -1,8 +1,8 @@
 """A proposal as a pure function of (study seed, ordinal, trials so far): no sampler state is kept.
 
-An in-memory Optuna study is rebuilt from the trials, a fresh sampler seeded from (seed, ordinal) asks
-it, and the answer is snapped to the nearest unseen candidate of the band. So a resumed study is the
-uninterrupted one, and what a sampler asks for outside the band never becomes a trial.
+Each sampler asks for a point after all that it is told, seeded from (seed, ordinal), and the answer is snapped to the
+nearest unseen candidate of the band. So a resumed study is the uninterrupted one, and what a sampler asks for
+outside the band never becomes a trial.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.study import StudyDirection
 
-from scalesearch.arch.cost import Cost
-from scalesearch.arch.space import WORDS, Choices, Point, Value
+from scalesearch.arch.space import Choices, Point
 from scalesearch.plan.sections import SamplerPlan
-from scalesearch.records.front import UP
+from scalesearch.records.front import non_dominated
 from scalesearch.records.trials import Trial
-from scalesearch.search.band import Band
+from scalesearch.search import evolution, samplers
+from scalesearch.search.band import Band, PricedBand, Seen, SolvedBand
+from scalesearch.search.evolution import mutant
+from scalesearch.search.told import told_values
 from scalesearch.search.unit import Candidate
 
-DIRECTIONS = {
-    name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in ("ap", *Cost._fields)
-}
-"""Optuna's direction of each objective."""
+_POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
+"""Candidates that GP chooses among: from anywhere in the band, and mutants of the front. To bring a random graph into
+a narrow band takes 30 ms, a mutant of one inside 6."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def propose(
     trials: Sequence[Trial],
     taken: Collection[tuple[str, ...]] = (),
 ) -> Proposal:
-    """The candidate number `ordinal`, inside the band and unlike all of `trials` and the keys `taken`.
+    """The candidate number `ordinal`, inside the band and unlike all of `trials` (by ordinal) and the keys `taken`.
 
     Raises EmptyBandError when every candidate of the band has been tried.
     """
@@ -54,41 +52,72 @@ def propose(
     rng = np.random.default_rng([seed, ordinal])
     if sampler.name == "grid":
         return Proposal(band.grid(seen), "grid")
-    told = [trial for trial in trials if trial.complete]
-    if sampler.name == "random" or ordinal < sampler.startup or not told or not band.unit.axes:
+    if sampler.name == "random" or not band.unit.axes:
         return Proposal(band.draw(seen, rng), "random")
-    asked = _ask(band.unit.axes, objectives, int(rng.integers(2**31)), told)
-    return Proposal(band.nearest(asked, seen, rng), sampler.name)
+    if sampler.name == "qmc":
+        return Proposal(band.nearest(_sobol(band.unit.axes, seed, ordinal), seen, rng), "qmc")
+    told = [(trial.point, values) for trial, values in told_values(trials, objectives)]
+    if _starting(sampler, ordinal, len(told)):
+        return Proposal(band.draw(seen, rng), "random")
+    point = _ask(band, sampler, objectives, told, seen, rng)
+    return Proposal(band.nearest(point, seen, rng), sampler.name)
 
 
-def _ask(axes: Mapping[str, Choices], objectives: Sequence[str], seed: int, trials: Sequence[Trial]) -> Point:
-    directions = [DIRECTIONS[name] for name in objectives]
-    space = {name: distribution(name, axis) for name, axis in axes.items()}
-    # The random start is ours, inside the band: the model takes over from its first ask.
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0)
-    study = optuna.create_study(directions=directions, sampler=sampler)
-    study.add_trials(
-        optuna.trial.create_trial(
-            params={name: _encode(name, axes[name], value) for name, value in trial.point.items()},
-            distributions=space,
-            values=trial.values(objectives),
-        )
-        for trial in trials
+def _starting(sampler: SamplerPlan, ordinal: int, told: int) -> bool:
+    """Whether the candidate still belongs to the random start."""
+    if sampler.name == "nsga2":
+        return told < sampler.population
+    return ordinal < sampler.startup or not told
+
+
+def _ask(
+    band: Band,
+    sampler: SamplerPlan,
+    objectives: Sequence[str],
+    told: samplers.Told,
+    seen: Seen,
+    rng: np.random.Generator,
+) -> Point:
+    """The point that the sampler wants to see next, wherever it is."""
+    unit = band.unit
+    if sampler.name == "evolution":
+        return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, told, rng)
+    number = int(rng.integers(2**31))
+    return samplers.ask(
+        sampler, unit.axes, objectives, number, told, lambda: _pool(band, objectives, told, seen, rng)
     )
-    answer = study.ask(fixed_distributions=space).params
-    return {name: _decode(name, axes[name], answer[name]) for name in axes}
 
 
-def distribution(name: str, axis: Choices) -> BaseDistribution:
-    """Names as categories, numbers as ranks: a listed axis is as ordered as a stepped one."""
-    if name in WORDS:
-        return CategoricalDistribution(axis.values)
-    return IntDistribution(0, len(axis.values) - 1)
+def _pool(
+    band: Band, objectives: Sequence[str], told: samplers.Told, seen: Seen, rng: np.random.Generator
+) -> list[Point]:
+    """Unseen points of the band for a model to choose among: some from anywhere, some near the front."""
+    unit = band.unit
+    anywhere, near = _POOL_OF_GRAPHS if unit.genes else _POOL
+    front = [point for point, _ in non_dominated(told, lambda item: item[1], objectives)]
+    starts = [front[int(rng.integers(len(front)))] for _ in range(near)]
+    asked = [mutant(point, unit.axes, unit.genes, rng) for point in starts]
+    if isinstance(band, SolvedBand):
+        # Its draws are uniform, and take 40 ms, a graph's 260.
+        asked += [
+            {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in unit.axes.items()}
+            for _ in range(anywhere)
+        ]
+        return [band.nearest(point, seen, rng).point for point in asked]
+    drawn = [band.draw(seen, rng).point for _ in range(anywhere)]
+    # Millions of candidates are compared with every point asked for, a second each: there draws have to do.
+    return drawn + ([] if isinstance(band, PricedBand) else [band.nearest(point, seen, rng).point for point in asked])
 
 
-def _encode(name: str, axis: Choices, value: Value) -> Value:
-    return value if name in WORDS else sorted(axis.values).index(value)
+def _sobol(axes: Mapping[str, Choices], seed: int, ordinal: int) -> Point:
+    """Point number `ordinal` of the Sobol sequence scrambled by `seed`, by rank along each axis."""
+    # Here, and not above: it takes 0.3 s to import, and no other sampler needs it.
+    from scipy.stats import qmc
 
-
-def _decode(name: str, axis: Choices, value: Value) -> Value:
-    return value if name in WORDS else sorted(axis.values)[int(value)]
+    sequence = qmc.Sobol(len(axes), rng=seed)
+    if ordinal:
+        sequence.fast_forward(ordinal)
+    shares = sequence.random(1)[0]
+    return {
+        name: axis.ordered[int(share * len(axis.values))] for (name, axis), share in zip(axes.items(), shares, strict=True)
+    }

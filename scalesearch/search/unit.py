@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from scalesearch.arch.budget import Budget
-from scalesearch.arch.cost import Cost, price
+from scalesearch.arch.budget import Budget, figure
+from scalesearch.arch.figures import Meter, meter_of
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Point, Space, Value
 from scalesearch.arch.spec import DetectorSpec
+
+_LEAST = 1e-9
+"""Below every figure that there is: keeps logarithms finite."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Candidate:
 
     point: Point
     members: tuple[DetectorSpec, ...]
-    costs: tuple[Cost, ...]
+    costs: tuple[Mapping[str, float], ...]
+    """Figures by name of each member: params, macs, activations, and what the bands and objectives ask for."""
 
     @cached_property
     def key(self) -> tuple[str, ...]:
@@ -39,6 +44,14 @@ class Unit(Protocol):
     def budgets(self) -> Sequence[Budget]:
         """The band of each member."""
 
+    @property
+    def meter(self) -> Meter:
+        """What is worked out of each member."""
+
+    @property
+    def genes(self) -> Genes | None:
+        """Those of free graphs, where some of the axes are genes."""
+
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The candidate at `point`, each member as near its band as it comes."""
 
@@ -49,6 +62,13 @@ class SpecUnit:
 
     space: Space
     budget: Budget
+    measure: Meter | None = None
+    """Of the band's figures alone where it is None."""
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What is worked out of each candidate."""
+        return self.measure or meter_of(self.budget.bounds)
 
     @property
     def axes(self) -> Mapping[str, Choices]:
@@ -60,10 +80,15 @@ class SpecUnit:
         """The one band."""
         return (self.budget,)
 
+    @property
+    def genes(self) -> Genes | None:
+        """The space's."""
+        return self.space.genes
+
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The detector at `point` and its price."""
         spec = self.space.spec(point)
-        return Candidate(dict(point), (spec,), (price(spec),))
+        return Candidate(dict(point), (spec,), (self.meter(spec),))
 
 
 @dataclass(frozen=True)
@@ -78,6 +103,13 @@ class FamilyUnit:
     bands: tuple[Budget, ...]
     phis: tuple[float, ...]
     axis: str
+    measure: Meter | None = None
+    """Of the bands' figures alone where it is None."""
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What is worked out of each member."""
+        return self.measure or meter_of(name for band in self.bands for name in band.bounds)
 
     @cached_property
     def axes(self) -> Mapping[str, Choices]:
@@ -89,23 +121,27 @@ class FamilyUnit:
         """A band for each member."""
         return self.bands
 
+    @property
+    def genes(self) -> Genes | None:
+        """The space's."""
+        return self.space.genes
+
     def solve(self, point: Mapping[str, Value]) -> Candidate:
         """The members at `point`, each solved along the axis."""
         pairs = [self._member(point, phi, band) for phi, band in zip(self.phis, self.bands, strict=True)]
         return Candidate(dict(point), tuple(spec for spec, _ in pairs), tuple(cost for _, cost in pairs))
 
-    def _member(self, point: Mapping[str, Value], phi: float, band: Budget) -> tuple[DetectorSpec, Cost]:
-        found: list[tuple[float, float, DetectorSpec, Cost]] = []
+    def _member(self, point: Mapping[str, Value], phi: float, band: Budget) -> tuple[DetectorSpec, Mapping[str, float]]:
+        found: list[tuple[float, float, DetectorSpec, Mapping[str, float]]] = []
         for value in self.space.axes[self.axis].values:
             spec = self.space.spec(point, phi=phi, **{self.axis: value})
-            cost = price(spec)
+            cost = self.meter(spec)
             off = sum(
-                abs(math.log(max(getattr(cost, name), 1) / max(bound.middle, 1)))
+                abs(math.log(max(figure(cost, name), _LEAST) / max(bound.middle, _LEAST)))
                 for name, bound in band.bounds.items()
             )
             found.append((band.distance(cost), off, spec, cost))
-        _, _, spec, cost = min(found, key=lambda item: item[:2])
-        return spec, cost
+        return min(found, key=lambda item: item[:2])[2:]
 
 
 def inside(unit: Unit, candidate: Candidate) -> bool:

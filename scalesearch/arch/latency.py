@@ -1,0 +1,194 @@
+"""Predicted latency: what the operators of a spec take by a table of timings. Pure; imports arch only.
+
+`scalesearch calibrate` makes the table once for a device and backend (`profile/calibrate.py`). Each kind of operator has
+a price in seconds for a call, a multiply-add, and an element read, written or held as weights; a detector takes the sum
+over its operators. The table carries its error on detectors that it was not made from, and whoever uses it says it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from scalesearch.arch.operator import Operator
+from scalesearch.arch.rows import operators
+from scalesearch.arch.spec import DetectorSpec
+
+SCHEMA = 1
+"""Of the file; a table of another one is refused."""
+
+UNITS = ("calls", "macs", "read", "written", "weights")
+"""What an operator is charged for."""
+
+OTHER = "elementwise"
+"""The kind of an operator that the table has no timings of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a latency is of: the same detector takes another time where any of these differs."""
+
+    device: str
+    """The processor's or GPU's own name."""
+    backend: str
+    """eager, compile or onnxruntime."""
+    precision: str
+    """fp32, bf16 or fp16."""
+    threads: int
+    batch: int
+    versions: Mapping[str, str]
+    """Of what computes, by name."""
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"{self.device}, {self.backend}, {self.precision}, {threads}, batch {self.batch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The error of predictions for detectors that a table was not made from."""
+
+    candidates: int
+    mean: float
+    """Mean of |predicted - measured| / measured."""
+    worst: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1%} on average, {self.worst:.0%} at worst, on {self.candidates} detectors held out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Timings of operators. Prices are seconds for each of `UNITS`, by the kind of operator."""
+
+    setting: Setting
+    reference: float
+    """Seconds of the reference operation when the table was made."""
+    prices: Mapping[str, Mapping[str, float]]
+    error: HeldOut
+
+
+def predict(spec: DetectorSpec, table: LatencyTable) -> float:
+    """Seconds of a whole detector for a batch of the table's size, without suppression of boxes.
+
+    ValueError for a timm backbone not measured at the spec's size.
+    """
+    return charge(amounts(operators(spec), table.setting.batch, table.prices), table.prices)
+
+
+def charge(found: Mapping[str, Mapping[str, float]], prices: Mapping[str, Mapping[str, float]]) -> float:
+    """Seconds of the summed amounts of each kind."""
+    return math.fsum(value * prices[kind].get(unit, 0.0) for kind, some in found.items() for unit, value in some.items())
+
+
+def amounts(
+    rows: tuple[Operator, ...], batch: int = 1, known: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, float]]:
+    """What a detector is charged for, summed by kind: {kind: {unit: amount}}.
+
+    A kind that is not in `known` counts as `OTHER`.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if not row.live:
+            continue
+        for kind, calls, macs, read, written, weights in terms(row):
+            if known is not None and kind not in known:
+                kind = OTHER
+            some = found.setdefault(kind, dict.fromkeys(UNITS, 0.0))
+            some["calls"] += calls
+            some["macs"] += batch * macs
+            some["read"] += batch * read
+            some["written"] += batch * written
+            some["weights"] += weights
+    return found
+
+
+Term = tuple[str, int, int, int, int, int]
+"""A kind, and the amounts in the order of `UNITS`."""
+
+
+def terms(row: Operator) -> Iterator[Term]:
+    """What one operator for one image is charged for: itself, and the activation after it."""
+    yield kind(row), 1, row.macs, row.read, row.written, row.weights
+    if row.after and row.name != "activation":
+        yield f"after {row.after}", 1, 0, 0, row.written, 0
+
+
+def kind(row: Operator) -> str:
+    """The kind that an operator is timed as."""
+    if row.name == "activation":
+        return f"activation {row.after}"
+    if row.name == "conv":
+        return _convolution(row)
+    if row.name in ("linear", "matmul", "product"):
+        return "product"
+    return row.name
+
+
+def _convolution(row: Operator) -> str:
+    if row.target == (1, 1) and row.source == (1, 1):
+        return "vector convolution"
+    if row.groups == 1:
+        return "pointwise" if row.kernel == (1, 1) else "convolution"
+    if row.groups == row.c_in == row.c_out:
+        return "depthwise" if row.stride == 1 else "strided depthwise"
+    return "grouped"
+
+
+# ---- the file ----
+
+
+def to_dict(table: LatencyTable) -> dict[str, Any]:
+    """Plain JSON data; `from_dict` is its inverse."""
+    return {"schema": SCHEMA, **asdict(table)}
+
+
+def from_dict(data: Mapping[str, Any]) -> LatencyTable:
+    """The inverse of `to_dict`; ValueError for data of another kind or schema."""
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"a table of timings has schema {SCHEMA}, but this has {data.get('schema')!r}")
+    wanted = {item.name for item in fields(LatencyTable)}
+    if set(data) - {"schema"} != wanted:
+        raise ValueError(f"a table of timings has the fields {', '.join(sorted(wanted))}")
+    prices = {kind: {unit: float(value) for unit, value in some.items()} for kind, some in data["prices"].items()}
+    bad = [f"{kind}, {unit}" for kind, some in prices.items() for unit in some if unit not in UNITS or some[unit] < 0]
+    if bad or OTHER not in prices:
+        raise ValueError(
+            f"prices are of {', '.join(UNITS)}, none negative, with a kind {OTHER}, but {bad[0] if bad else OTHER} is not so"
+        )
+    return LatencyTable(
+        setting=Setting(**data["setting"]),
+        reference=float(data["reference"]),
+        prices=prices,
+        error=HeldOut(**data["error"]),
+    )
+
+
+def read_table(path: Path | str) -> LatencyTable:
+    """The table in a file that `scalesearch calibrate` wrote.
+
+    Raises FileNotFoundError, and ValueError for a file that is no such table, with the mend.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: a table of timings is a JSON file, but {error}") from None
+    try:
+        if not isinstance(data, dict):
+            raise TypeError(f"a table of timings is an object, but this is {type(data).__name__}")
+        return from_dict(data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}; make it again with `scalesearch calibrate -o {path}`") from None
+
+
+def write_table(table: LatencyTable, path: Path) -> None:
+    """Writes the table as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(to_dict(table), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Regularized evolution (Real et al. 2019, sec. 3): the best of a few of the latest candidates has a child.
+
+A candidate dies of age, not of a bad score, so that one lucky training does not stay a parent for ever.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scalesearch.arch.genes import Genes, mutate
+from scalesearch.arch.space import Choices, Point
+from scalesearch.records.front import UP, non_dominated
+
+Told = Sequence[tuple[Point, Sequence[float]]]
+"""Points with the objectives that they came to, by ordinal."""
+
+_TOURNAMENT = 0.25
+"""Share of the population that a parent is the best of, as the paper's 25 of 100."""
+
+
+def ask(
+    axes: Mapping[str, Choices],
+    genes: Genes | None,
+    objectives: Sequence[str],
+    population: int,
+    told: Told,
+    rng: np.random.Generator,
+) -> Point:
+    """A mutant of the best of a random quarter of the last `population` of `told`: by front, then by AP."""
+    alive = told[-population:]
+    ranks = _ranks(alive, objectives)
+    count = min(len(alive), max(2, round(_TOURNAMENT * population)))
+    drawn = rng.choice(len(alive), size=count, replace=False)
+    best = min(drawn, key=lambda i: (ranks[i], *_worse(alive[i][1], objectives)))
+    return mutant(alive[best][0], axes, genes, rng)
+
+
+def _worse(values: Sequence[float], objectives: Sequence[str]) -> list[float]:
+    """Sorts the better first; AP stands first wherever it is among the objectives."""
+    signed = [-value if name in UP else value for name, value in zip(objectives, values, strict=True)]
+    return sorted(signed[i] for i, name in enumerate(objectives) if name in UP) + signed
+
+
+def _ranks(told: Told, objectives: Sequence[str]) -> list[int]:
+    """The number of the front that each is on: 0 for what none dominates, then without those, and so on."""
+    ranks, left = [0] * len(told), list(range(len(told)))
+    while left:
+        front = set(non_dominated(left, lambda i: told[i][1], objectives))
+        left = [i for i in left if i not in front]
+        for i in left:
+            ranks[i] += 1
+    return ranks
+
+
+def mutant(point: Point, axes: Mapping[str, Choices], genes: Genes | None, rng: np.random.Generator) -> Point:
+    """One change: another value on one axis, or a neighbour of the graph, half of the time where there is more than it.
+
+    A single gene is no change to count on: most are idle, or lead to nodes that are pruned.
+    """
+    others = [name for name in axes if not (genes and name in genes.axes)]
+    if genes and (not others or rng.random() < 0.5):
+        limits = {"fusions": genes.fusions, "nodes": genes.nodes, "inputs": genes.inputs}
+        graph = mutate(genes.read(point), random.Random(int(rng.integers(2**53))), **limits)  # type: ignore[arg-type]
+        return {**point, **genes.write(graph)}
+    name = others[int(rng.integers(len(others)))]
+    axis = axes[name]
+    if axis.named:
+        choices = [value for value in axis.values if value != point[name]]
+        return {**point, name: choices[int(rng.integers(len(choices)))]}
+    here, reach = axis.ranks[point[name]], max(1, len(axis.values) // 4)
+    near = [i for i in range(here - reach, here + reach + 1) if 0 <= i < len(axis.values) and i != here]
+    return {**point, name: axis.ordered[near[int(rng.integers(len(near)))]]}

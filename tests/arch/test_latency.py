@@ -1,0 +1,105 @@
+"""A table of timings: what it charges, what it brings back from its file, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalesearch.arch.latency import (
+    UNITS,
+    HeldOut,
+    LatencyTable,
+    Setting,
+    amounts,
+    from_dict,
+    predict,
+    read_table,
+    to_dict,
+    write_table,
+)
+from scalesearch.arch.operator import Operator
+from scalesearch.arch.rows import operators
+from scalesearch.arch.scaling import named
+
+KINDS = ("pointwise", "depthwise", "strided depthwise", "convolution", "product", "elementwise")
+
+
+def table(batch: int = 1, **prices: Any) -> LatencyTable:
+    """A nanosecond for each multiply-add of a convolution and each element written, a microsecond for a call."""
+    known = {kind: {"calls": 1e-6, "macs": 1e-10, "written": 1e-9} for kind in KINDS} | prices
+    setting = Setting(
+        device="a device", backend="eager", precision="fp32", threads=1, batch=batch, versions={"torch": "2"}
+    )
+    return LatencyTable(
+        setting=setting, reference=0.003, prices=known, error=HeldOut(candidates=10, mean=0.05, worst=0.1)
+    )
+
+
+def test_one_convolution_by_hand() -> None:
+    row = Operator("neck", "conv", 8, 16, (4, 5), (4, 5), after="silu")
+    found = amounts((row, row._replace(live=False)))
+    assert found == {
+        "pointwise": dict(zip(UNITS, (1, 8 * 16 * 20, 8 * 20, 16 * 20, 8 * 16), strict=True)),
+        "after silu": dict(zip(UNITS, (1, 0, 0, 16 * 20, 0), strict=True)),
+    }
+
+
+def test_a_prediction_is_the_sum_over_the_operators() -> None:
+    spec, costs = named("d0"), table()
+    calls = sum(row.live for row in operators(spec)) + sum(bool(row.after) for row in operators(spec) if row.name == "conv")
+    only_calls = table(**{kind: {"calls": 1e-6} for kind in KINDS})
+    assert predict(spec, only_calls) == pytest.approx(calls * 1e-6)
+    assert predict(spec, costs) > predict(spec, only_calls)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("size", [(128, 128), (256, 256), (256, 512)]), ("width", [32, 48, 88]), ("repeats", [1, 2, 5]), ("head_depth", [0, 1, 4])],
+)
+def test_more_takes_longer(field: str, values: list[Any]) -> None:
+    seconds = [predict(dataclasses.replace(named("d0"), **{field: value}), table()) for value in values]
+    assert seconds == sorted(seconds) and len(set(seconds)) == len(seconds)
+
+
+def test_a_batch_takes_its_work_more_often_but_is_called_once() -> None:
+    one, four = (predict(named("d0"), table(batch)) for batch in (1, 4))
+    calls = predict(named("d0"), table(**{kind: {"calls": 1e-6} for kind in KINDS}))
+    assert four - calls == pytest.approx(4 * (one - calls))
+
+
+def test_a_file_brings_a_table_back(tmp_path: Path) -> None:
+    write_table(table(), tmp_path / "t.json")
+    assert read_table(tmp_path / "t.json") == table()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "has schema 1, but this has 2"),
+        ({"prices": {}}, "with a kind elementwise"),
+        ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not so"),
+        ({"more": 1}, "has the fields error, prices, reference, setting"),
+        ({"setting": {"device": "x"}}, "missing"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(to_dict(table()) | change))
+    with pytest.raises(ValueError, match=r"t\.json: .*make it again with `scalesearch calibrate") as caught:
+        read_table(tmp_path / "t.json")
+    assert message in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="scalesearch calibrate -o"):
+        read_table(tmp_path / "none.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ValueError, match="is an object, but this is list"):
+        read_table(tmp_path / "list.json")
+    (tmp_path / "text.json").write_text("what")
+    with pytest.raises(ValueError, match="a table of timings is a JSON file"):
+        read_table(tmp_path / "text.json")
+    assert from_dict(to_dict(table())) == table()
