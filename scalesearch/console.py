@@ -12,9 +12,10 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from scalesearch.arch.budget import human
-from scalesearch.arch.cost import Breakdown
+from scalesearch.arch.cost import Breakdown, Cost
 from scalesearch.arch.space import shown
 from scalesearch.arch.spec import DetectorSpec
 
@@ -70,25 +71,89 @@ class RichConsole:
         return update
 
 
-def show_costs(costs: Sequence[tuple[str, DetectorSpec, Breakdown]]) -> None:
-    """Print a small table of parts for each (name, spec, cost)."""
+Row = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
+"""A design's name, itself, its parts and its figures."""
+
+
+def show_costs(costs: Sequence[Row]) -> None:
+    """Print one design part by part, or several a row each."""
     console = Console(highlight=False, soft_wrap=True)
-    for name, spec, cost in costs:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("")
-        for head in ("parameters", "FLOPs", "activations"):
-            table.add_column(head, justify="right")
-        for part, numbers in cost.to_dict().items():
-            table.add_row(
-                part.replace("_", " "),
-                f"{numbers['params']:,}",
-                human(numbers["macs"]),
-                human(numbers["activations"]),
-                style="bold" if part == "total" else None,
-            )
-        console.print(f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes", markup=False)
-        console.print(table)
+    console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
+    if len(costs) == 1:
+        _, _, _, figures = costs[0]
+        more = ", ".join(f"{_HEADS[name]} {human(figures[name], name)}" for name in figures if name not in Cost._fields)
+        console.print(more, markup=False)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
+
+
+_HEADS = {"params": "parameters", "macs": "FLOPs", "activations": "activations", "memory": "memory", "latency": "latency"}
+
+
+def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float]) -> Table:
+    title = f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title), title_justify="left", title_style="none")
+    table.add_column("")
+    for head in ("parameters", "FLOPs", "activations"):
+        table.add_column(head, justify="right")
+    for part, numbers in cost.to_dict().items():
+        table.add_row(
+            part.replace("_", " "),
+            f"{numbers['params']:,}",
+            human(numbers["macs"]),
+            human(numbers["activations"]),
+            style="bold" if part == "total" else None,
+        )
+    return table
+
+
+def _designs(costs: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("design", "input", "classes", *(_HEADS[name] for name in costs[0][3])):
+        table.add_column(head, justify="left" if head == "design" else "right")
+    for name, spec, _, figures in costs:
+        size = f"{spec.size[0]}x{spec.size[1]}"
+        table.add_row(Text(name), size, str(spec.classes), *(human(value, key) for key, value in figures.items()))
+    return table
+
+
+def show_comparison(name: str, comparison: Any, *, errors: bool = False) -> None:
+    """Print a `profile.oracle.Comparison`, on standard error if `errors`."""
+    console = Console(highlight=False, soft_wrap=True, stderr=errors)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(Text(f"{name}: multiply-adds"))
+    for head in ("price", "fvcore's trace", ""):
+        table.add_column(head, justify="left" if not head else "right")
+    for entry in comparison.entries:
+        verdict = "equal" if entry.agrees else f"differs by {entry.counted - entry.priced + entry.unused:+,}"
+        unused = f"; the trace drops {entry.unused:,} that nothing reads" if entry.unused else ""
+        table.add_row(entry.name, f"{entry.priced:,}", f"{entry.counted:,}", verdict + unused)
+    console.print(table)
+    console.print(f"not multiply-adds by our convention, left out: {', '.join(comparison.left_out) or 'nothing'}", markup=False)
+    console.print(f"not counted by the tracer: {', '.join(comparison.uncounted) or 'nothing'}", markup=False)
+
+
+def show_latency(name: str, found: Mapping[str, Any]) -> None:
+    """Print a measured latency, as `profile.latency.Latency.to_dict` has it."""
+    console, setting = Console(highlight=False, soft_wrap=True), found["setting"]
+    threads = f"{setting['threads']} thread{'s' * (setting['threads'] != 1)}"
+    console.print(
+        f"{name}: input {found['size'][0]}x{found['size'][1]}, batch {setting['batch']}; {setting['device']}, "
+        f"{setting['backend']}, {setting['precision']}, {threads}",
+        markup=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("", "median", "95 % interval of it"):
+        table.add_column(head, justify="right" if head else "left")
+    low, high = found["interval"]
+    table.add_row("detector", f"{1e3 * found['seconds']:.2f} ms", f"{1e3 * low:.2f} .. {1e3 * high:.2f} ms", style="bold")
+    low, high = found["ratio_interval"]
+    table.add_row("over the reference", f"{found['ratio']:.3f}", f"{low:.3f} .. {high:.3f}")
+    table.add_row("reference", f"{1e3 * found['reference']:.2f} ms", f"10th to 90th percentile {found['drift']:.0%}")
+    table.add_row("suppression", f"{1e3 * found['suppression']:.2f} ms", "apart, not in the above")
+    console.print(table)
+    versions = ", ".join(f"{package} {version}" for package, version in setting["versions"].items())
+    console.print(f"{found['rounds']} rounds, {found['clock']} time. {versions}.", markup=False)
+    console.print(f"Reference: {found['reference_operation']}.", markup=False)
 
 
 class NoteConsole:

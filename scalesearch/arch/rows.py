@@ -18,7 +18,7 @@ def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
     """Every operator of a detector for one image. ValueError for a timm backbone not measured at this size."""
     match spec.backbone:
         case EfficientNet() as backbone:
-            first = tuple(_efficientnet(spec, backbone))
+            first = tuple(row for _, rows in stages(spec, backbone) for row in rows)
         case TimmBackbone() as backbone:
             first = _measured(spec, backbone)
     class_outputs = spec.anchors.per_cell * spec.classes
@@ -43,17 +43,19 @@ def _measured(spec: DetectorSpec, backbone: TimmBackbone) -> tuple[Operator, ...
     return found
 
 
-def _efficientnet(spec: DetectorSpec, backbone: EfficientNet) -> Iterator[Operator]:
+def stages(spec: DetectorSpec, backbone: EfficientNet) -> Iterator[tuple[str, tuple[Operator, ...]]]:
+    """The operators of an EfficientNet by the module that they are of: conv_stem, blocks.0, blocks.1, ..."""
     padding = spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding
     same, act = padding == "same", spec.activation
-    size = spec.size
-    yield from _padded(3, backbone.stem, 3, size, 2, 1, act, same)
-    size, c_in = _halved(size), backbone.stem
-    for stage in backbone.cut(spec.backbone_levels[-1]):
+    yield "conv_stem", tuple(_padded(3, backbone.stem, 3, spec.size, 2, 1, act, same))
+    size, c_in = _halved(spec.size), backbone.stem
+    for number, stage in enumerate(backbone.cut(spec.backbone_levels[-1])):
+        rows: list[Operator] = []
         for i in range(stage.repeats):
             stride = stage.stride if i == 0 else 1
-            yield from _block(stage, c_in, size, stride, act, same, squeezed=not backbone.lite)
+            rows += _block(stage, c_in, size, stride, act, same, squeezed=not backbone.lite)
             size, c_in = _halved(size) if stride == 2 else size, stage.channels
+        yield f"blocks.{number}", tuple(rows)
 
 
 def _block(

@@ -5,12 +5,13 @@ Rooms are imported inside the verbs, so that `--help` and a price need no torch.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, model, space, study
+from scalesearch.cli import design, latency, model, space, study
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -24,6 +25,8 @@ for verb in (
     study.report,
     design.cost,
     design.draw,
+    latency.measure,
+    latency.calibrate,
     space.space,
     model.train,
 ):
@@ -37,6 +40,8 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
+        if os.environ.get("RANK", "0") != "0":  # torchrun gave the same line to all
+            sys.exit(2)
         _end(error.format_message(), 2)
     except (ValueError, FileNotFoundError) as error:
         _end(str(error), 2)

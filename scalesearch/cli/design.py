@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 
 import click
 
-from scalesearch.arch.cost import Breakdown
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cli.options import PATH, SIZE, note
 
@@ -16,38 +15,62 @@ from scalesearch.cli.options import PATH, SIZE, note
 @click.argument("designs", nargs=-1, required=True, metavar="DESIGN...")
 @click.option("--classes", type=click.IntRange(1), help="Object classes; 90, or the file's, by default.")
 @SIZE
+@click.option("--table", "timings", type=PATH, help="Predict the latency too, by a table of `scalesearch calibrate`.")
+@click.option("--plot", type=PATH, help="Draw cost over phi of the families among the designs: .svg, .png or .pdf.")
+@click.option("--check", is_flag=True, help="Build each design and compare with fvcore's trace; status 1 if they differ.")
 @click.option("--json", "as_json", is_flag=True, help="One object; a list for several designs.")
-def cost(designs: tuple[str, ...], classes: int | None, size: str | None, as_json: bool) -> None:
-    """Parameters, multiply-adds and activations of each DESIGN (d0 .. lite4, or a file), part by part.
+@click.option("--csv", "as_csv", is_flag=True, help="A row for each design.")
+def cost(
+    designs: tuple[str, ...],
+    classes: int | None,
+    size: str | None,
+    timings: Path | None,
+    plot: Path | None,
+    check: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Parameters, multiply-adds, activations and memory of each DESIGN: d0 .. lite4, a detector's file, or a plan.
 
-    Nothing is built: a price is arithmetic.
+    One design is shown part by part, several a row each. A plan stands for its baselines and some candidates from inside
+    its band. Nothing is built unless --check is asked for: a price is arithmetic.
 
     \b
     Examples:
       scalesearch cost d0
       scalesearch cost d0 d3 my_detector.yaml --classes 20 --size 384x640 --json
-      scalesearch cost results/quickstart/rows/search-000003.json
+      scalesearch cost d0 d1 d2 d3 d4 d5 d6 --plot family.png --table this_machine.json
+      scalesearch cost search_spaces/topology.yaml --csv
+      scalesearch cost d0 --size 128x128 --check
     """
-    from scalesearch.console import show_costs
-    from scalesearch.plan.design import read_design
+    from scalesearch.arch.latency import read_table
+    from scalesearch.console import NoteConsole, show_costs
+    from scalesearch.launch.costs import as_text, draw, priced
 
-    costs = [(design, *_priced(read_design(design, classes, size, say=note))) for design in designs]
-    if as_json:
-        data = [parts.to_dict() for _, _, parts in costs]
-        click.echo(json.dumps(data if len(data) > 1 else data[0], indent=2))
+    table = read_table(timings) if timings else None
+    if table:
+        note(f"latency: predicted for {table.setting}; its error: {table.error}")
+    found = priced(designs, classes, size, table, NoteConsole())
+    if plot:
+        draw(found, table, plot)
+        note(f"drawn to {plot}")
+    if as_json or as_csv:
+        click.echo(as_text(found, "json" if as_json else "csv"), nl=as_json)
     else:
-        show_costs(costs)
+        show_costs([(one.name, one.spec, one.parts, one.figures) for one in found])
+    if check:
+        _check([(one.name, one.spec) for one in found], quiet=as_json or as_csv)
 
 
-def _priced(spec: DetectorSpec) -> tuple[DetectorSpec, Breakdown]:
-    from scalesearch.arch.backbone import TimmBackbone
-    from scalesearch.arch.cost import breakdown
+def _check(specs: list[tuple[str, DetectorSpec]], *, quiet: bool) -> None:
+    from scalesearch.console import show_comparison
+    from scalesearch.profile.oracle import compare
 
-    if isinstance(spec.backbone, TimmBackbone):  # only then is torch needed
-        from scalesearch.profile.resolve import resolve_spec
-
-        spec = resolve_spec(spec)
-    return spec, breakdown(spec)
+    compared = [(name, compare(spec)) for name, spec in specs]
+    for name, comparison in compared:
+        show_comparison(name, comparison, errors=quiet)
+    if not all(comparison.agrees for _, comparison in compared):
+        sys.exit(1)
 
 
 @click.command()

@@ -23,6 +23,7 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
+from scalesearch.launch.told import tell_data
 from scalesearch.launch.workers import HERE, Engine, Where, find_engine, make_executor
 from scalesearch.nn.anchors import fit_anchors, matched_share
 from scalesearch.plan.plan import Plan
@@ -38,12 +39,11 @@ from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 
 
-def search(
-    plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None
-) -> Path:
+def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:
     """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
 
-    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises ValueError for what the user can mend; rows written before stay, and are reported.
+    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
+    ValueError for what the user can mend; rows written before stay, and are reported.
     """
     # Its lines on every study that is made and every trial that is told would drown ours.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -95,10 +95,7 @@ def open_plan_data(plan: Plan, console: Console) -> Data:
         seed=source.seed,
         progress=lambda done, total: bar(done, total, "images"),
     )
-    for split in dict.fromkeys((data.train, data.select, data.val)):
-        console.say(f"{split.name}: {len(split.images)} images, {sum(len(i.boxes) for i in split.images)} boxes")
-        for note in split.notes:
-            console.say(f"  {note}")
+    tell_data(data, console)
     return data
 
 

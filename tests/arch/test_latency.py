@@ -35,7 +35,11 @@ def table(batch: int = 1, **prices: Any) -> LatencyTable:
         device="a device", backend="eager", precision="fp32", threads=1, batch=batch, versions={"torch": "2"}
     )
     return LatencyTable(
-        setting=setting, reference=0.003, prices=known, error=HeldOut(candidates=10, mean=0.05, worst=0.1)
+        setting=setting,
+        reference=0.003,
+        prices=known,
+        error=HeldOut(candidates=10, mean=0.05, worst=0.1),
+        made_from={"0123": (10, 0.5)},
     )
 
 
@@ -82,7 +86,7 @@ def test_a_file_brings_a_table_back(tmp_path: Path) -> None:
         ({"schema": 2}, "has schema 1, but this has 2"),
         ({"prices": {}}, "with a kind elementwise"),
         ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not so"),
-        ({"more": 1}, "has the fields error, prices, reference, setting"),
+        ({"more": 1}, "has the fields error, made_from, prices, reference, setting"),
         ({"setting": {"device": "x"}}, "missing"),
     ],
 )

@@ -1,0 +1,98 @@
+"""The verbs of time: measure, calibrate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scalesearch.cli.options import PATH, SIZE, note
+
+_SETTING = (
+    click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
+    click.option(
+        "--backend",
+        type=click.Choice(("eager", "compile", "onnxruntime")),
+        default="eager",
+        show_default=True,
+        help="PyTorch with norms folded, the same through torch.compile, or ONNX Runtime (extra onnx).",
+    ),
+    click.option("--precision", type=click.Choice(("fp32", "bf16", "fp16")), default="fp32", show_default=True),
+    click.option("--threads", type=click.IntRange(1), help="PyTorch's own number by default."),
+    click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time."),
+)
+
+
+def setting_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a latency is of."""
+    for option in reversed(_SETTING):
+        verb = option(verb)
+    return verb
+
+
+@click.command()
+@click.argument("design")
+@setting_options
+@SIZE
+@click.option("--json", "as_json", is_flag=True, help="One object.")
+def measure(
+    design: str,
+    device: str,
+    backend: str,
+    precision: str,
+    threads: int | None,
+    batch: int,
+    size: str | None,
+    as_json: bool,
+) -> None:
+    """Time DESIGN (d0 .. lite4, or a file) as it is deployed, in turn with a reference operation.
+
+    Prints the median with an interval, and the ratio to the reference, which a change of clock does not move.
+
+    \b
+    Examples:
+      scalesearch measure d0 --threads 1
+      scalesearch measure my_detector.yaml --backend onnxruntime --threads 4 --json
+      scalesearch measure d0 --device cuda --precision fp16 --batch 8
+    """
+    from scalesearch.console import show_latency
+    from scalesearch.launch import timing
+    from scalesearch.plan.design import read_design
+    from scalesearch.profile.latency import setting_of
+
+    spec = read_design(design, size=size, say=note)
+    found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
+    for warning in found.warnings:
+        note(f"warning: {warning}")
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        show_latency(design, found.to_dict())
+
+
+@click.command()
+@setting_options
+@click.option("--out", "-o", type=PATH, help="The table, a JSON file; in the cache, named after the device, by default.")
+def calibrate(
+    device: str, backend: str, precision: str, threads: int | None, batch: int, out: Path | None
+) -> None:
+    """Time operators on this device, once, so that latencies can be predicted without building anything.
+
+    A few minutes. Times random detectors whole and in parts, and says how far off a prediction is for one that
+    it has not seen.
+
+    \b
+    Examples:
+      scalesearch calibrate --threads 1
+      scalesearch calibrate --backend onnxruntime --threads 1 -o this_machine.json
+    """
+    from scalesearch.console import RichConsole
+    from scalesearch.launch import timing
+    from scalesearch.profile.latency import setting_of
+
+    setting = setting_of(device, backend, precision, threads, batch)
+    with RichConsole() as console:
+        timing.calibrate(setting, out, console=console)

@@ -1,0 +1,307 @@
+"""Measured latency: a detector as it is deployed, timed in turn with a reference operation.
+
+The reference shows what the machine does meanwhile: its time is taken before and after every run of the detector, and
+the ratio of the two is what is compared between runs, hours and predictions. May import arch, nn, torch, and (inside
+one function) onnxruntime.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalesearch.arch.latency import Setting
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
+from scalesearch.nn.detector import Detector, Outputs, build
+from scalesearch.nn.postprocess import detect
+
+BACKENDS = ("eager", "compile", "onnxruntime")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+REFERENCE = (
+    "four times: a product [192, 256] x [256, 256], a depthwise 3x3 over [1, 64, 64, 64] channels_last, its SiLU, "
+    "a sum; fp32, PyTorch"
+)
+"""The reference operation, in words; on one thread of a server's processor about 3 ms."""
+
+WARM_UP = 3
+UNSURE, DRIFT, WAITED = 0.025, 0.10, 0.10
+"""From when on a measurement warns: half the ratio's interval, the reference's spread (10th to 90th percentile), and
+the share of the time in which another process had the processor."""
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """A detector's measured latency for one batch. Times are seconds, intervals are 95 % intervals of a median."""
+
+    setting: Setting
+    detector: str
+    """The spec's id."""
+    size: tuple[int, int]
+    rounds: int
+    clock: str
+    """processor: time that this thread had the processor (one thread on a CPU); wall: time that went by."""
+    seconds: float
+    interval: tuple[float, float]
+    reference: float
+    ratio: float
+    """The median of the runs, each over the mean of the references before and after it."""
+    ratio_interval: tuple[float, float]
+    drift: float
+    """Spread of the reference, 10th to 90th percentile, over its median."""
+    suppression: float
+    """Post-processing, apart: decoding, selection and suppression of an untrained detector's outputs."""
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self) | {"reference_operation": REFERENCE}
+
+
+def setting_of(device: str, backend: str, precision: str, threads: int | None, batch: int) -> Setting:
+    """The setting of this machine, with the device's own name and the versions of what computes.
+
+    Sets torch's number of threads. Raises ValueError for what is not there or does not go together.
+    """
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"a device is cpu, or cuda where PyTorch finds a GPU, but got {device!r}")
+    if backend not in BACKENDS or precision not in PRECISIONS:
+        raise ValueError(
+            f"a backend is one of {', '.join(BACKENDS)} and a precision one of {', '.join(PRECISIONS)}, but got "
+            f"{backend!r} and {precision!r}"
+        )
+    if backend == "onnxruntime" and precision != "fp32":
+        raise ValueError(f"onnxruntime is timed in fp32, but got {precision}; take the backend eager or compile")
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    if backend == "onnxruntime":
+        versions["onnxruntime"] = _onnxruntime(device).__version__
+    torch.set_num_threads(threads or torch.get_num_threads())
+    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
+    return Setting(
+        device=name,
+        backend=backend,
+        precision=precision,
+        threads=torch.get_num_threads(),
+        batch=batch,
+        versions=versions,
+    )
+
+
+def _processor() -> str:
+    """The processor's own name, without its number of cores: the threads are stated beside it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _onnxruntime(device: str) -> Any:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - what writes the file
+    except ImportError as error:
+        raise ValueError(
+            f"the backend onnxruntime needs the extra onnx, but there is no {error.name}; pip install 'scalesearch[onnx]'"
+        ) from None
+    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ValueError("onnxruntime runs on a GPU only as onnxruntime-gpu; install that, or take the device cpu")
+    return onnxruntime
+
+
+# ---- what is timed ----
+
+
+def device_of(setting: Setting) -> torch.device:
+    """Where a setting runs: a GPU where its name is this GPU's."""
+    cuda = torch.cuda.is_available() and setting.device == torch.cuda.get_device_name()
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
+    """One run of the detector as the backend deploys it, with random weights and images, and the detector.
+
+    Raises ValueError for a backbone that cannot be deployed.
+    """
+    detector, images = _built(spec, setting)
+    if setting.backend == "onnxruntime":
+        return _session(detector, images, setting), detector
+    run: Any = prepare(detector) if setting.backend == "eager" else torch.compile(folded(detector))
+
+    @torch.no_grad()
+    def call() -> Outputs:
+        return Outputs(*run(images))
+
+    return call, detector
+
+
+def prepared_with_images(spec: DetectorSpec, setting: Setting) -> tuple[Prepared, Tensor]:
+    """What the backend eager runs, and a batch for it."""
+    detector, images = _built(spec, setting)
+    return prepare(detector), images
+
+
+def _built(spec: DetectorSpec, setting: Setting) -> tuple[Detector, Tensor]:
+    device, dtype = device_of(setting), PRECISIONS[setting.precision]
+    torch.manual_seed(0)
+    images = torch.randn(setting.batch, 3, *spec.size).to(device, dtype).contiguous(memory_format=torch.channels_last)
+    return build(spec).to(device, dtype).eval(), images
+
+
+def _session(detector: Detector, images: Tensor, setting: Setting) -> Call:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "detector.onnx"
+        export_onnx(detector, file)
+        session = open_session(str(file), setting)
+    array = images.cpu().numpy()
+    return lambda: Outputs(*(torch.from_numpy(x) for x in session.run(None, {"images": array})))
+
+
+def open_session(model: str | bytes, setting: Setting, profile: str | None = None) -> Any:
+    """An ONNX Runtime session for a setting; `profile`: where its own timings go."""
+    cuda = device_of(setting).type == "cuda"
+    runtime = _onnxruntime("cuda" if cuda else "cpu")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = setting.threads
+    options.log_severity_level = 3
+    if profile:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    providers = ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
+    return runtime.InferenceSession(model, options, providers=providers)
+
+
+def reference_of(device: torch.device) -> Call:
+    """One run of the reference operation."""
+    generator = torch.Generator().manual_seed(0)
+    left, right, kernel = (
+        torch.randn(*shape, generator=generator).to(device) for shape in ((192, 256), (256, 256), (64, 1, 3, 3))
+    )
+    last = torch.channels_last
+    image = torch.randn(1, 64, 64, 64, generator=generator).to(device).contiguous(memory_format=last)
+    kernel = kernel.contiguous(memory_format=last)
+
+    @torch.no_grad()
+    def call() -> None:
+        for _ in range(4):
+            torch.mm(left, right)
+            out = torch.conv2d(image, kernel, padding=1, groups=64)
+            torch.nn.functional.silu(out, inplace=True).add_(image)
+
+    return call
+
+
+# ---- timing ----
+
+
+def clock_of(setting: Setting) -> str:
+    """processor where one thread of a CPU does all the work, else wall."""
+    return "processor" if device_of(setting).type == "cpu" and setting.threads == 1 else "wall"
+
+
+def timer(setting: Setting) -> Callable[[Call], float]:
+    """Seconds of one call, by the setting's clock."""
+    clock = time.thread_time if clock_of(setting) == "processor" else time.perf_counter
+    wait: Call = torch.cuda.synchronize if device_of(setting).type == "cuda" else lambda: None
+
+    def seconds(call: Call) -> float:
+        wait()
+        start = clock()
+        call()
+        wait()
+        return clock() - start
+
+    return seconds
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Seconds of `runs`, and of the reference before the first and after each of them."""
+
+    runs: list[float]
+    references: list[float]
+    waited: float
+    """The share of the time in which this thread did not have the processor; 0 by the wall clock."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """Each run over the mean of its two neighbours."""
+        return [run / ((a + b) / 2) for run, a, b in zip(self.runs, self.references, self.references[1:], strict=False)]
+
+
+def take_turns(call: Call, setting: Setting, *, rounds: int, seconds: float = math.inf) -> Turns:
+    """Runs `call` and the reference in turn, at most `rounds` times and, after eight rounds, `seconds` in all."""
+    reference, timed = reference_of(device_of(setting)), timer(setting)
+    for _ in range(WARM_UP):
+        call()
+        reference()
+    runs: list[float] = []
+    start, references = time.perf_counter(), [timed(reference)]
+    while len(runs) < rounds and (len(runs) < 8 or time.perf_counter() - start < seconds):
+        runs.append(timed(call))
+        references.append(timed(reference))
+    spent, wall = sum(runs) + sum(references), time.perf_counter() - start
+    waited = max(0.0, 1 - spent / wall) if clock_of(setting) == "processor" else 0.0
+    return Turns(runs, references, waited)
+
+
+def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = 60) -> Latency:
+    """Builds a detector, deploys it, and times it in turn with the reference.
+
+    ValueError for a backbone that cannot be deployed.
+    """
+    call, detector = deployed(spec, setting)
+    turns = take_turns(call, setting, rounds=rounds)
+    low, high = interval(turns.ratios)
+    references = sorted(turns.references)
+    spread = (references[int(0.9 * len(references))] - references[len(references) // 10]) / median(references)
+    ratio = median(turns.ratios)
+    return Latency(
+        setting=setting,
+        detector=spec.id,
+        size=spec.size,
+        rounds=len(turns.runs),
+        clock=clock_of(setting),
+        seconds=median(turns.runs),
+        interval=interval(turns.runs),
+        reference=median(references),
+        ratio=ratio,
+        ratio_interval=(low, high),
+        drift=spread,
+        suppression=_suppression(call(), detector, setting),
+        warnings=_warnings((high - low) / 2 / ratio, spread, turns.waited),
+    )
+
+
+def _suppression(outputs: Outputs, detector: Detector, setting: Setting) -> float:
+    spec = detector.spec
+    anchors, timed = anchor_boxes(spec).to(outputs.box_deltas.device), timer(setting)
+    return median(timed(lambda: detect(outputs, anchors, spec.size)) for _ in range(5))
+
+
+def _warnings(unsure: float, drift: float, waited: float) -> tuple[str, ...]:
+    found = (
+        (unsure > UNSURE, f"the ratio is known to {unsure:.1%} only"),
+        (drift > DRIFT, f"the reference operation spread by {drift:.0%}"),
+        (waited > WAITED, f"other processes had the processor for {waited:.0%} of the time"),
+    )
+    return tuple(f"the machine is not quiet: {text}" for bad, text in found if bad)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """A 95 % interval of the median by order statistics (binomial ranks): of whatever distribution."""
+    ordered, count = sorted(values), len(values)
+    below = max(0, math.floor(count / 2 - 1.96 * math.sqrt(count) / 2))
+    return ordered[below], ordered[count - 1 - below]
