@@ -17,12 +17,29 @@ from scalesearch.cli.options import PATH
 @click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
 @click.option("--finish", is_flag=True, help="Then score each winner on val and export it to ONNX.")
+@click.option("--workers", type=click.IntRange(1), help="Trainings at a time, in place of the plan's number.")
+@click.option("--ray", metavar="ADDRESS", help="Train on a Ray cluster: auto, local, or host:port. See docs/clusters.md.")
+@click.option("--cpus-per-task", type=click.IntRange(1), help="On the cluster; the plan's threads by default.")
+@click.option("--gpus-per-task", type=click.FloatRange(0), help="On the cluster; 1 by default where there are any.")
+@click.option(
+    "--storage", metavar="URL", help="Optuna storage of the trials: sqlite:///..., postgresql://..., or a journal file."
+)
 def search(
-    plan: Path, data: Path | None, out: Path | None, trials: int | None, changes: tuple[str, ...], finish: bool
+    plan: Path,
+    data: Path | None,
+    out: Path | None,
+    trials: int | None,
+    changes: tuple[str, ...],
+    workers: int | None,
+    ray: str | None,
+    cpus_per_task: int | None,
+    gpus_per_task: float | None,
+    storage: str | None,
+    finish: bool,
 ) -> None:
     """Search by PLAN, train the winners, and report.
 
-    The same command continues what was interrupted.
+    The same command continues what was interrupted, with any number of workers, here or on a cluster.
 
     \b
     Examples:
@@ -30,10 +47,13 @@ def search(
       scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
       scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
       scalesearch search search_spaces/quickstart.yaml --finish
+      scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
+      scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
     from scalesearch.console import RichConsole
     from scalesearch.launch.full import finish as finish_winners
     from scalesearch.launch.study import search as run
+    from scalesearch.launch.workers import Where
     from scalesearch.nn.onnx_file import need_onnx
     from scalesearch.plan.plan import read_plan
 
@@ -42,12 +62,14 @@ def search(
     overrides = list(changes)
     overrides += [f"data.source={json.dumps(str(data))}"] if data else []
     overrides += [f"trials={trials}"] if trials is not None else []
+    overrides += [f"workers={workers}"] if workers is not None else []
+    where = Where(workers=workers, ray=ray, cpus=cpus_per_task, gpus=gpus_per_task)
     study = read_plan(plan, overrides)
     with RichConsole() as console:
         for note in study.notes:
             console.say(note)
         folder = out or Path("results") / study.name
-        report_path = run(study, folder, console)
+        report_path = run(study, folder, console, where, storage)
         if finish:
             finish_winners(folder, study, console)
         console.say(f"report: {report_path}")

@@ -23,59 +23,62 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
-from scalesearch.launch.single import trainer
 from scalesearch.launch.told import tell_data
+from scalesearch.launch.workers import HERE, Engine, Where, find_engine, make_executor
 from scalesearch.nn.anchors import fit_anchors, matched_share
 from scalesearch.plan.plan import Plan
-from scalesearch.plan.task import Outcome, Task
-from scalesearch.profile.resolve import default_cache, resolve
+from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
 from scalesearch.report.write import write_report
 from scalesearch.search.band import find_band
 from scalesearch.search.driver import run
-from scalesearch.search.executor import Executor, InProcess, LocalProcesses
+from scalesearch.search.executor import InProcess
 from scalesearch.search.ledger import Ledger
+from scalesearch.search.storage import place
 from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
-from scalesearch.train import task as training
 
 
-def search(plan: Plan, out: Path, console: Console) -> Path:
+def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:
     """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
 
-    Raises ValueError for what the user can mend; rows written before stay, and are reported.
+    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
+    ValueError for what the user can mend; rows written before stay, and are reported.
     """
     # Its lines on every study that is made and every trial that is told would drown ours.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(plan.threads or max(1, torch.get_num_threads() // plan.workers))
+    if storage is not None:
+        place(storage).open()  # what cannot be had is told before anything is done
+    engine = find_engine(plan, where, console)
+    torch.set_num_threads(engine.threads)
     data = open_plan_data(plan, console)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
-        study = make_study(plan, data, folder, console)
-        executor = make_executor(plan, data, console)
+        study = make_study(plan, data, folder, console, storage)
+        executor = make_executor(engine, plan, data, folder.path, console)
         try:
-            run(study, executor, _counting(study, console) if plan.workers > 1 else console.say)
+            run(study, executor, console.say if isinstance(executor, InProcess) else _counting(study, engine, console))
         finally:
             executor.close()
             path = write_report(out, plan, folder.rows())
     return path
 
 
-def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console) -> Study:
+def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, storage: str | None = None) -> Study:
     """The study of a plan in its opened folder; says what is in the band."""
     unit = make_unit(plan, data, console)
     bar = console.bar("pricing the space")
     band = find_band(unit, lambda done, total: bar(done, total, "points"))
     console.say(f"band: {band.summary}")
-    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes)
+    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage, console.say)
     return Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
 
 
-def _counting(study: Study, console: Console) -> Callable[[str], None]:
+def _counting(study: Study, engine: Engine, console: Console) -> Callable[[str], None]:
     """`say` with a bar over all trainings of the study: what several processes do has no bar of its own."""
     plan, members = study.plan, len(study.plan.bands)
     finals = (plan.winners.top + len(plan.baselines)) * len(plan.winners.seeds)
     total = (plan.trials + finals) * members
-    bar = console.bar(f"training in {plan.workers} processes", at_once=True)
+    bar = console.bar(f"training in {engine.workers} processes", at_once=True)
     bar(len(study.folder.rows()), total, "trainings")
 
     def say(text: str) -> None:
@@ -83,31 +86,6 @@ def _counting(study: Study, console: Console) -> Callable[[str], None]:
         bar(len(study.folder.rows()), total, "trainings")
 
     return say
-
-
-def make_executor(plan: Plan, data: Data, console: Console) -> Executor:
-    """In this process with a progress bar a training, or as many local processes as the plan has workers."""
-    if plan.workers == 1:
-        return InProcess(trainer(data, console))
-    return LocalProcesses(plan.workers, _train_here, _prepare, (plan, torch.get_num_threads()))
-
-
-_worker_data: Data | None = None
-"""A worker's data set, opened once by `_prepare`."""
-
-
-def _prepare(plan: Plan, threads: int) -> None:
-    global _worker_data
-    torch.set_num_threads(threads)
-    source = plan.data
-    _worker_data = open_data(
-        source.source, train=source.train, val=source.val, select=source.select, seed=source.seed
-    )
-
-
-def _train_here(task: Task) -> Outcome:
-    assert _worker_data is not None, "a worker is prepared before it trains"
-    return training.run(task, _worker_data, cache=default_cache() / "pixels")
 
 
 def open_plan_data(plan: Plan, console: Console) -> Data:

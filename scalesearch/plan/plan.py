@@ -59,7 +59,8 @@ class Plan:
     """Candidates that the search trains; the one number that may grow in a study begun."""
     seed: int = 0
     workers: int = 1
-    """Trainings at a time, each in a process of its own where there are several."""
+    """Trainings at a time, each in a process of its own where there are several. May change when a study goes on, but a
+    proposal sees the trials that are at least as many ordinals back: only with the same number it is the same study."""
     threads: int | None = None
     """Processor threads of a training; the cores divided among the workers by default."""
     time_limit: float | None = None
@@ -172,11 +173,13 @@ def _lists(data: Any) -> Any:
 def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
     """Why a study begun with `old` may not go on with `new`: `key (old -> new)` for each key that differs.
 
-    `trials` may grow; `data.source` may be another path where `same_data` says that the fingerprint is the same.
+    `trials` may grow; `workers` and `threads` are how it runs, not what; `data.source` may be another path where
+    `same_data` says that the fingerprint is the same.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
-    allowed = ({"trials"} if new.trials >= old.trials else set()) | ({"data.source"} if same_data else set())
+    allowed = {"workers", "threads"} | ({"trials"} if new.trials >= old.trials else set())
+    allowed |= {"data.source"} if same_data else set()
     return tuple(
         f"{key} ({before.get(key, 'absent')} -> {after.get(key, 'absent')})" for key in differ if key not in allowed
     )

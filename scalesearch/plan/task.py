@@ -73,5 +73,7 @@ class Outcome:
     """Bytes: the process's peak resident set, or on a GPU the most that was allocated."""
     images_per_second: float
     """Trained images per second of training, evaluation not counted."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Where it was trained, by a worker that may be on another machine than its driver; empty: on the driver's."""
     notes: tuple[str, ...] = ()
     """Lines worth printing, such as the share of boxes that the anchors match."""

@@ -1,22 +1,30 @@
-"""Where trainings run: in this process, or in local processes. The driver sees futures either way."""
+"""Where trainings run, as the driver sees it: tasks go in, futures come out. In this process; `processes` and
+`ray_executor` have the others.
+
+What a training raises comes out of its future as it was raised. A worker that is gone is a WorkerLostError of that one
+task, which may be sent again; a worker that could do no task at all is an UnfitWorkerError, which ends the study.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
+import pickle
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from typing import Any, Protocol
 
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Outcome, Task, TaskError
+
+Answer = Outcome | Exception
+"""What a worker sends back: what came of the training, or what it raised."""
 
 
 class WorkerLostError(ValueError):
-    """A worker process died under a training."""
+    """The worker that had the task is gone, with its process or its machine; the task may be sent again."""
+
+
+class UnfitWorkerError(TaskError):
+    """A worker cannot train anything here: it lacks the data, the study's folder, or has other versions."""
 
 
 class Executor(Protocol):
@@ -30,11 +38,11 @@ class Executor(Protocol):
         """Send a task; the label says which it is, for a progress bar."""
 
     def close(self) -> None:
-        """Stop what runs and let the processes go."""
+        """Stop what runs and let the workers go."""
 
 
 class InProcess:
-    """One training at a time, here; `submit` returns when it is done. An interruption comes out of it at once."""
+    """One training at a time, here; `submit` returns when it is done. Ctrl-C comes out of `submit` itself."""
 
     workers = 1
 
@@ -46,7 +54,7 @@ class InProcess:
         done: Future[Outcome] = Future()
         try:
             done.set_result(self._train(task, label))
-        except Exception as error:  # noqa: BLE001  what it raises is its future's
+        except Exception as error:  # noqa: BLE001  the driver's to judge, as that of any other worker
             done.set_exception(error)
         return done
 
@@ -54,53 +62,35 @@ class InProcess:
         """Nothing is left running."""
 
 
-class LocalProcesses:
-    """Processes of this machine, each with a data set of its own opened once by `prepare(*arguments)`.
-
-    `train(task)` runs in them; both are module-level functions. A worker ends itself when its driver is gone, however
-    that ended, so that no two processes ever train one task.
-    """
-
-    def __init__(
-        self, workers: int, train: Callable[[Task], Outcome], prepare: Callable[..., None], arguments: tuple[Any, ...]
-    ) -> None:
-        self.workers, self._train = workers, train
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        started = (os.getpid(), prepare, arguments)
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=started)
-        self._broken = False
-
-    def submit(self, task: Task, label: str) -> Future[Outcome]:
-        """Queue the task for the next free worker. WorkerLostError where one has died."""
-        try:
-            return self._pool.submit(self._train, task)
-        except BrokenProcessPool:
-            raise lost() from None
-
-    def close(self) -> None:
-        """Ends the workers without waiting for their trainings; what was checkpointed stays."""
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
+def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], arguments: Any, task: Task) -> Answer:
+    """A worker's side of a task: prepared (`prepare(*arguments)` remembers what it has open), then trained."""
+    try:
+        prepare(*arguments)
+    except UnfitWorkerError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  whatever it is, no other task would fare better here
+        return UnfitWorkerError(f"a worker cannot be prepared: {type(error).__name__}: {error}")
+    try:
+        return train(task)
+    except Exception as error:  # noqa: BLE001  the driver's to judge
+        return _portable(error)
 
 
-def lost() -> WorkerLostError:
-    """The error for a worker that died."""
-    return WorkerLostError(
-        "a worker process died under a training (out of memory?); the same command continues, with fewer workers "
-        "by `workers` in the plan"
-    )
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note; one that cannot be pickled as a RuntimeError that tells of it."""
+    error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  an error may raise anything when it is made again
+        told = RuntimeError(f"{type(error).__name__}: {error}")
+        told.add_note(traceback.format_exc())
+        return told
+    return error
 
 
-def _start(driver: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    # Ctrl-C goes to the whole group of processes: the driver hears it and ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
-    prepare(*arguments)
-
-
-def _end_with(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(0.2)
-    os._exit(1)
+def resolve(future: Future[Outcome], result: Answer) -> None:
+    """Puts the answer into the future."""
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

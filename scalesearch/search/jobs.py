@@ -145,7 +145,7 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
         peak_memory=outcome.peak_memory if outcome else 0,
         images_per_second=outcome.images_per_second if outcome else 0.0,
         threads=study.setting.threads,
-        machine=dict(study.setting.machine),
+        machine=dict((outcome.machine if outcome else None) or study.setting.machine),
         versions=dict(study.setting.versions),
     )
 

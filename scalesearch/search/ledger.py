@@ -1,133 +1,164 @@
 """The Optuna ledger: the trials of a study as `optuna-dashboard` and people read them.
 
-It is written from the rows and can always be rebuilt from them; nothing reads it back.
+It is written from the rows and can always be rebuilt from them; nothing reads it back, and no trouble with it ends a
+study that runs. It lies in the study's folder, or in any storage of Optuna's, beside other studies.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.arch.space import Choices
 from scalesearch.records.trials import Trial
+from scalesearch.search.entry import METRICS, distribution, told
 from scalesearch.search.samplers import DIRECTIONS
+from scalesearch.search.storage import LedgerError, Place, identity, line, place
 
-FILE = "optuna.journal"
-_METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
-"""How a dashboard calls them; the others by their own names."""
+_OWNER = "folder_id"
+"""Attribute of a study in a shared storage: whose it is."""
+_PATIENCE = 60.0
+"""Seconds until a storage that failed is tried again."""
+
+Say = Callable[[str], None]
 
 
 class Ledger:
-    """One Optuna study in a journal file of the study's folder, kept in step with the trials."""
+    """One Optuna study, kept in step with the trials. LedgerError where the storage cannot be had to begin with."""
 
-    def __init__(self, folder: Path, name: str, objectives: Sequence[str], axes: Mapping[str, Choices]) -> None:
-        self._path = folder / FILE
-        self._name, self._objectives = name, list(objectives)
-        self._space = {axis: _distribution(axis, choices) for axis, choices in axes.items()}
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        objectives: Sequence[str],
+        axes: Mapping[str, Choices],
+        storage: str | None = None,
+        say: Say = print,
+    ) -> None:
+        self._name, self._objectives, self._say = name, list(objectives), say
+        self._space = {axis: distribution(choices) for axis, choices in axes.items()}
+        self._place: Place = place(storage, folder)
+        self._identity = "" if self._place.own else identity(folder)
         self._study: optuna.Study | None = None
-        self._written: list[TrialState] = []
+        self._written: list[FrozenTrial] = []
+        self._known: dict[int, tuple[tuple[Trial, bool], FrozenTrial]] = {}
+        self._tried: float | None = None
+        self._open()
 
     def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
-        """Make the ledger tell of these trials, up to the first ordinal that is missing.
+        """Make the ledger tell of exactly these trials, up to the first ordinal that is missing, so that numbers agree.
 
-        One that stands at a lower rung is RUNNING, since it may yet go on, until the search is `over`: then it is
-        PRUNED. What the ledger has otherwise is thrown away, and all is written anew.
+        What is missing is added; what is wrong means writing all anew. A trial that stopped at a lower rung is told as
+        running until the search is over, for it may yet go on.
         """
+        if self._tried is not None and not over and time.monotonic() - self._tried < _PATIENCE:
+            return
+        try:
+            self._keep([self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
+            self._tried = None
+        except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
+            if self._tried is None or over:
+                self._say(
+                    f"the ledger at {self._place.told} is behind ({line(error)}); the rows are whole, and it is written "
+                    "again from them"
+                )
+            self._tried, self._study = time.monotonic(), None
+
+    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
+        """Of a thousand trials few are new since the last time."""
+        before = self._known.get(trial.ordinal)
+        if before is None or before[0] != (trial, over):
+            self._known[trial.ordinal] = (trial, over), told(trial, self._objectives, self._space, over)
+        return self._known[trial.ordinal][1]
+
+    def _keep(self, wanted: list[FrozenTrial]) -> None:
         study = self._study or self._open()
-        told = [self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i]
-        if not self._agrees(told):
-            self._path.unlink()
-            study = self._open()
-        for number, trial in enumerate(told):
+        pairs = zip(self._written, wanted, strict=False)
+        if len(self._written) > len(wanted) or not all(_leads(there, trial) for there, trial in pairs):
+            study = self._rewritten()
+        for number, trial in enumerate(wanted):
             if number == len(self._written):
                 study.add_trial(trial)
-                self._written.append(trial.state)
-            elif self._written[number] is TrialState.RUNNING:
-                self._go_on(study, number, trial)
-
-    def _agrees(self, told: Sequence[FrozenTrial]) -> bool:
-        """Whether all that is written is what is to be told, or may become it."""
-        if len(self._written) > len(told):
-            return False
-        pairs = zip(self._written, told, strict=False)
-        return all(was in (TrialState.RUNNING, trial.state) for was, trial in pairs)
-
-    def _go_on(self, study: optuna.Study, number: int, told: FrozenTrial) -> None:
-        storage, id_ = study._storage, study.get_trials(deepcopy=False)[number]._trial_id
-        known = storage.get_trial_user_attrs(id_)
-        for name, value in told.user_attrs.items():
-            if known.get(name) != value:
-                storage.set_trial_user_attr(id_, name, value)
-        if told.state is not TrialState.RUNNING:
-            storage.set_trial_state_values(id_, told.state, told.values if told.state is TrialState.COMPLETE else None)
-            self._written[number] = told.state
+                self._written.append(trial)
+            elif not _same(self._written[number], trial):
+                _finish(study, number, trial)
+            self._written[number] = trial
 
     def _open(self) -> optuna.Study:
-        # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
-        self._path.with_name(FILE + ".lock").unlink(missing_ok=True)
+        """The study as it is there; what cannot be read in the study's own folder is written anew."""
+        if not self._place.own:
+            return self._load()
         try:
-            study = self._load()
-        except Exception:  # noqa: BLE001  whatever a torn journal makes Optuna raise: the rows are the truth
-            self._path.unlink(missing_ok=True)
-            study = self._load()
-        self._study = study
-        self._written = [trial.state for trial in study.get_trials(deepcopy=False)]
-        return study
+            return self._load()
+        except Exception:  # noqa: BLE001  whatever a torn file makes Optuna raise: the rows are the truth
+            self._place.remove()
+            return self._load()
 
     def _load(self) -> optuna.Study:
-        backend = JournalFileBackend(str(self._path), lock_obj=JournalFileOpenLock(str(self._path)))
-        study = optuna.create_study(
-            study_name=self._name,
-            storage=optuna.storages.JournalStorage(backend),
-            directions=[DIRECTIONS[name] for name in self._objectives],
-            load_if_exists=True,
-        )
+        study = self._made(self._place.open())
+        if not self._place.own:
+            owner = study.user_attrs.get(_OWNER)
+            if owner not in (None, self._identity) or (owner is None and study.get_trials(deepcopy=False)):
+                raise LedgerError(
+                    f"{self._place.told} has a study {self._name!r} that was not written from this folder; give the "
+                    f"plan another name, or: optuna delete-study --study-name {self._name} --storage ..."
+                )
+            study.set_user_attr(_OWNER, self._identity)
+        self._written = list(study.get_trials(deepcopy=False))
+        self._study = study
+        return study
+
+    def _made(self, storage: BaseStorage) -> optuna.Study:
+        try:
+            study = optuna.load_study(study_name=self._name, storage=storage)
+        except KeyError:
+            directions = [DIRECTIONS[name] for name in self._objectives]
+            study = optuna.create_study(study_name=self._name, storage=storage, directions=directions)
+        names = [METRICS.get(name, name) for name in self._objectives]
         with warnings.catch_warnings():
             # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([_METRICS.get(name, name) for name in self._objectives])
+            if study.metric_names != names:
+                study.set_metric_names(names)
         return study
 
-    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
-        attrs: dict[str, object] = {"ordinal": trial.ordinal, "proposed_by": trial.proposed_by}
-        for row in trial.rows:
-            prefix = "" if row.member is None else f"member {row.member} "
-            attrs[f"{prefix}spec"] = row.spec_id
-            attrs |= {f"{prefix}{name}": value for name, value in row.cost.items() if name != "activations"}
-            attrs |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50")}
-            attrs[f"{prefix}epochs"] = row.epochs_done
-            if row.reason:
-                attrs[f"{prefix}reason"] = row.reason
-        return optuna.trial.create_trial(
-            state=_state(trial, over),
-            params=dict(trial.point),
-            distributions=self._space,
-            values=trial.values(self._objectives) if trial.complete else None,
-            user_attrs=attrs,
-        )
+    def _rewritten(self) -> optuna.Study:
+        """An empty study in place of what was there."""
+        if self._place.own:
+            self._place.remove()
+        else:
+            optuna.delete_study(study_name=self._name, storage=self._place.open())
+        return self._load()
 
 
-def _state(trial: Trial, over: bool) -> TrialState:
-    if trial.stopped:
-        return TrialState.PRUNED if over else TrialState.RUNNING
-    return TrialState.COMPLETE if trial.complete else TrialState.FAIL
+def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Whether a ledger that tells of one tells of the other."""
+    if one is other:
+        return True
+    parts = [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in (one, other)]
+    return parts[0] == parts[1]
 
 
-def _distribution(name: str, axis: Choices) -> BaseDistribution:
-    """What a dashboard draws best: a stepped range where the values are one, else the values themselves."""
-    if axis.named:
-        return CategoricalDistribution(axis.values)
-    values = sorted(float(value) for value in axis.values)
-    gaps = {round(b - a, 9) for a, b in pairwise(values)}
-    if len(gaps) != 1:
-        return CategoricalDistribution(tuple(sorted(axis.values)))
-    if all(isinstance(value, int) for value in axis.values):
-        return IntDistribution(int(values[0]), int(values[-1]), step=int(gaps.pop()))
-    return FloatDistribution(values[0], values[-1], step=gaps.pop())
+def _leads(written: FrozenTrial, wanted: FrozenTrial) -> bool:
+    """Whether what is written is right, or becomes right by going on: finished trials do not change."""
+    if _same(written, wanted):
+        return True
+    ordinals = [trial.user_attrs.get("ordinal") for trial in (written, wanted)]
+    return written.state == TrialState.RUNNING and written.params == wanted.params and ordinals[0] == ordinals[1]
+
+
+def _finish(study: optuna.Study, number: int, trial: FrozenTrial) -> None:
+    """Brings a running trial to where it is now."""
+    running = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    for name, value in trial.user_attrs.items():
+        running.set_user_attr(name, value)
+    if trial.state != TrialState.RUNNING:
+        study.tell(number, values=trial.values, state=trial.state)
+
+

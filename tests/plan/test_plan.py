@@ -317,6 +317,8 @@ def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:
         ("space.width.high=40", ("space.width ([16, 24, 32, 40, 48] -> [16, 24, 32, 40])",)),
         ("detector.up=nearest", ()),
         ("band.macs.max=40M", ()),
+        ("workers=7", ()),
+        ("threads=3", ()),
     ],
 )
 def test_what_changed_is_told_by_key(tmp_path: Path, override: str, wanted: tuple[str, ...]) -> None:

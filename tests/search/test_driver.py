@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import optuna
 import pytest
 
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
-from scalesearch.search import ledger
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
 from scalesearch.search.study import Study
@@ -109,22 +107,3 @@ def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said
     assert [t.ordinal for t in trials if not t.complete] == [2]
     assert len(trials) == 12
     assert any("failed: not finite" in line for line in said[0])
-
-
-def test_the_ledger_tells_what_the_rows_tell_and_is_rebuilt_when_lost_or_torn(study: Study) -> None:
-    run(study, InProcess(learn), lambda text: None)
-    path = study.folder.path / ledger.FILE
-
-    def told() -> list[tuple[float, ...]]:
-        backend = optuna.storages.journal.JournalFileBackend(str(path))
-        loaded = optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
-        assert loaded.metric_names == ["AP", "MACs"]
-        return [tuple(trial.values) for trial in loaded.trials]
-
-    expected = [tuple(trial.values(["ap", "macs"])) for trial in study.trials()]
-    assert told() == expected
-    for damage in (path.unlink, lambda: path.write_text(path.read_text()[:500]), lambda: path.write_text("torn")):
-        damage()
-        keeper = ledger.Ledger(study.folder.path, "toy", ["ap", "macs"], study.unit.axes)
-        keeper.keep(study.trials())
-        assert told() == expected

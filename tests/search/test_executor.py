@@ -12,9 +12,23 @@ from pathlib import Path
 import pytest
 
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.search.driver import run, search
-from scalesearch.search.executor import Executor, InProcess, LocalProcesses, WorkerLostError
+from scalesearch.search.driver import run
+from scalesearch.search.executor import Executor, InProcess, UnfitWorkerError
+from scalesearch.search.processes import LocalProcesses
 from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
+from tests.search.workers import (
+    Trials,
+    assert_nothing_lost_or_twice,
+    assert_refused,
+    count,
+    die_once,
+    refuse,
+    stick,
+    tiny_task,
+    told,
+    unfit,
+    who,
+)
 
 _slow = 0.0
 
@@ -28,12 +42,6 @@ def prepare(slow: float) -> None:
 def work(task: Task) -> Outcome:
     """`learn`, the longer the dearer, so that trainings overtake each other."""
     time.sleep(_slow * (task.spec.width % 24))
-    return learn(task, "")
-
-
-def die(task: Task) -> Outcome:
-    """A worker that the system kills."""
-    os.kill(os.getpid(), signal.SIGKILL)
     return learn(task, "")
 
 
@@ -72,10 +80,68 @@ def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(
     assert known[0] == known[1]
 
 
-def test_a_worker_that_dies_is_one_line_for_the_user(tmp_path: Path) -> None:
-    executor = LocalProcesses(1, die, prepare, (0.0,))
-    with pytest.raises(WorkerLostError, match="the same command continues"):
-        search(make_study(tmp_path, make_plan(tmp_path)), executor, lambda line: None)
+def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> None:
+    executor = LocalProcesses(4, count, prepare, (0.0,))
+    try:
+        trial = Trials(executor, [tiny_task(tmp_path / str(i), epochs=12) for i in range(10)])
+        for _ in range(2):
+            os.kill(trial.worker_in_the_middle(), signal.SIGKILL)
+        done = trial.finish()
+    finally:
+        executor.close()
+    assert trial.lost == 2
+    assert len(done) == 10
+    # The lost two went on from their last checkpoint; the others began at the beginning and ran once.
+    assert sorted(began > 0 for began in done.values()) == [False] * 8 + [True] * 2
+    assert all((tmp_path / str(i) / "begun").read_text().count("\n") == 1 + (done[i] > 0) for i in range(10))
+
+
+def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path) -> None:
+    executor = LocalProcesses(2, die_once, prepare, (0.0,))
+    try:
+        assert_nothing_lost_or_twice(tmp_path, executor)
+    finally:
+        executor.close()
+
+
+def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
+    executor = LocalProcesses(1, who, prepare, (0.0,))
+    try:
+        first = told(executor, tiny_task(tmp_path))["pid"]
+        os.kill(int(first), signal.SIGKILL)
+        time.sleep(0.2)
+        assert told(executor, tiny_task(tmp_path))["pid"] != first
+    finally:
+        executor.close()
+
+
+def test_workers_have_their_environment_before_they_import_anything_in_turn(tmp_path: Path) -> None:
+    environments = [{"CUDA_VISIBLE_DEVICES": name} for name in ("4", "7")]
+    executor = LocalProcesses(3, who, prepare, (0.3,), environments)
+    try:
+        seen = [executor.submit(tiny_task(tmp_path), "") for _ in range(3)]
+        found = sorted(future.result().reason.split()[1] for future in seen)
+    finally:
+        executor.close()
+    assert found == ["4", "4", "7"]
+
+
+def test_what_a_training_raises_comes_out_as_it_was(tmp_path: Path) -> None:
+    for executor in (LocalProcesses(1, refuse, prepare, (0.0,)), InProcess(lambda task, label: refuse(task))):
+        try:
+            assert_refused(executor, tmp_path)
+        finally:
+            executor.close()
+    executor = LocalProcesses(1, stick, prepare, (0.0,))
+    with pytest.raises(RuntimeError, match="Sticky: not for pickle"):
+        executor.submit(tiny_task(tmp_path), "").result()
+    executor.close()
+
+
+def test_a_worker_that_cannot_be_prepared_says_so(tmp_path: Path) -> None:
+    executor = LocalProcesses(1, count, unfit, ())
+    with pytest.raises(UnfitWorkerError, match="a worker cannot be prepared: OSError: no such disk"):
+        executor.submit(tiny_task(tmp_path), "").result()
     executor.close()
 
 
