@@ -114,7 +114,7 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     one = scalesearch("cost", "d0", "--json", cwd=tmp_path)
     assert one.returncode == 0, one.stderr
     data = json.loads(one.stdout)
-    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head"]
+    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head", "memory"]
     assert data["total"] == price(named("d0"))._asdict()
     (tmp_path / "mine.yaml").write_text(
         "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"

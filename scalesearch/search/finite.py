@@ -44,7 +44,7 @@ class FiniteUnit:
         for name in self.candidates[0].point:
             values = {candidate.point[name] for candidate in self.candidates}
             if len(values) > 1:
-                axes[name] = Choices(tuple(sorted(values)))  # type: ignore[type-var]
+                axes[name] = Choices(tuple(sorted(values)))
         return axes
 
     @property
