@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from scalesearch.arch import inside as space_inside
 from scalesearch.arch.inside import Block, by_array, distances, grid_blocks, holds
-from scalesearch.arch.space import Choices, Point, Value
+from scalesearch.arch.space import Choices, Point, Value, shown
+from scalesearch.search.slices import Slices, slices_of
 from scalesearch.search.unit import Candidate, SpecUnit, Unit, distance, inside, miss
 
 ENUMERABLE = 5_000_000
@@ -27,8 +28,11 @@ ENUMERABLE = 5_000_000
 ONE_BY_ONE = 50_000
 """Points up to which any other is, and candidates that are held as such: about 7 s at 7,000 a second."""
 
-_TRIES = 4_000
-"""Points that a draw from a larger space may price before it gives up, half a second."""
+_TRIES = 8_000
+"""Points that the walks from one asked point may price before they give up, about a second; usually it is 100 to 300."""
+
+_OTHERS = 12
+"""Slices beside the asked one that are looked into before a walk; points of a slice beside those seen."""
 
 _BLOCKS = 4
 """Blocks of points that a draw from a larger space looks for one inside in, before it moves one there."""
@@ -207,6 +211,9 @@ class PricedBand:
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
         """Uniform over the unseen candidates: a seen one is drawn again."""
+        for i in rng.integers(self.count, size=len(seen) + 1):
+            if (candidate := self.candidate(int(i))).key not in seen:
+                return candidate
         for i in rng.permutation(self.count):
             if (candidate := self.candidate(int(i))).key not in seen:
                 return candidate
@@ -244,7 +251,7 @@ class PricedBand:
 
 @dataclass(frozen=True)
 class SolvedBand:
-    """A space too large to enumerate: drawn from in blocks, and a point is moved into the band along one axis."""
+    """A space too large to enumerate: drawn from in blocks; a point is moved into the band by its slice or by a walk."""
 
     unit: Unit
     count: int
@@ -272,60 +279,92 @@ class SolvedBand:
         )
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Move one number of `point` as little as needed; where none serves, walk axis by axis towards the band."""
-        spent, start = 0, dict(point)
-        while spent < _TRIES:
-            for name in self._numbers:
-                found, cost = self._along(start, name, seen)
-                spent += cost
-                if found:
-                    return found
-            found, cost = self._walk(start, seen, rng)
-            spent += cost
-            if found:
+        """The nearest of its slice, or moved along one number; else with another name; else found by a walk."""
+        if found := self._in_slice(point, seen, rng) or self._along(point, seen):
+            return found
+        for _ in range(_OTHERS):
+            if found := self._in_slice(self._renamed(point, rng), seen, rng):
                 return found
-            # Further and further from the asked point.
-            start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < spent / _TRIES}}
+        start = dict(point)
+        for spent in range(0, _TRIES, _STEPS):
+            if found := self._walk(start, seen, rng):
+                return found
+            # Further and further from the asked point, half way through from anywhere.
+            start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < 2 * spent / _TRIES}}
         raise EmptyBandError(
-            f"no unseen candidate inside the band was found from {point} within {_TRIES} prices; "
+            f"no unseen candidate inside the band was found from {shown(point)} within {_TRIES} prices; "
             "widen the band or the space"
         )
 
-    def _walk(self, point: Point, seen: Seen, rng: np.random.Generator) -> tuple[Candidate | None, int]:
-        """The first unseen candidate inside on a walk from `point` that never goes away from the band, and its steps.
-
-        It finds what no single number leads to: a graph without a width to make up for its edges.
-        """
-        names, here = list(self.unit.axes), self.unit.solve(point)
-        for spent in range(1, _STEPS + 1):
-            name = names[int(rng.integers(len(names)))]
-            values = self.unit.axes[name].values
-            there = self.unit.solve({**here.point, name: values[int(rng.integers(len(values)))]})
-            if inside(self.unit, there) and there.key not in seen:
-                return there, spent
-            if distance(self.unit, there) <= distance(self.unit, here):
-                here = there
-        return None, _STEPS
-
     @cached_property
-    def _numbers(self) -> list[str]:
-        """The axes to move a point along into the band; those of genes are nodes' levels and arities, which are many."""
-        genes = self.unit.genes.axes if self.unit.genes else {}
-        return [name for name, axis in self.unit.axes.items() if not axis.named and name not in genes]
+    def _slices(self) -> Slices | None:
+        return slices_of(self.unit)
+
+    def _in_slice(
+        self, point: Point, seen: Seen, rng: np.random.Generator, *, nearest: bool = True
+    ) -> Candidate | None:
+        """The unseen candidate inside nearest to `point`, or any, of those that differ from it in dimensions only."""
+        if self._slices is None:
+            return None
+        ranks = self._slices.inside(point)
+        far = rng.random(len(ranks))
+        if nearest:
+            here = self._slices.places(self._slices.ranks(point))
+            far = np.abs(self._slices.places(ranks) - here).sum(1) + 1e-9 * far
+        for i in np.argsort(far)[: len(seen) + _OTHERS]:
+            candidate = self.unit.solve(self._slices.point(point, ranks[i]))
+            if inside(self.unit, candidate) and candidate.key not in seen:
+                return candidate
+        return None
+
+    def _renamed(self, point: Point, rng: np.random.Generator) -> Point:
+        """`point` with another value on one of the axes that its slice holds."""
+        sliced = self._slices.axes if self._slices else {}
+        name = str(rng.choice([name for name in self.unit.axes if name not in sliced] or list(self.unit.axes)))
+        values = self.unit.axes[name].values
+        return {**point, name: values[int(rng.integers(len(values)))]}
+
+    def _walk(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate | None:
+        """The first unseen candidate inside on a walk from `point` that never goes away from the band.
+
+        It finds what no single number leads to. A step changes one axis or two, so that one can make up for the other:
+        in a band of 0.3 % a walk arrives in 68 of 100 cases then, with one axis a step in 40.
+        """
+        here, far = dict(point), math.inf
+        for _ in range(_STEPS):
+            there = self._stepped(here, rng)
+            candidate = self.unit.solve(there)
+            if inside(self.unit, candidate) and candidate.key not in seen:
+                return candidate
+            if (now := distance(self.unit, candidate)) <= far:
+                here, far = there, now
+        return None
+
+    def _stepped(self, point: Point, rng: np.random.Generator) -> Point:
+        there, names = dict(point), list(self.unit.axes)
+        for name in rng.choice(names, size=min(len(names), int(rng.integers(1, 3))), replace=False).tolist():
+            axis = self.unit.axes[name]
+            rank = int(rng.integers(len(axis.values)))
+            if not axis.named and rng.random() < 0.5:
+                rank = min(max(axis.ranks[there[name]] + int(rng.integers(-2, 3)), 0), len(axis.values) - 1)
+            there[name] = axis.ordered[rank]
+        return there
 
     def _random(self, rng: np.random.Generator) -> Point:
         return {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in self.unit.axes.items()}
 
-    def _along(self, point: Point, name: str, seen: Seen) -> tuple[Candidate | None, int]:
-        """The unseen candidate inside nearest to `point` along one axis, and how many were priced."""
-        values = self.unit.axes[name].values
-        here = values.index(point[name])
-        order = sorted(range(len(values)), key=lambda i: abs(i - here))
-        for spent, i in enumerate(order, 1):
-            candidate = self.unit.solve({**point, name: values[i]})
-            if inside(self.unit, candidate) and candidate.key not in seen:
-                return candidate, spent
-        return None, len(order)
+    def _along(self, point: Point, seen: Seen) -> Candidate | None:
+        """Where there are no slices: the unseen candidate inside nearest to `point` along one number."""
+        genes = self.unit.genes.axes if self.unit.genes else {}
+        for name, axis in self.unit.axes.items():
+            if axis.named or name in genes or (self._slices and name in self._slices.axes):
+                continue
+            here = axis.values.index(point[name])
+            for i in sorted(range(len(axis.values)), key=lambda i: abs(i - here)):
+                candidate = self.unit.solve({**point, name: axis.values[i]})
+                if inside(self.unit, candidate) and candidate.key not in seen:
+                    return candidate
+        return None
 
 
 def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:

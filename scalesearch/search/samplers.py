@@ -6,6 +6,7 @@ of a trial or a study that an earlier ask has left. Imports Optuna, which import
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
@@ -21,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.arch.space import Choices, Point, Value
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
-from scalesearch.records.front import UP
+from scalesearch.records.front import UP, non_dominated
 
 DIRECTIONS = {
     name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES
@@ -33,6 +34,8 @@ Told = Sequence[tuple[Point, Sequence[float]]]
 Pool = Callable[[], Sequence[Point]]
 """Draws unseen points of the band."""
 
+_FITTED = 1_000_000
+"""Rows x rows x axes of GP's kernel: 0.4 s a fit."""
 _LONG_AGO = datetime(2000, 1, 1)
 
 
@@ -40,7 +43,9 @@ def ask(
     sampler: SamplerPlan, axes: Mapping[str, Choices], objectives: Sequence[str], seed: int, told: Told, pool: Pool
 ) -> Point:
     """The point that Optuna's sampler asks for after `told`: of GP inside the band, of the others anywhere on the axes."""
-    space = {name: distribution(axis) for name, axis in axes.items()}
+    space = {name: distribution(axis) for name, axis in sorted(axes.items())}
+    if sampler.name == "gp":
+        told = _few(told, objectives, len(axes))
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
         storage=storage,
@@ -75,6 +80,9 @@ class _NSGA2(NSGAIISampler):
     then be of generation 0, without parents, and random.
     """
 
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return study.get_trials(deepcopy=False)[0].distributions
+
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
         return trial.number // (self.population_size or 1)
 
@@ -102,11 +110,22 @@ class _GP(GPSampler):
         super().__init__(seed=seed, n_startup_trials=0, warn_independent_sampling=False)
         self._pool = pool
 
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return study.get_trials(deepcopy=False)[0].distributions
+
     def _optimize_acqf(self, acqf: Any, best_params: NDArray[np.float64] | None) -> NDArray[np.float64]:
         points = list(self._pool())
         places: NDArray[np.float64] = acqf.search_space.get_normalized_params(points, points)
         best: NDArray[np.float64] = places[int(np.argmax(acqf.eval_acqf_no_grad(places)))]
         return best
+
+
+def _few(told: Told, objectives: Sequence[str], axes: int) -> Told:
+    """As many as a fit has time for: those on the front, and of the others the latest."""
+    most = math.isqrt(_FITTED // axes)
+    front = {id(item) for item in non_dominated(told, lambda item: item[1], objectives)}
+    best = sorted(range(len(told)), key=lambda i: (id(told[i]) in front, i))[-most:]
+    return [told[i] for i in sorted(best)]
 
 
 class _Trial(FrozenTrial):

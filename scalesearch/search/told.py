@@ -23,7 +23,7 @@ def told_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tupl
     for trial in trials:
         if trial.complete:
             found.append((trial, trial.values(objectives)))
-        elif all(row.state != "failed" and row.final.get("ap") is not None for row in trial.rows):
+        elif trial.stopped:
             ap = fmean(_expected(row, gains.get((i, row.epochs_done), 0.0)) for i, row in enumerate(trial.rows))
             found.append((trial, [ap if name == "ap" else trial.value(name) for name in objectives]))
     return found

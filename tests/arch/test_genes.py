@@ -54,21 +54,39 @@ def test_the_last_slots_give_each_bare_level_its_output() -> None:
     assert [node.level for node in genes.decode({**values, "node0.level": 2, "node1.level": 1}).nodes] == [5, 4, 3]
 
 
+@pytest.mark.parametrize("spare", [0, 2])
 @pytest.mark.parametrize("topology", [bifpn(), nasfpn(), qufpn(3, 6), bifpn(2, 8)])
-def test_every_graph_has_genes_with_slots_to_spare(topology: Topology) -> None:
-    low, high = topology.min_level, topology.max_level
-    genes = Genes(levels=(low, high), nodes=len(topology.nodes) + 2, inputs=3, fusions=FUSIONS)
-    values = dict.fromkeys(genes.axes, 0)  # Slots 0 and 1 read input 0, and nobody reads them.
-    start = len(topology.levels)
-    for k, node in enumerate(topology.nodes, 2):
-        bare = [level for level in topology.levels if level not in {low, *(n.level for n in topology.nodes[: k - 2])}]
-        few = len(topology.nodes) + 2 - k <= len(bare)
-        values[f"node{k}.level"] = bare.index(node.level) if few else node.level - low
-        values[f"node{k}.arity"] = len(node.inputs) - 1
-        values[f"node{k}.fusion"] = FUSIONS.index(node.fusion)
-        for i, j in enumerate(node.inputs):
-            values[f"node{k}.input{i}"] = j if j < start else j + 2
-    assert genes.decode(values) == topology
+def test_every_graph_has_genes_with_slots_to_spare(topology: Topology, spare: int) -> None:
+    levels = (topology.min_level, topology.max_level)
+    genes = Genes(levels=levels, nodes=len(topology.nodes) + spare, inputs=3, fusions=FUSIONS)
+    point = genes.write(topology)
+    assert set(point) == set(genes.axes) and genes.read(point) == topology
+    assert genes.read({**point, "width": 64}) == topology
+
+
+@pytest.mark.parametrize("genes", KINDS, ids=range(len(KINDS)))
+def test_what_was_read_is_written_and_read_again(genes: Genes) -> None:
+    rng = random.Random(1)
+    for _ in range(100):
+        topology = genes.decode(drawn(genes, rng))
+        assert genes.read(genes.write(topology)) == topology
+
+
+def test_choices_are_named_for_people() -> None:
+    genes = Genes(levels=(3, 4), nodes=2, inputs=2, fusions=("sum", "fast"))
+    assert genes.choices["node1.level"] == (3, 4)
+    assert genes.choices["node1.arity"] == (1, 2)
+    assert genes.choices["node1.input0"] == ("P3", "P4", "node0")
+    assert genes.choices["node1.fusion"] == ("sum", "fast")
+
+
+def test_what_has_no_genes_is_refused() -> None:
+    small = Genes(levels=(3, 7), nodes=8, inputs=2, fusions=("fast",))
+    for topology in (bifpn(2, 7), qufpn(), bifpn(3, 7, "sum"), nasfpn()):
+        with pytest.raises(TopologyError, match="have no place for the graph"):
+            small.write(topology)
+    with pytest.raises(ValueError, match=r"the gene node0\.level is one of 3, 4, 5, 6, 7, but got None"):
+        small.read({})
 
 
 def test_random_vectors_give_different_graphs_of_many_sizes() -> None:

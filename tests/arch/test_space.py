@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from scalesearch.arch.genes import Genes
+from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
-from scalesearch.arch.space import Choices, Space, steps
+from scalesearch.arch.space import Choices, Space, shown, steps
 from scalesearch.arch.spec import Anchors
 
 D0 = {
@@ -87,3 +91,34 @@ def test_bad_axes_are_refused() -> None:
         Choices((1, 1))
     with pytest.raises(ValueError, match="low <= high and step > 0"):
         steps(4, 1, 1)
+
+
+def test_ranks_are_of_numbers_in_order_and_of_names_as_given() -> None:
+    assert Choices((8, 2, 4.0)).ordered == (2, 4.0, 8) and Choices((8, 2, 4)).ranks == {2: 0, 4: 1, 8: 2}
+    assert Choices(("b", "a")).ordered == ("b", "a") and Choices(("b", "a")).named and not Choices((1,)).named
+
+
+def test_genes_are_axes_after_the_others_and_a_named_network_does_without() -> None:
+    genes = Genes(levels=(3, 5), nodes=4, inputs=2)
+    space = Space(axes=D0 | {"width": steps(16, 32, 8), "max_level": Choices((5,))}, classes=3, genes=genes)
+    assert list(space.free) == ["width", *genes.axes]
+    assert space.count == 3 * math.prod(genes.axes.values())
+    point = {"width": 16, **{name: choices[-1] for name, choices in genes.choices.items()}}
+    assert space.spec(point).topology == genes.read(point)
+    assert space.spec({"width": 16, "topology": "fpn"}).topology == fpn(3, 5)
+    assert shown(point) == "width 16, free graph" and shown({"width": 16}) == "width 16"
+    assert space.frames() == [((512, 512), 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"topology": Choices(("fpn",))}, "the genes say what the topology is"),
+        ({"fusion": Choices(("sum",))}, "the genes say what the fusion is"),
+        ({"min_level": Choices((3, 4))}, r"of graphs over the levels 3\.\.5, so min_level must be 3, but got 3, 4"),
+        ({"max_level": Choices((6,))}, "so max_level must be 5, but got 6"),
+    ],
+)
+def test_a_space_does_not_say_twice_what_its_genes_say(axes: dict[str, Choices], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Space(axes=D0 | {"max_level": Choices((5,))} | axes, classes=3, genes=Genes(levels=(3, 5)))

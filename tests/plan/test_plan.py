@@ -9,6 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from scalesearch.arch.budget import Bound, Budget
+from scalesearch.arch.genes import Genes
 from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Choices
 from scalesearch.arch.spec import Anchors, DetectorSpec
@@ -219,8 +220,8 @@ BAD_SPEC = {
         "  memory: {max: 20ms}": "12: band.memory.max must be an amount of memory such as 500MB, 2GiB or 1.5e9, but",
     },
     "sampler: {name: random}": {
-        "sampler: {name: gp}": "14: sampler.name cannot take gp yet, it is not built; it takes grid, random, tpe",
-        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, tpe, but got 'rnd'; did you mean",
+        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, qmc, tpe, nsga2, gp, evolution, but got",
+        "sampler: {population: 1}": "14: sampler.population must be a whole number of at least 2, but got '1'",
         "sampler: {startup: 0}": "14: sampler.startup must be a whole number of at least 1, but got '0'",
     },
     "  learning_rate: 2e-3": {
@@ -317,3 +318,43 @@ def test_an_open_end_of_a_band_stays_open(tmp_path: Path) -> None:
     plan = _read(tmp_path, SPEC, "band={macs: {min: 1M}}")
     assert plan.band == Budget(macs=Bound(1e6, math.inf))
     assert plan.resolved()["band"] == {"macs": {"min": 1e6}}
+
+
+FREE = SPEC.replace(
+    "  topology: [fpn, bifpn]\n", "  topology: {genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}\n  max_level: 6\n"
+).replace("  wide: {topology: bifpn, width: 64, repeats: 3}", "  wide: {topology: bifpn, max_level: 7, width: 64, repeats: 3}")
+
+
+def test_free_graphs_are_genes_and_read_back_equal(tmp_path: Path) -> None:
+    plan = _read(tmp_path, FREE)
+    assert plan.genes == Genes(levels=(3, 6), nodes=6, inputs=2, fusions=("fast", "gate_max"))
+    assert _read(tmp_path, plan.to_yaml()) == plan and "topology" not in plan.axes
+    space = plan.space(classes=2, anchors=Anchors())
+    assert list(space.free) == ["width", "repeats", *plan.genes.axes]
+    first = {name: axis.values[-1] for name, axis in space.free.items()}
+    assert space.spec(first).topology == plan.genes.read(first)
+    # A baseline names its network, of other levels if it likes, and says nothing of genes.
+    assert len(space.spec(plan.baselines["wide"]).topology.levels) == 5
+    changed = _read(tmp_path, FREE, "space.topology.genes.nodes=7")
+    assert changes(plan, changed) == ("space.topology.genes.nodes (6 -> 7)",)
+
+
+BAD_GENES = {
+    "{genes: {nodes: 3}}": "5: space.topology.genes.nodes: genes need a node for each of the 4 levels and at least one",
+    "{genes: {nodes: 100}}": "5: space.topology.genes.nodes must be at most 60, but got 100",
+    "{genes: {nodes: x}}": "5: space.topology.genes.nodes must be a whole number, but got 'x'",
+    "{genes: {inputs: 0}}": "5: space.topology.genes.inputs: genes need a node",
+    "{genes: {fusions: [mean]}}": "5: space.topology.genes.fusions must be different ones of sum",
+    "{genes: {fusion: [sum]}}": "5: unknown key 'space.topology.genes.fusion'; did you mean 'fusions'?",
+    "{gene: {nodes: 6}}": "5: unknown key 'space.topology.gene'; did you mean 'genes'?",
+    "{genes: {}, low: 1}": "5: unknown key 'space.topology.low'",
+    "{genes: {}}\n  fusion: sum": "6: space.fusion: the genes say what the fusion is, but the space has an axis fusion too",
+    "{genes: {}}\n  min_level: [3, 4]": "6: space.min_level must be one level where the topology has genes, but got 2",
+}
+
+
+@pytest.mark.parametrize(("genes", "said"), BAD_GENES.items(), ids=BAD_GENES)
+def test_bad_genes_are_refused_at_their_line(tmp_path: Path, genes: str, said: str) -> None:
+    written = "{genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}"
+    message = _refused(tmp_path, FREE.replace(written, genes))
+    assert message.startswith(f"p.yaml:{said}") and "\n" not in message

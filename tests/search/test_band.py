@@ -101,3 +101,22 @@ def test_family_members_are_solved_to_the_middle_of_their_bands(tmp_path: Path) 
             assert spec.repeats == 1 + phi
     # phi 0 is the same detector whatever the factor.
     assert len({unit.solve({"width_factor": f}).members[0].id for f in (1.0, 1.6)}) == 1
+
+
+def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rng = study.band, np.random.default_rng(0)
+    assert isinstance(whole, EnumeratedBand)
+    monkeypatch.setattr(bands, "ENUMERABLE", 10)
+    solved = find_band(study.unit)
+    seen = {candidate.key for candidate in whole.candidates[::3]}
+    axes = study.unit.axes
+    for _ in range(40):
+        asked = {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in axes.items()}
+        one, other = whole.nearest(asked, seen, rng), solved.nearest(asked, seen, rng)
+        assert other.key not in seen and inside(study.unit, other)
+        far = [
+            sum(abs(axes[n].ranks[c.point[n]] - axes[n].ranks[asked[n]]) / (len(axes[n].values) - 1)
+                for n in ("size", "width", "repeats"))
+            for c in (one, other)
+        ]
+        assert far[0] == pytest.approx(far[1]) and one.point["topology"] == other.point["topology"]

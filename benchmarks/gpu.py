@@ -1,0 +1,187 @@
+"""Every check that wants a GPU, in one call; writes results/gpu/. Ends at once, and says so, where there is none.
+
+    python benchmarks/gpu.py [--out results/gpu] [--rounds 30] [--batch 32]
+
+1. The D0 training step at 512 beside effdet 0.4.1's: images a second in fp32, in mixed precision, channels last,
+   compiled (steps.md). Asked: at least 2 times effdet's eager fp32 step and 1.3 times its best.
+2. The other scripts that know `--device cuda`: memory, latency, throughput of the whole loop with its loader.
+3. The tests that skip without CUDA.
+
+A part that fails is told at the end, and the others run. Needs the extras test and onnx; takes about 15 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from effdet_speed import BOXES, NAME
+from peer import peer_model, peer_spec
+from torch import Tensor
+
+from scalesearch.launch.place import machine, versions
+from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.detector import build
+from scalesearch.nn.losses import assign, detection_loss
+
+HERE = Path(__file__).parent
+SIZE = 512
+
+
+def main() -> None:
+    """Run all parts; exit 1 where one failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=32)
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("these checks need a CUDA device, and torch finds none here")
+    warnings.simplefilter("ignore")
+    args.out.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, Callable[[], None]] = {"steps": lambda: steps(args.out / "steps.md", args.batch, args.rounds)}
+    for name, command in commands(args.out).items():
+        parts[name] = lambda name=name, command=command: run(args.out / f"{name}.log", command)  # type: ignore[misc]
+    failed = []
+    for name, part in parts.items():
+        start = time.perf_counter()
+        try:
+            part()
+        except Exception:  # noqa: BLE001  a machine with a GPU is rarely at hand: the other parts are to run
+            traceback.print_exc()
+            failed.append(name)
+        print(f"{name}: {'FAILED' if name in failed else 'done'} after {time.perf_counter() - start:.0f} s", flush=True)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
+def commands(out: Path) -> dict[str, list[str]]:
+    """The scripts and tests that run on CUDA by themselves."""
+    scripts = {
+        "memory": ["check_memory.py", "--device", "cuda", "--out", str(out / "memory.txt")],
+        "latency": ["check_latency.py", "--device", "cuda", "--out", str(out / "latency.txt")],
+        "throughput": ["throughput.py", "--device", "cuda", "--out", str(out / "throughput.md")],
+    }
+    found = {name: [sys.executable, str(HERE / script), *rest] for name, (script, *rest) in scripts.items()}
+    return {**found, "tests": [sys.executable, "-m", "pytest", "-q", "-rs", "-k", "cuda or gpu or distributed"]}
+
+
+def run(log: Path, command: list[str]) -> None:
+    """A command in a process of its own, its output in `log`."""
+    with log.open("w") as file:
+        subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True, timeout=900)
+
+
+def steps(out: Path, batch: int, rounds: int) -> None:
+    """Images a second of the training step, ours and effdet's, every candidate once in each round."""
+    candidates = {
+        "effdet, fp32": (theirs, False, None),
+        "effdet, fp32, channels last": (theirs, True, None),
+        "effdet, bf16, channels last": (theirs, True, torch.bfloat16),
+        "effdet, fp16, channels last": (theirs, True, torch.float16),
+        "ours, fp32": (ours, True, None),
+        "ours, bf16": (ours, True, torch.bfloat16),
+        "ours, bf16, compiled": (compiled, True, torch.bfloat16),
+    }
+    calls = {who: make(batch, last, precision) for who, (make, last, precision) in candidates.items()}
+    times: dict[str, list[float]] = {who: [] for who in calls}
+    for round_ in range(-3, rounds):
+        for who, call in calls.items():
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            call()
+            torch.cuda.synchronize()
+            if round_ >= 0:
+                times[who].append(time.perf_counter() - start)
+    speed = {who: batch / median(seconds) for who, seconds in times.items()}
+    best = max(value for who, value in speed.items() if who.startswith("effdet"))
+    lines = [
+        f"# The D0 training step at {SIZE}, batch {batch}",
+        "",
+        f"`python benchmarks/gpu.py`, {rounds} interleaved rounds, medians. Labelling, loss and backward inside.",
+        "",
+        f"Machine: {', '.join(machine().values())}. " + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".",
+        "",
+        "| who | images a second | of effdet's fp32 | of effdet's best |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {who} | {v:.0f} | {v / speed['effdet, fp32']:.2f} | {v / best:.2f} |" for who, v in speed.items()),
+    ]
+    out.write_text("\n".join(lines) + "\n")
+    print(out.read_text(), flush=True)
+
+
+def data(batch: int, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Random images [B, 3, H, W] and boxes on the GPU."""
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(batch, BOXES, 2, generator=generator) * SIZE * 0.7
+    sides = (0.05 + 0.25 * torch.rand(batch, BOXES, 2, generator=generator)) * SIZE
+    labels = torch.randint(0, 90, (batch, BOXES), generator=generator).cuda()
+    images = torch.randn(batch, 3, SIZE, SIZE, generator=generator).cuda()
+    if last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return images, torch.cat([corner, corner + sides], 2).cuda(), labels
+
+
+def theirs(batch: int, last: bool, precision: torch.dtype | None) -> Callable[[], None]:
+    """effdet's step by its own loss and labeler."""
+    from effdet import DetBenchTrain
+
+    spec = peer_spec(NAME)
+    bench = DetBenchTrain(peer_model(NAME, spec, seed=None), create_labeler=True).train().cuda()
+    if last:
+        bench = bench.to(memory_format=torch.channels_last)
+    images, boxes, labels = data(batch, last)
+    target = {"bbox": boxes[..., [1, 0, 3, 2]], "cls": labels + 1}
+
+    def loss() -> Tensor:
+        with mixed(precision):
+            return bench(images, target)["loss"]
+
+    return stepped(bench, loss, precision)
+
+
+def ours(batch: int, last: bool, precision: torch.dtype | None, *, compile_: bool = False) -> Callable[[], None]:
+    """Our step, as train/loop.py takes it."""
+    spec = peer_spec(NAME)
+    model = build(spec).train().cuda().to(memory_format=torch.channels_last)
+    forward = torch.compile(model) if compile_ else model
+    images, boxes, labels = data(batch, last)
+    anchors = anchor_boxes(spec, torch.device("cuda"))
+
+    def loss() -> Tensor:
+        with mixed(precision):
+            outputs = forward(images)
+        return detection_loss(outputs, assign(anchors, boxes, labels)).total
+
+    return stepped(model, loss, precision)
+
+
+def compiled(batch: int, last: bool, precision: torch.dtype | None) -> Callable[[], None]:
+    """Our step with the network through torch.compile."""
+    return ours(batch, last, precision, compile_=True)
+
+
+def stepped(model: torch.nn.Module, loss: Callable[[], Tensor], precision: torch.dtype | None) -> Callable[[], None]:
+    """Loss and backward; fp16 with the usual scale, so that gradients do not vanish."""
+
+    def step() -> None:
+        model.zero_grad()
+        (loss() * (2**10 if precision is torch.float16 else 1)).backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def mixed(precision: torch.dtype | None) -> torch.autocast:
+    """Around the forward pass; nothing in full precision."""
+    return torch.autocast("cuda", dtype=precision, enabled=precision is not None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""A short run of benchmarks/check_samplers.py, whose whole run is committed in results/checks/samplers.txt."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import optuna
+import pytest
+
+from scalesearch.plan.sections import SamplerPlan
+from scalesearch.search.band import find_band
+
+
+@pytest.fixture(scope="module")
+def checks() -> ModuleType:
+    file = Path(__file__).parents[2] / "benchmarks" / "check_samplers.py"
+    spec = importlib.util.spec_from_file_location("check_samplers", file)
+    assert spec and spec.loader
+    module = sys.modules["check_samplers"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return module
+
+
+@pytest.mark.parametrize("case", [1, 2])
+@pytest.mark.parametrize("sampler", ["tpe", "evolution"])
+def test_large_spaces_with_narrow_bands(checks: ModuleType, sampler: str, case: int) -> None:
+    chosen = checks.cases()[case]
+    assert checks.share(chosen.unit, 1000) <= 0.015
+    trials, _ = checks.search(find_band(chosen.unit), SamplerPlan(name=sampler), 15)
+    assert checks.count(trials, chosen.unit.budget) == (15, 0, 0, 0)
