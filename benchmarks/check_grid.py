@@ -46,9 +46,9 @@ def structures(count: int, points: int, cache: Path) -> Iterator[tuple[DetectorS
         if isinstance(spec.backbone, EfficientNet):
             sides = [*SIDES]
         else:
-            sizes = [(height, width) for height in sides[:4] for width in sides[:4]]
+            sizes = [(height, width) for height in sides[:3] for width in sides[:3]]
             backbone = resolve(spec.backbone, sizes=sizes, levels=spec.backbone_levels, cache=cache)
-            spec, sides = dataclasses.replace(spec, backbone=backbone, size=sizes[0]), sides[:4]
+            spec, sides = dataclasses.replace(spec, backbone=backbone, size=sizes[0]), sides[:3]
         # A lateral may be dropped at equal width: every third width is the backbone's.
         own = [spec.backbone.channels(level) for level in spec.backbone_levels]
         width = np.where(rng.random(points) < 0.3, rng.choice(own, points), 8 * rng.integers(1, 40, points))

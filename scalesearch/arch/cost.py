@@ -36,12 +36,7 @@ class Cost(NamedTuple):
         """The cost of both together."""
         return Cost(self[0] + other[0], self[1] + other[1], self[2] + other[2])
 
-    def times(self, count: int) -> Cost:
-        """The cost of `count` such parts, each with parameters of its own."""
-        return Cost(self[0] * count, self[1] * count, self[2] * count)
 
-
-NOTHING = Cost(0, 0, 0)
 Integers = int | NDArray[np.int64]
 
 
@@ -57,7 +52,8 @@ class Breakdown:
     @property
     def total(self) -> Cost:
         """The sum of the parts."""
-        return self.backbone.plus(self.neck).plus(self.class_head).plus(self.box_head)
+        a, b, c, d = self.backbone, self.neck, self.class_head, self.box_head
+        return Cost(a[0] + b[0] + c[0] + d[0], a[1] + b[1] + c[1] + d[1], a[2] + b[2] + c[2] + d[2])
 
     def to_dict(self) -> dict[str, dict[str, int]]:
         """`{"total": {"params":, "macs":, "activations":}, "backbone": ..., ...}`."""
@@ -98,15 +94,12 @@ def conv(
     return Cost(weights + bias * c_out, weights * area, c_out * area)
 
 
-def _norm(channels: int) -> Cost:
-    return Cost(2 * channels, 0, 0)
-
-
 def _conv3(spec: DetectorSpec, c_in: int, c_out: int, area: int, *, bias: bool) -> Cost:
     """The 3x3 of a node or a head: depthwise (never a bias) then pointwise, or full."""
     if not spec.separable:
         return conv(c_in, c_out, 3, area, bias=bias)
-    return conv(c_in, c_in, 3, area, depthwise=True).plus(conv(c_in, c_out, 1, area, bias=bias))
+    weights = 9 * c_in + c_in * c_out
+    return Cost(weights + bias * c_out, weights * area, (c_in + c_out) * area)
 
 
 # ---- backbone ----
@@ -162,9 +155,9 @@ def _per_position(backbone: EfficientNet, level: int) -> tuple[int, tuple[int, .
 
     Index 0 holds what runs on a pooled vector (squeeze-and-excitation), where biases come on top.
     """
-    weights, outputs, extra = [0] * (level + 1), [0] * (level + 1), 2 * backbone.stem
-    weights[1], outputs[1] = 9 * 3 * backbone.stem, backbone.stem
     c_in, at = backbone.stem, 1
+    weights, outputs, extra = [0] * (level + 1), [0] * (level + 1), 2 * c_in
+    weights[1], outputs[1] = 9 * 3 * c_in, c_in
     for stage in backbone.cut(level):
         inner, at = at, at + (stage.stride == 2)
         kernel, c_out = stage.kernel * stage.kernel, stage.channels
@@ -228,19 +221,21 @@ def _neck(spec: DetectorSpec, areas: Mapping[int, int], width: int, repeats: int
     # macs and activations above are of all nodes, parameters of one: each node has its own.
     params = (nodes.params + 2 * width) * sum(cell.nodes.values())
     params += cell.scalar_edges + cell.channel_edges * width
-    cells = Cost(params, nodes.macs, nodes.activations).times(repeats)
-    return cells.plus(_projections(spec, areas, width))
+    own = _projections(spec, areas, width)
+    return Cost(params * repeats + own[0], nodes[1] * repeats + own[1], nodes[2] * repeats + own[2])
 
 
 def _projections(spec: DetectorSpec, areas: Mapping[int, int], width: int) -> Cost:
     """The 1x1 convolutions between the backbone's maps and the first cell."""
-    cost = NOTHING
+    params = macs = outputs = 0
     for level, reads in _reads(spec).items():
-        channels = spec.backbone.channels(level)
+        channels, area = spec.backbone.channels(level), areas[level]
         count = reads * (spec.lateral_at_equal_width | (channels != width))
-        one = conv(channels, width, 1, areas[level], bias=spec.bias_before_norm)
-        cost = cost.plus(one.plus(_norm(width)).times(count))
-    return cost
+        # A bias, and the norm's scale and shift.
+        params += count * (channels * width + spec.bias_before_norm * width + 2 * width)
+        macs += count * channels * width * area
+        outputs += count * width * area
+    return Cost(params, macs, outputs)
 
 
 def _reads(spec: DetectorSpec) -> dict[int, int]:
@@ -264,12 +259,16 @@ def _reads(spec: DetectorSpec) -> dict[int, int]:
 def _head(spec: DetectorSpec, area: int, width: int, head_width: int, depth: int, outputs: int) -> Cost:
     """One head over maps of `area` positions in all: weights shared, a batch norm for each level."""
     some = depth > 0
-    norms = _norm(head_width).times(len(spec.levels))
     # The first convolution changes the width; all later ones are equal.
-    first = _conv3(spec, width, head_width, area, bias=spec.bias_before_norm).plus(norms)
-    later = _conv3(spec, head_width, head_width, area, bias=spec.bias_before_norm).plus(norms)
+    more, norms = (depth - 1) * some, depth * 2 * head_width * len(spec.levels)
+    first = _conv3(spec, width, head_width, area, bias=spec.bias_before_norm)
+    later = _conv3(spec, head_width, head_width, area, bias=spec.bias_before_norm)
     last = _conv3(spec, some * head_width + (1 - some) * width, outputs, area, bias=True)
-    return first.times(some).plus(later.times((depth - 1) * some)).plus(last)
+    return Cost(
+        some * first[0] + more * later[0] + last[0] + norms,
+        some * first[1] + more * later[1] + last[1],
+        some * first[2] + more * later[2] + last[2],
+    )
 
 
 # ---- a grid ----

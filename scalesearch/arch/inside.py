@@ -131,7 +131,7 @@ def share(
     meter, rng = meter or meter_of(budget.bounds), rng or np.random.default_rng(0)
     whole, sample = (WHOLE, SAMPLE) if by_array(space, budget) else (SLOW_WHOLE, SLOW_SAMPLE)
     blocks = grid_blocks(space, meter, budget) if space.count <= whole else random_blocks(space, meter, budget, rng)
-    goal, priced, held = min(space.count, sample if space.count > whole else whole), 0, 0
+    goal, priced, held = sample if space.count > whole else space.count, 0, 0
     for block in blocks:
         mask = holds(block, budget, meter)[: goal - priced]
         held += int(mask.sum())

@@ -1,0 +1,38 @@
+"""Small samples of benchmarks/check_memory.py and check_grid.py; whole runs are committed in results/checks/."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scalesearch.arch.memory import Training
+from scalesearch.profile.resolve import resolve_spec
+
+
+def script(name: str) -> ModuleType:
+    file = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["lite0", "PANet, resnet18, relu", "QuFPN, softmax, no head convolutions"])
+def test_training_memory_is_that_of_a_step(name: str, tmp_path: Path) -> None:
+    checks = script("check_memory")
+    spec = resolve_spec(checks.detectors(96)[name], tmp_path)
+    line = checks.check(spec, Training(batch=2, optimizer="sgd"))
+    assert line.estimate == pytest.approx(line.measured, rel=0.01)
+    assert line.peak == pytest.approx(line.recorded, rel=0.01)
+
+
+def test_grids_equal_their_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = script("check_grid")
+    monkeypatch.setattr(checks, "SIDES", (64, 100, 160))
+    for spec, dimensions in checks.structures(1500, 250, tmp_path):
+        assert checks.different(spec, dimensions) == []
