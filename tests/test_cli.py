@@ -158,6 +158,20 @@ def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(plan: 
     assert (missing.returncode, missing.stderr) == (2, "scalesearch: none.pth: no such file of weights\n")
 
 
+def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None:
+    done = scalesearch("space", "tiny.yaml", "--json", "--set", "band.memory={max: 2MB}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["points"] == 12 and found["exact"] and 0 < found["held"] < 12
+    assert len(found["candidates"]) == 5
+    for candidate in found["candidates"]:
+        (member,) = candidate["members"]
+        assert 4e6 <= member["macs"] <= 4.3e6 and member["memory"] <= 2e6
+    none = scalesearch("space", "tiny.yaml", "--set", "band.macs={max: 1k}", cwd=tmp_path)
+    assert none.returncode == 0, none.stderr
+    assert "0 of 12 points inside" in none.stdout and "the nearest misses: macs " in none.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

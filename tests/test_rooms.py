@@ -23,7 +23,7 @@ ALLOWED = {
     "data": {"arch"},
     "train": {"arch", "nn", "data", "plan"},
 }
-TOP = {"__init__", "cli", "console", "launch"}
+TOP = {"__init__", "__main__", "cli", "console", "launch"}
 """Above the rooms; only `cli` and `launch` join them."""
 WITHOUT_TORCH = ("arch", "plan", "records", "search", "evidence", "report")
 WITHOUT_OPTUNA = ("arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")

@@ -5,6 +5,7 @@ Rooms are imported inside the verbs, so that `--help` and a price need no torch.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -39,6 +40,8 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
+        if os.environ.get("RANK", "0") != "0":  # torchrun gave the same line to all
+            sys.exit(2)
         _end(error.format_message(), 2)
     except (ValueError, FileNotFoundError) as error:
         _end(str(error), 2)

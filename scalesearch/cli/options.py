@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -11,5 +12,6 @@ SIZE = click.option("--size", metavar="HxW", help="Input size in pixels; native 
 
 
 def note(text: str) -> None:
-    """A line on standard error, where it spoils no table and no JSON."""
-    click.echo(text, err=True)
+    """A line on standard error, where it spoils no table and no JSON; of torchrun's processes the first one's."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(text, err=True)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.pixels import PAD
 
 MEAN = (0.485, 0.456, 0.406)
@@ -28,8 +29,8 @@ class Move:
     """A rectangle of the image is resized onto a rectangle of the canvas, which then is mirrored or not.
 
     Rectangles are (top, left, height, width) in whole pixels, so that boxes move by exactly what the pixels
-    do. One of the two is always the whole canvas: `source` is a part of it when zooming in, `target` when
-    zooming out.
+    do. In a zoom one of the two is the whole canvas: `source` is a part of it when zooming in, `target` when zooming
+    out; a tile of a mosaic takes a part to a part.
     """
 
     source: tuple[int, int, int, int]
@@ -45,6 +46,7 @@ def jitter(
     *,
     scale: tuple[float, float],
     flip: bool,
+    part: Part = WHOLE,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Zooms each image about a random place, by a factor log-uniform in `scale`, and mirrors half of them.
 
@@ -54,6 +56,7 @@ def jitter(
         boxes: float32 [B, M, 4] xyxy in pixels.
         labels: int64 [B, M], -1 where there is no object.
         generator: the only source of randomness.
+        part: of the batch, that the images are.
 
     Returns:
         The same three, new. A box is clipped; it is 0 and its label -1 where too little of it is left
@@ -67,8 +70,9 @@ def jitter(
             f"0 < low <= high must hold for the scale of the jitter, but got {scale}: give e.g. (0.5, 2.0)."
         )
     size = (images.shape[1], images.shape[2])
-    draws = torch.rand(len(images), 4, generator=generator, device=generator.device, dtype=torch.float64)
-    moves = [_move(draw, size, scale, flip) for draw in draws.tolist()]
+    whole = len(images) * part.world
+    draws = torch.rand(whole, 4, generator=generator, device=generator.device, dtype=torch.float64)
+    moves = [_move(draw, size, scale, flip) for draw in part.of(draws).tolist()]
     return move(images, boxes, labels, moves)
 
 
@@ -101,13 +105,13 @@ def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, floa
 
 def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
     """uint8 [B, 3, H, W] -> the same, moved; what nothing is moved to is `PAD`."""
-    grey = torch.tensor(PAD, dtype=torch.uint8)
+    grey = torch.tensor(PAD, dtype=torch.uint8, device=images.device)
     # Spread once and copied: filling each image by three numbers takes longer than resizing it.
     blank = torch.empty_like(images[:1]).copy_(grey[:, None, None])[0]
     moved = torch.empty_like(images)
     for row, one in enumerate(moves):
         (top, left, height, width), (down, right, rows, columns) = one.source, one.target
-        piece = _resize(images[row : row + 1, :, top : top + height, left : left + width], (rows, columns))
+        piece = resize(images[row : row + 1, :, top : top + height, left : left + width], (rows, columns))
         if (rows, columns) != images.shape[2:]:
             moved[row] = blank
         if one.mirrored:
@@ -116,7 +120,7 @@ def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
     return moved
 
 
-def _resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
     """uint8 [1, 3, h, w] -> [1, 3, *size], bilinear, smoothed where it shrinks; in floats off the CPU."""
     on_cpu = piece.device.type == "cpu"
     made = F.interpolate(piece if on_cpu else piece.float(), size=size, mode="bilinear", antialias=True)
@@ -125,6 +129,12 @@ def _resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Boxes [B, M, 4] and labels [B, M] after the moves, clipped to `size`, dropped where little is left."""
+    whole = moved_boxes(boxes, moves, size[1])
+    return clip_boxes(whole, labels, whole.new_zeros(()), whole.new_tensor([size[1], size[0], size[1], size[0]]))
+
+
+def moved_boxes(boxes: Tensor, moves: Sequence[Move], width: int) -> Tensor:
+    """Boxes [B, M, 4] after the moves on a canvas of this width, also where they stick out."""
     source, target = (
         torch.tensor([getattr(one, name) for one in moves], dtype=boxes.dtype, device=boxes.device)
         for name in ("source", "target")
@@ -134,10 +144,13 @@ def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tupl
     stretch = (target[:, extent] / source[:, extent])[:, None]
     whole = (boxes - source[:, None, corner]) * stretch + target[:, None, corner]
     mirrored = torch.tensor([one.mirrored for one in moves], device=boxes.device)[:, None, None]
-    flipped = torch.stack([size[1] - whole[..., 2], whole[..., 1], size[1] - whole[..., 0], whole[..., 3]], dim=-1)
-    whole = torch.where(mirrored, flipped, whole)
-    limits = boxes.new_tensor([size[1], size[0], size[1], size[0]])
-    inside = torch.minimum(whole.clamp(min=0), limits)
+    flipped = torch.stack([width - whole[..., 2], whole[..., 1], width - whole[..., 0], whole[..., 3]], dim=-1)
+    return torch.where(mirrored, flipped, whole)
+
+
+def clip_boxes(whole: Tensor, labels: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes [B, M, 4] clipped to xyxy limits `low` and `high`; 0 and label -1 where less than `VISIBLE` is left."""
+    inside = torch.minimum(torch.maximum(whole, low), high)
     sides = inside[..., 2:] - inside[..., :2]
     share = sides.prod(dim=-1) / (whole[..., 2:] - whole[..., :2]).prod(dim=-1)
     kept = (labels >= 0) & (sides > 0).all(dim=-1) & (share >= VISIBLE)

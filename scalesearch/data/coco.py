@@ -1,67 +1,75 @@
 """Reads a COCO-format folder: `annotations/instances_<split>.json`, the images in `<split>/`.
 
-What is wrong beyond doubt is refused in one line (`DataError`); boxes that can be mended or left out are, and
-counted in `Split.notes`. Standard library and NumPy; images are not opened here.
+What would make the numbers wrong is refused in one line (`DataError`); boxes that are broken by themselves are mended or
+left out, and counted in `Split.notes`: docs/data.md has the rules. Standard library and NumPy; images are not opened
+here.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scalesearch.data.entries import (
+    Item,
+    check_ids,
+    positions,
+    read_areas,
+    read_boxes,
+    read_categories,
+    read_crowds,
+    read_images,
+)
 from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
 
 __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_split", "select_from"]
-
-Item = dict[str, Any]
 
 
 def read_split(folder: Path, split: str) -> Split:
     """Reads one split of a COCO folder, images in the order of the file, labels in that of category ids.
 
-    Boxes are clipped to their image; those without area, outside, or not finite are left out and counted in
-    `notes`.
+    Boxes are clipped to their image; those without area, outside, or not finite are left out. Both are counted in
+    `notes`, as are copies and areas larger than their box, which are kept. COCO's train2017 (118,287
+    images, 860,001 boxes, 536 MB with outlines) takes 13 s of one core and 1.6 GiB (docs/data.md).
 
     Raises:
         DataError: where the folder, the file, or an entry of it breaks a rule of the format.
     """
     place = folder / "annotations" / f"instances_{split}.json"
     document = _document(folder, split, place)
-    categories = _categories(document["categories"], place)
-    entries = document["images"]
-    _check_images(entries, folder / split, place)
-    objects = document["annotations"]
-    owners = _positions(objects, "image_id", [entry["id"] for entry in entries], "images", place)
-    labels = _positions(objects, "category_id", [category.id for category in categories], "categories", place)
-    sizes = np.array([[entry["width"], entry["height"]] for entry in entries], dtype=np.float64)
-    boxes, kept, notes = _clip(_boxes(objects, place), sizes[owners])
-    areas = _areas(objects, boxes, place)
-    crowd = np.array([item.get("iscrowd", 0) == 1 for item in objects], dtype=np.bool_)
+    categories = read_categories(document["categories"], place)
+    entries, objects = document["images"], document["annotations"]
+    ids, widths, heights = read_images(entries, folder / split, place)
+    owners = positions(objects, "image_id", ids, "images", place)
+    labels = positions(objects, "category_id", [category.id for category in categories], "categories", place)
+    check_ids(objects, place)
+    sizes = np.array([widths, heights], dtype=np.float64).T
+    annotated = read_boxes(objects, place)
+    boxes, kept, notes = _clip(annotated, sizes[owners])
+    areas, crowd = read_areas(objects, boxes, place), read_crowds(objects, place)
+    notes += _oddities(owners[kept], labels[kept], annotated[kept], areas[kept])
     order = np.argsort(owners, kind="stable")
     order = order[kept[order]]
-    bounds = np.searchsorted(owners[order], np.arange(len(entries) + 1))
+    bounds = np.searchsorted(owners[order], np.arange(len(entries) + 1)).tolist()
+    corners, labels, crowd, areas = boxes[order].astype(np.float32), labels[order], crowd[order], areas[order]
     images = [
         Image(
-            id=entry["id"],
+            id=ids[i],
             name=entry["file_name"],
             file=folder / split / entry["file_name"],
-            width=entry["width"],
-            height=entry["height"],
-            boxes=boxes[rows].astype(np.float32),
+            width=widths[i],
+            height=heights[i],
+            boxes=corners[rows],
             labels=labels[rows],
             crowd=crowd[rows],
             areas=areas[rows],
             group=None if entry.get("group") is None else str(entry["group"]),
         )
-        for entry, start, stop in zip(entries, bounds[:-1], bounds[1:], strict=True)
-        for rows in [order[start:stop]]
+        for i, entry in enumerate(entries)
+        for rows in [slice(bounds[i], bounds[i + 1])]
     ]
     return Split(name=split, images=tuple(images), categories=categories, notes=notes)
 
@@ -79,10 +87,7 @@ def _document(folder: Path, split: str, place: Path) -> dict[str, list[Item]]:
         )
     if not (folder / split).is_dir():
         raise DataError(f"split {split!r} must have its images in a folder, but {folder / split} is missing: {mend}.")
-    try:
-        document = json.loads(place.read_bytes())
-    except ValueError as error:
-        raise DataError(f"an annotation file must be JSON, but {place} is not ({error}): write it again.") from error
+    document = _parsed(place)
     if not isinstance(document, dict):
         raise DataError(
             f"an annotation file must hold an object, but {place} holds a {type(document).__name__}: {mend}."
@@ -96,74 +101,21 @@ def _document(folder: Path, split: str, place: Path) -> dict[str, list[Item]]:
     return document
 
 
-def _categories(items: Sequence[Item], place: Path) -> tuple[Category, ...]:
-    for item in items:
-        _require(item, "id", int, "category", place)
-        _require(item, "name", str, "category", place)
-    _unique([item["id"] for item in items], "category ids", place)
-    _unique([item["name"] for item in items], "category names", place)
-    return tuple(Category(id=item["id"], name=item["name"]) for item in sorted(items, key=lambda item: int(item["id"])))
+def _parsed(place: Path) -> object:
+    """The file as JSON, in UTF-8, -16 or -32. Outlines, nine tenths of COCO's 450 MB, are let go of as they are read."""
+    raw = place.read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        raise DataError(f"an annotation file must be JSON, but {place} is compressed by gzip: unpack it.")
+    try:
+        return json.loads(raw, object_hook=_without_outline)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"an annotation file must be JSON, but {place} is not ({error}): write it again.") from error
 
 
-def _check_images(entries: Sequence[Item], folder: Path, place: Path) -> None:
-    for entry in entries:
-        for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
-            _require(entry, key, kind, "image", place)
-        if entry["width"] < 1 or entry["height"] < 1:
-            size = f"{entry['width']}x{entry['height']}"
-            raise DataError(
-                f"an image's width and height must be positive, but {entry['file_name']!r} has {size} in "
-                f"{place}: give the size in pixels."
-            )
-        if not (folder / entry["file_name"]).is_file():
-            raise DataError(
-                f"each image of {place} must exist, but {folder / entry['file_name']} is missing: add it, "
-                f"or remove its entry."
-            )
-    _unique([entry["id"] for entry in entries], "image ids", place)
-    _unique([entry["file_name"] for entry in entries], "file names of images", place)
-
-
-def _positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, place: Path) -> NDArray[np.int64]:
-    """[n] where each annotation's `key` stands among `ids`."""
-    index = {id_: position for position, id_ in enumerate(ids)}
-    for item in objects:
-        _require(item, key, int, "annotation", place)
-        if item[key] not in index:
-            raise DataError(
-                f"an annotation's {key} must be among the {of}, but {_named(item)} has {item[key]} in "
-                f"{place}: add it to {of!r}, or remove the annotation."
-            )
-    _unique([item["id"] for item in objects if "id" in item], "annotation ids", place)
-    return np.array([index[item[key]] for item in objects], dtype=np.int64)
-
-
-def _boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
-    """[n, 4] xywh as annotated."""
-    for item in objects:
-        box = item.get("bbox")
-        if not (isinstance(box, list) and len(box) == 4 and all(_is_number(value) for value in box)):
-            raise DataError(
-                f"bbox must be four numbers [x, y, width, height], but {_named(item)} has {box!r} in "
-                f"{place}: give them in pixels, or remove the annotation."
-            )
-    return np.array([item["bbox"] for item in objects], dtype=np.float64).reshape(-1, 4)
-
-
-def _areas(objects: Sequence[Item], boxes: NDArray[np.float64], place: Path) -> NDArray[np.float64]:
-    """[n] annotated areas; the box's where there is none, or 0 in its place."""
-    areas: NDArray[np.float64] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for position, item in enumerate(objects):
-        area = item.get("area")
-        if not area:
-            continue
-        if not _is_number(area) or not 0 <= area < math.inf:
-            raise DataError(
-                f"area must be a positive number, but {_named(item)} has {area!r} in {place}: give it "
-                f"in square pixels, or leave it out."
-            )
-        areas[position] = area
-    return areas
+def _without_outline(item: Item) -> Item:
+    if item.get("segmentation"):
+        item["segmentation"] = True
+    return item
 
 
 def _clip(
@@ -173,7 +125,8 @@ def _clip(
     finite: NDArray[np.bool_] = np.all(np.isfinite(boxes), axis=1)
     flat = finite & ~(boxes[:, 2:] > 0).all(axis=1)
     whole = np.where(finite[:, None], boxes, 0.0)
-    whole[:, 2:] += whole[:, :2]
+    with np.errstate(over="ignore"):  # a box may end at infinity
+        whole[:, 2:] += whole[:, :2]
     limits = np.tile(sizes, 2)
     inside = np.clip(whole, 0.0, limits)
     # In float32, as kept: a sliver that rounds to nothing has no area.
@@ -192,25 +145,18 @@ def _clip(
     return inside, kept, notes
 
 
-def _require(item: Item, key: str, kind: type, of: str, place: Path) -> None:
-    value = item.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(
-            f"each {of} must have {key!r} as {kind.__name__}, but {_named(item)} has {value!r} in {place}: "
-            f"add or mend it."
-        )
-
-
-def _unique(values: Sequence[object], what: str, place: Path) -> None:
-    value, count = Counter(values).most_common(1)[0] if values else (None, 0)
-    if count > 1:
-        raise DataError(f"{what} must differ, but {value!r} occurs {count} times in {place}: remove the copies.")
-
-
-def _named(item: Item) -> str:
-    known = [f"{key} {item[key]!r}" for key in ("id", "name", "file_name") if key in item]
-    return ", ".join(known) or "one without id"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _oddities(
+    owners: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64], areas: NDArray[np.float64]
+) -> tuple[str, ...]:
+    """Notes on what is kept because the evaluators keep it too; boxes xywh as annotated."""
+    rows = np.column_stack([owners, labels, boxes])
+    rows = rows[np.lexsort(rows.T)]
+    copies = int((rows[1:] == rows[:-1]).all(axis=1).sum())
+    # A mask's area is at most its box's; a pixel a side for boxes that were rounded.
+    with np.errstate(over="ignore"):
+        large = int((areas > (boxes[:, 2:] + 1).prod(axis=1)).sum())
+    counts = {
+        f"{copies} of {len(boxes)} boxes kept: copies of another of the same image and class": copies,
+        f"{large} of {len(boxes)} areas kept: larger than their box (they decide small, medium and large)": large,
+    }
+    return tuple(note for note, count in counts.items() if count)

@@ -1,12 +1,13 @@
 """Images decoded once, letterboxed, into one uint8 array (memory-mapped where cached); batches cut from it.
 
-Imports torch, NumPy and PIL. Decoding costs more than a small detector's step can afford at each epoch, an
+Imports torch and NumPy. Decoding costs more than a small detector's step can afford at each epoch, an
 index into a memory-mapped array next to nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,20 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalesearch.data.split import DataError, Image, Progress, Split
+from scalesearch.data.decode import decode, letterbox, refuse, tried
+from scalesearch.data.part import WHOLE, Part
+from scalesearch.data.room import Decoding, free_bytes, reserve
+from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)
 """ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01. EfficientDet pads normalised images with 0."""
 
 _VERSION = 1
 _THREADS = 4
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,14 +37,16 @@ class Pixels:
     """A split at one input size. Boxes are xyxy in input pixels; crowds (no training targets) are absent."""
 
     split: Split
-    array: NDArray[np.uint8]
-    """[N, h, w, 3] RGB, each image scaled by `scales` into the top left corner, `PAD` elsewhere."""
+    array: NDArray[np.uint8] | Decoding
+    """uint8 [N, h, w, 3] RGB, each image scaled by `scales` into the top left corner, `PAD` elsewhere."""
     scales: NDArray[np.float32]
     """[N] input pixels per pixel of the image."""
     boxes: list[NDArray[np.float32]]
     """N times [n, 4]."""
     labels: list[NDArray[np.int64]]
     """N times [n]."""
+    notes: tuple[str, ...] = ()
+    """That there was no room to decode them once, if so."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,35 +72,66 @@ class Batch:
 
 
 def open_pixels(
-    split: Split, size: tuple[int, int], cache: Path | None = None, progress: Progress | None = None
+    split: Split,
+    size: tuple[int, int],
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    room: int | None = None,
 ) -> Pixels:
     """The split at input size (h, w); with `cache`, decoded into a file there once and memory-mapped.
 
+    Where that takes more than `room` bytes (by default nine tenths of what is free: on the disk of `cache`, in memory
+    without one) images are decoded by threads whenever a batch has them, and the notes say so.
+
     Raises:
-        DataError: if an image cannot be decoded, or is not of the size that the annotations say.
+        DataError: if images cannot be decoded, or are not of the size that the annotations say: all are tried, so that
+            all can be mended at once; where there is no room, not before such an image is asked for.
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
-    if cache is None:
-        array = np.empty(shape, dtype=np.uint8)
-        _decode_all(split, array, progress)
-    else:
-        array = _cached(split, shape, cache, progress)
+    file = cache / f"pixels-{_key(split)}-{size[0]}x{size[1]}.npy" if cache else None
+    lacking = "" if file and file.exists() else _lacking(shape, free_bytes(cache) if room is None else room, cache)
     targets = [(image, ~image.crowd, scale) for image, scale in zip(split.images, scales, strict=True)]
     return Pixels(
         split=split,
-        array=array,
+        array=_decoding(split, shape) if lacking else _decoded(split, shape, file, progress),
         scales=scales,
         boxes=[image.boxes[kept] * scale for image, kept, scale in targets],
         labels=[image.labels[kept] for image, kept, _ in targets],
+        notes=(f"{split.name}: {lacking}",) if lacking else (),
     )
 
 
-def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
-    """(scale, rows, columns) of an image inside (h, w): the largest that fits; a broken last row is cut."""
-    scale = min(size[0] / image.height, size[1] / image.width)
-    rows, columns = (max(1, int(side * scale + 1e-6)) for side in (image.height, image.width))
-    return scale, rows, columns
+def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
+    """Why the decoded images cannot be kept; nothing where they can."""
+    need = math.prod(shape)
+    if need <= room:
+        return ""
+    where = "free on the cache's disk" if cache else "free in memory"
+    return (
+        f"{shape[0]} images decoded at {shape[1]}x{shape[2]} take {need / 2**30:.3g} GiB, but {room / 2**30:.3g} GiB are "
+        f"{where}: each is decoded again in each epoch"
+    )
+
+
+def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
+    def decoded(position: int) -> NDArray[np.uint8]:
+        pixels = np.empty(shape[1:], dtype=np.uint8)
+        _fill(pixels, decode(split.images[position], shape[1:3]))
+        return pixels
+
+    return Decoding(shape, decoded)
+
+
+def _decoded(
+    split: Split, shape: tuple[int, int, int, int], file: Path | None, progress: Progress | None
+) -> NDArray[np.uint8]:
+    if file:
+        return _cached(split, shape, file, progress)
+    array = np.empty(shape, dtype=np.uint8)
+    _decode_all(split, array, progress)
+    return array
 
 
 def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -108,19 +142,22 @@ def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(boxes), torch.from_numpy(labels)
 
 
-def batches(pixels: Pixels, *, batch: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """One epoch of training batches, in an order that is a function of (seed, epoch) only.
+def batches(
+    pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, part: Part = WHOLE
+) -> Iterator[Batch]:
+    """One epoch of training batches, in an order that is a function of (seed, epoch) only; of each our part.
 
-    The last short batch is dropped unless it is the only one.
+    The last short batch is dropped unless it is the only one. It starts with the `first`-th, from 0.
     """
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(pixels))
-    for start in range(0, max(1, len(order) - batch + 1), batch):
-        yield _batch(pixels, order[start : start + batch])
+    for start in range(first * batch, max(1, len(order) - batch + 1), batch):
+        index = order[start : start + batch]
+        yield _batch(pixels, index[part.rows(len(index))])
 
 
-def eval_batches(pixels: Pixels, batch: int) -> Iterator[Batch]:
-    """All images in their order; the last batch may be short."""
-    for start in range(0, len(pixels), batch):
+def eval_batches(pixels: Pixels, batch: int, part: Part = WHOLE) -> Iterator[Batch]:
+    """All images in their order; the last batch may be short. Of `world` processes each has every `world`-th batch."""
+    for start in range(part.rank * batch, len(pixels), part.world * batch):
         yield _batch(pixels, np.arange(start, min(start + batch, len(pixels))))
 
 
@@ -140,15 +177,15 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
     )
 
 
-def _cached(split: Split, shape: tuple[int, ...], cache: Path, progress: Progress | None) -> NDArray[np.uint8]:
-    """The decoded array from the cache, decoded into it first where it is not there; published by rename."""
-    file = cache / f"pixels-{_key(split)}-{shape[1]}x{shape[2]}.npy"
+def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress | None) -> NDArray[np.uint8]:
+    """The decoded array from the cache's file, decoded into it first where it is not there; published by rename."""
     if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache, prefix=file.stem, suffix=".part")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".part")
         os.close(handle)
         try:
             array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+            _reserved(Path(name), shape)
             _decode_all(split, array, progress)
             array.flush()
             os.replace(name, file)
@@ -156,6 +193,16 @@ def _cached(split: Split, shape: tuple[int, ...], cache: Path, progress: Progres
             Path(name).unlink(missing_ok=True)
     mapped: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="r")
     return mapped
+
+
+def _reserved(file: Path, shape: tuple[int, ...]) -> None:
+    try:
+        reserve(file)
+    except OSError as error:
+        raise DataError(
+            f"{shape[0]} images decoded at {shape[1]}x{shape[2]} need {math.prod(shape) / 2**30:.3g} GiB in {file.parent}, "
+            f"but its disk is filling up ({error.strerror}): make room there."
+        ) from error
 
 
 def _key(split: Split) -> str:
@@ -169,57 +216,22 @@ def _key(split: Split) -> str:
 
 def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | None) -> None:
     """Fills `array` [N, h, w, 3] by a few threads: PIL lets go of the interpreter while it decodes."""
-    size = (array.shape[1], array.shape[2])
+    size, refused = (array.shape[1], array.shape[2]), list[DataError]()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, pixels in enumerate(pool.map(lambda image: _decode(image, size), split.images)):
-            rows, columns = pixels.shape[:2]
-            array[done, rows:] = PAD
-            array[done, :rows, columns:] = PAD
-            array[done, :rows, :columns] = pixels
+        for done, pixels in enumerate(pool.map(lambda image: tried(image, size), split.images)):
+            if isinstance(pixels, DataError):
+                refused.append(pixels)
+                continue
+            _fill(array[done], pixels)
             if progress is not None:
                 progress(done + 1, len(split.images))
+    if refused:
+        refuse(refused, split)
 
 
-def _decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """uint8 [rows, columns, 3], upright, at the scale of its letterbox."""
-    scale, rows, columns = letterbox(image, size)
-    try:
-        with PIL.Image.open(image.file) as opened:
-            upright, factor = _upright(opened, image, max(rows, columns))
-            upright = _rgb(upright, image)
-    except OSError as error:
-        raise DataError(f"an image must be readable, but {image.file} is not ({error}): write it again.") from error
-    # The source rectangle that the letterbox shows, so that one scale holds exactly on both axes.
-    region = (min(columns / scale / factor, upright.width), min(rows / scale / factor, upright.height))
-    resized = upright.resize((columns, rows), PIL.Image.Resampling.BILINEAR, box=(0, 0, *region))
-    return np.asarray(resized)
-
-
-def _upright(opened: PIL.Image.Image, image: Image, longest: int) -> tuple[PIL.Image.Image, int]:
-    """The image, turned as EXIF says if that gives the annotated size, and libjpeg's reduction."""
-    stored = opened.size
-    orientation = opened.getexif().get(_ORIENTATION, 1)
-    turned = stored[::-1] if orientation >= 5 else stored
-    annotated = (image.width, image.height)
-    if annotated not in (turned, stored):
-        raise DataError(
-            f"an image must be of its annotated size, but {image.file} is {turned[0]}x{turned[1]} and its "
-            f"annotation says {annotated[0]}x{annotated[1]}: mend the one that is wrong."
-        )
-    # libjpeg need not compute more than twice the size needed; the resize that follows smooths the rest.
-    across, down = (max(1, 2 * longest * side // max(stored)) for side in stored)
-    opened.draft("RGB", (across, down))
-    factor = round(stored[0] / opened.width)
-    return (PIL.ImageOps.exif_transpose(opened) if annotated == turned else opened), factor
-
-
-def _rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
-    if upright.mode.startswith(("I", "F")):
-        raise DataError(
-            f"images must have 8 bits a channel, but {image.file} is of PIL's mode {upright.mode}: convert "
-            f"it, since how its values scale to 8 bits is yours to say."
-        )
-    if "transparency" in upright.info:
-        # PIL warns where a palette with transparency is not taken by way of RGBA.
-        upright = upright.convert("RGBA")
-    return upright.convert("RGB")
+def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
+    """Pixels [rows, columns, 3] into the top left corner of a place [h, w, 3], `PAD` elsewhere."""
+    rows, columns = pixels.shape[:2]
+    place[rows:] = PAD
+    place[:rows, columns:] = PAD
+    place[:rows, :columns] = pixels

@@ -14,3 +14,14 @@ class Console(Protocol):
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
         """A progress bar's update: (done, total, what); the bar may wait whether it is worth showing."""
+
+
+class Silent:
+    """The console of a process that another one speaks for."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """An update that shows nothing."""
+        return lambda done, total, what: None

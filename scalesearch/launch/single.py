@@ -9,20 +9,22 @@ from pathlib import Path
 
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
-from scalesearch.launch.console import Console
+from scalesearch.launch.console import Console, Silent
+from scalesearch.launch.told import tell_data
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import default_cache, resolve_spec
 from scalesearch.records.folder import write_whole
 from scalesearch.train import task as training
+from scalesearch.train.distributed import ALONE, Team
 
 
-def trainer(data: Data, console: Console) -> Callable[[Task, str], Outcome]:
+def trainer(data: Data, console: Console, team: Team = ALONE) -> Callable[[Task, str], Outcome]:
     """`train`'s task over this data, with a progress bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
-        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label))
+        return training.run(task, data, cache=default_cache() / "pixels", progress=console.bar(label), team=team)
 
     return train
 
@@ -36,13 +38,17 @@ def train(
     out: Path | None,
     console: Console,
     weights: Path | None = None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
 
     It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
+    The processes of a `team` do it together; the first one says and writes.
     """
-    opened = open_data(data, select="val")
+    console = console if team.first else Silent()
+    opened = team.one_before_others(lambda: open_data(data, select="val"))
+    tell_data(opened, console)
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
@@ -56,12 +62,14 @@ def train(
         weights=weights,
         evaluate_on="val",
     )
-    outcome = trainer(opened, console)(task, f"training {spec.id}")
+    outcome = trainer(opened, console, team)(task, f"training {spec.id}")
     for note in outcome.notes:
         console.say(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
     result |= dataclasses.asdict(outcome)
-    write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
+    if team.first:
+        folder.mkdir(parents=True, exist_ok=True)  # a training that failed early has not
+        write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
     if outcome.state == "failed":
         raise ValueError(f"{folder}: {outcome.reason}")
     numbers = outcome.curve[-1][1]

@@ -24,6 +24,7 @@ from scalesearch.data.split import Split
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
 from scalesearch.launch.single import trainer
+from scalesearch.launch.told import tell_data
 from scalesearch.nn.anchors import fit_anchors, matched_share
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
@@ -116,10 +117,7 @@ def open_plan_data(plan: Plan, console: Console) -> Data:
         seed=source.seed,
         progress=lambda done, total: bar(done, total, "images"),
     )
-    for split in dict.fromkeys((data.train, data.select, data.val)):
-        console.say(f"{split.name}: {len(split.images)} images, {sum(len(i.boxes) for i in split.images)} boxes")
-        for note in split.notes:
-            console.say(f"  {note}")
+    tell_data(data, console)
     return data
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.layers.drop import DropPath
 from timm.layers.norm_act import BatchNormAct2d
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
@@ -46,7 +47,7 @@ class EfficientNetFeatures(nn.Module):
 
     recompute = False
 
-    def __init__(self, spec: DetectorSpec, backbone: EfficientNet) -> None:
+    def __init__(self, spec: DetectorSpec, backbone: EfficientNet, *, stochastic_depth: float = 0.0) -> None:
         super().__init__()
         stages = backbone.cut(spec.backbone_levels[-1])
         same = (spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding) == "same"
@@ -57,11 +58,13 @@ class EfficientNetFeatures(nn.Module):
         self.conv_stem.same = same
         self.bn1 = norm(backbone.stem, act_layer=act)
         self.blocks = nn.Sequential()
-        c_in = backbone.stem
+        c_in, above = backbone.stem, 0
+        total = sum(stage.repeats for stage in backbone.stages)
         for stage in stages:
             blocks = nn.Sequential()
             for i in range(stage.repeats):
                 layers: dict[str, Any] = {"norm_layer": norm, "act_layer": act, "pad_type": pad}
+                layers["drop_path_rate"] = stochastic_depth * (above + i) / total
                 if not backbone.lite:
                     layers["se_layer"] = partial(Excite, rd_channels=squeeze(c_in))
                 layers |= {"dw_kernel_size": stage.kernel, "stride": stage.stride if i == 0 else 1}
@@ -70,6 +73,7 @@ class EfficientNetFeatures(nn.Module):
                 else:
                     blocks.append(InvertedResidual(c_in, stage.channels, exp_ratio=stage.expansion, **layers))
                 c_in = stage.channels
+            above += stage.repeats
             self.blocks.append(blocks)
         # The map of a level is the last block's before the next halving (google/automl: reduction_<level>).
         self.taps = frozenset(len(backbone.cut(level)) - 1 for level in spec.backbone_levels)
@@ -97,10 +101,16 @@ class TimmFeatures(nn.Module):
     recompute = False
 
     def __init__(
-        self, name: str, levels: Sequence[int], size: tuple[int, int], *, pretrained: bool = False
+        self,
+        name: str,
+        levels: Sequence[int],
+        size: tuple[int, int],
+        *,
+        pretrained: bool = False,
+        stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
-        self.model = adopt(_create(name, levels, size, pretrained))
+        self.model = adopt(_create(name, levels, size, pretrained, stochastic_depth))
         self.channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -109,11 +119,13 @@ class TimmFeatures(nn.Module):
         return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
 
 
-def _create(name: str, levels: Sequence[int], size: tuple[int, int], pretrained: bool) -> nn.Module:
+def _create(
+    name: str, levels: Sequence[int], size: tuple[int, int], pretrained: bool, stochastic_depth: float
+) -> nn.Module:
     """timm's features_only model of `name`, with the maps of `levels` only; random weights unless `pretrained`.
 
     Raises ValueError where timm does not know the name (with the nearest it knows), the model has no
-    features_only, no map at one of the strides, or refuses the size, or its weights cannot be had.
+    features_only, no map at one of the strides, or refuses the size or stochastic depth, or its weights cannot be had.
     """
     if ":" in name or "/" in name or not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -135,7 +147,11 @@ def _create(name: str, levels: Sequence[int], size: tuple[int, int], pretrained:
     sized: dict[str, Any] = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
     if pretrained:
         sized["pretrained"] = True
+    if stochastic_depth:
+        sized["drop_path_rate"] = stochastic_depth
     model = _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
+    if stochastic_depth and not any(isinstance(module, DropPath) for module in model.modules()):
+        raise _no_depth(name)
     # timm cuts most models after the last map that is asked for, but not its EfficientNets and MobileNets.
     if read := getattr(model, "_stage_out_idx", None):
         model.blocks = model.blocks[: max(read)]
@@ -149,6 +165,8 @@ def _features_only(name: str, **options: Any) -> Any:
         if isinstance(error, TypeError) and options.pop("img_size", None):
             # Its weights have a fixed size, its code has not.
             return _features_only(name, **options)
+        if options.pop("drop_path_rate", 0.0) and _works(name, options):
+            raise _no_depth(name) from error
         if options.pop("pretrained", False) and _works(name, options):
             raise ValueError(
                 f"the pretrained weights of timm's {name!r} could not be loaded: {told(error)}; they are fetched once "
@@ -159,6 +177,13 @@ def _features_only(name: str, **options: Any) -> Any:
             f"timm's {name!r} does not work as a backbone: {where} failed with {told(error)}; take another backbone "
             "or size"
         ) from error
+
+
+def _no_depth(name: str) -> ValueError:
+    return ValueError(
+        f"stochastic_depth leaves out residual blocks, but timm's {name!r} has none that it can leave out; set "
+        "stochastic_depth: 0, or take another backbone"
+    )
 
 
 def _works(name: str, options: dict[str, Any]) -> bool:
@@ -177,13 +202,15 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def build_backbone(spec: DetectorSpec, *, pretrained: bool = False) -> nn.Module:
+def build_backbone(spec: DetectorSpec, *, pretrained: bool = False, stochastic_depth: float = 0.0) -> nn.Module:
     """The backbone of a spec: [B, 3, H, W] -> maps of `spec.backbone_levels`, finest first.
 
     A timm model keeps its own batch-norm eps where the spec's is the default, and gets its momentum.
     `pretrained` is for timm's models alone: their weights, fetched by timm, in place of random ones.
+    `stochastic_depth` is the rate at which, in training, the i-th of n blocks is left out of an image's way, times i / n
+    (google/automl efficientnet_model.py; a few of timm's models count i / (n - 1)).
     Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size, and for
-    pretrained weights that cannot be had.
+    pretrained weights or stochastic depth that cannot be had.
     """
     match spec.backbone:
         case EfficientNet():
@@ -192,17 +219,20 @@ def build_backbone(spec: DetectorSpec, *, pretrained: bool = False) -> nn.Module
                     f"pretrained weights are those of a timm model, but the backbone is {spec.backbone.name}; take a "
                     "timm name (tf_efficientnet_b0.in1k, resnet50, ...), or --weights, or pretrained: false"
                 )
-            return EfficientNetFeatures(spec, spec.backbone)
+            return EfficientNetFeatures(spec, spec.backbone, stochastic_depth=stochastic_depth)
         case TimmBackbone(name=name):
             if spec.size not in spec.backbone.known.macs:
                 raise ValueError(
                     f"the backbone {name!r} has not been measured at {spec.size[0]}x{spec.size[1]}, so nothing says "
                     "that its maps fit; call scalesearch.resolve(spec) first"
                 )
-            model = TimmFeatures(name, spec.backbone_levels, spec.size, pretrained=pretrained)
+            model = TimmFeatures(
+                name, spec.backbone_levels, spec.size, pretrained=pretrained, stochastic_depth=stochastic_depth
+            )
             own = spec.backbone_norm_eps == DetectorSpec.backbone_norm_eps
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.momentum = spec.norm_momentum
                     module.eps = module.eps if own else spec.backbone_norm_eps
             return model
+

@@ -27,10 +27,10 @@ class Outputs(NamedTuple):
 class Detector(nn.Module):
     """Backbone, feature network, class head and box head of a spec."""
 
-    def __init__(self, spec: DetectorSpec, *, pretrained: bool = False) -> None:
+    def __init__(self, spec: DetectorSpec, *, pretrained: bool = False, stochastic_depth: float = 0.0) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = build_backbone(spec, pretrained=pretrained)
+        self.backbone = build_backbone(spec, pretrained=pretrained, stochastic_depth=stochastic_depth)
         self.neck = Neck(spec)
         self.class_head = class_head(spec)
         self.box_head = box_head(spec)
@@ -47,9 +47,10 @@ class Detector(nn.Module):
         return Outputs(self.class_head(maps), self.box_head(maps))
 
 
-def build(spec: DetectorSpec, *, pretrained: bool = False) -> Detector:
+def build(spec: DetectorSpec, *, pretrained: bool = False, stochastic_depth: float = 0.0) -> Detector:
     """The detector of a spec, with random weights but for a timm backbone's if `pretrained`.
 
-    Raises ValueError for a backbone that cannot serve, or pretrained weights that cannot be had.
+    `stochastic_depth` as `build_backbone` has it. Raises ValueError for a backbone that cannot serve, or pretrained
+    weights or stochastic depth that cannot be had.
     """
-    return Detector(spec, pretrained=pretrained)
+    return Detector(spec, pretrained=pretrained, stochastic_depth=stochastic_depth)

@@ -6,12 +6,13 @@ all-background and corrects the positives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import complete_box_iou_loss, generalized_box_iou_loss
+from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
 
 from scalesearch.nn.anchors import MATCH, pairwise_iou
 from scalesearch.nn.postprocess import decode, encode
@@ -74,6 +75,24 @@ def _assign(anchors: Tensor, boxes: Tensor, labels: Tensor, iou: float, best: in
     return chosen, value >= iou
 
 
+def iou_loss(boxes: Tensor, targets: Tensor, *, reduction: str) -> Tensor:
+    """Sum over boxes [P, 4] and their targets, xyxy, of 1 - IoU (UnitBox's is its logarithm); 0 gradient where apart."""
+    assert reduction == "sum", "torchvision's others have more"
+    low, high = torch.maximum(boxes[:, :2], targets[:, :2]), torch.minimum(boxes[:, 2:], targets[:, 2:])
+    both = (high - low).clamp(min=0).prod(1)
+    areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, targets)]
+    return (1 - both / (areas[0] + areas[1] - both + 1e-7)).sum()
+
+
+BOX_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "iou": iou_loss,
+    "giou": generalized_box_iou_loss,
+    "diou": distance_box_iou_loss,
+    "ciou": complete_box_iou_loss,
+}
+"""Losses over boxes by name, torchvision's but for the plain one."""
+
+
 def detection_loss(
     outputs: Outputs,
     targets: Targets,
@@ -84,22 +103,23 @@ def detection_loss(
     box: str = "huber",
     box_weight: float = 50.0,
     delta: float = 0.1,
+    positives: Tensor | None = None,
 ) -> Losses:
     """Focal loss over class_logits [B, N, K] and box loss over the positives' box_deltas [B, N, 4], float32 inside.
 
-    Both are divided by the positives of the batch + 1 (EfficientDet; google/automl det_model_fn.py). box: huber (over
-    deltas, mean of the four), giou or ciou (over boxes).
+    Both are divided by `positives`, by default those of the batch + 1 (EfficientDet; google/automl det_model_fn.py); a
+    part of a batch takes what the whole says. box: huber (over
+    deltas, mean of the four), or 1 - iou, giou, diou or ciou (over boxes).
     """
     logits, deltas = outputs.class_logits.float(), outputs.box_deltas.float()
-    count = len(targets.places) + 1
+    count = len(targets.places) + 1 if positives is None else positives
     class_ = focal_loss(logits, targets.places, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
     found = deltas.reshape(-1, 4)[targets.places]
     if box == "huber":
         wanted = encode(targets.boxes, targets.anchors)
         box_loss = F.huber_loss(found, wanted, reduction="sum", delta=delta) / (4 * count)
     else:
-        loss = {"giou": generalized_box_iou_loss, "ciou": complete_box_iou_loss}[box]
-        box_loss = loss(decode(found, targets.anchors), targets.boxes, reduction="sum") / count
+        box_loss = BOX_LOSSES[box](decode(found, targets.anchors), targets.boxes, reduction="sum") / count
     return Losses(class_ + box_weight * box_loss, class_, box_loss)
 
 

@@ -18,7 +18,7 @@ from scalesearch.arch.topology import FUSIONS, Topology
 from scalesearch.plan.graph import Graphs, read_graph_file
 from scalesearch.plan.nodes import PlanError
 from scalesearch.plan.reader import read_section
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import read_anchors, read_axes, read_detector, read_recipe
 
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
@@ -137,8 +137,13 @@ def _from_sections(path: Path, say: Say) -> DetectorSpec:
 
 
 def read_recipe_file(path: Path | None, overrides: Sequence[str]) -> Recipe:
-    """The recipe in a YAML file of its fields (the defaults without one), overrides such as `epochs=10` put in place.
+    """The preset or the YAML file of fields called `path` (the defaults without one), overrides such as `epochs=10` put
+    in place.
 
-    PlanError with file and line, or the override.
+    PlanError with file and line, or the override, or where it is neither a preset nor a file.
     """
-    return read_recipe(read_section(path, overrides), Recipe())
+    base = PRESETS.get(str(path), Recipe())
+    file = None if str(path) in PRESETS else path
+    if file and not file.is_file():
+        raise PlanError(f"a recipe is one of {', '.join(PRESETS)} or a YAML file, but {file} is neither; check the path")
+    return read_recipe(read_section(file, overrides).value, base)

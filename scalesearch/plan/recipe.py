@@ -1,6 +1,7 @@
 """`Recipe`: how a detector is trained, as frozen data. Standard library only.
 
-The defaults are the short recipe that docs/recipe.md chose by its spread over seeds as much as by its AP.
+The defaults are the short recipe that docs/recipe.md chose by its spread over seeds as much as by its AP; `PRESETS`
+has the published one too. What a batch norm's momentum and eps are, the detector says (`DetectorSpec`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "sgd"),
-    "box_loss": ("huber", "giou", "ciou"),
+    "box_loss": ("huber", "iou", "giou", "diou", "ciou"),
+    "precision": ("fp32", "bf16", "fp16"),
 }
 """The closed sets behind the fields of `Recipe` that are words."""
 
@@ -27,14 +29,21 @@ class Recipe:
     epochs: int = 30
     """The whole schedule: warm-up and cosine end here, whatever part of it one task trains."""
     batch: int = 8
-    """Small: on a CPU a run costs by the image, and steps are what a short one lacks."""
+    """Images a step, over all processes. Small: on a CPU a run costs by the image, and steps are what a short one
+    lacks."""
     optimizer: str = "adamw"
     learning_rate: float = 8e-3
-    """Peak, for this batch; it is not rescaled."""
+    """Peak, for `reference_batch` images a step."""
+    reference_batch: int = 0
+    """The batch that `learning_rate` was found for: it grows in proportion to `batch` (google/automl: 0.08 for 64).
+    0: for whatever batch there is, not rescaled. AdamW's best rate grows more slowly than that, so that none is the
+    default."""
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises linearly from 0; then a cosine to 0."""
     momentum: float = 0.9
-    """SGD's (Nesterov); AdamW has its usual (0.9, 0.999)."""
+    """SGD's; AdamW has its usual (0.9, 0.999)."""
+    nesterov: bool = True
+    """SGD's momentum looks ahead; the published recipe's does not."""
     weight_decay: float = 4e-5
     """On kernels only (EfficientDet sec. 5.1). SGD: added to the gradient; AdamW: decoupled."""
     clip: float = 10.0
@@ -44,6 +53,9 @@ class Recipe:
     norm_batches: int = 16
     """Training batches over which batch-norm statistics are re-estimated before an evaluation; 0: the running ones,
     which a few hundred steps at a momentum of 0.01 leave behind (docs/recipe.md: 0.11 AP, and the spread)."""
+    freeze_norms: bool = False
+    """Keep the batch-norm statistics that the weights came with, in training and evaluation: for pretrained weights and
+    batches too small to have statistics of their own."""
     match_iou: float = 0.5
     """An anchor learns the box that it overlaps most, from this IoU on; below, it is background."""
     match_best: int = 1
@@ -60,16 +72,34 @@ class Recipe:
     best at 30 epochs, [0.1, 2] at 300)."""
     flip: bool = True
     """Mirror half of the images; not for what has a left and a right, like digits."""
+    colour: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Strength of random brightness, contrast, saturation and hue, as torchvision's ColorJitter takes them: factors
+    from [1 - s, 1 + s], hue shifted by [-s, s] of its circle. None is published, and it is the dear one: the hue of an
+    image takes longer than its zoom."""
+    mosaic: float = 0.0
+    """Share of the images that become four shrunken ones of the batch (YOLOv4). For long runs on little data: a short
+    one lacks steps, not variety."""
+    mixup: float = 0.0
+    """Share of the images that are averaged with another of the batch and keep the boxes of both (YOLOX)."""
+    stochastic_depth: float = 0.0
+    """Rate at which the backbone's last block is left out, image by image, falling linearly to 0 at its first. The
+    published 0.2 is for backbones of EfficientNet-B1's size on; 0 is theirs for B0, and ours."""
     pretrained: bool = False
     """Start a timm backbone from the weights that timm fetches for it; others have none to fetch."""
+    precision: str = "fp32"
+    """Of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with a loss scale that adapts. Weights,
+    loss, evaluation and batch-norm statistics stay in float32. A CPU without bf16 units is slower in it."""
+    compile: bool = False
+    """Train through torch.compile: a minute and more at the start of each task, quicker steps after it."""
     checkpointing: bool = False
     """Make activations again in the backward pass: half the memory, a third more time, the same numbers."""
     eval_every: int = 0
     """Epochs between evaluations; 0: at the end of a task only."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.jitter, (list, tuple)):
-            object.__setattr__(self, "jitter", tuple(self.jitter))
+        for name in ("jitter", "colour"):
+            if isinstance(getattr(self, name), (list, tuple)):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _typed(item.name, getattr(self, item.name), item.default))
         for name, (low, high) in _RANGES.items():
@@ -78,8 +108,24 @@ class Recipe:
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+        if self.compile and self.checkpointing:
+            raise ValueError(
+                "compile cannot be true where checkpointing is, for torch does not compile the one inside the "
+                "other: set one of them to false"
+            )
+        if not (all(0 <= strength <= 1 for strength in self.colour) and self.colour[3] <= 0.5):
+            raise ValueError(
+                "colour must be [brightness, contrast, saturation, hue] with 0 <= strength <= 1 and hue at most 0.5, but "
+                f"got {list(self.colour)}"
+            )
         if not 0.01 <= self.jitter[0] <= self.jitter[1] <= 100:
             raise ValueError(f"jitter must be a pair with 0.01 <= low <= high <= 100, but got {list(self.jitter)}")
+
+    @property
+    def peak(self) -> float:
+        """The highest learning rate at this batch."""
+        scale = self.batch / self.reference_batch if self.reference_batch else 1.0
+        return self.learning_rate * scale
 
     @property
     def id(self) -> str:
@@ -113,6 +159,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "batch": (1, 65_536),
     "learning_rate": (0, 100),
+    "reference_batch": (0, 65_536),
     "warmup": (0, 1),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 10),
@@ -126,6 +173,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "label_smoothing": (0, 0.5),
     "box_weight": (0, 10_000),
     "huber_delta": (1e-4, 100),
+    "mosaic": (0, 1),
+    "mixup": (0, 1),
+    "stochastic_depth": (0, 0.9),
     "eval_every": (0, 100_000),
 }
 
@@ -144,3 +194,24 @@ def _typed(name: str, value: object, default: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, but got {value!r}")
     return value
+
+
+PRESETS: dict[str, Recipe] = {
+    "short": Recipe(),
+    # google/automl hparams_config.py and det_model_fn.py; EfficientDet sec. 5.1: 0.16 at batch 128, one epoch of
+    # warm-up. It evaluates the averages with their running statistics.
+    "efficientdet": Recipe(
+        epochs=300,
+        batch=128,
+        optimizer="sgd",
+        learning_rate=0.08,
+        reference_batch=64,
+        warmup=1 / 300,
+        nesterov=False,
+        ema=0.9998,
+        norm_batches=0,
+        jitter=(0.1, 2.0),
+        stochastic_depth=0.2,
+    ),
+}
+"""Recipes by name: where a plan or the command line says one, fields beside it take the place of its own."""

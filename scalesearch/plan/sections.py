@@ -21,7 +21,7 @@ from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS
 from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import Section, Value
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import PRESETS, Recipe
 
 COSTS = tuple(FIGURES)
 """What a band may bound."""
@@ -315,8 +315,15 @@ def read_sampler(section: Section) -> SamplerPlan:
     return sampler
 
 
-def read_recipe(section: Section, base: Recipe) -> Recipe:
-    """`base` with the fields of the section in place of its own."""
+def read_recipe(value: Value | None, base: Recipe) -> Recipe:
+    """A preset's name, or fields in place of those of `base`, which `preset: NAME` among them names anew."""
+    if value is None:
+        return base
+    if not value.is_section:
+        return PRESETS[value.word(PRESETS)]
+    section = value.section()
+    if preset := section.get("preset"):
+        base = PRESETS[preset.word(PRESETS)]
     fields = section.fields(get_type_hints(Recipe))
     try:
         return base.replaced(fields)
@@ -325,7 +332,7 @@ def read_recipe(section: Section, base: Recipe) -> Recipe:
 
 
 def read_winners(section: Section, base: Recipe) -> WinnersPlan:
-    """`winners: {top:, seeds: [...], recipe: {overrides}}`."""
+    """`winners: {top:, seeds: [...], recipe: {overrides} | PRESET}`."""
     seeds = WinnersPlan.seeds
     if value := section.get("seeds"):
         seeds = tuple(item.integer(low=0) for item in value.items())
@@ -334,7 +341,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
     winners = WinnersPlan(
         top=section.integer("top", WinnersPlan.top, low=0),
         seeds=seeds,
-        recipe=read_recipe(section.section("recipe"), base),
+        recipe=read_recipe(section.get("recipe"), base),
     )
     section.done()
     return winners

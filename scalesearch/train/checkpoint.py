@@ -23,7 +23,9 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(name, folder / NAME)
     finally:
-        Path(name).unlink(missing_ok=True)
+        # Also what a killed process left half written: a folder has one writer.
+        for torn in folder.glob("checkpoint-*.part"):
+            torn.unlink(missing_ok=True)
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -9,14 +9,15 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scalesearch.data.augment import jitter, normalise
-from scalesearch.data.pixels import Batch, Pixels, batches
+from scalesearch.data.part import WHOLE
+from scalesearch.data.pixels import Pixels
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import load_weights
 from scalesearch.nn.detector import Detector, build
@@ -24,9 +25,13 @@ from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
+from scalesearch.train.compiled import compiled
+from scalesearch.train.distributed import ALONE, Team
 from scalesearch.train.ema import Average
+from scalesearch.train.feed import Ready, epoch_seed, fed, prepared
 from scalesearch.train.optimizer import learning_rate, make_optimizer
-from scalesearch.train.score import refresh_norms
+from scalesearch.train.precision import Precision
+from scalesearch.train.score import norms_of, refresh_norms
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -37,102 +42,159 @@ class NonFinite(ArithmeticError):
 
 
 class Training:
-    """Weights, their average and the optimiser of one (spec, recipe, seed) over `pixels`, `epoch` epochs old."""
+    """Weights, their average and the optimiser of one (spec, recipe, seed) over `pixels`, `epoch` epochs old.
 
-    def __init__(self, task: Task, pixels: Pixels, device: torch.device) -> None:
-        self.recipe, self.seed, self.pixels, self.device = task.recipe, task.seed, pixels, device
+    Several processes that train it hold the same, and each its part of every batch. ValueError where they cannot.
+    """
+
+    def __init__(self, task: Task, pixels: Pixels, device: torch.device, team: Team = ALONE) -> None:
+        recipe = task.recipe
+        team.check_batch(recipe.batch, len(pixels))
+        self.team = team
+        self.recipe, self.seed, self.pixels, self.device = recipe, task.seed, pixels, device
+        self.precision = Precision(recipe.precision, device)
         with torch.random.fork_rng():
             torch.manual_seed(task.seed)
-            model = build(task.spec, pretrained=task.recipe.pretrained and task.weights is None)
+            pretrained = recipe.pretrained and task.weights is None
+            model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
         self.notes = _started(model, task.weights) if task.weights else ()
-        set_recompute(model, task.recipe.checkpointing)
-        self.model: nn.Module = model.to(device).to(memory_format=torch.channels_last)
+        set_recompute(model, recipe.checkpointing)
+        self.model: nn.Module = team.norms(model.to(device).to(memory_format=torch.channels_last))
+        wrapped = team.wrapped(self.model)
+        self.forward: Callable[[Tensor], Any] = compiled(wrapped) if recipe.compile else wrapped
         self.anchors = anchor_boxes(task.spec, device)
-        self.optimizer = make_optimizer(self.model, task.recipe)
-        self.average = Average(self.model, task.recipe.ema)
-        self.epoch = 0
-        self.seconds = 0.0
+        self.optimizer = make_optimizer(self.model, recipe)
+        self.average = Average(self.model, recipe.ema)
+        self.epoch = self.step = 0
+        """Whole epochs done, and steps of the next one."""
+        self.random: dict[str, Tensor] = {}
+        """Within an epoch: the states of the generators after its last step."""
+        self.seconds = self.waited = 0.0
 
     @property
     def steps_per_epoch(self) -> int:
         """The last short batch is dropped unless it is the only one."""
         return max(1, len(self.pixels) // self.recipe.batch)
 
+    @property
+    def loader_share(self) -> float:
+        """Part of the time of training in which a step waited for its batch."""
+        return self.waited / self.seconds if self.seconds > 0 else 0.0
+
     def train_epoch(self, on_step: OnStep | None = None) -> None:
         """One epoch; a function of the state, the seed and the epoch only. Raises NonFinite."""
-        start, first = time.perf_counter(), self.epoch * self.steps_per_epoch
+        start, before = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         self.model.train()
-        with torch.random.fork_rng():  # dropout and stochastic depth
-            torch.manual_seed(_mix(self.seed, self.epoch))
-            for i, (batch, images, boxes, labels) in enumerate(self._prepared(self.epoch)):
-                rate = learning_rate(self.recipe, first + i, steps)
-                loss = self._step(images, boxes, labels, rate)
+        if self.recipe.freeze_norms:
+            for norm in norms_of(self.model):
+                norm.eval()
+        with torch.random.fork_rng(), closing(fed(self._batches(), self.device)) as batches:
+            self._seed()  # of dropout and stochastic depth
+            for batch in self._timed(batches):
+                done = before + self.step
+                rate = learning_rate(self.recipe, done, steps)
+                loss = self._step(batch, rate)
                 if not math.isfinite(loss):
-                    raise NonFinite(self._where(first + i, rate, loss, batch))
-                self.average.update(first + i + 1)
+                    raise NonFinite(self._where(done, rate, loss, batch))
+                self.average.update(done + 1)
+                self.step += 1
+                self.random = {"batches": batch.random}
+                self.seconds, start = self.seconds + time.perf_counter() - start, time.perf_counter()
                 if on_step is not None:
-                    on_step(i + 1, loss)
-        self.epoch += 1
-        self.seconds += time.perf_counter() - start
+                    on_step(self.step, loss)
+        self.epoch, self.step, self.random = self.epoch + 1, 0, {}
 
-    def _prepared(self, epoch: int) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
-        for batch in batches(self.pixels, batch=self.recipe.batch, seed=self.seed, epoch=epoch):
-            images, boxes, labels = batch.images, batch.boxes, batch.labels
-            if self.recipe.flip or self.recipe.jitter != (1.0, 1.0):
-                images, boxes, labels = jitter(
-                    images, boxes, labels, generator, scale=self.recipe.jitter, flip=self.recipe.flip
-                )
-            yield batch, normalise(images.to(self.device)), boxes.to(self.device), labels.to(self.device)
+    def _seed(self) -> None:
+        """Of what the network draws: the epoch's, or where the epoch is taken up again, as it was."""
+        rank = self.team.part.rank
+        torch.manual_seed((epoch_seed(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
+        if rank == 0 and "network" in self.random:
+            torch.set_rng_state(self.random["network"].cpu())
+        if rank == 0 and "device" in self.random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self.random["device"].cpu(), self.device)
 
-    def _step(self, images: Tensor, boxes: Tensor, labels: Tensor, rate: float) -> float:
+    def _batches(self) -> Iterator[Ready]:
+        """Those of this epoch that are not done yet."""
+        random = self.random["batches"].cpu() if self.random else None
+        return self._prepared(epoch=self.epoch, part=self.team.part, first=self.step, random=random)
+
+    def _prepared(self, **where: Any) -> Iterator[Ready]:
+        return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
+
+    def _timed(self, batches: Iterator[Ready]) -> Iterator[Ready]:
+        """The same batches; the time that each was waited for is added up."""
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    def _step(self, batch: Ready, rate: float) -> float:
         """One optimiser step; the loss, or nan where the gradient is not finite (the weights then stay)."""
-        loss = self._loss(images, boxes, labels)
+        loss = self._loss(batch)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.precision.backward(loss, self.optimizer)
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(size))):
+        value = float(self.team.mean(loss.detach()))
+        if not (math.isfinite(value) and self.precision.accepts(float(size))):
             return value if not math.isfinite(value) else math.nan
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
+        self.precision.step(self.optimizer)
         return value
 
-    def _loss(self, images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, batch: Ready) -> Tensor:
         recipe = self.recipe
-        targets = assign(self.anchors, boxes, labels, iou=recipe.match_iou, best=recipe.match_best)
-        return losses(self.model(images), targets, recipe).total
+        targets = assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
+        with self.precision.autocast():
+            outputs = self.forward(batch.images)
+        return losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device)).total
 
-    def _where(self, step: int, rate: float, loss: float, batch: Batch) -> str:
-        ids = [self.pixels.split.images[i].id for i in batch.index.tolist()]
+    def _where(self, step: int, rate: float, loss: float, batch: Ready) -> str:
+        parts = self.team.gathered(batch.places.tolist())
+        ids = self.team.shared(lambda: [self.pixels.split.images[i].id for part in parts for i in part])
         return (
             f"the loss or its gradient is not finite at step {step + 1} (epoch {self.epoch + 1}, learning rate "
             f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or clip"
         )
 
     def evaluated(self) -> nn.Module:
-        """The averaged model as it is evaluated: a copy, so that evaluating changes nothing of the training."""
+        """The averaged model as it is evaluated: a copy, so that evaluating changes nothing of the training.
+
+        Its statistics are those of images without mosaic and mixup, as it will see them, and of the whole network.
+        The same in all processes: where batch norms are not synchronized, each has seen the whole of these batches.
+        """
         model = copy.deepcopy(self.average.model)
-        if count := self.recipe.norm_batches:
-            refresh_norms(model, (images for _, (_, images, _, _) in zip(range(count), self._endless(), strict=False)))
+        self.team.agree(model)
+        if (count := self.recipe.norm_batches) and not self.recipe.freeze_norms:
+            refresh_norms(model, (batch.images for batch, _ in zip(self._endless(), range(count), strict=False)))
         return model.eval()
 
-    def _endless(self) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor]]:
-        epoch = self.epoch
+    def _endless(self) -> Iterator[Ready]:
+        part, epoch = self.team.part if self.team.synced else WHOLE, self.epoch
         while True:
-            yield from self._prepared(epoch)
+            yield from self._prepared(epoch=epoch, part=part, mixed=False)
             epoch += 1
 
     def state(self) -> dict[str, Any]:
-        """All that going on needs, as tensors and plain data."""
+        """All that going on needs, as tensors and plain data; within an epoch, after a step, also."""
+        if self.step:
+            self.random["network"] = torch.get_rng_state()
+            if self.device.type == "cuda":
+                self.random["device"] = torch.cuda.get_rng_state(self.device)
         return {
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scale": self.precision.state(),
             "epoch": self.epoch,
+            "step": self.step,
+            "random": self.random,
             "seconds": self.seconds,
+            "waited": self.waited,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -140,7 +202,9 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.precision.restore(state.get("scale", {}))  # checkpoints of before it have none
+        self.epoch, self.seconds, self.waited = state["epoch"], state["seconds"], state.get("waited", 0.0)
+        self.step, self.random = state.get("step", 0), state.get("random", {})
 
 
 def _started(model: Detector, weights: Path) -> tuple[str, ...]:
@@ -148,8 +212,8 @@ def _started(model: Detector, weights: Path) -> tuple[str, ...]:
     return tuple(f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines())
 
 
-def losses(outputs: Any, targets: Any, recipe: Recipe) -> Losses:
-    """The losses of a batch by a recipe."""
+def losses(outputs: Any, targets: Any, recipe: Recipe, positives: Tensor | None = None) -> Losses:
+    """The losses of a batch by a recipe; of a part of one, `positives` is what to divide by."""
     return detection_loss(
         outputs,
         targets,
@@ -159,8 +223,5 @@ def losses(outputs: Any, targets: Any, recipe: Recipe) -> Losses:
         box=recipe.box_loss,
         box_weight=recipe.box_weight,
         delta=recipe.huber_delta,
+        positives=positives,
     )
-
-
-def _mix(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch) % 2**63

@@ -11,7 +11,7 @@ from scalesearch.plan.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov momentum; weight decay on kernels only (EfficientDet sec. 5.1).
+    """AdamW or SGD with momentum; weight decay on kernels only (EfficientDet sec. 5.1).
 
     Biases, batch norm and fusion weights have at most one dimension and are not decayed.
     """
@@ -20,7 +20,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     # One fused pass: hundreds of small parameters would pay for a call each.
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
@@ -32,5 +33,5 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """
     warmup = recipe.warmup * steps
     if step < warmup:
-        return recipe.learning_rate * (step + 1) / (warmup + 1)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+        return recipe.peak * (step + 1) / (warmup + 1)
+    return recipe.peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))

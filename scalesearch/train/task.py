@@ -19,6 +19,7 @@ from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
+from scalesearch.train.distributed import ALONE, Team
 from scalesearch.train.loop import NonFinite, Training
 from scalesearch.train.memory import PeakMemory
 from scalesearch.train.report import match_report
@@ -28,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 """Called with (steps done, all steps, what is going on) as the task goes on."""
 
 SAVE_SECONDS = 60.0
-"""A checkpoint is due at the first end of an epoch after this long, so that little is lost to an interruption."""
+"""A checkpoint is due at the first step after this long, so that little is lost to an interruption."""
 
 
 def run(
@@ -38,26 +39,33 @@ def run(
     cache: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
 
     On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
-    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images.
+    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images. The
+    processes of a `team` train it together and all have the outcome; the first one reads and writes the folder.
 
     Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
     none. A loss that is not finite, or a time limit passed, is no exception but an Outcome with state "failed".
     """
-    place = torch.device(_auto() if device == "auto" else device)
+    place = team.device or torch.device(_auto() if device == "auto" else device)
     memory = PeakMemory(place)
-    pixels = _open(task, data, cache, progress)
-    training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place)
+    pixels = team.one_before_others(lambda: _open(task, data, cache, progress))
+    training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
     points = _Points(task, data, training)
-    points.restore(place)
+    points.restore()
     try:
         _go(training, points, pixels[1], progress)
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
-    return points.outcome("complete", "", memory, training.notes + match_report(_seen(task), pixels[0]))
+    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, *match_report(_seen(task), pixels[0]))
+    return points.outcome("complete", "", memory, (*notes, _loader_told(training)))
+
+
+def _loader_told(training: Training) -> str:
+    return f"the loader took {training.loader_share:.1%} of the time of training"
 
 
 class TooLong(Exception):
@@ -66,29 +74,29 @@ class TooLong(Exception):
 
 def _go(training: Training, points: _Points, held_out: Pixels, progress: Progress | None) -> None:
     """Epochs, evaluations where they are due, checkpoints."""
-    task, saved = points.task, time.monotonic()
-    steps, first = training.steps_per_epoch, training.epoch
-    total = (task.to_epoch - first) * steps
+    task, steps = points.task, training.steps_per_epoch
+    before = training.epoch * steps + training.step
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            done = training.epoch * steps + training.step
+            progress(done - before, task.to_epoch * steps - before, text)
+
+    def on_step(_: int, loss: float) -> None:
+        tell(f"epoch {training.epoch + 1}, loss {loss:.3f}")
+        points.save(at_once=False)
+        if task.time_limit is not None and points.seconds > task.time_limit:
+            raise TooLong(
+                f"it took longer than the time_limit of {task.time_limit:.0f} s, in epoch {training.epoch + 1} of "
+                f"{task.recipe.epochs}"
+            )
+
     while training.epoch < task.to_epoch:
-        done = (training.epoch - first) * steps
-
-        def on_step(count: int, loss: float, done: int = done) -> None:
-            if progress is not None:
-                progress(done + count, total, f"epoch {training.epoch + 1}, loss {loss:.3f}")
-            if task.time_limit is not None and points.seconds > task.time_limit:
-                raise TooLong(
-                    f"it took longer than the time_limit of {task.time_limit:.0f} s, in epoch {training.epoch + 1} of "
-                    f"{task.recipe.epochs}"
-                )
-
         training.train_epoch(on_step)
         if points.due(training.epoch):
-            if progress is not None:
-                progress(done + steps, total, f"epoch {training.epoch}, evaluating")
-            points.add(evaluate(training.evaluated(), training.anchors, held_out))
-        if training.epoch == task.to_epoch or time.monotonic() - saved > SAVE_SECONDS:
-            points.save()
-            saved = time.monotonic()
+            tell(f"epoch {training.epoch}, evaluating")
+            points.add(evaluate(training.evaluated(), training.anchors, held_out, training.team))
+        points.save(at_once=training.epoch == task.to_epoch)
 
 
 class _Points:
@@ -99,7 +107,7 @@ class _Points:
         self.identity = _identity(task, data)
         self.curve: list[tuple[int, dict[str, float | None]]] = []
         self.per_class: dict[str, float | None] = {}
-        self.start, self.before = time.perf_counter(), 0.0
+        self.start, self.before, self.saved = time.perf_counter(), 0.0, time.monotonic()
 
     def due(self, epoch: int) -> bool:
         every = self.task.recipe.eval_every
@@ -113,14 +121,19 @@ class _Points:
     def seconds(self) -> float:
         return self.before + time.perf_counter() - self.start
 
-    def save(self) -> None:
+    def save(self, *, at_once: bool) -> None:
+        """Writes the checkpoint, unless it is early for one; of several processes the first one does."""
+        if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
+            return
         told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
         checkpoint.save(self.task.folder, {**self.training.state(), "task": self.identity, "told": json.dumps(told)})
+        self.saved = time.monotonic()
 
-    def restore(self, device: torch.device) -> None:
+    def restore(self) -> None:
         """Takes up the folder's checkpoint, if there is one."""
-        task, state = self.task, checkpoint.load(self.task.folder, device)
-        epoch = state["epoch"] if state else 0
+        task = self.task
+        state = self.training.team.shared(lambda: checkpoint.load(task.folder, torch.device("cpu")))
+        epoch, step = (state["epoch"], state.get("step", 0)) if state else (0, 0)
         if epoch < task.from_epoch:
             raise TaskError(
                 f"a task from epoch {task.from_epoch} needs that checkpoint in its folder, but {task.folder} has "
@@ -135,7 +148,7 @@ class _Points:
             )
         told = json.loads(state["told"])
         self.curve = [(at, numbers) for at, numbers in told["curve"]]
-        if epoch > task.to_epoch or (epoch == task.to_epoch and epoch not in dict(self.curve)):
+        if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
             self.curve = []
             return
@@ -144,7 +157,8 @@ class _Points:
 
     def outcome(self, state: Any, reason: str, memory: PeakMemory, notes: tuple[str, ...] = ()) -> Outcome:
         training = self.training
-        images = training.epoch * training.steps_per_epoch * min(training.recipe.batch, len(training.pixels))
+        steps = training.epoch * training.steps_per_epoch + training.step
+        images = steps * min(training.recipe.batch, len(training.pixels))
         return Outcome(
             state=state,
             reason=reason,

@@ -56,3 +56,31 @@ def test_empty_and_unknown_bands_are_refused() -> None:
 def test_the_middle_of_a_band() -> None:
     assert Bound(100, 400).middle == 200
     assert (Bound(high=400).middle, Bound(low=100).middle) == (400, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("500MB", "memory", 5e8), ("2 GiB", "memory", 2 * 2**30), ("64KiB", "memory", 65536), ("3e6", "memory", 3e6),
+        ("500M", "training_memory", 5e8), ("20ms", "latency", 0.02), ("1.5s", "latency", 1.5), ("800us", "latency", 8e-4),
+    ],
+)  # fmt: skip
+def test_quantities_with_units(text: str, name: str, value: float) -> None:
+    assert quantity(text, name) == pytest.approx(value, rel=1e-12)
+    assert quantity(human(value, name), name) == pytest.approx(value, rel=5e-3)
+
+
+@pytest.mark.parametrize(("text", "name"), [("20", "latency"), ("20M", "latency"), ("20ms", "memory"), ("3GB", "macs")])
+def test_units_of_something_else_are_refused(text: str, name: str) -> None:
+    with pytest.raises(ValueError, match="is a positive number with .* after it, but got"):
+        quantity(text, name)
+
+
+def test_a_miss_is_told_in_its_own_unit() -> None:
+    band = budget.from_dict({"memory": {"max": "500MB"}, "latency": {"max": "20ms"}})
+    figures = {"memory": 6e8, "latency": 0.025}
+    assert band.miss(figures) == "memory 600 MB is 20% over 500 MB, latency 25 ms is 25% over 20 ms"
+    assert band.distance(figures) == pytest.approx(0.2231, abs=1e-4)
+    assert budget.from_dict(band.to_dict()) == band
+    with pytest.raises(ValueError, match="latency is needed, but only memory were worked out"):
+        band.holds({"memory": 1.0})

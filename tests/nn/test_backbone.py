@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers.drop import DropPath
 
 from scalesearch.arch.backbone import B, EfficientNet, TimmBackbone, efficientnet_b
 from scalesearch.arch.networks import bifpn
@@ -142,3 +143,36 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_mend(
         build_backbone(spec, pretrained=True)
     with pytest.raises(ValueError, match="are those of a timm model, but the backbone is efficientnet-w1-d1; take"):
         build_backbone(_spec(efficientnet_b(0)), pretrained=True)
+
+
+def _rates(model: torch.nn.Module) -> list[float]:
+    return [round(m.drop_prob, 4) for m in model.modules() if isinstance(m, DropPath)]
+
+
+def test_stochastic_depth_rises_with_depth_as_timms() -> None:
+    theirs = timm.create_model("tf_efficientnet_b0", features_only=True, drop_path_rate=0.2)
+    ours = build_backbone(_spec(efficientnet_b(0)), stochastic_depth=0.2)
+    assert _rates(ours) == _rates(theirs) == [round(0.2 * i / 16, 4) for i in range(1, 16)]
+    # The rule counts the whole backbone's blocks, also where fewer are built.
+    assert _rates(build_backbone(_spec(efficientnet_b(0), topology=bifpn(2, 4)), stochastic_depth=0.2)) == [
+        round(0.2 * i / 16, 4) for i in range(1, 11)
+    ]
+    assert _rates(build_backbone(_spec(efficientnet_b(0)))) == []
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "test_byobnet"])
+def test_stochastic_depth_of_timms_models_trains_only(name: str) -> None:
+    torch.manual_seed(0)
+    model = TimmFeatures(name, (3, 4), (64, 64), stochastic_depth=0.9)
+    images = torch.randn(8, 3, 64, 64)
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.ones_(norm.weight)  # a ResNet's last one of a block starts at 0, and the block as nothing
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images)[-1], model(images)[-1])
+        assert not torch.equal(model.train()(images)[-1], model(images)[-1])
+
+
+@pytest.mark.parametrize("name", ["vgg11", "densenet121"])
+def test_a_backbone_without_residual_blocks_has_no_stochastic_depth(name: str) -> None:
+    with pytest.raises(ValueError, match=f"timm's '{name}' has none that it can leave out; set stochastic_depth: 0"):
+        TimmFeatures(name, (3, 4), (64, 64), stochastic_depth=0.1)

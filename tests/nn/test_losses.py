@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from scalesearch.nn.detector import Outputs
-from scalesearch.nn.losses import Targets, assign, detection_loss, focal_loss
+from scalesearch.nn.losses import BOX_LOSSES, Targets, assign, detection_loss, focal_loss, iou_loss
 from scalesearch.nn.postprocess import encode
 
 ANCHORS = torch.tensor(
@@ -149,11 +150,22 @@ def test_huber_is_effdets() -> None:
     torch.testing.assert_close(losses.total, losses.class_ + 50 * losses.box)
 
 
-@pytest.mark.parametrize("box", ["giou", "ciou", "huber"])
+@pytest.mark.parametrize("box", ["huber", *BOX_LOSSES])
 def test_a_perfect_box_costs_nothing(box: str) -> None:
     outputs, targets = setting()
     outputs.box_deltas.view(8, 4)[targets.places] = encode(targets.boxes, targets.anchors)
     assert detection_loss(outputs, targets, box=box).box.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_iou_loss_is_torchvisions_iou_and_the_others_are_dearer_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    corners = 10 * torch.rand(2, 50, 2, generator=generator)
+    boxes, targets = torch.cat([corners, corners + 1 + 8 * torch.rand(2, 50, 2, generator=generator)], 2)
+    wanted = (1 - box_iou(boxes, targets).diag()).sum()
+    torch.testing.assert_close(iou_loss(boxes, targets, reduction="sum"), wanted)
+    apart = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[5.0, 5.0, 6.0, 6.0]])
+    values = {name: float(loss(*apart, reduction="sum")) for name, loss in BOX_LOSSES.items()}
+    assert values["iou"] == 1.0 and min(values[name] for name in ("giou", "diou", "ciou")) > 1.5
 
 
 def test_a_batch_without_objects_has_a_loss_and_a_gradient() -> None:

@@ -14,7 +14,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.space import Choices
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import DETECTOR, DataPlan, SamplerPlan
 
 SPEC = """\
@@ -116,6 +116,19 @@ def test_a_space_needs_fitted_anchors_where_the_plan_says_auto(tmp_path: Path) -
     assert _read(tmp_path, SPEC).space(classes=3, anchors=fitted).anchors == fitted
 
 
+def test_presets_are_recipes_of_the_search_and_of_the_winners(tmp_path: Path) -> None:
+    published = PRESETS["efficientdet"]
+    plan = _read(tmp_path, SPEC, "winners.recipe={preset: efficientdet, epochs: 50}")
+    assert plan.recipe == Recipe(epochs=10, learning_rate=2e-3)
+    assert plan.winners.recipe == published.replaced({"epochs": 50})
+    plan = _read(tmp_path, SPEC, "recipe=efficientdet")
+    assert (plan.recipe, plan.winners.recipe) == (published, published.replaced({"epochs": 40}))
+    with pytest.raises(PlanError, match="recipe must be one of short, efficientdet, but got 'efficientnet'; did you mean"):
+        _read(tmp_path, SPEC, "recipe=efficientnet")
+    with pytest.raises(PlanError, match="recipe must be text, but got a list"):
+        _read(tmp_path, SPEC, "recipe=[1]")
+
+
 OVERRIDES = [
     "trials=6",
     "data.source=../012",
@@ -127,6 +140,8 @@ OVERRIDES = [
     "winners.top=0",
     "recipe.flip=false",
     "recipe.jitter=[0.1, 2]",
+    "recipe=efficientdet",
+    "winners.recipe={preset: efficientdet, epochs: 50}",
     "recipe.weight_decay=1e-12",
     "detector={laterals: level, extra_levels: pool}",
     "baselines.thin.topology=fpn",
@@ -358,3 +373,17 @@ def test_bad_genes_are_refused_at_their_line(tmp_path: Path, genes: str, said: s
     written = "{genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}"
     message = _refused(tmp_path, FREE.replace(written, genes))
     assert message.startswith(f"p.yaml:{said}") and "\n" not in message
+
+
+def test_bands_over_memory_and_latency_read_back_as_written(tmp_path: Path) -> None:
+    text = SPEC.replace(
+        "  params: {max: 1e6}\n",
+        "  memory: {max: 2GiB}\n  training_memory: {min: 500MB}\n  latency: {min: 1.5ms, max: 20ms}\nlatency: {table: cpu.json}\n"
+        "objectives: [ap, memory, latency]\n",
+    )
+    plan = _read(tmp_path, text)
+    assert plan.band is not None and plan.band.memory is not None and plan.band.latency is not None
+    assert (plan.band.memory.high, plan.band.latency.low, plan.band.latency.high) == (2 * 2**30, 0.0015, 0.02)
+    assert plan.figures == ("macs", "memory", "training_memory", "latency")
+    assert str(plan.band).endswith("memory <= 2.15 GB, 500 MB <= training_memory, 1.5 ms <= latency <= 20 ms")
+    assert _read(tmp_path, plan.to_yaml()) == plan

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scalesearch.arch.scaling import named
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.design import read_recipe_file
+from scalesearch.plan.nodes import PlanError
+from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.task import Task
 
 
@@ -45,6 +47,15 @@ def test_replaced_keeps_the_rest() -> None:
         ({"jitter": [1.5, 0.5]}, "jitter must be a pair with 0.01 <= low <= high"),
         ({"jitter": [1.0]}, "jitter must be a list of 2 numbers"),
         ({"jitter": 1.0}, "jitter must be a list of 2 numbers"),
+        ({"colour": [0.1, 0.1]}, "colour must be a list of 4 numbers"),
+        ({"colour": [0.1, 0.1, 0.1, 0.6]}, r"colour must be .*hue at most 0.5, but got \[0.1, 0.1, 0.1, 0.6\]"),
+        ({"colour": [1.5, 0, 0, 0]}, "colour must be .* 0 <= strength <= 1"),
+        ({"mosaic": 1.5}, "mosaic must satisfy 0 <= mosaic <= 1, but got 1.5"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth must satisfy 0 <= stochastic_depth <= 0.9"),
+        ({"precision": "amp"}, "precision must be one of fp32, bf16, fp16, but got 'amp'"),
+        ({"box_loss": "eiou"}, "box_loss must be one of huber, iou, giou, diou, ciou"),
+        ({"reference_batch": -1}, "reference_batch must satisfy 0 <= reference_batch"),
+        ({"compile": True, "checkpointing": True}, "compile cannot be true where checkpointing is"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(data: dict[str, object], said: str) -> None:
@@ -59,3 +70,50 @@ def test_a_task_stays_inside_its_recipe(epochs: tuple[int, int]) -> None:
         Task(
             spec=named("d0"), recipe=Recipe(epochs=30), seed=0, from_epoch=epochs[0], to_epoch=epochs[1], folder=Path()
         )
+
+
+COMMITTED = {
+    "a5acd7dd41a1": {"epochs": 3, "flip": False},
+    "4039673a4ba2": {"epochs": 5, "flip": False},
+    "ca1db88e6357": {"epochs": 4, "flip": False},
+    "b68b78bcf7f5": {"epochs": 12},
+    "1dae55bf26f6": {"epochs": 24},
+    "44136fa355b3": {},
+}
+"""Recipe ids of the rows under results/ (the last: of the defaults), which new fields must not change."""
+
+
+@pytest.mark.parametrize("known", COMMITTED)
+def test_ids_of_committed_rows_stay(known: str) -> None:
+    assert Recipe.from_dict(COMMITTED[known]).id == known
+
+
+def test_the_rate_is_for_the_reference_batch() -> None:
+    assert Recipe(learning_rate=0.3, batch=7).peak == 0.3
+    published = PRESETS["efficientdet"]
+    assert published.peak == pytest.approx(0.16)  # EfficientDet sec. 5.1, at its batch of 128
+    assert published.replaced({"batch": 16}).peak == pytest.approx(0.02)
+
+
+def test_the_presets() -> None:
+    assert PRESETS["short"] == Recipe()
+    changed = PRESETS["efficientdet"].to_dict()
+    assert changed["optimizer"] == "sgd" and changed["epochs"] == 300 and changed["ema"] == 0.9998
+    # What the two have in common is published: focal and Huber loss, weight decay, momentum, clipping, one forced anchor.
+    assert not {"focal_alpha", "focal_gamma", "huber_delta", "box_weight", "weight_decay", "momentum"} & set(changed)
+
+
+def test_a_recipe_is_a_preset_or_a_file_with_overrides(tmp_path: Path) -> None:
+    published = PRESETS["efficientdet"]
+    assert read_recipe_file(None, []) == Recipe()
+    assert read_recipe_file(None, ["preset=efficientdet"]) == published
+    assert read_recipe_file(Path("efficientdet"), ["epochs=50"]) == published.replaced({"epochs": 50})
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: efficientdet\nbatch: 32\ncolour: [0.4, 0.4, 0.4, 0.1]\n")
+    mine = {"batch": 32, "colour": (0.4, 0.4, 0.4, 0.1), "precision": "bf16"}
+    assert read_recipe_file(file, ["precision=bf16"]) == published.replaced(mine)
+    with pytest.raises(PlanError, match="a recipe is one of short, efficientdet or a YAML file, but full.yml is neither"):
+        read_recipe_file(Path("full.yml"), [])
+    file.write_text("epochs: 3\npreset: eficientdet\n")
+    with pytest.raises(PlanError, match=r"mine.yaml:2: preset must be one of short, .* did you mean 'efficientdet'"):
+        read_recipe_file(file, [])

@@ -10,7 +10,7 @@ import pytest
 from scalesearch.arch.cost import price
 from scalesearch.arch.space import steps
 from scalesearch.search import band as bands
-from scalesearch.search.band import EmptyBandError, EnumeratedBand, SolvedBand, find_band
+from scalesearch.search.band import EmptyBandError, EnumeratedBand, PricedBand, SolvedBand, find_band
 from scalesearch.search.study import Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, inside
 from tests.search.conftest import FAMILY, make_plan, make_study
@@ -120,3 +120,31 @@ def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(study: Stud
             for c in (one, other)
         ]
         assert far[0] == pytest.approx(far[1]) and one.point["topology"] == other.point["topology"]
+
+
+def test_very_many_candidates_are_made_when_asked_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(study.band, EnumeratedBand)
+    monkeypatch.setattr(bands, "ONE_BY_ONE", 5)
+    band, rng = find_band(study.unit), np.random.default_rng(0)
+    assert isinstance(band, PricedBand)
+    keys = [candidate.key for candidate in study.band.candidates]
+    assert [band.candidate(i).key for i in range(band.count)] == keys
+    assert band.grid(set(keys[:3])).key == keys[3]
+    target = study.band.candidates[3]
+    assert band.nearest(target.point, (), rng).key == target.key
+    near = band.nearest(target.point, {target.key}, rng)
+    assert near.key != target.key and near.point["topology"] == target.point["topology"]
+    assert band.draw(set(keys[:-1]), rng).key == keys[-1]
+    for ask in (band.draw, lambda seen, rng: band.nearest(target.point, seen, rng), lambda seen, rng: band.grid(seen)):
+        with pytest.raises(EmptyBandError, match=f"all {len(keys)} candidates inside the band have been tried"):
+            ask(set(keys), rng)
+
+
+def test_a_candidate_carries_what_the_band_asks_for(tmp_path: Path) -> None:
+    text = make_text("{macs: {min: 8M, max: 16M}, memory: {max: 1.5MB}, training_memory: {max: 1GiB}}")
+    study = make_study(tmp_path, make_plan(tmp_path, text))
+    assert isinstance(study.band, EnumeratedBand)
+    for candidate in study.band.candidates:
+        assert list(candidate.costs[0]) == ["params", "macs", "activations", "memory", "training_memory"]
+        assert candidate.costs[0]["memory"] <= 1.5e6
+        assert study.unit.solve(candidate.point) == candidate

@@ -1,0 +1,198 @@
+"""What the entries of a COCO file must be, entry by entry: categories, images, objects. docs/data.md has the rules.
+
+Standard library and NumPy. A split may have a million objects: each check first asks the whole list at C's speed, and
+looks for the culprit only where the answer is no.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalesearch.data.split import Category, DataError
+
+Item = dict[str, Any]
+
+
+def read_categories(items: Sequence[Item], place: Path) -> tuple[Category, ...]:
+    """The classes in the order of their ids."""
+    ids = _whole_numbers(items, "id", "category", place)
+    for item in items:
+        _require_text(item, "name", "category", place)
+    _unique(ids, "category ids", place)
+    _unique([item["name"] for item in items], "category names", place)
+    pairs = sorted(zip(ids, (item["name"] for item in items), strict=True))
+    return tuple(Category(id=id_, name=name) for id_, name in pairs)
+
+
+def read_images(entries: Sequence[Item], folder: Path, place: Path) -> tuple[list[int], list[int], list[int]]:
+    """(ids, widths, heights) of images whose files are all there, each listed once."""
+    ids = _whole_numbers(entries, "id", "image", place)
+    for entry in entries:
+        _require_text(entry, "file_name", "image", place)
+    widths, heights = (_whole_numbers(entries, key, "image", place) for key in ("width", "height"))
+    for entry, width, height in zip(entries, widths, heights, strict=True):
+        if width < 1 or height < 1:
+            raise DataError(
+                f"an image's width and height must be positive, but {entry['file_name']!r} has {width}x{height} in "
+                f"{place}: give the size in pixels."
+            )
+        _inside(entry["file_name"], place)
+    missing = [file for entry in entries if not _is_file(file := folder / entry["file_name"])]
+    if missing:
+        raise DataError(
+            f"each image of {place} must exist, but {missing[0]}{_more(missing)} is missing: add it, or remove its "
+            f"entry."
+        )
+    _unique(ids, "image ids", place)
+    _unique([os.path.normpath(entry["file_name"]) for entry in entries], "file names of images", place)
+    return ids, widths, heights
+
+
+def positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, place: Path) -> NDArray[np.int64]:
+    """[n] where each annotation's `key` stands among `ids`."""
+    index = {id_: position for position, id_ in enumerate(ids)}
+    values = _whole_numbers(objects, key, "annotation", place)
+    found = [index.get(value, -1) for value in values]
+    strangers = [i for i, position in enumerate(found) if position < 0]
+    if strangers:
+        first = strangers[0]
+        raise DataError(
+            f"an annotation's {key} must be among the {of}, but {_named(objects[first])}{_more(strangers)} has "
+            f"{values[first]} in {place}: add it to {of!r}, or remove the annotation."
+        )
+    return np.array(found, dtype=np.int64)
+
+
+def check_ids(objects: Sequence[Item], place: Path) -> None:
+    """Annotation ids may be missing, and of any kind: nothing reads them; but copies tell of a botched merge."""
+    _unique([repr(item["id"]) for item in objects if "id" in item], "annotation ids", place)
+
+
+def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
+    """[n, 4] xywh as annotated."""
+    found = [item.get("bbox") for item in objects]
+    lists = set(map(type, found)) <= {list} and set(map(len, found)) <= {4}  # type: ignore[arg-type]
+    if not lists or not set(map(type, chain.from_iterable(found))) <= {int, float}:  # type: ignore[arg-type]
+        bad = [i for i, box in enumerate(found) if not _is_box(box)]
+        item, box = objects[bad[0]], found[bad[0]]
+        mend = "give them in pixels, or remove the annotation"
+        if box is None and "segmentation" in item:
+            mend = "it has a segmentation only, so write the box around it"
+        raise DataError(
+            f"bbox must be four numbers [x, y, width, height], but {_named(item)}{_more(bad)} has {box!r} in "
+            f"{place}: {mend}."
+        )
+    values = map(_float, chain.from_iterable(found))  # type: ignore[arg-type]
+    return np.fromiter(values, dtype=np.float64, count=4 * len(found)).reshape(-1, 4)
+
+
+def read_areas(objects: Sequence[Item], boxes: NDArray[np.float64], place: Path) -> NDArray[np.float64]:
+    """[n] annotated areas; that of the box xyxy where there is none, or 0 in its place."""
+    values = [item.get("area") or 0 for item in objects]
+    bad = [i for i, value in enumerate(values) if not (_is_number(value) and 0 <= value and _float(value) < math.inf)]
+    if bad:
+        raise DataError(
+            f"area must be a positive number, but {_named(objects[bad[0]])}{_more(bad)} has {values[bad[0]]!r} in "
+            f"{place}: give it in square pixels, or leave it out."
+        )
+    areas = np.array(values, dtype=np.float64)
+    return np.where(areas > 0, areas, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+
+
+def read_crowds(objects: Sequence[Item], place: Path) -> NDArray[np.bool_]:
+    """[n] `iscrowd`, which where it is missing or null is 0."""
+    values = [item.get("iscrowd") or 0 for item in objects]
+    bad = [i for i, value in enumerate(values) if not (isinstance(value, (int, float)) and value in (0, 1))]
+    if bad:
+        raise DataError(
+            f"iscrowd must be 0 or 1, but {_named(objects[bad[0]])}{_more(bad)} has {values[bad[0]]!r} in {place}: "
+            f"mend it, since crowds are neither learnt nor scored."
+        )
+    return np.array(values, dtype=np.bool_)
+
+
+def _inside(name: str, place: Path) -> None:
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in PurePosixPath(name).parts:
+        raise DataError(
+            f"file_name must be a path below the split's folder, but {name!r} in {place} leaves it: write it relative, "
+            f"and move or link the images there."
+        )
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(file).st_mode)
+    except (OSError, ValueError):  # no such file, a name that no file can have
+        return False
+
+
+def _whole_numbers(items: Sequence[Item], key: str, of: str, place: Path) -> list[int]:
+    """`key` of each; 3.0 is 3 (tables of floats write ids so), but "3" and true are refused."""
+    values: list[Any] = [item.get(key) for item in items]
+    if not set(map(type, values)) <= {int} or max(map(abs, values), default=0) >= 2**53:
+        _refuse(items, values, lambda value: not _is_whole(value), f"{key!r} as int", of, place)
+    return list(map(int, values))
+
+
+def _require_text(item: Item, key: str, of: str, place: Path) -> None:
+    if not (isinstance(item.get(key), str) and item[key]):
+        _refuse([item], [item.get(key)], lambda _: True, f"{key!r} as str", of, place)
+
+
+def _refuse(
+    items: Sequence[Item], values: Sequence[object], is_bad: Callable[[Any], bool], what: str, of: str, place: Path
+) -> None:
+    bad = [i for i, value in enumerate(values) if is_bad(value)]
+    if bad:
+        raise DataError(
+            f"each {of} must have {what}, but {_named(items[bad[0]])}{_more(bad)} has {values[bad[0]]!r} in {place}: "
+            f"add or mend it."
+        )
+
+
+def _unique(values: Sequence[object], what: str, place: Path) -> None:
+    if len(set(values)) == len(values):
+        return
+    value, count = Counter(values).most_common(1)[0]
+    shown = value if isinstance(value, str) and what == "annotation ids" else repr(value)
+    raise DataError(f"{what} must differ, but {shown} occurs {count} times in {place}: remove the copies.")
+
+
+def _named(item: Item) -> str:
+    known = [f"{key} {item[key]!r}" for key in ("id", "name", "file_name") if key in item]
+    return ", ".join(known) or "one without id"
+
+
+def _more(bad: Sequence[object]) -> str:
+    """Who is named is the first of them."""
+    return f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+
+
+def _is_box(box: object) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    """In the range where a float is exact, so that no reader changes it."""
+    return _is_number(value) and abs(value) < 2**53 and value == int(value)  # type: ignore[arg-type, call-overload]
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON may write integers of any length
+        return math.inf

@@ -1,0 +1,104 @@
+"""Mosaic and mixup within a batch, for which torchvision's v2 has nothing that keeps boxes. Imports torch.
+
+Partners come from the batch, so that a batch is decoded and copied to a GPU once, whatever is mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scalesearch.data.augment import Move, clip_boxes, moved_boxes, resize
+
+Tensors = tuple[Tensor, Tensor, Tensor]
+"""Images uint8 [B, H, W, 3], boxes float32 [B, M, 4] xyxy, labels int64 [B, M] with -1 for none."""
+
+EDGE = 0.25
+"""A mosaic's centre keeps this share of the canvas on each side, so that no tile is a sliver."""
+
+
+def mosaic(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Generator, *, share: float) -> Tensors:
+    """Replaces about `share` of the images by four of the batch, shrunk, around a random centre (YOLOv4 sec. 3.3).
+
+    One of the four is the image itself, at a corner drawn at random. A tile shows as much of its image as its shape can,
+    at the image's own proportions; boxes are clipped to their tile, and dropped as `jitter` drops them. All randomness
+    is `generator`'s, on the CPU. Returns the same three, with as many columns of boxes as are needed.
+    """
+    count, size = len(images), (images.shape[1], images.shape[2])
+    draws = torch.rand(count, 4 + 2 * 4, generator=generator, dtype=torch.float64).tolist()
+    partners = torch.randint(count, (count, 4), generator=generator).tolist()
+    made = images.clone()
+    # Three times as many columns again, for the boxes of the other tiles.
+    more_boxes = F.pad(boxes, (0, 0, 0, 3 * boxes.shape[1]))
+    more_labels = F.pad(labels, (0, 3 * labels.shape[1]), value=-1)
+    for row, (chosen, down, across, own, *places) in enumerate(draws):
+        if chosen >= share:
+            continue
+        sources, moves = partners[row], tiles(size, (down, across), places)
+        sources[int(4 * own)] = row
+        _paint(made[row], images, sources, moves)
+        more_boxes[row], more_labels[row] = _tiled(boxes[sources], labels[sources], moves)
+    return made, *packed(more_boxes, more_labels)
+
+
+def tiles(size: tuple[int, int], centre: Sequence[float], places: Sequence[float]) -> list[Move]:
+    """The four moves of a mosaic on a canvas (h, w), top left first, row by row; all draws are from [0, 1)."""
+    down, across = (round(side * (EDGE + (1 - 2 * EDGE) * draw)) for side, draw in zip(size, centre, strict=True))
+    targets = [(y, x, h, w) for y, h in ((0, down), (down, size[0] - down)) for x, w in _halves(across, size[1])]
+    moves = []
+    for k, target in enumerate(targets):
+        zoom = max(target[2] / size[0], target[3] / size[1])
+        height, width = (min(side, max(1, round(part / zoom))) for side, part in zip(size, target[2:], strict=True))
+        top, left = (int(draw * (side - part + 1)) for draw, side, part in zip(places[2 * k :], size, (height, width), strict=False))
+        moves.append(Move(source=(top, left, height, width), target=target, mirrored=False))
+    return moves
+
+
+def _halves(split: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (0, split), (split, side - split)
+
+
+def _paint(canvas: Tensor, images: Tensor, sources: Sequence[int], moves: Sequence[Move]) -> None:
+    """The tiles of one canvas [H, W, 3] from images [B, H, W, 3]."""
+    for row, one in zip(sources, moves, strict=True):
+        (top, left, height, width), (down, right, rows, columns) = one.source, one.target
+        piece = images[row : row + 1, top : top + height, left : left + width].permute(0, 3, 1, 2)
+        canvas[down : down + rows, right : right + columns] = resize(piece, (rows, columns))[0].permute(1, 2, 0)
+
+
+def _tiled(boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor]:
+    """Boxes [4, M, 4] and labels [4, M] of the tiles' images -> those of the canvas, [4 M, 4] and [4 M]."""
+    edges = [(x, y, x + w, y + h) for y, x, h, w in (one.target for one in moves)]
+    low, high = (boxes.new_tensor([edge[i : i + 2] * 2 for edge in edges])[:, None] for i in (0, 2))
+    clipped, kept = clip_boxes(moved_boxes(boxes, moves, 0), labels, low, high)  # nothing is mirrored in a width of 0
+    return clipped.flatten(0, 1), kept.flatten()
+
+
+def mixup(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Generator, *, share: float) -> Tensors:
+    """Replaces about `share` of the images by their mean with another of the batch; all boxes of both count in full.
+
+    The mean is the even one of YOLOX, not a draw from Beta(1.5, 1.5) as in Bag of Freebies, whose loss weighs each
+    object by it. Partners are the batch turned by a random number of places, which a batch of one has not.
+    """
+    count = len(images)
+    draws = torch.rand(count, generator=generator, dtype=torch.float64)
+    turn = int(torch.randint(1, max(2, count), (), generator=generator))
+    chosen = (draws < share).to(images.device)
+    if count == 1:
+        return images, boxes, labels
+    mean = ((images.to(torch.int16) + images.roll(turn, 0) + 1) >> 1).to(torch.uint8)
+    theirs = torch.where(chosen[:, None], labels.roll(turn, 0), -1)
+    both = torch.cat([boxes, boxes.roll(turn, 0)], 1), torch.cat([labels, theirs], 1)
+    return torch.where(chosen[:, None, None, None], mean, images), *packed(*both)
+
+
+def packed(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes [B, M, 4] and labels [B, M] with what is there first, in its order, and only the columns needed (>= 1)."""
+    order = (labels < 0).to(torch.uint8).argsort(dim=1, stable=True)
+    most = max(1, int((labels >= 0).sum(1).max()))
+    order = order[:, :most]
+    kept = labels.gather(1, order)
+    return boxes.gather(1, order[..., None].expand(-1, -1, 4)) * (kept >= 0)[..., None], kept

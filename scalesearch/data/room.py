@@ -1,0 +1,69 @@
+"""How much room there is for decoded images, and what stands in for them where there is too little.
+
+Standard library and NumPy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPARED = 0.1
+"""Share of what is free that is left to others."""
+
+
+class Decoding:
+    """Looks like a uint8 array [N, h, w, 3] of images, each decoded whenever it is asked for, by a thread a core."""
+
+    def __init__(self, shape: tuple[int, int, int, int], decode: Callable[[int], NDArray[np.uint8]]) -> None:
+        self.shape, self._decode = shape, decode
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """[B] positions -> [B, h, w, 3]."""
+        return np.stack(list(self._threads.map(self._decode, index.tolist())))
+
+
+def free_bytes(cache: Path | None) -> int:
+    """What may be filled: of the disk that the folder `cache` is or will be on, or of memory where there is none."""
+    if cache is None:
+        free = _free_memory()
+    else:
+        there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+    return int(free * (1 - SPARED))
+
+
+def reserve(file: Path) -> None:
+    """Takes the blocks of a sparse file now: a disk that fills while a mapped file is written kills the process.
+
+    Raises OSError where the disk is full; a file system that cannot reserve is left alone.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
+
+def _free_memory() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (line,) = [line for line in lines if line.startswith("MemAvailable:")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

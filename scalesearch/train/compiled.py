@@ -1,0 +1,32 @@
+"""A model through torch.compile, or a line that says why not. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import InductorError
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Any]:
+    """The forward pass of `model`, which keeps its weights and mode; compiled at the first call.
+
+    It never falls back: ValueError where this machine cannot compile it (no C++ compiler, say).
+    """
+    run = torch.compile(model)
+
+    def forward(images: Tensor) -> Any:
+        try:
+            return run(images)
+        except (TorchDynamoException, InductorError) as error:
+            raise ValueError(f"compile: true did not work here ({_told(error)}): set compile: false") from error
+
+    return forward
+
+
+def _told(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

@@ -1,0 +1,188 @@
+"""Several processes that train one model, a device each: who this one is, and what they tell each other.
+
+Imports torch, timm and data. `torchrun` starts the processes and says by the environment who is who; the first one
+writes and talks. Where one fails, all end, and one of them tells why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from scalesearch.data.part import WHOLE, Part
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=2)
+"""How long one waits for another, who may be decoding a large data set. Who waits for the dead hears of it at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """The processes that train one model; one alone, unless `joined` found more."""
+
+    part: Part = WHOLE
+    device: torch.device | None = None
+    """This process's; None: whatever the task is given."""
+    local: int = 0
+    """Which process of its machine this one is."""
+
+    @property
+    def world(self) -> int:
+        """How many they are."""
+        return self.part.world
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes and talks."""
+        return self.part.rank == 0
+
+    @property
+    def synced(self) -> bool:
+        """Whether batch norms see the whole batch. On a CPU they see one process's part: torch has it for GPUs only."""
+        return self.world > 1 and self.device is not None and self.device.type == "cuda"
+
+    def check_batch(self, batch: int, images: int) -> None:
+        """ValueError unless the processes' parts of a batch are equal."""
+        whole = min(batch, images)
+        if whole % self.world:
+            fits = max(self.world, batch // self.world * self.world)
+            raise ValueError(
+                f"the batch, which is over all processes, must be divisible by their number, but {self.world} processes "
+                f"have a batch of {whole}{f' (all {images} images)' if images < batch else ''}: set batch={fits}, or "
+                "start other processes"
+            )
+
+    def norms(self, model: nn.Module) -> nn.Module:
+        """The model with synchronized batch norms, where that can be; the same weights under the same names."""
+        return synchronized(model) if self.synced else model
+
+    def wrapped(self, model: nn.Module) -> nn.Module:
+        """The model to train by: its backward pass leaves the mean of all processes' gradients in each."""
+        if self.world == 1:
+            return model
+        devices = [self.device] if self.synced else None
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+
+    def positives(self, count: int, device: torch.device) -> Tensor | None:
+        """What to divide a process's sum of losses by, so that the mean over processes is that of the whole batch.
+
+        None alone: it is `count` + 1 then.
+        """
+        if self.world == 1:
+            return None
+        total = torch.tensor(float(count), device=device)
+        dist.all_reduce(total)
+        return (total + 1) / self.world
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Of a scalar over the processes."""
+        if self.world > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+            value /= self.world
+        return value
+
+    def agree(self, model: nn.Module) -> None:
+        """Gives all the first one's statistics of batch norms, in place."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def gathered(self, item: T) -> list[T]:
+        """Everyone's, in the order of processes, at the first; nothing at the others."""
+        if self.world == 1:
+            return [item]
+        items: list[Any] = [None] * self.world
+        dist.gather_object(item, items if self.first else None)
+        return items if self.first else []
+
+    def shared(self, make: Callable[[], T]) -> T:
+        """What the first process makes, for all. What it raises, all raise."""
+        if self.world == 1:
+            return make()
+        told: list[Any] = [_tried(make) if self.first else None]
+        dist.broadcast_object_list(told, 0)
+        value, error = told[0]
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
+
+    def one_before_others(self, make: Callable[[], T]) -> T:
+        """Each makes its own, on each machine one process before the others, who find its files."""
+        if self.world == 1:
+            return make()
+        made = make() if self.local == 0 else None
+        dist.barrier()
+        return make() if made is None else made
+
+
+ALONE = Team()
+
+
+def synchronized(model: nn.Module) -> nn.Module:
+    """The model with batch norms that see the whole batch; timm's, which are activations too, stay what they are."""
+    return convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _tried(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return make(), None
+    except Exception as error:  # noqa: BLE001 - raised again in every process
+        return None, error
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """The team that torchrun's environment tells of, until the block ends; a team of one without it.
+
+    Raises ValueError where a machine has fewer GPUs than processes. Of an exception in the block, one process goes on
+    with it, and the others end silently with status 1.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ALONE
+        return
+    store, rank, world = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    try:
+        local = int(os.environ.get("LOCAL_RANK", rank))
+        device = _device(local)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        own = dist.PrefixStore("team", store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=PATIENCE)
+        yield Team(part=Part(rank, world), device=device, local=local)
+    except (Exception, KeyboardInterrupt):
+        if _told_already(store):
+            raise SystemExit(1) from None
+        raise
+    dist.destroy_process_group()
+
+
+def _told_already(store: Any) -> bool:
+    """Whether another process has an exception to tell; also where its going took the store with it."""
+    try:
+        return int(store.add("failed", 1)) > 1
+    except Exception:  # noqa: BLE001 - torch's errors of a lost connection are of many classes
+        return True
+
+
+def _device(local: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if local >= torch.cuda.device_count():
+        raise ValueError(
+            f"each process needs a GPU of its own, but process {local + 1} of this machine finds "
+            f"{torch.cuda.device_count()}: give torchrun --nproc-per-node {torch.cuda.device_count()} or fewer"
+        )
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)

@@ -1,0 +1,63 @@
+"""The numbers that a training computes in: autocast, and the loss scale that fp16 needs. Imports torch and plan."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalesearch.plan.task import TaskError
+
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """fp32, bf16 or fp16 on a device. Raises TaskError for fp16 off CUDA.
+
+    fp16 has five bits of exponent: gradients are multiplied by a scale that halves where one overflows, and that step is
+    left out. This is normal, a handful of times at the start and then once in thousands of steps.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        if name == "fp16" and device.type != "cuda":
+            raise TaskError(
+                f"precision fp16 needs a CUDA device, but this training is on the {device.type}: take precision bf16 "
+                "or fp32"
+            )
+        self.device, self.dtype = device.type, _TYPES[name]
+        self.scaler = torch.amp.GradScaler(device.type) if name == "fp16" else None
+
+    def autocast(self) -> torch.autocast:
+        """The context of a forward pass."""
+        return torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32)
+
+    def backward(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """The gradients of a loss, at their true size."""
+        if self.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(optimizer)
+
+    def accepts(self, size: float) -> bool:
+        """Whether a step goes on with a gradient of this norm: one that overflowed only for its scale is left out."""
+        return math.isfinite(size) or (self.scaler is not None and self.scaler.get_scale() > 1.0)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """The optimiser's step; none where a gradient overflowed for its scale."""
+        if self.scaler is None:
+            optimizer.step()
+            return
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """The scale and since when it held; nothing without one."""
+        return self.scaler.state_dict() if self.scaler else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        if self.scaler and state:
+            self.scaler.load_state_dict(state)

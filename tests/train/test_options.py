@@ -1,0 +1,200 @@
+"""What a recipe can ask for beside its defaults: each goes on bit by bit after a stop, or says why it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from scalesearch.arch.backbone import EfficientNet
+from scalesearch.data.pixels import open_pixels
+from scalesearch.data.sets import Data
+from scalesearch.plan.recipe import Recipe
+from scalesearch.train import checkpoint, feed
+from scalesearch.train import task as tasks
+from scalesearch.train.compiled import compiled
+from scalesearch.train.feed import fed, prepared
+from scalesearch.train.loop import Training
+from scalesearch.train.precision import Precision
+from scalesearch.train.score import refresh_norms
+from scalesearch.train.task import run
+from tests.train.test_task import RECIPE, SPEC, data, one_thread, same, task, weights  # noqa: F401 - fixtures
+
+CPU = torch.device("cpu")
+DEEP = dataclasses.replace(SPEC, backbone=EfficientNet(width=0.25, depth=0.5))
+"""With blocks that have a shortcut, which stochastic depth can leave out."""
+ALL = dataclasses.replace(
+    RECIPE,
+    colour=(0.4, 0.4, 0.4, 0.1),
+    mosaic=0.5,
+    mixup=0.3,
+    stochastic_depth=0.5,
+    precision="bf16",
+    reference_batch=4,
+    box_loss="diou",
+    box_weight=1.0,
+)
+
+
+def test_every_option_goes_on_where_it_stopped(data: Data, tmp_path: Path) -> None:  # noqa: F811
+    whole = run(task(tmp_path / "whole", ALL, spec=DEEP), data)
+    run(task(tmp_path / "parts", ALL, spec=DEEP, to_epoch=2), data)
+    second = run(task(tmp_path / "parts", ALL, spec=DEEP, from_epoch=2), data)
+    assert whole.state == second.state == "complete"
+    assert same(tmp_path / "whole", tmp_path / "parts") and whole.curve[-1] == second.curve[-1]
+    assert all(value.dtype != torch.bfloat16 for value in weights(tmp_path / "whole").values())
+
+
+def test_every_option_goes_on_inside_an_epoch(
+    data: Data,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    recipe = dataclasses.replace(ALL, epochs=2)
+    run(task(tmp_path / "whole", recipe, spec=DEEP), data)
+    seen: list[str] = []
+
+    def interrupt(done: int, total: int, text: str) -> None:
+        seen.append(text)
+        if sum(one.startswith("epoch 2, loss") for one in seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(task(tmp_path / "cut", recipe, spec=DEEP), data, progress=interrupt)
+    state = checkpoint.load(tmp_path / "cut", CPU)
+    assert state is not None and (state["epoch"], state["step"]) == (1, 1)
+    run(task(tmp_path / "cut", recipe, spec=DEEP), data)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
+OFF = {
+    "colour": (0.0, 0.0, 0.0, 0.0),
+    "mosaic": 0.0,
+    "mixup": 0.0,
+    "stochastic_depth": 0.0,
+    "precision": "fp32",
+    "reference_batch": 0,
+    "box_loss": "huber",
+}
+
+
+def test_every_option_does_something(data: Data, tmp_path: Path) -> None:  # noqa: F811
+    epoch = dataclasses.replace(ALL, epochs=1, norm_batches=0)
+    run(task(tmp_path / "all", epoch, spec=DEEP), data)
+    for name, value in OFF.items():
+        without = dataclasses.replace(epoch, **{name: value})  # type: ignore[arg-type]
+        run(task(tmp_path / name, without, spec=DEEP), data)
+        assert not same(tmp_path / "all", tmp_path / name), name
+    run(task(tmp_path / "again", dataclasses.replace(epoch, checkpointing=True), spec=DEEP), data)
+    assert same(tmp_path / "all", tmp_path / "again"), "what is made again leaves out the same blocks"
+
+
+def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    pixels = open_pixels(data.train, SPEC.size)
+
+    def all_batches(spare: bool) -> list[feed.Ready]:
+        monkeypatch.setattr(feed, "spare_core", lambda: spare)
+        return [
+            ready for epoch in (0, 1) for ready in fed(prepared(pixels, ALL, seed=3, epoch=epoch, device=CPU), CPU)
+        ]
+
+    for one, other in zip(all_batches(True), all_batches(False), strict=True):
+        assert all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
+
+
+def test_evaluated_statistics_are_of_unmixed_images(data: Data) -> None:  # noqa: F811
+    pixels = open_pixels(data.train, SPEC.size)
+    plain = dataclasses.replace(ALL, mosaic=0.0, mixup=0.0)
+    for one, other in zip(
+        prepared(pixels, ALL, seed=0, epoch=0, device=CPU, mixed=False),
+        prepared(pixels, plain, seed=0, epoch=0, device=CPU),
+        strict=True,
+    ):
+        assert torch.equal(one.images, other.images)
+
+
+def test_the_loaders_share_is_of_the_time_of_training(data: Data, tmp_path: Path) -> None:  # noqa: F811
+    training = Training(task(tmp_path), open_pixels(data.train, SPEC.size), CPU)
+    assert training.loader_share == 0.0
+    training.train_epoch()
+    assert 0 < training.waited < training.seconds
+    other = Training(task(tmp_path), open_pixels(data.train, SPEC.size), CPU)
+    other.restore(training.state())
+    assert other.loader_share == training.loader_share > 0
+
+
+def test_too_little_room_is_told_and_changes_no_bit(
+    data: Data,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    run(task(tmp_path / "plain", recipe), data)
+    monkeypatch.setattr("scalesearch.data.pixels.free_bytes", lambda cache: 0)
+    outcome = run(task(tmp_path / "fly", recipe), data, cache=tmp_path / "cache")
+    assert same(tmp_path / "plain", tmp_path / "fly")
+    assert sum("is decoded again in each epoch" in note or "each is decoded again" in note for note in outcome.notes) == 2
+
+
+def test_fp16_is_for_cuda(data: Data, tmp_path: Path) -> None:  # noqa: F811
+    with pytest.raises(ValueError, match="precision fp16 needs a CUDA device, but this training is on the cpu: take"):
+        run(task(tmp_path, dataclasses.replace(RECIPE, precision="fp16")), data, device="cpu")
+
+
+def scaled() -> Precision:
+    """fp16's way of stepping; torch has a gradient scaler on the CPU too."""
+    precision = Precision("fp32", CPU)
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    return precision
+
+
+def test_a_gradient_that_overflows_for_its_scale_is_a_step_left_out() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer, precision = torch.optim.SGD([weight], lr=0.5), scaled()
+    for loss, left, scale in ((weight.sum() * 1e38, 1.0, 8.0), (weight.sum(), 0.5, 8.0)):
+        optimizer.zero_grad()
+        precision.backward(loss, optimizer)
+        assert weight.grad is not None
+        assert precision.accepts(float(weight.grad.abs().max()))
+        precision.step(optimizer)
+        assert weight.item() == left and precision.scaler is not None and precision.scaler.get_scale() == scale
+    other = scaled()
+    other.restore(precision.state())
+    assert other.state() == precision.state() != scaled().state()
+
+
+def test_a_gradient_that_overflows_without_any_scale_stops() -> None:
+    precision = scaled()
+    assert precision.accepts(math.inf) and precision.scaler is not None
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    precision.scaler.scale(torch.ones(1))  # makes the scale
+    assert not precision.accepts(math.inf) and precision.accepts(3.0)
+    assert not Precision("bf16", CPU).accepts(math.nan)
+
+
+def test_a_model_that_cannot_be_compiled_says_so_and_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/no/such/compiler",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    with pytest.raises(ValueError, match=r"compile: true did not work here \(.*\): set compile: false"):
+        compiled(nn.Conv2d(3, 4, 3))(torch.randn(1, 3, 8, 8))
+
+
+def test_statistics_are_those_of_the_whole_network() -> None:
+    model = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm2d(3))
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    refresh_norms(model, [images])
+    torch.testing.assert_close(model[1].running_mean, images.mean((0, 2, 3)))
+
+
+def test_nesterov_is_a_choice() -> None:
+    from scalesearch.train.optimizer import make_optimizer
+
+    for nesterov in (True, False):
+        (first, _) = make_optimizer(nn.Conv2d(3, 4, 3), Recipe(optimizer="sgd", nesterov=nesterov)).param_groups
+        assert first["nesterov"] is nesterov
