@@ -114,7 +114,7 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     one = scalesearch("cost", "d0", "--json", cwd=tmp_path)
     assert one.returncode == 0, one.stderr
     data = json.loads(one.stdout)
-    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head"]
+    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head", "memory"]
     assert data["total"] == price(named("d0"))._asdict()
     (tmp_path / "mine.yaml").write_text(
         "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"
@@ -123,6 +123,23 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     first, second = json.loads(several.stdout)
     assert first == second
     assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
+
+
+def test_measure_times_a_detector_and_says_of_what(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(DETECTOR)
+    done = scalesearch("measure", "tiny.yaml", "--threads", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["size"] == [64, 64] and found["setting"]["threads"] == 1 and found["seconds"] > 0
+    refused = scalesearch("measure", "tiny.yaml", "--backend", "onnxruntime", "--precision", "bf16", cwd=tmp_path)
+    assert refused.returncode == 2 and "onnxruntime is timed in fp32" in refused.stderr
+
+
+def test_cost_compares_with_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(DETECTOR)
+    done = scalesearch("cost", "tiny.yaml", "--check", "--csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("design,spec_id,") and "backbone.conv_stem" in done.stderr
 
 
 def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(plan: Path, coco: Path, tmp_path: Path) -> None:

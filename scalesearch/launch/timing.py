@@ -14,7 +14,7 @@ from scalesearch.profile.calibrate import candidate
 from scalesearch.profile.latency import Latency
 from scalesearch.profile.resolve import default_cache, resolve_spec
 
-DETECTORS = 48
+DETECTORS = 40
 """Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
 
 

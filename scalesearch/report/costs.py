@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from scalesearch.arch.budget import human
 
@@ -41,17 +42,14 @@ def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]
         for colour, (name, members) in zip(_COLOURS * len(lines), lines.items(), strict=False):
             phis, values = [phi for phi, _ in members], [costs[figure] for _, costs in members]
             panel.plot(phis, values, "o-", color=colour, label=name, markersize=4, linewidth=1.4)
-            for at in (0, -1):
-                panel.annotate(
-                    human(values[at], figure), (phis[at], values[at]), textcoords="offset points", xytext=(0, 7),
-                    ha="left" if at == 0 else "right", fontsize=8, color=colour,
-                )  # fmt: skip
         panel.set_yscale("log")
-        panel.margins(y=0.12)
+        panel.margins(y=0.08)
         panel.set_title(_LABELS[figure], fontsize=10)
         panel.set_xlabel("phi")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(lambda value, _, figure=figure: human(value, figure))
-        panel.yaxis.set_minor_formatter("")
+        panel.yaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(which="major", color="#dfe6ee", linewidth=0.8)
         panel.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from scalesearch.arch.latency import (
+    FAR,
+    NEAR,
     UNITS,
     HeldOut,
     LatencyTable,
@@ -70,9 +72,17 @@ def test_more_takes_longer(field: str, values: list[Any]) -> None:
 
 
 def test_a_batch_takes_its_work_more_often_but_is_called_once() -> None:
-    one, four = (predict(named("d0"), table(batch)) for batch in (1, 4))
-    calls = predict(named("d0"), table(**{kind: {"calls": 1e-6} for kind in KINDS}))
+    small = named("d0", size=(32, 32))  # Its maps stay near, whatever the batch here.
+    one, four = (predict(small, table(batch)) for batch in (1, 4))
+    calls = predict(small, table(**{kind: {"calls": 1e-6} for kind in KINDS}))
     assert four - calls == pytest.approx(4 * (one - calls))
+
+
+def test_what_no_near_cache_holds_is_charged_apart() -> None:
+    row = Operator("backbone", "add", 8, 8, (256, 256), (256, 256), inputs=2)
+    assert FAR not in amounts((row._replace(source=(64, 64), target=(64, 64)),))
+    assert amounts((row,))[FAR]["written"] == 3 * 8 * 256 * 256 - NEAR
+    assert amounts((row,), batch=2)[FAR]["written"] == 2 * 3 * 8 * 256 * 256 - NEAR
 
 
 def test_a_file_brings_a_table_back(tmp_path: Path) -> None:

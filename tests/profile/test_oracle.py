@@ -1,0 +1,57 @@
+"""The price against fvcore's trace, entry by entry."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from scalesearch.arch.cost import price
+from scalesearch.arch.scaling import named
+from scalesearch.arch.topology import Node, Topology
+from scalesearch.profile import oracle
+from scalesearch.profile.oracle import compare
+from scalesearch.profile.resolve import resolve_spec
+
+SMALL = dataclasses.replace(named("d0"), size=(64, 96), repeats=1, head_depth=1)
+
+
+def test_every_entry_of_d0_is_what_fvcore_counts() -> None:
+    found = compare(SMALL)
+    assert found.agrees
+    assert [entry.name for entry in found.entries] == [
+        "backbone.conv_stem",
+        *(f"backbone.blocks.{i}" for i in range(7)),
+        "neck",
+        "class_head",
+        "box_head",
+    ]
+    assert sum(entry.counted for entry in found.entries) == price(SMALL).macs
+    assert "batch_norm" in found.left_out and any(text.startswith("silu_ ") for text in found.uncounted)
+
+
+def test_a_timm_backbone_is_one_entry(tmp_path: Path) -> None:
+    from scalesearch.arch.backbone import TimmBackbone
+
+    spec = resolve_spec(dataclasses.replace(SMALL, backbone=TimmBackbone(name="resnet18")), tmp_path)
+    found = compare(spec)
+    assert found.agrees and found.entries[0].name == "backbone"
+
+
+def test_what_nothing_reads_is_told_apart() -> None:
+    # Levels 3..5; the next cell does not read level 3, so the first cell's node there runs for nothing.
+    nodes = (Node(3, (1,)), Node(4, (1, 2)), Node(5, (2,)))
+    spec = dataclasses.replace(SMALL, topology=Topology(3, 5, nodes), repeats=2)
+    found = {entry.name: entry for entry in compare(spec).entries}
+    assert found["neck"].unused > 0 and found["neck"].agrees
+    assert all(not entry.unused for name, entry in found.items() if name != "neck")
+
+
+def test_a_wrong_price_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dataclasses.replace(SMALL, head_depth=2)
+    real = oracle.build
+    monkeypatch.setattr(oracle, "build", lambda spec: real(other))
+    found = compare(SMALL)
+    assert not found.agrees
+    assert [entry.name for entry in found.entries if not entry.agrees] == ["class_head", "box_head"]
