@@ -15,7 +15,7 @@ from scalesearch.launch.console import Console
 from scalesearch.launch.export import export_onnx
 from scalesearch.launch.model import Model, evaluate, open_model, open_split
 from scalesearch.launch.study import make_study, open_plan_data
-from scalesearch.launch.workers import Where, find_engine, make_executor
+from scalesearch.launch.workers import HERE, find_engine, make_executor
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.design import read_recipe_file
 from scalesearch.plan.plan import Plan, read_plan
@@ -57,7 +57,7 @@ def train_front(
     name = "" if chosen.id == plan.winners.recipe.id else recipe.stem if recipe else chosen.id
     winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    engine = find_engine(plan, Where(), console)
+    engine = find_engine(plan, HERE, console)
     torch.set_num_threads(engine.threads)
     opened = open_plan_data(plan, console)
     with StudyFolder.open(path, begun, data=opened.fingerprint) as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from scalesearch.arch.spec import Anchors
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
+from scalesearch.launch.confirm import confirmation
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
 from scalesearch.launch.told import tell_data
@@ -45,6 +47,8 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
     `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
     ValueError for what the user can mend; rows written before stay, and are reported.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("a search starts its own workers, so start it once: by scalesearch search, not by torchrun")
     # Its lines on every study that is made and every trial that is told would drown ours.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage is not None:
@@ -70,7 +74,15 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, st
     band = find_band(unit, lambda done, total: bar(done, total, "points"))
     console.say(f"band: {band.summary}")
     ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage, console.say)
-    return Study(plan=plan, unit=unit, band=band, folder=folder, setting=setting(plan, data), ledger=ledger)
+    return Study(
+        plan=plan,
+        unit=unit,
+        band=band,
+        folder=folder,
+        setting=setting(plan, data),
+        ledger=ledger,
+        confirm=confirmation(plan, console),
+    )
 
 
 def _counting(study: Study, engine: Engine, console: Console) -> Callable[[str], None]:

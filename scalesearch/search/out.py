@@ -51,8 +51,16 @@ class Out:
         known = self._study.folder.known(empty.key)
         if known:
             self._write(job, task, same_as(empty, known), " (known already)")
+        elif missed := self._missed(job):
+            self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
         else:
             self._submit(_Sent(job, task, empty.key, attempt=1))
+
+    def _missed(self, job: Job) -> str:
+        """What a searched candidate that has not been trained yet turns out to miss of its band."""
+        if self._study.confirm is None or job.final or job.rung > 0:
+            return ""
+        return self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
 
     def _submit(self, sent: _Sent) -> None:
         future = self._executor.submit(sent.task, sent.job.label)

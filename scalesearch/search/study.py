@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from scalesearch.arch.budget import Budget
+from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.plan import Plan
 from scalesearch.records.row import Key, Row
 from scalesearch.records.trials import Trial, trials
@@ -48,6 +50,10 @@ class Store(Protocol):
         """Keeps the row, in place of one of the same name."""
 
 
+Confirm = Callable[[DetectorSpec, Budget], str]
+"""What a detector, built and measured, misses of its band; empty where it holds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A plan with its candidates, its folder and its setting."""
@@ -59,6 +65,8 @@ class Study:
     setting: Setting
     ledger: Ledger | None = None
     """None for a study that nobody looks at, such as a rehearsed one."""
+    confirm: Confirm | None = None
+    """Asked before a candidate's first training, where the band bounds what can only be measured."""
 
     def trials(self) -> list[Trial]:
         """The whole search trials so far, by ordinal."""

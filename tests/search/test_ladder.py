@@ -10,7 +10,9 @@ from pathlib import Path
 import optuna
 import pytest
 
+from scalesearch.arch.budget import Budget
 from scalesearch.arch.cost import price
+from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.plan import PlanError
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import Row
@@ -256,3 +258,22 @@ def test_a_ladder_reads_back_as_written(tmp_path: Path) -> None:
     assert plan.time_limit == 90
     (tmp_path / "again.yaml").write_text(plan.to_yaml())
     assert read_plan(tmp_path / "again.yaml") == plan
+
+
+def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path, said: Said) -> None:
+    trained: list[str] = []
+
+    def train(task: Task, label: str) -> Outcome:
+        trained.append(task.spec.id)
+        return learn(task, label)
+
+    def confirm(spec: DetectorSpec, band: Budget) -> str:
+        return "measured before training, latency 30 ms is 50% over 20 ms" if spec.width > 40 else ""
+
+    plan = make_plan(tmp_path, LADDER, "trials=9")
+    study = replace(make_study(tmp_path, plan), confirm=confirm)
+    run(study, InProcess(train), said[1])
+    slow = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
+    assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
+    assert not {trial.rows[0].spec_id for trial in slow} & set(trained)
+    assert any("50% over 20 ms, not trained" in line for line in said[0])

@@ -1,0 +1,60 @@
+"""A latency band confirmed by measurement: what a prediction let through is built and timed before it is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from scalesearch.arch.budget import Budget, human
+from scalesearch.arch.latency import LatencyTable, Setting, predict, read_table
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.launch.console import Console
+from scalesearch.plan.plan import Plan
+from scalesearch.profile.latency import measure, setting_of
+from scalesearch.search.study import Confirm
+
+
+def confirmation(plan: Plan, console: Console) -> Confirm | None:
+    """The measurement of a plan's latency bands; None where it has none, or this machine is not the table's.
+
+    A measured time is the ratio to the reference operation, in the seconds that the reference took for the table, so that
+    a machine that is busy with trainings measures what a quiet one would.
+    """
+    if plan.latency is None or not any("latency" in band.bounds for band in plan.bands):
+        return None
+    table = read_table(plan.latency.table)
+    if strange := _strange(table.setting):
+        console.say(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
+        return None
+
+    def confirm(spec: DetectorSpec, band: Budget) -> str:
+        if "latency" not in band.bounds:
+            return ""
+        found, told = measured(spec, table), predict(spec, table)
+        missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
+        return f"measured before training, {missed} (predicted {human(told, 'latency')})" if missed else ""
+
+    return confirm
+
+
+def measured(spec: DetectorSpec, table: LatencyTable) -> float:
+    """Seconds of a detector in the table's setting, as the table counts them."""
+    threads = torch.get_num_threads()
+    try:
+        return measure(spec, table.setting).ratio * table.reference
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _strange(setting: Setting) -> str:
+    """Why the table's setting cannot be had here; empty where it can."""
+    threads = torch.get_num_threads()
+    try:
+        for device in ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",):
+            here = setting_of(device, setting.backend, setting.precision, setting.threads, setting.batch)
+            if here.device == setting.device:
+                return ""
+    except ValueError as error:
+        return str(error)
+    finally:
+        torch.set_num_threads(threads)
+    return f"its table is of {setting.device}"
