@@ -29,6 +29,8 @@ class Rehearsed:
     sampler: str
     ladder: bool
     seed: int
+    trials: int
+    """Candidates asked for."""
     candidates: int
     """How many were proposed."""
     ended: int
@@ -52,9 +54,8 @@ class Rehearsed:
         return reached[-1] if reached else Step(0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> str:
-        """One line; `from_json` is its inverse up to five decimals."""
-        steps = [[epochs, *(round(value, 5) for value in rest)] for epochs, *rest in self.steps]
-        return json.dumps({**asdict(self), "seconds": round(self.seconds, 3), "steps": steps})
+        """One line; `from_json` is its inverse."""
+        return json.dumps({**asdict(self), "steps": [list(step) for step in self.steps]})
 
 
 def from_json(text: str) -> Rehearsed:

@@ -153,7 +153,7 @@ class Facts(NamedTuple):
     candidates: int
     crossing: float
     """Share of pairs of candidates whose order at the first rung is not that at the end, without noise."""
-    speed_by_cost: float
+    slowness_by_cost: float
     """Rank correlation of the time constant of learning with the multiply-adds."""
     spread: float
     """Standard deviation of the true AP."""
@@ -167,12 +167,16 @@ def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> Fa
     early = final * [landscape.share(spec, epoch) for spec in specs]
     pairs = np.triu_indices(len(specs), 1)
     crossed = np.sign(final[pairs[0]] - final[pairs[1]]) != np.sign(early[pairs[0]] - early[pairs[1]])
-    ranks = [np.argsort(np.argsort(values)) for values in
-             ([landscape.pace(spec) for spec in specs], [_form(spec).macs for spec in specs])]
+    paces, costs = [landscape.pace(spec) for spec in specs], [_form(spec).macs for spec in specs]
     return Facts(
         candidates=len(specs),
         crossing=float(crossed.mean()) if len(crossed) else 0.0,
-        speed_by_cost=float(np.corrcoef(*ranks)[0, 1]) if len(specs) > 1 else 0.0,
+        slowness_by_cost=_rank_correlation(paces, costs) if len(specs) > 1 else 0.0,
         spread=float(final.std()),
         noise=landscape.noise,
     )
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    ranks = [np.argsort(np.argsort(np.array(values))).astype(np.float64) for values in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

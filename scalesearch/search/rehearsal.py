@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +24,7 @@ from scalesearch.records.front import UP
 from scalesearch.records.hypervolume import Points, hypervolume
 from scalesearch.records.rehearsed import Rehearsed, Step
 from scalesearch.records.row import Key, Row
-from scalesearch.records.trials import Trial, best_trials, trials
+from scalesearch.records.trials import Trial, best_trials
 from scalesearch.search.band import Band, EnumeratedBand
 from scalesearch.search.driver import search
 from scalesearch.search.executor import InProcess
@@ -35,6 +35,10 @@ _SAMPLE = 2_000
 """Candidates drawn to stand for a band that cannot be enumerated."""
 _MARGIN = 0.1
 """Of the range of a cost in the band: how far the reference point lies behind the dearest candidate."""
+
+
+_Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, int]]]
+"""The members of a candidate and what each costs."""
 
 
 class World(Protocol):
@@ -100,11 +104,11 @@ class Yardstick:
         first, second = (mine / whole if whole else 0.0 for mine, whole in zip(volumes, self._whole, strict=True))
         return first, second
 
-    def _points(self, items: Sequence[tuple[Sequence[DetectorSpec], Sequence[dict[str, int]]]]) -> Points:
+    def _points(self, items: Sequence[_Costed]) -> Points:
         """[N, M], less being better; costs by their logarithm."""
         return np.array([[self._value(name, specs, costs) for name in self._objectives] for specs, costs in items])
 
-    def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[dict[str, int]]) -> float:
+    def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[Mapping[str, int]]) -> float:
         if name in UP:
             return -fmean(self._world.truth(spec) for spec in specs)
         return math.log(fmean(cost[name] for cost in costs))
@@ -127,7 +131,7 @@ class _Trained:
     seconds: float
 
 
-class _Answers:
+class Answers:
     """Trains by asking the world, and keeps what was trained in order."""
 
     def __init__(self, world: World, seed: int, rungs: Sequence[int]) -> None:
@@ -169,7 +173,7 @@ def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: 
         )
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
-    store, answers = MemoryStore(), _Answers(world, plan.seed, rungs)
+    store, answers = MemoryStore(), Answers(world, plan.seed, rungs)
     study = Study(plan=plan, unit=band.unit, band=band, folder=store, setting=_SETTING)
     search(study, InProcess(answers), lambda text: None)
     found = study.trials()
@@ -178,11 +182,12 @@ def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: 
         sampler=plan.sampler.name,
         ladder=plan.ladder is not None,
         seed=plan.seed,
+        trials=plan.trials,
         candidates=len(found),
         ended=sum(trial.complete for trial in found),
         full=sum(len(trial.rows) for trial in found) * plan.recipe.epochs,
         epochs=sum(one.epochs for one in answers.log),
-        seconds=sum(one.seconds for one in answers.log),
+        seconds=round(sum(one.seconds for one in answers.log), 5),
         steps=tuple(_steps(study, found, answers.log, yardstick)),
     )
 
@@ -202,5 +207,5 @@ def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardst
         chosen = best_trials(there, study.plan.objectives)
         if [trial.ordinal for trial in chosen] != front:
             front = [trial.ordinal for trial in chosen]
-            steps.append(Step(epochs, seconds, *yardstick.measure(chosen)))
+            steps.append(Step(epochs, *(round(value, 5) for value in (seconds, *yardstick.measure(chosen)))))
     return steps

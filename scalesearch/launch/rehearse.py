@@ -1,0 +1,207 @@
+"""A rehearsal's way through the rooms: a plan or a recorded study in, searches that train nothing, a table out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from scalesearch.arch.backbone import TimmBackbone, parse
+from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.evidence.rehearsal import Compared, compare
+from scalesearch.launch.console import Console
+from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.records.folder import PLAN, RESULTS, read_rows
+from scalesearch.records.rehearsed import Rehearsed, from_json
+from scalesearch.report.rehearsal import write_rehearsal
+from scalesearch.search.band import Band, EnumeratedBand
+from scalesearch.search.finite import band_of
+from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
+from scalesearch.search.rehearsal import World, Yardstick, rehearse
+from scalesearch.search.replay import Table
+from scalesearch.search.sweep import sweep
+from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
+
+RUNS = "runs.jsonl"
+CLASSES = 10
+"""Object classes of detectors on a landscape; they change costs a little and nothing else."""
+_PAIRS = 2_000
+"""Candidates of which a landscape's facts are told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is rehearsed on."""
+
+    plan: Plan
+    band: Band
+    world: World
+    setup: str
+    """Of what rehearsals that may be compared have in common."""
+    facts: tuple[str, ...]
+
+
+def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Stage:
+    """The plan's band on the landscape `name`; its data are not opened."""
+    if name not in LANDSCAPES:
+        raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
+    plan = read_plan(path, overrides)
+    bar = console.bar("pricing the space")
+    band = sweep(_unit(plan, console), lambda done, total: bar(done, total, "parts"))
+    middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
+    if not middle:
+        raise ValueError(f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs")
+    world = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
+    setup = _hash([_compared(plan), name, repr(world)])
+    told = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, world))
+    return Stage(plan=plan, band=band, world=world, setup=setup, facts=told)
+
+
+def is_table(path: Path) -> bool:
+    """Whether this is a study's folder, or the results.jsonl in one."""
+    return path.is_dir() or path.name == RESULTS
+
+
+def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
+    """Without and with the ladder, as asked; both where nothing is asked and the plan has one. ValueError where it has none."""
+    if asked and plan.ladder is None:
+        raise ValueError(f"the plan {plan.name} has no ladder to rehearse; add one, as with --set 'ladder={{rungs: [0.1, 0.3]}}'")
+    return (asked,) if asked is not None else (False, True) if plan.ladder else (False,)
+
+
+def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage:
+    """The study in the folder `path` (or its results.jsonl) as a table; at most half of its candidates are searched.
+
+    ValueError where nothing is recorded of the lowest rung, unless `ladder` is False.
+    """
+    from scalesearch.profile.resolve import resolve_spec
+
+    folder = path.parent if path.name == RESULTS else path
+    plan = read_plan(folder / PLAN, overrides)
+
+    def resolved(spec: DetectorSpec) -> DetectorSpec:
+        return resolve_spec(spec) if isinstance(spec.backbone, TimmBackbone) else spec
+
+    table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolved)
+    plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
+    lowest = epochs_at(None if ladder is False else plan.ladder, plan.recipe.epochs)[0]
+    if lowest < table.first_epoch:
+        raise ValueError(
+            f"{folder}: the lowest rung is after {lowest} epochs, but the earliest AP that was recorded of all is after "
+            f"{table.first_epoch}; rehearse with --no-ladder, or record with recipe.eval_every"
+        )
+    told = (f"table {plan.name}: {len(table.candidates)} candidates recorded",)
+    return Stage(
+        plan=plan,
+        band=band_of(table.candidates),
+        world=table,
+        setup=_hash([_compared(plan), table.fingerprint]),
+        facts=told,
+    )
+
+
+def run(
+    stage: Stage,
+    *,
+    samplers: Sequence[str],
+    seeds: int,
+    ladders: Sequence[bool],
+    out: Path | None,
+    console: Console,
+) -> list[Compared]:
+    """Rehearse what the folder `out` has not, a line each as they are done; the page and picture of all that is there."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kept = _kept(out, stage.setup)
+    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in range(seeds)]
+    have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
+    yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+    bar = console.bar("rehearsing")
+    for done, (sampler, ladder, seed) in enumerate(wanted):
+        bar(done, len(wanted), f"{sampler}, seed {seed}")
+        if (sampler, ladder, seed, stage.plan.trials) in have:
+            continue
+        kept.append(rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.world, yardstick, stage.setup))
+        if out:
+            with open(out / RUNS, "a", encoding="utf-8") as file:
+                file.write(kept[-1].to_json() + "\n")
+    found = compare(kept)
+    if out:
+        write_rehearsal(out, found, stage.facts, stage.plan.recipe.epochs)
+    return found
+
+
+def _asked(plan: Plan, sampler: str, ladder: bool, seed: int) -> Plan:
+    return dataclasses.replace(
+        plan,
+        sampler=dataclasses.replace(plan.sampler, name=sampler),
+        ladder=plan.ladder if ladder else None,
+        seed=seed,
+    )
+
+
+def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
+    """The rehearsals of this setup in the folder; ValueError where it has those of another."""
+    if out is None:
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / RUNS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    kept = []
+    for i, line in enumerate(lines):
+        try:
+            kept.append(from_json(line))
+        except ValueError:
+            if i < len(lines) - 1:
+                raise
+            # Torn by an interruption: it is rehearsed again.
+            file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+    if any(run.setup != setup for run in kept):
+        raise ValueError(f"{out}: its rehearsals are of another plan, table or landscape; name another folder with -o")
+    return kept
+
+
+def _unit(plan: Plan, console: Console) -> Unit:
+    """The plan's trials with the anchors that it gives, or the published ones: nothing is fitted to data."""
+    measured = {}
+    if any(isinstance(parse(str(name)), TimmBackbone) for name in plan.axes["backbone"].values):
+        from scalesearch.launch.study import frames_of, measured_backbones
+
+        measured = measured_backbones(plan, frames_of(plan), console)
+    space = plan.space(classes=CLASSES, anchors=Anchors(), measured=measured)
+    if plan.family is None:
+        assert plan.band is not None, "a plan of unit spec has a band"
+        return SpecUnit(space, plan.band)
+    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
+
+
+def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:
+    if not isinstance(band, EnumeratedBand):
+        return []
+    step = max(1, len(band.candidates) // _PAIRS)
+    specs = [spec for candidate in band.candidates[::step] for spec in candidate.members]
+    first = epochs_at(plan.ladder, plan.recipe.epochs)[0]
+    hard = facts(world, specs, first)
+    told = [
+        f"true AP spreads by {hard.spread:.3f} (standard deviation), seeds by {hard.noise:.3f}",
+        f"slowness goes with cost by a rank correlation of {hard.slowness_by_cost:.2f}",
+    ]
+    if plan.ladder:
+        told.append(f"pairs whose order after {first} epochs is not that at the end, without noise: {hard.crossing:.0%}")
+    return told
+
+
+def _compared(plan: Plan) -> dict[str, object]:
+    """What rehearsals of one setup have in common of the plan."""
+    data = plan.resolved()
+    data["sampler"] = {name: value for name, value in data["sampler"].items() if name != "name"}
+    return {name: value for name, value in data.items() if name not in ("seed", "trials", "workers", "threads", "winners")}
+
+
+def _hash(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
