@@ -44,7 +44,7 @@ def rehearse(*arguments: object) -> str:
 
 
 def refused(*arguments: object) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  the caller checks the message
+    with pytest.raises(ValueError) as caught:
         CliRunner().invoke(cli, ["rehearse", *map(str, arguments)], catch_exceptions=False)
     return str(caught.value)
 

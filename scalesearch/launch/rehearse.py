@@ -17,6 +17,7 @@ from scalesearch.evidence.rehearsal import Compared, compare
 from scalesearch.launch.console import Console
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.plan.sections import SAMPLERS
 from scalesearch.records.folder import PLAN, RESULTS, read_rows
 from scalesearch.records.rehearsed import Rehearsed, from_json
 from scalesearch.report.rehearsal import write_rehearsal
@@ -130,6 +131,7 @@ def run(
         if out:
             with open(out / RUNS, "a", encoding="utf-8") as file:
                 file.write(kept[-1].to_json() + "\n")
+    kept.sort(key=lambda run: (SAMPLERS.index(run.sampler), run.trials, run.ladder, run.seed))
     found = compare(kept)
     if out:
         write_rehearsal(out, found, stage.facts, stage.plan.recipe.epochs)

@@ -33,7 +33,10 @@ def sweep(unit: Unit, watch: Watch | None = None) -> Band:
         held += 1
         found.setdefault(candidate.key, candidate)
     if not found:
-        raise EmptyBandError(f"the band must hold a candidate, but none of {unit.space.count:,} points is inside {unit.budget}")
+        raise EmptyBandError(
+            f"the band must hold a candidate, but none of {unit.space.count:,} points is inside {unit.budget}; "
+            "widen the band or the space"
+        )
     summary = f"{held:,} of {unit.space.count:,} points inside ({held / unit.space.count:.2%}), {len(found):,} distinct"
     return EnumeratedBand(unit, tuple(found.values()), summary)
 
