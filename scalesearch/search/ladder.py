@@ -23,12 +23,10 @@ import numpy as np
 from scalesearch.records.front import UP
 from scalesearch.records.hypervolume import Points, by_gain
 from scalesearch.records.trials import Trial
+from scalesearch.search.told import gain_slope
 
 _MARGIN = 0.1
 """Of a cost's range: how far the reference point lies behind the dearest candidate, which else would add nothing."""
-
-_DOUBT = 2.0
-"""Trials that came to the end which speak for no slope at all: the first few say little."""
 
 
 class Promotion(NamedTuple):
@@ -102,13 +100,12 @@ def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> 
 
 
 def _expected(trials: Sequence[Trial], epochs: int) -> Points:
-    """AP at the end that each can expect [N], but for a constant: its AP here and the slope of the gain over log MACs."""
+    """AP at the end that each can expect [N], but for a constant that all have in common."""
     here = np.array([trial.ap_at(epochs) or 0.0 for trial in trials])
     size = np.log([max(trial.value("macs"), 1.0) for trial in trials])
     ended = [i for i, trial in enumerate(trials) if trial.complete]
-    if not ended or size.var() == 0:
+    if not ended:
         return here
-    gain = np.array([trials[i].value("ap") for i in ended]) - here[ended]
-    x = size[ended] - size[ended].mean()
-    slope = float(x @ (gain - gain.mean()) / (x @ x + _DOUBT * size.var()))
+    gains = [trials[i].value("ap") - float(here[i]) for i in ended]
+    slope = gain_slope([float(size[i]) for i in ended], gains, float(size.var()))
     return np.asarray(here + slope * (size - size.mean()), dtype=np.float64)
