@@ -11,23 +11,22 @@ from pathlib import Path
 
 import optuna
 
-from scalesearch.arch.backbone import TimmBackbone, parse
-from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.arch.spec import Anchors
 from scalesearch.evidence.rehearsal import Compared, compare
 from scalesearch.launch.console import Console
+from scalesearch.launch.study import unit_of
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.sections import SAMPLERS
+from scalesearch.profile.resolve import resolve_spec
 from scalesearch.records.folder import PLAN, RESULTS, read_rows
 from scalesearch.records.rehearsed import Rehearsed, from_json
 from scalesearch.report.rehearsal import write_rehearsal
-from scalesearch.search.band import Band, EnumeratedBand
+from scalesearch.search.band import Band, EnumeratedBand, find_band
 from scalesearch.search.finite import band_of
 from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
 from scalesearch.search.rehearsal import World, Yardstick, rehearse
 from scalesearch.search.replay import Table
-from scalesearch.search.sweep import sweep
-from scalesearch.search.unit import FamilyUnit, SpecUnit, Unit
 
 RUNS = "runs.jsonl"
 CLASSES = 10
@@ -53,8 +52,9 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Conso
     if name not in LANDSCAPES:
         raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
     plan = read_plan(path, overrides)
+    unit = unit_of(plan, CLASSES, plan.anchors if isinstance(plan.anchors, Anchors) else Anchors(), console)
     bar = console.bar("pricing the space")
-    band = sweep(_unit(plan, console), lambda done, total: bar(done, total, "parts"))
+    band = find_band(unit, lambda done, total: bar(done, total, "points"))
     middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
     if not middle:
         raise ValueError(f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs")
@@ -81,15 +81,10 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage
 
     ValueError where nothing is recorded of the lowest rung, unless `ladder` is False.
     """
-    from scalesearch.profile.resolve import resolve_spec
-
     folder = path.parent if path.name == RESULTS else path
     plan = read_plan(folder / PLAN, overrides)
 
-    def resolved(spec: DetectorSpec) -> DetectorSpec:
-        return resolve_spec(spec) if isinstance(spec.backbone, TimmBackbone) else spec
-
-    table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolved)
+    table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
     plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
     lowest = epochs_at(None if ladder is False else plan.ladder, plan.recipe.epochs)[0]
     if lowest < table.first_epoch:
@@ -166,20 +161,6 @@ def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
     if any(run.setup != setup for run in kept):
         raise ValueError(f"{out}: its rehearsals are of another plan, table or landscape; name another folder with -o")
     return kept
-
-
-def _unit(plan: Plan, console: Console) -> Unit:
-    """The plan's trials with the anchors that it gives, or the published ones: nothing is fitted to data."""
-    measured = {}
-    if any(isinstance(parse(str(name)), TimmBackbone) for name in plan.axes["backbone"].values):
-        from scalesearch.launch.study import frames_of, measured_backbones
-
-        measured = measured_backbones(plan, frames_of(plan), console)
-    space = plan.space(classes=CLASSES, anchors=Anchors(), measured=measured)
-    if plan.family is None:
-        assert plan.band is not None, "a plan of unit spec has a band"
-        return SpecUnit(space, plan.band)
-    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
 
 
 def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:

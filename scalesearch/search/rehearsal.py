@@ -37,7 +37,7 @@ _MARGIN = 0.1
 """Of the range of a cost in the band: how far the reference point lies behind the dearest candidate."""
 
 
-_Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, int]]]
+_Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, float]]]
 """The members of a candidate and what each costs."""
 
 
@@ -88,7 +88,7 @@ class Yardstick:
 
     def __init__(self, band: Band, world: World, objectives: Sequence[str]) -> None:
         self._world, self._objectives = world, tuple(objectives)
-        whole = self._points([(c.members, [cost._asdict() for cost in c.costs]) for c in _all(band)])
+        whole = self._points([(candidate.members, candidate.costs) for candidate in _all(band)])
         low, high = whole.min(axis=0), whole.max(axis=0)
         reference = high + _MARGIN * (high - low)
         ap = [name in UP for name in objectives]
@@ -108,7 +108,7 @@ class Yardstick:
         """[N, M], less being better; costs by their logarithm."""
         return np.array([[self._value(name, specs, costs) for name in self._objectives] for specs, costs in items])
 
-    def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[Mapping[str, int]]) -> float:
+    def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[Mapping[str, float]]) -> float:
         if name in UP:
             return -fmean(self._world.truth(spec) for spec in specs)
         return math.log(fmean(cost[name] for cost in costs))

@@ -10,7 +10,6 @@ from statistics import fmean
 
 import numpy as np
 
-from scalesearch.arch.cost import Cost
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.records.row import Row
 from scalesearch.records.trials import trials
@@ -36,7 +35,7 @@ class Table:
             Candidate(
                 dict(trial.point),
                 tuple(resolved(row.spec) for row in trial.rows),
-                tuple(Cost(**row.cost) for row in trial.rows),
+                tuple(dict(row.cost) for row in trial.rows),
             )
             for trial in searched
         )

@@ -13,9 +13,7 @@ from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.search.band import EnumeratedBand, find_band
 from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
-from scalesearch.search.sweep import sweep
 from scalesearch.search.unit import SpecUnit
-from tests.search.conftest import make_plan
 
 PLAN = Path(__file__).parents[2] / "search_spaces" / "landscape.yaml"
 
@@ -30,7 +28,7 @@ def specs(plan: Plan) -> list[DetectorSpec]:
     """Every fourth detector of the band, of which the whole space is known to have under 1 %."""
     assert plan.band is not None
     unit = SpecUnit(plan.space(classes=10, anchors=Anchors()), plan.band)
-    band = sweep(unit)
+    band = find_band(unit)
     assert isinstance(band, EnumeratedBand)
     assert 0.002 * unit.space.count < len(band.candidates) < 0.01 * unit.space.count
     return [candidate.members[0] for candidate in band.candidates[::4]]
@@ -80,12 +78,3 @@ def test_dear_ones_end_higher_and_learn_slower(plan: Plan) -> None:
     assert land.truth(cheap) < land.truth(dear)
     assert land.share(cheap, 4) > land.share(dear, 4)
 
-
-def test_a_sweep_is_the_enumerated_band(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path)
-    assert plan.band is not None
-    unit = SpecUnit(plan.space(classes=3, anchors=Anchors()), plan.band)
-    swept, found = sweep(unit), find_band(unit)
-    assert isinstance(swept, EnumeratedBand) and isinstance(found, EnumeratedBand)
-    assert {c.key for c in swept.candidates} == {c.key for c in found.candidates}
-    assert all(unit.solve(c.point) == c and list(c.point) == list(unit.axes) for c in swept.candidates)

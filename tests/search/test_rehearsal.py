@@ -14,6 +14,7 @@ from scalesearch.plan.ladder import Ladder, Rung
 from scalesearch.plan.plan import Plan
 from scalesearch.records.rehearsed import Rehearsed, Step, from_json
 from scalesearch.records.row import Row
+from scalesearch.search.band import find_band
 from scalesearch.search.driver import run, search
 from scalesearch.search.executor import InProcess
 from scalesearch.search.finite import band_of
@@ -21,7 +22,6 @@ from scalesearch.search.landscape import Landscape
 from scalesearch.search.rehearsal import Answers, MemoryStore, Yardstick, rehearse
 from scalesearch.search.replay import Table
 from scalesearch.search.study import Study
-from scalesearch.search.sweep import sweep
 from scalesearch.search.unit import SpecUnit
 from tests.search.conftest import PLAN, SETTING, learn, make_plan, make_study
 
@@ -30,7 +30,7 @@ LADDER = Ladder(rungs=(Rung(epochs=0.2), Rung(epochs=0.5)))
 
 def rehearsed(plan: Plan, world: Landscape | None = None) -> Rehearsed:
     assert plan.band and plan.band.macs
-    band = sweep(SpecUnit(plan.space(classes=3, anchors=Anchors()), plan.band))
+    band = find_band(SpecUnit(plan.space(classes=3, anchors=Anchors()), plan.band))
     world = world or Landscape(macs=plan.band.macs.middle, epochs=plan.recipe.epochs)
     return rehearse(plan, band, world, Yardstick(band, world, plan.objectives), "here")
 
