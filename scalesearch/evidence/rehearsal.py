@@ -19,6 +19,8 @@ class Compared:
     """Its hypervolume by that of full training with the same sampler, seed and number of candidates."""
     of_full_above: Spread | None
     """The same with AP counted from the band's median: both numbers small, so that this is the stricter one."""
+    full_then: Spread | None
+    """The hypervolume of full training after as many epochs as it took."""
     over_random: Spread | None
     """Its hypervolume (AP from the band's median) less that of random with the same seed, alike with or without ladder."""
 
@@ -53,6 +55,7 @@ def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
                 tuple(group),
                 _paired(group, other, lambda mine, its: mine.last.volume / its.last.volume if its.last.volume else 0.0),
                 _paired(group, other, lambda mine, its: mine.last.above / its.last.above if its.last.above else 0.0),
+                _paired(group, other, lambda mine, its: its.at(mine.epochs).volume),
                 None if sampler == "random" else _paired(group, others, _over),
             )
         )

@@ -21,8 +21,8 @@ TABLE, CURVES, PICTURE, PAGE = "table.csv", "curves.csv", "rehearsal.png", "rehe
 _COLOURS = ("#8a8a8a", "#2166ac", "#d6604d", "#1b7837", "#762a83", "#b8860b", "#01665e")
 
 HEADS = (
-    "search", "seeds x candidates", "epochs", "hypervolume", "of full training's", "above the median",
-    "of full training's", "minus random's",
+    "search", "seeds x candidates", "epochs", "hypervolume", "of full training's", "full training then",
+    "above the median", "of full training's", "minus random's",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def lines(found: Sequence[Compared]) -> list[tuple[str, ...]]:
             f"{one.share.mean:.1%}",
             told(one.spread(lambda step: step.volume)),
             told(one.of_full),
+            told(one.full_then),
             told(one.spread(lambda step: step.above)),
             told(one.of_full_above),
             told(one.over_random),
@@ -71,6 +72,7 @@ def to_dict(one: Compared) -> dict[str, object]:
         "seconds": one.spread(lambda step: step.seconds),
         "volume": one.spread(lambda step: step.volume),
         "volume_of_full": one.of_full,
+        "volume_of_full_then": one.full_then,
         "above": one.spread(lambda step: step.above),
         "above_of_full": one.of_full_above,
         "above_minus_random": one.over_random,
@@ -128,7 +130,7 @@ def draw_rehearsal(found: Sequence[Compared], path: Path, epochs: int) -> None:
 def _curve(axes: Axes, one: Compared, colour: str, epochs: int) -> None:
     points = curve(one.runs)
     x = [point.epochs / epochs for point in points]
-    label = f"{one.first.sampler} ({len(one.runs)} seeds, {one.first.trials} candidates)"
+    label = f"{one.first.sampler} ({len(one.runs)} x {one.first.trials})"
     axes.plot(x, [point.above.mean for point in points], color=colour, linewidth=1.5, label=label)
     ends = [point.above.interval for point in points]
     if all(ends):
@@ -160,6 +162,7 @@ LEGEND = (
     "`hypervolume`: of the true values of what the search would return, chosen by noisy AP among those that came to their "
     "end, as a share of the whole band's; AP from 0, costs by logarithm from a tenth of their range behind the dearest. "
     "`above the median`: the same with AP from the median of the band, the stricter measure. `of full training's`: the "
-    "number before it by that of training every candidate, same sampler and seed. `minus random's`: of the stricter "
+    "same by that of training every candidate, same sampler and seed; `full training then`: the hypervolume that this had "
+    "after as many epochs as the ladder took in all. `minus random's`: of the stricter "
     "number, same seed, alike with or without ladder; with fewer candidates, after as many epochs."
 )

@@ -37,6 +37,7 @@ def test_differences_are_over_the_same_seeds() -> None:
     assert climbed.over_random is None  # random was not on the ladder
     assert climbed.of_full_above is not None and climbed.of_full_above.values == pytest.approx((0.5, 1.0))
     assert climbed.of_full is not None and climbed.of_full.values == pytest.approx((1.0, 1.0))
+    assert climbed.full_then is not None and climbed.full_then.values == (0.0, 0.0) and tpe.full_then is None
     assert climbed.share.mean == pytest.approx(0.3)
 
 
