@@ -22,7 +22,7 @@ from scalesearch.arch.cost import Breakdown, Cost
 from scalesearch.arch.space import shown
 from scalesearch.arch.spec import Anchors, DetectorSpec
 
-_WIDE = 130
+_WIDE = 160
 """Columns that a table of many numbers takes where nobody says how wide the terminal is."""
 _PATIENCE = 0.5
 """Seconds before a bar is shown: what is over by then needs none."""
@@ -278,7 +278,7 @@ def show_table(heads: Sequence[str], lines: Sequence[Sequence[str]], legend: str
     console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, head in enumerate(heads):
-        table.add_column(head, justify="right" if i else "left")
+        table.add_column(head, justify="right" if i else "left", no_wrap=not i)
     for line in lines:
         table.add_row(*line)
     console.print(table)

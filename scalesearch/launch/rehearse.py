@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class Stage:
     setup: str
     """Of what rehearsals that may be compared have in common."""
     facts: tuple[str, ...]
+    command: str
+    """Which asks for this stage."""
 
 
 def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Stage:
@@ -61,7 +64,8 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Conso
     world = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
     setup = _hash([_compared(plan), name, repr(world)])
     told = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, world))
-    return Stage(plan=plan, band=band, world=world, setup=setup, facts=told)
+    command = _command(path, overrides) + (f" --landscape {name}" if name != "plain" else "")
+    return Stage(plan=plan, band=band, world=world, setup=setup, facts=told, command=command)
 
 
 def is_table(path: Path) -> bool:
@@ -99,6 +103,7 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage
         world=table,
         setup=_hash([_compared(plan), table.fingerprint]),
         facts=told,
+        command=_command(folder, overrides),
     )
 
 
@@ -129,8 +134,25 @@ def run(
     kept.sort(key=lambda run: (SAMPLERS.index(run.sampler), run.trials, run.ladder, run.seed))
     found = compare(kept)
     if out:
-        write_rehearsal(out, found, stage.facts, stage.plan.recipe.epochs)
+        write_rehearsal(out, found, (*_commands(stage, found), *stage.facts), stage.plan.recipe.epochs)
     return found
+
+
+def _command(path: Path, overrides: Sequence[str]) -> str:
+    # An absolute path says more of a machine than of the rehearsal.
+    options = " ".join(f"--set {shlex.quote(text)}" for text in overrides if not text.startswith("trials="))
+    return f"scalesearch rehearse {path.name if path.is_absolute() else path} {options}".strip()
+
+
+def _commands(stage: Stage, found: Sequence[Compared]) -> list[str]:
+    """What makes these lines, a command for each number of seeds and trials; the folder is named with -o."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for one in found:
+        names.setdefault((len(one.runs), one.first.trials), []).append(one.first.sampler)
+    return [
+        f"`{stage.command} --samplers {','.join(dict.fromkeys(samplers))} --seeds {seeds} --trials {trials}`"
+        for (seeds, trials), samplers in names.items()
+    ]
 
 
 def _asked(plan: Plan, sampler: str, ladder: bool, seed: int) -> Plan:
