@@ -201,11 +201,14 @@ def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:
     return told
 
 
+_COMPARED = ("unit", "band", "family", "space", "graphs", "detector", "anchors", "objectives", "ladder")
+
+
 def _compared(plan: Plan) -> dict[str, object]:
-    """What rehearsals of one setup have in common of the plan."""
+    """What rehearsals of one setup have in common of the plan: what decides who is proposed and how far it is trained."""
     data = plan.resolved()
-    data["sampler"] = {name: value for name, value in data["sampler"].items() if name != "name"}
-    return {name: value for name, value in data.items() if name not in ("seed", "trials", "workers", "threads", "winners")}
+    settings = {name: value for name, value in data["sampler"].items() if name != "name"}
+    return {name: data.get(name) for name in _COMPARED} | {"sampler": settings, "epochs": plan.recipe.epochs}
 
 
 def _hash(data: object) -> str:
