@@ -22,6 +22,8 @@ from scalesearch.arch.cost import Breakdown, Cost
 from scalesearch.arch.space import shown
 from scalesearch.arch.spec import Anchors, DetectorSpec
 
+_WIDE = 160
+"""Columns that a table of many numbers takes where nobody says how wide the terminal is."""
 _PATIENCE = 0.5
 """Seconds before a bar is shown: what is over by then needs none."""
 
@@ -269,3 +271,15 @@ def show_space(
         for i, costs in enumerate(members):
             table.add_row(shown(point) if i == 0 else "", *(human(costs[name], name) for name in figures))
     console.print(table)
+
+
+def show_table(heads: Sequence[str], lines: Sequence[Sequence[str]], legend: str) -> None:
+    """Print a table, names to the left and numbers to the right, and what it means."""
+    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i else "left", no_wrap=not i)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    console.print(legend, markup=False)

@@ -11,7 +11,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, latency, model, space, study, trained
+from scalesearch.cli import design, latency, model, rehearse, space, study, trained
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -23,6 +23,7 @@ def cli() -> None:
 for verb in (
     study.search,
     study.report,
+    rehearse.rehearse,
     design.cost,
     design.draw,
     design.anchors,

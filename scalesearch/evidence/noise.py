@@ -9,8 +9,11 @@ from statistics import fmean, stdev
 
 from scalesearch.records.row import Row
 
-# Student's t, 97.5 %, for 1 .. 10 degrees of freedom; beyond, the normal 1.96 is within 14 %.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+# Student's t, 97.5 %, for 1 .. 20 degrees of freedom; beyond, the normal 1.96 is within 7 %.
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class Ladder:
     """The rungs below the top, lowest first, and the share of a rung's candidates that goes on from it."""
 
     rungs: tuple[Rung, ...]
-    keep: float = 1 / 3
+    keep: float = 0.45
+    """Of 100 candidates and rungs at 0.1 and 0.3 a third of the epochs of full training (docs/rehearsal.md)."""
 
     def epochs(self, whole: int) -> tuple[int, ...]:
         """Epochs done at each rung of a training of `whole` epochs, the top included; ValueError where two fall together."""
@@ -50,7 +51,7 @@ def epochs_at(ladder: Ladder | None, whole: int) -> tuple[int, ...]:
 
 
 def read_ladder(value: Value | None, epochs: int) -> Ladder | None:
-    """`ladder: {rungs: [0.15, 0.4], keep: 0.33}`; a rung is a share of the epochs, or {epochs:, images:, size:}."""
+    """`ladder: {rungs: [0.1, 0.3], keep: 0.45}`; a rung is a share of the epochs, or {epochs:, images:, size:}."""
     if value is None:
         return None
     section = value.section()

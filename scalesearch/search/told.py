@@ -1,13 +1,21 @@
-"""What a sampler is told of each trial: one number an objective, also of a trial that was stopped early."""
+"""What a sampler is told of each trial: one number an objective, also of a trial that was stopped early.
+
+And what both a sampler and the ladder want to know of one that has not come to its end: where it can be expected to.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import fmean, median, pvariance
+from typing import NamedTuple
 
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
+
+_DOUBT = 2.0
+"""Trials that came to their end which speak for no slope at all: the first few say little."""
 
 
 def told_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tuple[Trial, list[float]]]:
@@ -15,31 +23,66 @@ def told_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tupl
 
     A complete trial tells its own. A stopped one, trained to a lower rung only, tells its costs and the AP that it
     can be expected to end at: its last one plus the median gain, from that epoch to the end, of those that went on
-    (0 where none did). A failed one is not told: inside the band failing is rare, and as a bad value it would drive
-    the sampler off a region for what may be a lost worker.
+    (0 where none did), and for what it costs more or less than they `gain_slope`. A failed one is not told: inside the
+    band failing is rare, and as a bad value it would drive the sampler off a region for what may be a lost worker.
     """
-    gains = _median_gains([trial for trial in trials if trial.complete])
+    gains = _gains([trial for trial in trials if not trial.failed])
     found = []
     for trial in trials:
         if trial.complete:
             found.append((trial, trial.values(objectives)))
         elif trial.stopped:
-            ap = fmean(_expected(row, gains.get((i, row.epochs_done), 0.0)) for i, row in enumerate(trial.rows))
+            ap = fmean(_expected(row, gains.get((i, row.epochs_done))) for i, row in enumerate(trial.rows))
             found.append((trial, [ap if name == "ap" else trial.value(name) for name in objectives]))
     return found
 
 
-def _expected(row: Row, gain: float) -> float:
+def gain_slope(macs: Sequence[float], gains: Sequence[float], spread: float) -> float:
+    """By how much more AP is gained from a rung to the end for each unit of log MACs; 0 where that is not known.
+
+    Cheap detectors learn fast and lead at a low rung (docs/rehearsal.md); those that came to the end say by how much.
+    `macs` are their logarithms, `spread` is the variance of that of all candidates: the slope of a few is held back.
+    """
+    middle, mean = fmean(macs), fmean(gains)
+    weight = sum((x - middle) ** 2 for x in macs) + _DOUBT * spread
+    return sum((x - middle) * (gain - mean) for x, gain in zip(macs, gains, strict=True)) / weight if weight else 0.0
+
+
+class _Gain(NamedTuple):
+    """From one epoch to the end."""
+
+    median: float
+    slope: float
+    macs: float
+    """The mean logarithm of those that it is known of."""
+
+
+def _expected(row: Row, gain: _Gain | None) -> float:
     """The AP that a member ended at, or can be expected to."""
-    return (row.final["ap"] or 0.0) + (0.0 if row.state == "complete" else gain)
+    ap = row.final["ap"] or 0.0
+    if row.state == "complete" or gain is None:
+        return ap
+    return ap + gain.median + gain.slope * (_macs(row) - gain.macs)
 
 
-def _median_gains(complete: Sequence[Trial]) -> dict[tuple[int, int], float]:
-    """By member and epoch: the AP gained from there to the end, the median over complete trials evaluated there."""
-    gains: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for trial in complete:
+def _gains(trials: Sequence[Trial]) -> dict[tuple[int, int], _Gain]:
+    """By member and epoch: what complete trials evaluated there gained from there to the end."""
+    known: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
+    sizes: dict[int, list[float]] = defaultdict(list)
+    for trial in trials:
         for i, row in enumerate(trial.rows):
-            for epoch, numbers in row.curve:
+            sizes[i].append(_macs(row))
+            for epoch, numbers in row.curve if trial.complete else ():
                 if (ap := numbers.get("ap")) is not None:
-                    gains[i, epoch].append((row.final["ap"] or 0.0) - ap)
-    return {key: median(found) for key, found in gains.items()}
+                    known[i, epoch].append((_macs(row), (row.final["ap"] or 0.0) - ap))
+    spread = {i: pvariance(found) for i, found in sizes.items()}
+    return {(i, epoch): _gain(found, spread[i]) for (i, epoch), found in known.items()}
+
+
+def _gain(found: Sequence[tuple[float, float]], spread: float) -> _Gain:
+    macs, gains = zip(*found, strict=True)
+    return _Gain(median(gains), gain_slope(macs, gains, spread), fmean(macs))
+
+
+def _macs(row: Row) -> float:
+    return math.log(max(row.cost["macs"], 1))

@@ -277,3 +277,23 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path
     assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
     assert not {trial.rows[0].spec_id for trial in slow} & set(trained)
     assert any("50% over 20 ms, not trained" in line for line in said[0])
+
+
+def test_no_more_than_the_share_goes_on_however_good_the_later_ones_are(make_row: MakeRow) -> None:
+    same = dict.fromkeys(range(9), 100)
+    aps = {0: [0.3, 0.4], 1: [0.1], 2: [0.1], 3: [0.5], 4: [0.5]}
+    assert ask(make_trials(make_row, aps, same)) is None  # of five one goes on, and one has
+    assert ask(make_trials(make_row, aps, same), heading={0: 1}) is None
+    sixth = make_trials(make_row, aps | {5: [0.1]}, same)
+    assert ask(sixth) == (3, 1)
+    assert ask(sixth, heading={3: 1}) is None
+
+
+def test_a_dear_one_is_ranked_by_the_gain_that_dear_ones_had(make_row: MakeRow) -> None:
+    macs = {0: 100, 1: 400, 2: 100, 3: 400, 4: 120, 5: 390}
+    learned = {0: [0.3, 0.32, 0.33], 1: [0.2, 0.35, 0.5], 2: [0.29, 0.31, 0.32], 3: [0.2, 0.34, 0.48]}
+    early = {4: [0.3], 5: [0.22]}
+    objectives = {"objectives": ["ap"], "keep": 0.84}  # of six, five
+    assert ask(make_trials(make_row, learned | early, macs), **objectives) == (5, 1)
+    # Where nobody has come to the end, the AP at the rung is all there is to go by.
+    assert ask(make_trials(make_row, {i: aps[:1] for i, aps in (learned | early).items()}, macs), **objectives) == (0, 1)

@@ -22,7 +22,7 @@ from scalesearch.search import evolution, samplers
 from scalesearch.search.band import Band, EmptyBandError, SolvedBand, find_band
 from scalesearch.search.finite import FiniteUnit, band_of
 from scalesearch.search.propose import propose
-from scalesearch.search.told import told_values
+from scalesearch.search.told import gain_slope, told_values
 from scalesearch.search.unit import Candidate, SpecUnit, inside
 
 GENES = Genes(levels=(3, 5), nodes=5, inputs=2, fusions=("fast", "sum"))
@@ -79,8 +79,12 @@ def searched(band: Band, sampler: str, count: int, objectives: Sequence[str] = B
 # ---- told ----
 
 
+def costing(candidate: Candidate, macs: float) -> Candidate:
+    return Candidate(candidate.point, candidate.members, ({**candidate.costs[0], "macs": macs},))
+
+
 def test_a_stopped_trial_tells_its_ap_and_the_median_gain_of_those_that_went_on() -> None:
-    candidates = [numbers_band().draw((), np.random.default_rng(i)) for i in range(6)]
+    candidates = [costing(numbers_band().draw((), np.random.default_rng(i)), 100) for i in range(6)]
     whole = [(0.1, 0.3, 0.4), (0.2, 0.3, 0.3), (0.1, 0.2, 0.7)]  # From epoch 1: 0.3, 0.1, 0.6; from 2: 0.1, 0, 0.5
     trials = [trial(i, candidates[i], *curve) for i, curve in enumerate(whole)]
     trials += [trial(3, candidates[3], 0.05, state="stopped"), trial(4, candidates[4], 0.1, 0.25, state="stopped")]
@@ -90,6 +94,18 @@ def test_a_stopped_trial_tells_its_ap_and_the_median_gain_of_those_that_went_on(
     assert [values[0] for _, values in told] == pytest.approx([0.4, 0.3, 0.7, 0.35, 0.35])
     assert [values[1] for _, values in told] == [c.costs[0]["macs"] for c in candidates[:5]]
     assert told_values(trials[3:], ["ap"])[0][1] == [0.05]  # Nobody went on: no gain.
+
+
+def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_did() -> None:
+    drawn = [numbers_band().draw((), np.random.default_rng(i)) for i in range(5)]
+    cheap, middle, dear, *stopped = (costing(one, macs) for one, macs in zip(drawn, (100, 200, 400, 100, 400), strict=True))
+    whole = [trial(i, one, 0.1, ap) for i, (one, ap) in enumerate([(cheap, 0.2), (middle, 0.4), (dear, 0.6)])]
+    trials = whole + [trial(3 + i, one, 0.1, state="stopped") for i, one in enumerate(stopped)]
+    low, high = (values[0] for _, values in told_values(trials, ["ap"])[3:])
+    assert 0.2 < low < 0.4 < high < 0.6  # Between the median gain and the line: three say only so much.
+    assert low + high == pytest.approx(0.8)
+    assert gain_slope([1.0], [0.3], 0.0) == 0 and gain_slope([1.0, 2.0], [0.1, 0.3], 0.0) == pytest.approx(0.2)
+    assert gain_slope([1.0, 2.0], [0.1, 0.3], 0.25) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("sampler", MODELS)

@@ -1,0 +1,67 @@
+"""The verb rehearse: searches that train nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from scalesearch.cli.options import PATH
+
+
+@click.command()
+@click.argument("source", type=PATH, metavar="TABLE|PLAN")
+@click.option("--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="By name, with commas.")
+@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches for each sampler.")
+@click.option("--trials", type=click.IntRange(1), help="Candidates of each search, in place of the plan's number.")
+@click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
+@click.option("--landscape", default="plain", show_default=True, help="Of a PLAN: plain, crossing or noisy.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
+@click.option("--out", "-o", type=PATH, help="Folder of the picture and table; what is there is not rehearsed again.")
+@click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
+def rehearse(
+    source: Path,
+    samplers: str,
+    seeds: int,
+    trials: int | None,
+    ladder: bool | None,
+    landscape: str,
+    changes: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare samplers, and the ladder with full training, without training anything.
+
+    A PLAN is searched on a synthetic landscape; a TABLE, the folder of a study, is replayed.
+    Prints the hypervolume of what each search returns against the epochs that it trained.
+
+    \b
+    Examples:
+      scalesearch rehearse search_spaces/landscape.yaml --samplers random,tpe --seeds 5
+      scalesearch rehearse search_spaces/landscape.yaml --landscape noisy --set ladder.keep=0.25 -o results/noisy
+      scalesearch rehearse results/quickstart --samplers random,tpe --no-ladder
+    """
+    from scalesearch.console import RichConsole, show_table
+    from scalesearch.launch import rehearse as launch
+    from scalesearch.plan.sections import SAMPLERS
+    from scalesearch.report.rehearsal import HEADS, LEGEND, lines, to_dict
+
+    names = [name.strip() for name in samplers.split(",")]
+    if unknown := [name for name in names if name not in SAMPLERS]:
+        raise ValueError(f"--samplers has some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
+    overrides = [*changes, *([f"trials={trials}"] if trials else [])]
+    with RichConsole() as console:
+        if launch.is_table(source):
+            stage = launch.on_table(source, overrides, ladder)
+        else:
+            stage = launch.on_landscape(source, overrides, landscape, console)
+        found = launch.run(
+            stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out, console=console
+        )
+    if as_json:
+        click.echo(json.dumps([to_dict(one) for one in found], indent=2))
+        return
+    for fact in stage.facts:
+        click.echo(fact)
+    show_table(HEADS, lines(found), LEGEND)

@@ -1,0 +1,67 @@
+"""`Rehearsed`: what one rehearsal of a search came to, as data. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """Where a search stood when a candidate had come to its end and changed what it would return."""
+
+    epochs: int
+    """Trained so far, over all candidates."""
+    seconds: float
+    """That they took, as recorded or as the landscape says."""
+    volume: float
+    """Hypervolume of the true values of what it would return, as a share of that of the whole band; AP from 0."""
+    above: float
+    """The same with AP counted from the band's median: 0 is no better than a candidate drawn blindly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """One search of a landscape or a recorded table."""
+
+    setup: str
+    """Which problem it was: rehearsals of one setup may be compared."""
+    sampler: str
+    ladder: bool
+    seed: int
+    trials: int
+    """Candidates asked for."""
+    candidates: int
+    """How many were proposed."""
+    ended: int
+    """How many were trained to the end."""
+    full: int
+    """Epochs of training every one of them to the end."""
+    epochs: int
+    """Epochs that were trained."""
+    seconds: float
+    """That they took."""
+    steps: tuple[Step, ...]
+
+    @property
+    def last(self) -> Step:
+        """What the search came to; nothing at all where no candidate came to its end."""
+        return self.steps[-1] if self.steps else Step(self.epochs, self.seconds, 0.0, 0.0)
+
+    def at(self, epochs: float) -> Step:
+        """Where it stood after so many epochs."""
+        reached = [step for step in self.steps if step.epochs <= epochs]
+        return reached[-1] if reached else Step(0, 0.0, 0.0, 0.0)
+
+    def to_json(self) -> str:
+        """One line; `from_json` is its inverse."""
+        return json.dumps({**asdict(self), "steps": [list(step) for step in self.steps]})
+
+
+def from_json(text: str) -> Rehearsed:
+    """The inverse of `Rehearsed.to_json`. ValueError where it is torn or something else."""
+    try:
+        data = json.loads(text)
+        return Rehearsed(**{**data, "steps": tuple(Step(*step) for step in data["steps"])})
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        raise ValueError(f"a rehearsal is one JSON object of its fields, but this is none ({error})") from None

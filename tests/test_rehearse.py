@@ -1,0 +1,99 @@
+"""The verb as a user types it, on a small plan and on a recorded study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scalesearch.cli import cli
+from scalesearch.records.folder import PLAN as PLAN_FILE
+
+PLAN = """
+name: small
+space:
+  backbone: efficientnet-w0.25-d0.3
+  topology: [fpn, panet, bifpn]
+  size: {low: 64, high: 160, step: 32}
+  width: {low: 16, high: 64, step: 8}
+  repeats: [1, 2, 3]
+  head_depth: [1, 2]
+band: {macs: {min: 8M, max: 16M}}
+sampler: {startup: 4}
+ladder: {rungs: [0.2, 0.5]}
+trials: 8
+recipe: {epochs: 10}
+"""
+QUICKSTART = Path(__file__).parents[1] / "results" / "quickstart"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text(PLAN)
+    return file
+
+
+def rehearse(*arguments: object) -> str:
+    done = CliRunner().invoke(cli, ["rehearse", *map(str, arguments)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(ValueError) as caught:
+        CliRunner().invoke(cli, ["rehearse", *map(str, arguments)], catch_exceptions=False)
+    return str(caught.value)
+
+
+def test_two_samplers_with_and_without_the_ladder(plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = rehearse(plan, "--samplers", "random,tpe", "--seeds", 2, "-o", out)
+    for line in ("random", "random, ladder", "tpe", "tpe, ladder", "2 x 8", "100.0%", "pairs whose order after 2 epochs"):
+        assert line in text
+    assert {file.name for file in out.iterdir()} == {"runs.jsonl", "table.csv", "curves.csv", "rehearsal.png", "rehearsal.md"}
+    kept = (out / "runs.jsonl").read_text()
+    assert len(kept.splitlines()) == 8
+
+    # Nothing is rehearsed again; what an interruption tore is.
+    files = {file.name: file.read_bytes() for file in out.iterdir() if file.suffix != ".png"}
+    (out / "runs.jsonl").write_text(kept[:-40])
+    assert rehearse(plan, "--samplers", "random,tpe", "--seeds", 2, "-o", out) == text
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.suffix != ".png"} == files
+
+    told = json.loads(rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--json"))
+    assert [(line["sampler"], line["ladder"], line["epochs_share"]) for line in told] == [("random", False, 1.0)]
+    assert told[0]["volume_low"] <= told[0]["volume"] <= told[0]["volume_high"]
+
+    assert "are of another plan, table or landscape" in refused(plan, "--seeds", 1, "--landscape", "noisy", "-o", out)
+
+
+def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    told = json.loads(rehearse(QUICKSTART, "--samplers", "random,tpe", "--seeds", 3, "--json"))
+    assert [(line["sampler"], line["trials"]) for line in told] == [("random", 6), ("tpe", 6)]
+    whole = json.loads(rehearse(QUICKSTART, "--samplers", "random", "--seeds", 1, "--set", "trials=99", "--json"))
+    assert whole[0]["trials"] == 6
+    folder = tmp_path / "study"
+    shutil.copytree(QUICKSTART, folder)
+    ladder = "\nladder: {rungs: [0.4]}\n"
+    (folder / PLAN_FILE).write_text((folder / PLAN_FILE).read_text() + ladder)
+    assert "the lowest rung is after 1 epochs, but the earliest AP that was recorded" in refused(folder)
+    assert "random" in rehearse(folder, "--no-ladder", "--seeds", 1, "--samplers", "random")
+    assert "has no ladder to rehearse; add one" in refused(QUICKSTART, "--ladder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--samplers", "tpe,rnadom"), "--samplers has some of grid, random,"),
+        (("--landscape", "flat"), "a landscape is one of plain, crossing, noisy, but got 'flat'"),
+        (("--set", "band={params: {max: 1M}}"), "the band has none; add macs"),
+        (("--set", "band={macs: {max: 1k}}"), "the band must hold a candidate, but none of"),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_refused(plan: Path, arguments: tuple[str, ...], said: str) -> None:
+    assert said in refused(plan, *arguments)
