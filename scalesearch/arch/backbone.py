@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from scalesearch.arch.operator import Operator
@@ -83,7 +83,7 @@ class EfficientNet:
         return _cuts(self)[level][-1].channels
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
     """By level 1..5: the stages up to the last one at that stride."""
     scaled: list[Stage] = []

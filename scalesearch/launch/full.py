@@ -26,6 +26,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import train_winners
+from scalesearch.search.jobs import weights_folder
 from scalesearch.search.study import Study
 from scalesearch.train import checkpoint
 
@@ -105,7 +106,7 @@ def finish(path: Path, plan: Plan, console: Console) -> None:
     split = open_split(plan.data.source, plan.data.val)
     for group in groups:
         row = group.first
-        folder = path / "weights" / f"{row.spec_id}-{row.recipe_id}-s{row.seed}"
+        folder = weights_folder(path, row.spec_id, row.recipe_id, row.seed)
         weights = checkpoint.last(folder)
         if weights is None:
             console.say(f"winner {row.spec_id}: no weights in {folder}, which another machine may have; not exported")

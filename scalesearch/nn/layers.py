@@ -19,8 +19,8 @@ Size = tuple[int, int]
 class Activation(nn.Module):
     """silu, relu, relu6 or hard_swish; written over its input only where no gradient will ask for it.
 
-    Autograd clones the input of an in-place silu or hard_swish (their backward needs it), which costs
-    a pass more than the plain call; relu and relu6 need only their output. torch.compile ignores both.
+    Autograd clones the input of an in-place silu, hard_swish or relu6 (their backward needs it), which costs
+    a pass more than the plain call; relu needs only its output. torch.compile ignores both.
     """
 
     def __init__(self, name: str, inplace: bool = True) -> None:
@@ -35,7 +35,7 @@ class Activation(nn.Module):
         if self.name == "hard_swish":
             return F.hardswish(x, inplace=free)
         if self.name == "relu6":
-            return F.relu6(x, inplace=self.inplace)
+            return F.relu6(x, inplace=free)
         return F.relu(x, inplace=self.inplace)
 
     def extra_repr(self) -> str:

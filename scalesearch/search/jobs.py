@@ -105,7 +105,19 @@ def task_of(study: Study, job: Job) -> Task:
 
 
 def folder_of(study: Study, spec_id: str, recipe_id: str, seed: int, *, final: bool) -> Path:
-    return study.folder.path / ("weights" if final else "tasks") / f"{spec_id}-{recipe_id}-s{seed}"
+    """Where a training has its checkpoint: of a searched one it goes, of a final one it stays."""
+    if final:
+        return weights_folder(study.folder.path, spec_id, recipe_id, seed)
+    return study.folder.path / "tasks" / _name(spec_id, recipe_id, seed)
+
+
+def weights_folder(study: Path, spec_id: str, recipe_id: str, seed: int) -> Path:
+    """The folder of a winner or a baseline of the study in `study`."""
+    return study / "weights" / _name(spec_id, recipe_id, seed)
+
+
+def _name(spec_id: str, recipe_id: str, seed: int) -> str:
+    return f"{spec_id}-{recipe_id}-s{seed}"
 
 
 def _state(outcome: Outcome | None, job: Job) -> Literal["complete", "stopped", "failed"]:
