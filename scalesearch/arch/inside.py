@@ -78,9 +78,14 @@ class Share:
 
     def __str__(self) -> str:
         if self.exact:
-            return f"{self.held:,} of {self.points:,} points inside ({self.value:.3g})"
-        low, high = self.interval
-        return f"{self.value:.3g} of {self.points:,} points inside ({low:.3g} .. {high:.3g}, from {self.priced:,} of them)"
+            return f"{self.held:,} of {self.points:,} points inside ({_percent(self.value)})"
+        low, high = (_percent(end) for end in self.interval)
+        told = _percent(self.value)
+        return f"{told} of {self.points:,} points inside ({low} .. {high}, from {self.priced:,} of them)"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 @dataclass(frozen=True)

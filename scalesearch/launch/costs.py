@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.cost import Breakdown, breakdown
 from scalesearch.arch.latency import LatencyTable, predict
 from scalesearch.arch.memory import inference_memory
@@ -18,7 +19,6 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.launch.console import Console
 from scalesearch.plan.design import read_design
 from scalesearch.plan.reader import read_section
-from scalesearch.profile.resolve import resolve_spec
 
 DRAWN = 8
 """Candidates that stand for a plan beside its baselines."""
@@ -71,7 +71,11 @@ def priced(
 
 
 def _priced(name: str, bare: DetectorSpec, family: str, phi: float | None, table: LatencyTable | None) -> Priced:
-    spec = resolve_spec(bare)
+    spec = bare
+    if isinstance(bare.backbone, TimmBackbone):  # only then is torch needed
+        from scalesearch.profile.resolve import resolve_spec
+
+        spec = resolve_spec(bare)
     latency = None if table is None else predict(spec, table)
     memory = inference_memory(spec)
     return Priced(

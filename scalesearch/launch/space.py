@@ -20,8 +20,8 @@ from scalesearch.search.unit import Candidate, FamilyUnit, SpecUnit
 
 CLASSES = 90
 """Where the data set is not there: COCO's, as in the published models."""
-_TOO_FEW = 1e-6
-"""A share below which drawing points until one is inside takes too long."""
+_DRAWS = 8
+"""Times that as many points as are wanted are drawn, where some were the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Look:
     share: Share | None
     """The same in numbers; of a family None."""
     candidates: tuple[Candidate, ...]
-    """Some from inside, each uniform over all that are; families are distinct."""
+    """Some from inside, no two of them the same."""
     nearest: str = ""
     """What misses least, where nothing is inside."""
 
@@ -82,11 +82,22 @@ def look(plan: Plan, console: Console, *, classes: int | None = None, count: int
         if found.exact:
             return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=told)
     try:
-        drawn = draws(unit.space, unit.budget, rng, count, unit.meter)
+        drawn = _distinct(unit, rng, count)
     except ValueError as none:
         return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=f"{none}; {told}")
-    candidates = tuple(Candidate(one.point, (one.spec,), (one.figures,)) for one in drawn)
-    return Look(bands=bands, held=str(found), share=found, candidates=candidates)
+    return Look(bands=bands, held=str(found), share=found, candidates=drawn)
+
+
+def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Candidate, ...]:
+    """Up to `count` uniform draws without the repeated ones; fewer where the band hardly has so many."""
+    found: dict[tuple[str, ...], Candidate] = {}
+    for _ in range(_DRAWS):
+        for one in draws(unit.space, unit.budget, rng, count, unit.meter):
+            candidate = Candidate(one.point, (one.spec,), (one.figures,))
+            found.setdefault(candidate.key, candidate)
+        if len(found) >= count:
+            break
+    return tuple(found.values())[:count]
 
 
 def _family(unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int, console: Console) -> Look:
