@@ -130,6 +130,7 @@ def main() -> None:
         timed("torch FlopCounterMode (meta)", lambda traced=traced: [count(spec) for spec in traced], TRACED)
         timed("fvcore", lambda traced=traced: [fvcore_count(spec) for spec in traced], TRACED)
     medians = {name: median(values) for name, values in found.items()}
+    print("`python benchmarks/price_speed.py > results/benchmarks/price_speed.md`\n")
     print(
         f"{platform.machine()}, one thread, torch {torch.__version__}, numpy {np.__version__}, {args.rounds} interleaved "
         f"rounds, medians of processor time; a grid of {number:,} candidates in "
