@@ -119,6 +119,9 @@ def test_a_later_part_of_the_training_does_not_look_at_attempts_at_an_earlier(tm
 
 # ---- a cluster ----
 
+LONG = 60
+"""Epochs of a training, six seconds, that is still under way when Ray has noticed that its node is gone: on a busy
+machine that took longer than the two seconds of twenty epochs."""
 NODE = {"node_ip_address": "127.0.0.1", "num_cpus": 1}
 
 
@@ -181,7 +184,7 @@ def test_a_worker_that_cannot_be_prepared_says_so(make: Make, tmp_path: Path) ->
 
 def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, cluster: Any, tmp_path: Path) -> None:
     executor = make(count, prepared, 0.0)
-    tasks = [tiny_task(tmp_path / str(i), epochs=20) for i in range(8)]
+    tasks = [tiny_task(tmp_path / str(i), epochs=LONG) for i in range(8)]
     trial = Trials(executor, tasks)
     os.kill(trial.worker_in_the_middle(), signal.SIGKILL)
     trial.worker_in_the_middle()
@@ -192,13 +195,12 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
         done = trial.finish()
     finally:
         cluster.add_node(**NODE)
-    # On a busy machine the node's task may come to its end before its worker hears that the node is gone.
-    assert 1 <= trial.lost <= 2
+    assert trial.lost == 2
     assert len(done) == 8
-    assert sum(began > 0 for began in done.values()) == trial.lost, "the lost went on from their last checkpoint"
+    assert sum(began > 0 for began in done.values()) == 2, "the lost two went on from their last checkpoint"
     for i, task in enumerate(tasks):
         assert len(begun(task)) == 1 + (done[i] > 0)
-        assert (task.folder / "last.pt").read_text() == "20"
+        assert (task.folder / "last.pt").read_text() == str(LONG)
         assert not list(task.folder.glob("*attempt-*"))
 
 
