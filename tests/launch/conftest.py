@@ -10,23 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalesearch.arch.backbone import EfficientNet
-from scalesearch.arch.networks import bifpn
-from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
+from scalesearch.arch.spec import to_dict
 from scalesearch.cli import main
 from tests.conftest import write_coco
+from tests.detectors import TINY
 
-SPEC = DetectorSpec(
-    size=(48, 64),
-    classes=2,
-    backbone=EfficientNet(width=0.25, depth=0.25),
-    topology=bifpn(3, 5),
-    repeats=1,
-    width=8,
-    head_width=8,
-    head_depth=1,
-    anchors=Anchors(scale=1.5),
-)
 RECIPE = ("epochs=40", "batch=4", "norm_batches=2", "learning_rate=0.005", "eval_every=10")
 
 
@@ -74,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     for split, count, seed in (("train", 20, 0), ("val", 6, 1)):
         write_coco(home / "coco", split, count=count, seed=seed)
     design = home / "design.json"
-    design.write_text(json.dumps(to_dict(SPEC)))
+    design.write_text(json.dumps(to_dict(TINY)))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     options = [word for change in RECIPE for word in ("--set", change)]

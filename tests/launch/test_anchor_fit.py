@@ -14,18 +14,19 @@ from scalesearch.arch.spec import Anchors, to_dict
 from scalesearch.data.coco import read_split
 from scalesearch.launch.anchors import anchor_report
 from scalesearch.nn.anchors import anchor_boxes, pairwise_iou
-from tests.launch.conftest import SPEC, Command
+from tests.detectors import TINY
+from tests.launch.conftest import Command
 
-FAR = dataclasses.replace(SPEC, anchors=Anchors(scale=8.0))
+FAR = dataclasses.replace(TINY, anchors=Anchors(scale=8.0))
 """Anchors too large for every rectangle of the set."""
 
 
 def test_shares_are_those_of_all_pairs(coco: Path) -> None:
     split = read_split(coco, "train")
-    found = anchor_report(SPEC, split)
+    found = anchor_report(TINY, split)
     boxes = torch.cat([torch.from_numpy(image.boxes[~image.crowd]) for image in split.images])
     labels = torch.cat([torch.from_numpy(image.labels[~image.crowd]) for image in split.images])
-    best = pairwise_iou(boxes, anchor_boxes(SPEC)).amax(1)
+    best = pairwise_iou(boxes, anchor_boxes(TINY)).amax(1)
     for name, chosen in (("all", labels >= 0), ("red", labels == 0), ("blue, small", labels == 1)):
         assert found["groups"][name] == int(chosen.sum())
         for iou, share in found["own"]["matched"][name]["share"].items():
@@ -37,8 +38,8 @@ def test_shares_are_those_of_all_pairs(coco: Path) -> None:
 def test_sizes_are_of_the_original_pixels(coco: Path) -> None:
     """Eight times the input moves no box to another size."""
     split = read_split(coco, "train")
-    large = anchor_report(dataclasses.replace(SPEC, size=(384, 512)), split)
-    assert large["groups"] == anchor_report(SPEC, split)["groups"]
+    large = anchor_report(dataclasses.replace(TINY, size=(384, 512)), split)
+    assert large["groups"] == anchor_report(TINY, split)["groups"]
 
 
 def test_a_proposal_matches_more_and_can_be_pasted(coco: Path, command: Command, tmp_path: Path) -> None:

@@ -8,25 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.latency import OTHER, HeldOut, LatencyTable, write_table
-from scalesearch.arch.networks import bifpn
-from scalesearch.arch.spec import DetectorSpec
 from scalesearch.launch.confirm import confirmation
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.profile.latency import setting_of
+from tests.detectors import TINY
 
-SPEC = DetectorSpec(
-    size=(64, 64),
-    classes=2,
-    backbone=EfficientNet(width=0.25, depth=0.25),
-    topology=bifpn(3, 5),
-    repeats=1,
-    width=8,
-    head_width=8,
-    head_depth=1,
-)
 PLAN = """
 space: {backbone: efficientnet-w0.25-d0.25, width: [8, 16], size: 64, max_level: 5, repeats: 1, head_depth: 1}
 band: {latency: {max: 20ms}}
@@ -70,9 +58,9 @@ def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
     console = Lines()
     confirm = confirmation(plan(tmp_path), console)  # type: ignore[arg-type]
     assert confirm is not None and console.said == []
-    assert confirm(SPEC, Budget(latency=Bound(0, 10.0))) == ""
-    assert confirm(SPEC, Budget(macs=Bound(0, 1))) == ""
-    missed = confirm(SPEC, Budget(latency=Bound(0, 1e-6)))
+    assert confirm(TINY, Budget(latency=Bound(0, 10.0))) == ""
+    assert confirm(TINY, Budget(macs=Bound(0, 1))) == ""
+    missed = confirm(TINY, Budget(latency=Bound(0, 1e-6)))
     assert missed.startswith("measured before training, latency ") and "over 1 us (predicted " in missed
     assert torch.get_num_threads() == 1
 

@@ -16,7 +16,8 @@ from scalesearch.launch.model import open_model, open_split
 from scalesearch.nn.agreement import Agreement
 from scalesearch.nn.onnx_file import MOST
 from scalesearch.nn.trained import read_told
-from tests.launch.conftest import SPEC, Command, Trained
+from tests.detectors import TINY
+from tests.launch.conftest import Command, Trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of onnx_ir and onnxscript
 
@@ -34,12 +35,12 @@ def test_detections_of_pictures_are_those_of_predict(trained: Trained, command: 
     assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels", "count"]
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["classes"]) == ["red", "blue"] and json.loads(told["category_ids"]) == [3, 7]
-    assert (told["spec_id"], json.loads(told["input_size"])) == (SPEC.id, [48, 64])
+    assert (told["spec_id"], json.loads(told["input_size"])) == (TINY.id, [48, 64])
     assert "normalisation is in the graph" in told["input"] and "[124, 116, 104]" in told["letterbox"]
 
     command("predict", trained.folder, trained.data / "val", "-o", tmp_path / "drawn", "--score", "0.05")
     expected = json.loads((tmp_path / "drawn" / "detections.json").read_text())
-    pixels = open_pixels(open_split(str(trained.data), "val"), SPEC.size)
+    pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
     images = np.ascontiguousarray(pixels.array.transpose(0, 3, 1, 2), dtype=np.float32)
     boxes, scores, labels, counts = session.run(None, {"images": images})
     assert boxes.shape == (6, MOST, 4) and labels.dtype == np.int64 and counts.shape == (6,)
@@ -63,7 +64,7 @@ def test_what_is_past_the_count_is_padding(trained: Trained, tmp_path: Path) -> 
     assert export_onnx(model, tmp_path / "one.onnx", nms=True, batch=1, opset=18).same == 1.0
     session = runtime.InferenceSession(tmp_path / "one.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 48, 64]
-    pixels = open_pixels(open_split(str(trained.data), "val"), SPEC.size)
+    pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
     images = np.ascontiguousarray(pixels.array.transpose(0, 3, 1, 2)[5:6], dtype=np.float32)
     boxes, scores, labels, count = (value[0] for value in session.run(None, {"images": images}))
     assert 0 < count < MOST
@@ -77,7 +78,7 @@ def test_weights_alone_say_what_they_are(trained: Trained, command: Command, tmp
     file = tmp_path / "model.safetensors"
     assert command("export", trained.folder, "-o", file).status == 0
     told = read_told(file)
-    assert told is not None and told.spec.id == SPEC.id and told.classes == ((3, "red"), (7, "blue"))
+    assert told is not None and told.spec.id == TINY.id and told.classes == ((3, "red"), (7, "blue"))
     numbers = [
         json.loads(command("eval", at, "--data", trained.data, "--json").out)["numbers"] for at in (file, trained.folder)
     ]

@@ -13,7 +13,8 @@ import torch
 from scalesearch.nn.trained import KEY, read_told
 from scalesearch.train.checkpoint import BEST, FORMER, LAST
 from tests.conftest import write_coco
-from tests.launch.conftest import SPEC, Command, Trained
+from tests.detectors import TINY
+from tests.launch.conftest import Command, Trained
 
 
 def test_a_folder_has_the_numbers_of_its_training(trained: Trained, command: Command) -> None:
@@ -22,7 +23,7 @@ def test_a_folder_has_the_numbers_of_its_training(trained: Trained, command: Com
     assert done.status == 0, done.err
     found = json.loads(done.out)
     epoch, numbers = result["curve"][-1]
-    assert (epoch, found["numbers"], found["spec_id"]) == (40, numbers, SPEC.id)
+    assert (epoch, found["numbers"], found["spec_id"]) == (40, numbers, TINY.id)
     assert found["numbers"]["ap50"] > 0.3
     assert {name: own["ap"] for name, own in found["classes"].items()} == result["per_class"]
     assert sum(own["boxes"] for own in found["classes"].values()) == found["boxes"] > 0
@@ -51,7 +52,7 @@ def test_the_log_has_a_line_an_epoch(trained: Trained) -> None:
 
 def test_another_size_is_another_input(trained: Trained, command: Command) -> None:
     found = json.loads(command("eval", trained.folder, "--data", trained.data, "--size", "96x128", "--json").out)
-    assert found["size"] == [96, 128] and found["spec_id"] != SPEC.id
+    assert found["size"] == [96, 128] and found["spec_id"] != TINY.id
 
 
 def test_other_classes_are_refused_by_name(trained: Trained, command: Command, tmp_path: Path) -> None:

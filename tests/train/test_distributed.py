@@ -18,9 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from scalesearch.arch.backbone import EfficientNet
-from scalesearch.arch.networks import bifpn
-from scalesearch.arch.spec import Anchors, DetectorSpec, to_dict
+from scalesearch.arch.spec import to_dict
 from scalesearch.data.part import Part
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_data
@@ -32,18 +30,8 @@ from scalesearch.train.loop import Training
 from scalesearch.train.score import evaluate, norms_of
 from scalesearch.train.task import run
 from tests.conftest import write_coco
+from tests.detectors import TINY
 
-SPEC = DetectorSpec(
-    size=(48, 64),
-    classes=2,
-    backbone=EfficientNet(width=0.25, depth=0.25),
-    topology=bifpn(3, 5),
-    repeats=1,
-    width=8,
-    head_width=8,
-    head_depth=1,
-    anchors=Anchors(scale=1.5),
-)
 FROZEN = Recipe(epochs=6, batch=4, freeze_norms=True, learning_rate=1e-3, colour=(0.2, 0.2, 0.2, 0.1), mosaic=0.0)
 MIXED = dataclasses.replace(FROZEN, mosaic=0.5, mixup=0.5, optimizer="sgd", box_loss="giou", precision="bf16")
 LEARNT = dataclasses.replace(FROZEN, freeze_norms=False, epochs=2, norm_batches=2)
@@ -60,12 +48,12 @@ def train_by(team: Team, coco: Path, recipe: Recipe, folder: Path) -> Report:
     """The losses of all steps, the weights and their average, the numbers and statistics of the evaluated model."""
     torch.set_num_threads(1)
     data = open_data(coco)
-    training = Training(task(folder, recipe), open_pixels(data.train, SPEC.size), torch.device("cpu"), team)
+    training = Training(task(folder, recipe), open_pixels(data.train, TINY.size), torch.device("cpu"), team)
     losses: list[float] = []
     for _ in range(recipe.epochs):
         training.train_epoch(lambda _, loss: losses.append(loss))
     model = training.evaluated()
-    evaluation = evaluate(model, training.anchors, open_pixels(data.val, SPEC.size), team)
+    evaluation = evaluate(model, training.anchors, open_pixels(data.val, TINY.size), team)
     return {
         "losses": losses,
         "model": training.model.state_dict(),
@@ -84,7 +72,7 @@ def _all(team: Team, coco: Path, folder: Path) -> None:
 
 
 def task(folder: Path, recipe: Recipe) -> Task:
-    return Task(spec=SPEC, recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=folder)
+    return Task(spec=TINY, recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=folder)
 
 
 def _start(rank: int, world: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -173,7 +161,7 @@ def test_the_norms_of_an_evaluation_see_whole_batches(reports: Any) -> None:
 
 def test_frozen_norms_stay(coco: Path, tmp_path: Path) -> None:
     report = train_by(ALONE, coco, dataclasses.replace(FROZEN, epochs=1), tmp_path)
-    start = build(SPEC).state_dict()
+    start = build(TINY).state_dict()
     for part in ("model", "average", "evaluated"):
         assert all(torch.equal(report[part][n], v) for n, v in start.items() if "running" in n or "num_batches" in n)
     assert Recipe(freeze_norms=False).id == Recipe().id != FROZEN.id
@@ -201,7 +189,7 @@ def test_a_loss_that_is_not_finite_ends_all_with_all_images(place: Path) -> None
 def launched(coco: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """The verb by torchrun, as a user types it."""
     design = out.with_suffix(".json")
-    design.write_text(json.dumps(to_dict(SPEC)))
+    design.write_text(json.dumps(to_dict(TINY)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "scalesearch", "train", str(design), "--data", str(coco), "--out", str(out)]
     return subprocess.run(
@@ -255,7 +243,7 @@ def test_parts_make_the_whole() -> None:
 
 
 def test_synchronized_norms_keep_weights_activations_and_outputs() -> None:
-    model = build(SPEC).eval()
+    model = build(TINY).eval()
     images = torch.randn(2, 3, 48, 64)
     before, names, count = model(images), list(model.state_dict()), len(norms_of(model))
     changed = synchronized(model).eval()
@@ -267,7 +255,7 @@ def test_synchronized_norms_keep_weights_activations_and_outputs() -> None:
 
 def _norms_on_gpus(team: Team, coco: Path, folder: Path) -> None:
     assert team.device is not None
-    training = Training(task(folder, LEARNT), open_pixels(open_data(coco).train, SPEC.size), team.device, team)
+    training = Training(task(folder, LEARNT), open_pixels(open_data(coco).train, TINY.size), team.device, team)
     losses: list[float] = []
     for _ in range(LEARNT.epochs):
         training.train_epoch(lambda _, loss: losses.append(loss))

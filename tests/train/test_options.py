@@ -22,10 +22,11 @@ from scalesearch.train.loop import Training
 from scalesearch.train.precision import Precision
 from scalesearch.train.score import refresh_norms
 from scalesearch.train.task import run
-from tests.train.test_task import RECIPE, SPEC, data, one_thread, same, task, weights  # noqa: F401 - fixtures
+from tests.detectors import TINY
+from tests.train.test_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
 
 CPU = torch.device("cpu")
-DEEP = dataclasses.replace(SPEC, backbone=EfficientNet(width=0.25, depth=0.5))
+DEEP = dataclasses.replace(TINY, backbone=EfficientNet(width=0.25, depth=0.5))
 """With blocks that have a shortcut, which stochastic depth can leave out."""
 ALL = dataclasses.replace(
     RECIPE,
@@ -95,7 +96,7 @@ def test_every_option_does_something(data: Data, tmp_path: Path) -> None:  # noq
 
 
 def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    pixels = open_pixels(data.train, SPEC.size)
+    pixels = open_pixels(data.train, TINY.size)
 
     def all_batches(spare: bool) -> list[feed.Ready]:
         monkeypatch.setattr(feed, "spare_core", lambda: spare)
@@ -108,7 +109,7 @@ def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyP
 
 
 def test_evaluated_statistics_are_of_unmixed_images(data: Data) -> None:  # noqa: F811
-    pixels = open_pixels(data.train, SPEC.size)
+    pixels = open_pixels(data.train, TINY.size)
     plain = dataclasses.replace(ALL, mosaic=0.0, mixup=0.0)
     for one, other in zip(
         prepared(pixels, ALL, seed=0, epoch=0, device=CPU, mixed=False),
@@ -119,11 +120,11 @@ def test_evaluated_statistics_are_of_unmixed_images(data: Data) -> None:  # noqa
 
 
 def test_the_loaders_share_is_of_the_time_of_training(data: Data, tmp_path: Path) -> None:  # noqa: F811
-    training = Training(task(tmp_path), open_pixels(data.train, SPEC.size), CPU)
+    training = Training(task(tmp_path), open_pixels(data.train, TINY.size), CPU)
     assert training.loader_share == 0.0
     training.train_epoch()
     assert 0 < training.waited < training.seconds
-    other = Training(task(tmp_path), open_pixels(data.train, SPEC.size), CPU)
+    other = Training(task(tmp_path), open_pixels(data.train, TINY.size), CPU)
     other.restore(training.state())
     assert other.loader_share == training.loader_share > 0
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalesearch.arch.backbone import EfficientNet
-from scalesearch.arch.networks import bifpn
-from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.arch.spec import Anchors
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -19,18 +17,8 @@ from scalesearch.train import checkpoint
 from scalesearch.train import task as tasks
 from scalesearch.train.evaluate import NUMBERS
 from scalesearch.train.task import run
+from tests.detectors import TINY
 
-SPEC = DetectorSpec(
-    size=(48, 64),
-    classes=2,
-    backbone=EfficientNet(width=0.25, depth=0.25),
-    topology=bifpn(3, 5),
-    repeats=1,
-    width=8,
-    head_width=8,
-    head_depth=1,
-    anchors=Anchors(scale=1.5),
-)
 RECIPE = Recipe(epochs=4, batch=3, norm_batches=2)
 
 
@@ -48,7 +36,7 @@ def data(coco: Path) -> Data:
 
 
 def task(folder: Path, recipe: Recipe = RECIPE, **changes: object) -> Task:
-    fields = {"spec": SPEC, "recipe": recipe, "seed": 0, "to_epoch": recipe.epochs, "folder": folder} | changes
+    fields = {"spec": TINY, "recipe": recipe, "seed": 0, "to_epoch": recipe.epochs, "folder": folder} | changes
     return Task(**fields)  # type: ignore[arg-type]
 
 
@@ -193,7 +181,7 @@ def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: 
 def test_what_a_file_of_weights_does_not_give_is_told(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
     run(task(tmp_path / "first", recipe), data)
-    moved = dataclasses.replace(SPEC, anchors=Anchors(scale=1.5, octaves=2))
+    moved = dataclasses.replace(TINY, anchors=Anchors(scale=1.5, octaves=2))
     outcome = run(task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.LAST), data)
     told = [note for note in outcome.notes if note.startswith("not taken from last.pt: ")]
     assert len(told) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in told[0]
