@@ -84,8 +84,8 @@ def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> N
     executor = LocalProcesses(4, count, prepare, (0.0,))
     try:
         trial = Trials(executor, [tiny_task(tmp_path / str(i), epochs=12) for i in range(10)])
-        for _ in range(2):
-            os.kill(trial.worker_in_the_middle(), signal.SIGKILL)
+        for worker in trial.halted(4)[1:3]:
+            trial.kill(worker)
         done = trial.finish()
     finally:
         executor.close()

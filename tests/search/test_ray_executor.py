@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -119,9 +118,6 @@ def test_a_later_part_of_the_training_does_not_look_at_attempts_at_an_earlier(tm
 
 # ---- a cluster ----
 
-LONG = 60
-"""Epochs of a training, six seconds, that is still under way when Ray has noticed that its node is gone: on a busy
-machine that took longer than the two seconds of twenty epochs."""
 NODE = {"node_ip_address": "127.0.0.1", "num_cpus": 1}
 
 
@@ -184,14 +180,16 @@ def test_a_worker_that_cannot_be_prepared_says_so(make: Make, tmp_path: Path) ->
 
 def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, cluster: Any, tmp_path: Path) -> None:
     executor = make(count, prepared, 0.0)
-    tasks = [tiny_task(tmp_path / str(i), epochs=LONG) for i in range(8)]
+    tasks = [tiny_task(tmp_path / str(i), epochs=12) for i in range(8)]
     trial = Trials(executor, tasks)
-    os.kill(trial.worker_in_the_middle(), signal.SIGKILL)
-    trial.worker_in_the_middle()
-    busy = {int(pid): i for i in range(8) for pid in begun(tasks[i]) if running(tasks[i])}
-    node = next(node for node in cluster.worker_nodes if under(node, busy))
+    trial.kill(trial.halted(3)[0])
+    trial.lose(1)
+    workers = trial.halted(3)
+    node = next(iter(cluster.worker_nodes))
+    assert under(node, workers)
     cluster.remove_node(node, allow_graceful=False)
     try:
+        trial.lose(2)
         done = trial.finish()
     finally:
         cluster.add_node(**NODE)
@@ -200,7 +198,7 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
     assert sum(began > 0 for began in done.values()) == 2, "the lost two went on from their last checkpoint"
     for i, task in enumerate(tasks):
         assert len(begun(task)) == 1 + (done[i] > 0)
-        assert (task.folder / "last.pt").read_text() == str(LONG)
+        assert (task.folder / "last.pt").read_text() == "12"
         assert not list(task.folder.glob("*attempt-*"))
 
 
@@ -213,23 +211,11 @@ def begun(task: Task) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
-def running(task: Task) -> bool:
-    """Some epochs in, and some to go."""
-    states = list(task.folder.glob("attempt-*/last.pt"))
-    return any(2 <= int(state.read_text()) <= 12 for state in states)
-
-
-def under(node: Any, workers: dict[int, int]) -> bool:
+def under(node: Any, workers: list[int]) -> bool:
     """Whether one of these processes is a worker of this node: a child of its raylet."""
     raylets = {info.process.pid for info in node.all_processes["raylet"]}
-    for pid in workers:
-        try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except FileNotFoundError:
-            continue
-        if parent in raylets:
-            return True
-    return False
+    parents = (int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]) for pid in workers)
+    return not raylets.isdisjoint(parents)
 
 
 def test_closing_ends_what_runs(make: Make, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.search.conftest import learn, make_plan, make_study
 
 EPOCH = 0.1
 """Seconds."""
+HALT = 2
 
 
 def tiny_task(folder: Path, epochs: int = 1) -> Task:
@@ -36,7 +37,10 @@ def root(task: Task) -> Path:
 
 
 def count(task: Task) -> Outcome:
-    """A training whose checkpoint is the number of its epoch; the curve says at which it began."""
+    """A training whose checkpoint is the number of its epoch; the curve says at which it began.
+
+    While a file `halt` lies beside its folder it does not get beyond epoch `HALT`, however fast the machine is.
+    """
     task.folder.mkdir(parents=True, exist_ok=True)
     with open(root(task) / "begun", "a") as file:
         file.write(f"{os.getpid()}\n")
@@ -44,6 +48,8 @@ def count(task: Task) -> Outcome:
     began = epoch = int(state.read_text()) if state.exists() else 0
     while epoch < task.to_epoch:
         time.sleep(EPOCH)
+        if epoch == HALT and (root(task).parent / "halt").exists():
+            continue
         epoch += 1
         aside = state.with_suffix(".part")
         aside.write_text(str(epoch))
@@ -122,10 +128,12 @@ def assert_refused(executor: Executor, folder: Path) -> None:
 
 
 class Trials:
-    """A driver in small: sends every task, and what is lost again."""
+    """A driver in small: sends every task, and what is lost again. The trainings halt in their middle until `finish`."""
 
     def __init__(self, executor: Executor, tasks: list[Task]) -> None:
         self._executor, self._tasks = executor, tasks
+        self._halt = tasks[0].folder.parent / "halt"
+        self._halt.touch()
         self._out: dict[Future[Outcome], int] = {}
         self._killed: set[int] = set()
         self.lost = 0
@@ -137,33 +145,51 @@ class Trials:
     def _send(self, number: int) -> None:
         self._out[self._executor.submit(self._tasks[number], f"trial {number}")] = number
 
-    def worker_in_the_middle(self) -> int:
-        """A process that has trained some epochs of a task, and is neither done nor named before."""
+    def halted(self, workers: int) -> list[int]:
+        """The processes of so many trainings, each of which waits in its middle."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for task in self._tasks:
-                states = [*task.folder.glob("last.pt"), *task.folder.glob("attempt-*/last.pt")]
-                if len(states) == 1 and 2 <= int(states[0].read_text() or 0) <= task.to_epoch // 2:
-                    worker = int((task.folder / "begun").read_text().split()[-1])
-                    if worker not in self._killed:
-                        self._killed.add(worker)
-                        return worker
-            time.sleep(0.02)
-        raise AssertionError("no task came to its middle")
+            there = [pid for task in self._tasks if (pid := _halted(task)) and pid not in self._killed]
+            if len(there) == workers:
+                return there
+            time.sleep(0.05)
+        raise AssertionError(f"not just {workers} trainings came to their middle")
+
+    def kill(self, worker: int) -> None:
+        """As the kernel does where memory ends."""
+        self._killed.add(worker)
+        os.kill(worker, signal.SIGKILL)
+
+    def lose(self, tasks: int) -> None:
+        """Waits until so many were lost since the beginning, and sends them again."""
+        while self.lost < tasks:
+            self._next()
 
     def finish(self) -> dict[int, int]:
-        """Waits for all; task -> the epoch at which its last attempt began."""
+        """Lets all go on, and waits for them; task -> the epoch at which its last attempt began."""
+        self._halt.unlink()
         while self._out:
-            done, _ = wait(self._out, timeout=90, return_when=FIRST_COMPLETED)
-            assert done, f"tasks {sorted(self._out.values())} never ended"
-            for future in done:
-                number = self._out.pop(future)
-                try:
-                    found = future.result()
-                except WorkerLostError:
-                    self.lost += 1
-                    self._send(number)
-                else:
-                    assert number not in self.done, "counted twice"
-                    self.done[number] = found.curve[0][0]
+            self._next()
         return self.done
+
+    def _next(self) -> None:
+        done, _ = wait(self._out, timeout=90, return_when=FIRST_COMPLETED)
+        assert done, f"tasks {sorted(self._out.values())} never ended"
+        for future in done:
+            number = self._out.pop(future)
+            try:
+                found = future.result()
+            except WorkerLostError:
+                self.lost += 1
+                self._send(number)
+            else:
+                assert number not in self.done, "counted twice"
+                self.done[number] = found.curve[0][0]
+
+
+def _halted(task: Task) -> int:
+    """The process that trains the task and waits in its middle; 0: none."""
+    states = [*task.folder.glob("last.pt"), *task.folder.glob("attempt-*/last.pt")]
+    if not any(state.read_text() == str(HALT) for state in states):
+        return 0
+    return int((task.folder / "begun").read_text().split()[-1])
