@@ -39,7 +39,9 @@ def random_graph(rng: random.Random, most: int = 24) -> Topology:
     """A graph of random genes: any span of SPANS, up to `most` nodes, up to 4 inputs each, any fusions."""
     low, high = rng.choice(SPANS)
     fusions = tuple(rng.sample(FUSIONS, rng.randint(1, len(FUSIONS))))
-    genes = Genes(levels=(low, high), nodes=rng.randint(high - low + 1, most), inputs=rng.randint(1, 4), fusions=fusions)
+    genes = Genes(
+        levels=(low, high), nodes=rng.randint(high - low + 1, most), inputs=rng.randint(1, 4), fusions=fusions
+    )
     return genes.decode({name: rng.randrange(choices) for name, choices in genes.axes.items()})
 
 
@@ -79,14 +81,18 @@ def small_graphs(levels: int, nodes: int, fusions: Sequence[str], edges: int) ->
 Row = tuple[int, tuple[int, ...], str]
 
 
-def _rows(levels: int, nodes: int, fusions: Sequence[str], edges: int, rows: tuple[Row, ...]) -> Iterator[tuple[Row, ...]]:
+def _rows(
+    levels: int, nodes: int, fusions: Sequence[str], edges: int, rows: tuple[Row, ...]
+) -> Iterator[tuple[Row, ...]]:
     left = nodes - len(rows)
     if not left:
         yield rows
         return
     maps = range(levels + len(rows))
     for fusion in fusions:
-        reads = list(product(maps, repeat=2)) if fusion in GATES else [*zip(maps), *combinations_with_replacement(maps, 2)]
+        reads = (
+            list(product(maps, repeat=2)) if fusion in GATES else [*zip(maps), *combinations_with_replacement(maps, 2)]
+        )
         for inputs in reads:
             if len(inputs) + left - 1 <= edges:
                 for level in range(levels):
@@ -201,7 +207,9 @@ def check_prices(count: int) -> str:
             raise AssertionError(f"graph {i}: {wrong}: {spec}")
         check_shapes(spec)
         most = max(most, len(spec.topology.nodes))
-    return f"{count} detectors of random graphs (up to {most} nodes): each price is its module's count, shapes as promised"
+    return (
+        f"{count} detectors of random graphs (up to {most} nodes): each price is its module's count, shapes as promised"
+    )
 
 
 def random_detector(rng: random.Random) -> DetectorSpec:
@@ -242,7 +250,11 @@ def check_shapes(spec: DetectorSpec) -> None:
 def cpu() -> str:
     """The processor's name, where Linux tells it."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor()
 
 

@@ -52,13 +52,16 @@ def structures(count: int, points: int, cache: Path) -> Iterator[tuple[DetectorS
         # A lateral may be dropped at equal width: every third width is the backbone's.
         own = [spec.backbone.channels(level) for level in spec.backbone_levels]
         width = np.where(rng.random(points) < 0.3, rng.choice(own, points), 8 * rng.integers(1, 40, points))
-        yield spec, {
-            "size": (rng.choice(sides, points), rng.choice(sides, points)),
-            "width": width,
-            "head_width": 8 * rng.integers(1, 40, points),
-            "repeats": rng.integers(1, 10, points),
-            "head_depth": rng.integers(0, 6, points),
-        }
+        yield (
+            spec,
+            {
+                "size": (rng.choice(sides, points), rng.choice(sides, points)),
+                "width": width,
+                "head_width": 8 * rng.integers(1, 40, points),
+                "repeats": rng.integers(1, 10, points),
+                "head_depth": rng.integers(0, 6, points),
+            },
+        )
 
 
 def different(spec: DetectorSpec, dimensions: dict[str, Any]) -> list[str]:

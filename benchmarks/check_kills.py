@@ -56,7 +56,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/checks/kills.txt"))
     args = parser.parse_args()
-    lines = [f"python benchmarks/check_kills.py --kills {args.kills} --seed {args.seed}; python {platform.python_version()}"]
+    lines = [
+        f"python benchmarks/check_kills.py --kills {args.kills} --seed {args.seed}; python {platform.python_version()}"
+    ]
     for sampler in args.samplers:
         with tempfile.TemporaryDirectory() as folder:
             lines.append(check(Path(folder), sampler, args.kills, args.seed))
@@ -126,9 +128,7 @@ def count(study: Path) -> int:
 
 def plain(study: Path) -> list[Row]:
     """Its rows without times and what depends on them."""
-    return [
-        dataclasses.replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0) for row in read_rows(study)
-    ]
+    return [dataclasses.replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0) for row in read_rows(study)]
 
 
 def paint(folder: Path) -> None:

@@ -101,7 +101,9 @@ def main() -> int:
     if args.table:
         table = read_table(args.table)
     else:
-        table = calibrate(setting, [candidate(seed) for seed in track(range(args.calibration), "drawing")], watch=_watch)
+        table = calibrate(
+            setting, [candidate(seed) for seed in track(range(args.calibration), "drawing")], watch=_watch
+        )
     specs = [drawn(seed) for seed in range(args.count)]
     assert not {spec.id for spec in specs} & set(table.made_from), "a candidate was used for calibration"
     measured, waited = [], []

@@ -50,7 +50,9 @@ def main() -> int:
         quiet = not (a["warnings"] or b["warnings"])
         bad += apart > 0.05 and quiet
         ratios = ("{:7.3f} ({:7.3f} .. {:7.3f})".format(one["ratio"], *one["ratio_interval"]) for one in (a, b))
-        lines.append(f"{case[0]:9} {case[1]:8} {case[2]:12} {'  '.join(ratios)} {apart:6.1%}  {'yes' if quiet else 'no'}")
+        lines.append(
+            f"{case[0]:9} {case[1]:8} {case[2]:12} {'  '.join(ratios)} {apart:6.1%}  {'yes' if quiet else 'no'}"
+        )
     warned = sum(bool(one["warnings"]) for one in (*first, *second))
     setting = first[0]["setting"]
     text = "\n".join(

@@ -124,9 +124,7 @@ def _inference() -> dict[str, dict[str, Call]]:
         export_onnx(ours, Path(folder) / "d0.onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(
-            Path(folder) / "d0.onnx", options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(Path(folder) / "d0.onnx", options, providers=["CPUExecutionProvider"])
     array = image.numpy()
     for found in (prepared(image), [torch.from_numpy(x) for x in session.run(None, {"images": array})]):
         for one, other in zip(found, ours(image), strict=True):
@@ -156,9 +154,7 @@ def _selection() -> dict[str, dict[str, Call]]:
 
     def effdet(soft: bool) -> Tensor:
         scores, deltas, places, labels = _post_process(classes, boxes, 5, 90, 5000)
-        found: Tensor = generate_detections(
-            scores[0], deltas[0], theirs, places[0], labels[0], one, size, 100, soft
-        )
+        found: Tensor = generate_detections(scores[0], deltas[0], theirs, places[0], labels[0], one, size, 100, soft)
         return found
 
     def ours(method: str) -> Tensor:

@@ -82,9 +82,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    command = f"--samplers {asked.samplers} --seeds {asked.seeds} --trials {asked.trials} --landscapes {asked.landscapes}"
+    command = (
+        f"--samplers {asked.samplers} --seeds {asked.seeds} --trials {asked.trials} --landscapes {asked.landscapes}"
+    )
     lines = [f"python benchmarks/ladder_rules.py {command}"]
-    lines += ["hypervolume by that of full training, AP from 0 | from the median of the band; mean and half of the 95 % interval"]
+    lines += [
+        "hypervolume by that of full training, AP from 0 | from the median of the band; mean and half of the 95 % interval"
+    ]
     for name in asked.landscapes.split(","):
         stage = on_landscape(PLAN, [f"trials={asked.trials}"], name, NoteConsole())
         yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)

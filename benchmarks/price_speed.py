@@ -124,7 +124,11 @@ def main() -> None:
     for i in range(args.rounds):
         mine, traced = specs[i * PRICED : (i + 1) * PRICED], some_of(bases, axes, rng, TRACED)
         timed("`price_grid`", lambda: [price_grid(base, **axes) for base in bases], number)
-        timed("`price_grid` and `peak_grid`", lambda: [(price_grid(b, **axes), peak_grid(b, **axes)) for b in bases], number)
+        timed(
+            "`price_grid` and `peak_grid`",
+            lambda: [(price_grid(b, **axes), peak_grid(b, **axes)) for b in bases],
+            number,
+        )
         timed("`price`", lambda mine=mine: [price(spec) for spec in mine], PRICED)
         timed("`inference_memory`", lambda mine=mine[:500]: [inference_memory(spec) for spec in mine], 500)
         timed("torch FlopCounterMode (meta)", lambda traced=traced: [count(spec) for spec in traced], TRACED)

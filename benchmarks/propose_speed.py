@@ -56,7 +56,10 @@ def table(case: Case, rows: int, gp_rows: int, rounds: int) -> list[str]:
     """The lines of one space."""
     band = find_band(case.unit)
     trials = drawn(band, rows)
-    lines = [f"| {case.name}: {len(band.unit.axes)} axes | trials | median s | longest s |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"| {case.name}: {len(band.unit.axes)} axes | trials | median s | longest s |",
+        "| --- | --- | --- | --- |",
+    ]
     for name in SAMPLERS:
         told = trials[:gp_rows] if name == "gp" else trials
         try:

@@ -141,7 +141,8 @@ class Peer:
                     boxes = (rows[:, :4] / scale).clamp(min=0).minimum(torch.tensor([image.width, image.height] * 2))
                     boxes[:, 2:] -= boxes[:, :2]
                     results += [
-                        {"image_id": image.id, "category_id": split.categories[int(label) - 1].id} | {"bbox": box, "score": s}
+                        {"image_id": image.id, "category_id": split.categories[int(label) - 1].id}
+                        | {"bbox": box, "score": s}
                         for box, s, label in zip(boxes.tolist(), rows[:, 4].tolist(), rows[:, 5].tolist(), strict=True)
                         if label >= 1
                     ]

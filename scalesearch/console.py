@@ -166,7 +166,13 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-_HEADS = {"params": "parameters", "macs": "FLOPs", "activations": "activations", "memory": "memory", "latency": "latency"}
+_HEADS = {
+    "params": "parameters",
+    "macs": "FLOPs",
+    "activations": "activations",
+    "memory": "memory",
+    "latency": "latency",
+}
 
 
 def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float]) -> Table:
@@ -208,7 +214,9 @@ def show_comparison(name: str, comparison: Any, *, errors: bool = False) -> None
         unused = f"; the trace drops {entry.unused:,} that nothing reads" if entry.unused else ""
         table.add_row(entry.name, f"{entry.priced:,}", f"{entry.counted:,}", verdict + unused)
     console.print(table)
-    console.print(f"not multiply-adds by our convention, left out: {', '.join(comparison.left_out) or 'nothing'}", markup=False)
+    console.print(
+        f"not multiply-adds by our convention, left out: {', '.join(comparison.left_out) or 'nothing'}", markup=False
+    )
     console.print(f"not counted by the tracer: {', '.join(comparison.uncounted) or 'nothing'}", markup=False)
 
 
@@ -225,7 +233,9 @@ def show_latency(name: str, found: Mapping[str, Any]) -> None:
     for head in ("", "median", "95 % interval of it"):
         table.add_column(head, justify="right" if head else "left")
     low, high = found["interval"]
-    table.add_row("detector", f"{1e3 * found['seconds']:.2f} ms", f"{1e3 * low:.2f} .. {1e3 * high:.2f} ms", style="bold")
+    table.add_row(
+        "detector", f"{1e3 * found['seconds']:.2f} ms", f"{1e3 * low:.2f} .. {1e3 * high:.2f} ms", style="bold"
+    )
     low, high = found["ratio_interval"]
     table.add_row("over the reference", f"{found['ratio']:.3f}", f"{low:.3f} .. {high:.3f}")
     table.add_row("reference", f"{1e3 * found['reference']:.2f} ms", f"10th to 90th percentile {found['drift']:.0%}")

@@ -87,7 +87,14 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan
 def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
     found = []
     for workers in ("1", "2"):
-        changes = [f"workers={workers}", "sampler.name=random", "trials=2", "winners.top=0", "baselines={}", "threads=1"]
+        changes = [
+            f"workers={workers}",
+            "sampler.name=random",
+            "trials=2",
+            "winners.top=0",
+            "baselines={}",
+            "threads=1",
+        ]
         options = [word for change in changes for word in ("--set", change)]
         done = scalesearch("search", "tiny.yaml", "--out", workers, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -142,7 +149,9 @@ def test_cost_compares_with_a_trace(tmp_path: Path) -> None:
     assert done.stdout.startswith("design,spec_id,") and "backbone.conv_stem" in done.stderr
 
 
-def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(plan: Path, coco: Path, tmp_path: Path) -> None:
+def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(
+    plan: Path, coco: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yaml").write_text(DETECTOR)
     common = ("train", "mine.yaml", "--data", str(coco), "--set", "epochs=1", "--set", "batch=4")
     first = scalesearch(*common, "--out", "first", cwd=tmp_path)
@@ -186,9 +195,7 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
         (["find"], "No such command 'find'."),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
-    plan: Path, tmp_path: Path, arguments: list[str], message: str
-) -> None:
+def test_bad_input_is_one_line_and_status_2(plan: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     done = scalesearch(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("scalesearch: ") and done.stderr.count("\n") == 1

@@ -114,7 +114,10 @@ def test_a_second_driver_is_refused_and_the_number_of_workers_may_change(plan: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--storage", "sqlite:////nowhere/all.db"], "--storage must be one that Optuna can open, but sqlite:////nowher"),
+        (
+            ["--storage", "sqlite:////nowhere/all.db"],
+            "--storage must be one that Optuna can open, but sqlite:////nowher",
+        ),
         (["--storage", "no/such/folder/a.journal"], "--storage is a URL or a journal file in a folder that is there"),
         (["--gpus-per-task", "1"], "--cpus-per-task and --gpus-per-task are of --ray"),
         (["--workers", "0"], "Invalid value for '--workers'"),

@@ -86,9 +86,7 @@ def _parts(
     )
 
 
-def conv(
-    c_in: int, c_out: int, kernel: int, area: int, *, depthwise: bool = False, bias: bool = False
-) -> Cost:
+def conv(c_in: int, c_out: int, kernel: int, area: int, *, depthwise: bool = False, bias: bool = False) -> Cost:
     """A convolution with `area` = h * w output positions, without its norm."""
     weights = kernel * kernel * c_out if depthwise else kernel * kernel * c_in * c_out
     return Cost(weights + bias * c_out, weights * area, c_out * area)

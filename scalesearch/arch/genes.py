@@ -82,7 +82,9 @@ class Genes:
         values = {}
         for name, choices in self.choices.items():
             if point.get(name) not in choices:
-                raise ValueError(f"the gene {name} is one of {', '.join(map(str, choices))}, but got {point.get(name)!r}")
+                raise ValueError(
+                    f"the gene {name} is one of {', '.join(map(str, choices))}, but got {point.get(name)!r}"
+                )
             values[name] = choices.index(point[name])
         return self.decode(values)
 

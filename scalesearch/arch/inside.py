@@ -317,7 +317,9 @@ def _dimensions(space: Space, at: Axes, count: int) -> NDArray[np.int64]:
     return np.concatenate(found, axis=1)
 
 
-def _per_cell(space: Space, base: DetectorSpec, height: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+def _per_cell(
+    space: Space, base: DetectorSpec, height: NDArray[np.int64], width: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Anchors at a position: fitted ones differ from frame to frame."""
     if isinstance(space.anchors, Anchors):
         return np.asarray(space.anchors.per_cell)

@@ -84,7 +84,9 @@ def predict(spec: DetectorSpec, table: LatencyTable) -> float:
 
 def charge(found: Mapping[str, Mapping[str, float]], prices: Mapping[str, Mapping[str, float]]) -> float:
     """Seconds of the summed amounts of each kind."""
-    return math.fsum(value * prices[kind].get(unit, 0.0) for kind, some in found.items() for unit, value in some.items())
+    return math.fsum(
+        value * prices[kind].get(unit, 0.0) for kind, some in found.items() for unit, value in some.items()
+    )
 
 
 def amounts(
@@ -192,7 +194,9 @@ def read_table(path: Path | str) -> LatencyTable:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one") from None
+        raise FileNotFoundError(
+            f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
+        ) from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: a table of timings is a JSON file, but {error}") from None
     try:

@@ -126,7 +126,9 @@ def _variants(spec: DetectorSpec, width: Any, repeats: Any, depth: Any) -> list[
     A third cell or convolution of a tower holds what the second does.
     """
     cells, tower = _minimum(repeats, 2), _minimum(depth, 2)
-    projected = [spec.lateral_at_equal_width | (spec.backbone.channels(level) != width) for level in spec.backbone_levels]
+    projected = [
+        spec.lateral_at_equal_width | (spec.backbone.channels(level) != width) for level in spec.backbone_levels
+    ]
     if isinstance(cells, int) and isinstance(tower, int) and not isinstance(width, np.ndarray):
         return [(_wiring(spec, tuple(map(bool, projected)), cells, tower), True)]
     found = []

@@ -90,7 +90,17 @@ def _padded(
         size = grown
     weights = kernel * kernel * c_in // groups * c_out
     yield Operator(
-        "backbone", "conv", c_in, c_out, size, target, (kernel, kernel), stride, groups, after=act, params=weights + 2 * c_out
+        "backbone",
+        "conv",
+        c_in,
+        c_out,
+        size,
+        target,
+        (kernel, kernel),
+        stride,
+        groups,
+        after=act,
+        params=weights + 2 * c_out,
     )
 
 

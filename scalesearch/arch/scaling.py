@@ -73,7 +73,9 @@ class _Published:
     max_level: int = 7
 
 
-def _d(phi: int, size: int, width: int, repeats: int, head_depth: int, fusion: str = "fast", **other: Any) -> _Published:
+def _d(
+    phi: int, size: int, width: int, repeats: int, head_depth: int, fusion: str = "fast", **other: Any
+) -> _Published:
     return _Published(efficientnet_b(phi), size, width, repeats, head_depth, fusion, **other)
 
 

@@ -152,7 +152,9 @@ class Space:
         for values in product(*(self.axes.get(name, Choices((DEFAULTS[name],))).values for name in names)):
             at: Point = dict(zip(names, values, strict=True))
             low, high = span = self._span(at)
-            asked = tuple(int(at[name]) if name in self.axes else own for name, own in (("min_level", low), ("max_level", high)))
+            asked = tuple(
+                int(at[name]) if name in self.axes else own for name, own in (("min_level", low), ("max_level", high))
+            )
             if asked != span:
                 raise ValueError(
                     f"the topology {at['topology']} is a graph of the levels {low}..{high}, but the space asks for "

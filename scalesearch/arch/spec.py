@@ -53,9 +53,7 @@ class Anchors:
         object.__setattr__(self, "scale", float(self.scale))
         object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
         if not (self.scale > 0 and self.octaves >= 1 and self.aspects):
-            raise ValueError(
-                f"anchors need scale > 0, octaves >= 1 and at least one aspect pair, but got {self!r}"
-            )
+            raise ValueError(f"anchors need scale > 0, octaves >= 1 and at least one aspect pair, but got {self!r}")
         if any(not (a > 0 and b > 0) for a, b in self.aspects):
             raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {self.aspects}")
 

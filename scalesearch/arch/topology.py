@@ -108,9 +108,7 @@ class Topology:
 def _check_nodes(topology: Topology) -> None:
     low, high = topology.min_level, topology.max_level
     if not LEVELS[0] <= low < high <= LEVELS[1]:
-        raise TopologyError(
-            f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]}, but got {low}..{high}"
-        )
+        raise TopologyError(f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]}, but got {low}..{high}")
     for number, node in enumerate(topology.nodes, len(topology.levels)):
         where = f"node {number} (level {node.level}, inputs {list(node.inputs)})"
         if not low <= node.level <= high:

@@ -18,7 +18,9 @@ from scalesearch.cli.options import PATH, SIZE, note
 @SIZE
 @click.option("--table", "timings", type=PATH, help="Predict the latency too, by a table of `scalesearch calibrate`.")
 @click.option("--plot", type=PATH, help="Draw cost over phi of the families among the designs: .svg, .png or .pdf.")
-@click.option("--check", is_flag=True, help="Build each design and compare with fvcore's trace; status 1 if they differ.")
+@click.option(
+    "--check", is_flag=True, help="Build each design and compare with fvcore's trace; status 1 if they differ."
+)
 @click.option("--json", "as_json", is_flag=True, help="One object; a list for several designs.")
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each design.")
 def cost(

@@ -75,10 +75,10 @@ def measure(
 
 @click.command()
 @setting_options
-@click.option("--out", "-o", type=PATH, help="The table, a JSON file; in the cache, named after the device, by default.")
-def calibrate(
-    device: str, backend: str, precision: str, threads: int | None, batch: int, out: Path | None
-) -> None:
+@click.option(
+    "--out", "-o", type=PATH, help="The table, a JSON file; in the cache, named after the device, by default."
+)
+def calibrate(device: str, backend: str, precision: str, threads: int | None, batch: int, out: Path | None) -> None:
     """Time operators on this device, once, so that latencies can be predicted without building anything.
 
     A few minutes. Times random detectors whole and in parts, and says how far off a prediction is for one that

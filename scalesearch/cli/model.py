@@ -23,7 +23,9 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("design", required=False)
 @click.option("--data", help="COCO folder, or digits (the default); of a study, where its data lies now.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."
+)
 @click.option("--seed", type=click.IntRange(0), help="Of the weights, the order and the augmentation; 0 by default.")
 @click.option("--weights", type=PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
 @SIZE

@@ -17,7 +17,9 @@ from scalesearch.cli.options import PATH
 @click.option("--trials", type=click.IntRange(1), help="Candidates of each search, in place of the plan's number.")
 @click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
 @click.option("--landscape", default="plain", show_default=True, help="Of a PLAN: plain, crossing or noisy.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
+)
 @click.option("--out", "-o", type=PATH, help="Folder of the picture and table; what is there is not rehearsed again.")
 @click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 def rehearse(

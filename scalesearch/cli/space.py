@@ -15,11 +15,11 @@ from scalesearch.cli.options import PATH, note
 @click.option("--classes", type=click.IntRange(1), help="Object classes; the data set's by default.")
 @click.option("--count", type=click.IntRange(0), default=5, show_default=True, help="Candidates to draw from inside.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws, and of the sample that estimates a share.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
+)
 @click.option("--json", "as_json", is_flag=True, help="One object.")
-def space(
-    plan: Path, classes: int | None, count: int, seed: int, changes: tuple[str, ...], as_json: bool
-) -> None:
+def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple[str, ...], as_json: bool) -> None:
     """How large the space of PLAN is, how much of it the band holds, and some candidates from inside it.
 
     Nothing is trained, and no image is opened. A space too large to price whole is estimated, with an interval of 95 %.

@@ -99,7 +99,7 @@ def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
 def read_areas(objects: Sequence[Item], boxes: NDArray[np.float64], place: Path) -> NDArray[np.float64]:
     """[n] annotated areas; that of the box xyxy where there is none, or 0 in its place."""
     values = [item.get("area") or 0 for item in objects]
-    bad = [i for i, value in enumerate(values) if not (_is_number(value) and 0 <= value and _float(value) < math.inf)]
+    bad = [i for i, value in enumerate(values) if not (_is_number(value) and value >= 0 and _float(value) < math.inf)]
     if bad:
         raise DataError(
             f"area must be a positive number, but {_named(objects[bad[0]])}{_more(bad)} has {values[bad[0]]!r} in "

@@ -52,7 +52,10 @@ def tiles(size: tuple[int, int], centre: Sequence[float], places: Sequence[float
     for k, target in enumerate(targets):
         zoom = max(target[2] / size[0], target[3] / size[1])
         height, width = (min(side, max(1, round(part / zoom))) for side, part in zip(size, target[2:], strict=True))
-        top, left = (int(draw * (side - part + 1)) for draw, side, part in zip(places[2 * k :], size, (height, width), strict=False))
+        top, left = (
+            int(draw * (side - part + 1))
+            for draw, side, part in zip(places[2 * k :], size, (height, width), strict=False)
+        )
         moves.append(Move(source=(top, left, height, width), target=target, mirrored=False))
     return moves
 

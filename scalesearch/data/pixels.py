@@ -136,7 +136,9 @@ def _decoded(
 
 def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """All training targets of a split at input size (h, w): boxes [n, 4] xyxy in input pixels, labels [n]."""
-    kept = [(image.boxes[~image.crowd] * letterbox(image, size)[0], image.labels[~image.crowd]) for image in split.images]
+    kept = [
+        (image.boxes[~image.crowd] * letterbox(image, size)[0], image.labels[~image.crowd]) for image in split.images
+    ]
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in kept)]).astype(np.float32)
     labels = np.concatenate([np.zeros(0, np.int64), *(labels for _, labels in kept)])
     return torch.from_numpy(boxes), torch.from_numpy(labels)

@@ -23,9 +23,7 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
     """Kendall's tau-b, which counts ties in neither direction. ValueError unless the two are of equal length."""
     if len(first) != len(second):
         raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
-    signs = [
-        (_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)
-    ]
+    signs = [(_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)]
     product = [a * b for a, b in signs]
     untied = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
     return Ranks(sum(product) / untied if untied else None, sum(one > 0 for one in product), len(signs))

@@ -47,7 +47,10 @@ class Priced:
 
     def to_dict(self) -> dict[str, Any]:
         """`Breakdown.to_dict`, and the figures of the whole."""
-        return {**self.parts.to_dict(), **{name: self.figures[name] for name in ("memory", "latency") if name in self.figures}}
+        return {
+            **self.parts.to_dict(),
+            **{name: self.figures[name] for name in ("memory", "latency") if name in self.figures},
+        }
 
     def flat(self) -> dict[str, Any]:
         """One row of a table of designs."""
@@ -78,9 +81,7 @@ def _priced(name: str, bare: DetectorSpec, family: str, phi: float | None, table
         spec = resolve_spec(bare)
     latency = None if table is None else predict(spec, table)
     memory = inference_memory(spec)
-    return Priced(
-        name=name, spec=spec, parts=breakdown(spec), memory=memory, latency=latency, family=family, phi=phi
-    )
+    return Priced(name=name, spec=spec, parts=breakdown(spec), memory=memory, latency=latency, family=family, phi=phi)
 
 
 def _published(name: str) -> tuple[str, float | None]:
@@ -138,4 +139,6 @@ def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> Non
     for one in found:
         if one.phi is not None:
             families.setdefault(one.family, []).append((one.phi, one.figures))
-    draw_costs(families, path, "" if table is None else f"latency: {table.setting}; error of a prediction {table.error}")
+    draw_costs(
+        families, path, "" if table is None else f"latency: {table.setting}; error of a prediction {table.error}"
+    )

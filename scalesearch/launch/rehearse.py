@@ -60,7 +60,9 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Conso
     band = find_band(unit, lambda done, total: bar(done, total, "points"))
     middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
     if not middle:
-        raise ValueError(f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs")
+        raise ValueError(
+            f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs"
+        )
     world = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
     setup = _hash([_compared(plan), name, repr(world)])
     told = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, world))
@@ -76,7 +78,9 @@ def is_table(path: Path) -> bool:
 def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
     """Without and with the ladder, as asked; both where nothing is asked and the plan has one. ValueError where it has none."""
     if asked and plan.ladder is None:
-        raise ValueError(f"the plan {plan.name} has no ladder to rehearse; add one, as with --set 'ladder={{rungs: [0.1, 0.3]}}'")
+        raise ValueError(
+            f"the plan {plan.name} has no ladder to rehearse; add one, as with --set 'ladder={{rungs: [0.1, 0.3]}}'"
+        )
     return (asked,) if asked is not None else (False, True) if plan.ladder else (False,)
 
 
@@ -127,7 +131,9 @@ def run(
         bar(done, len(wanted), f"{sampler}, seed {seed}")
         if (sampler, ladder, seed, stage.plan.trials) in have:
             continue
-        kept.append(rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.world, yardstick, stage.setup))
+        kept.append(
+            rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.world, yardstick, stage.setup)
+        )
         if out:
             with open(out / RUNS, "a", encoding="utf-8") as file:
                 file.write(kept[-1].to_json() + "\n")
@@ -197,7 +203,9 @@ def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:
         f"slowness goes with cost by a rank correlation of {hard.slowness_by_cost:.2f}",
     ]
     if plan.ladder:
-        told.append(f"pairs whose order after {first} epochs is not that at the end, without noise: {hard.crossing:.0%}")
+        told.append(
+            f"pairs whose order after {first} epochs is not that at the end, without noise: {hard.crossing:.0%}"
+        )
     return told
 
 

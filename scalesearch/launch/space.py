@@ -123,7 +123,9 @@ def _classes(plan: Plan, console: Console) -> int:
     try:
         data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
     except (DataError, OSError) as error:
-        console.say(f"classes: {CLASSES} are assumed, for the data could not be opened ({error}); --classes says another")
+        console.say(
+            f"classes: {CLASSES} are assumed, for the data could not be opened ({error}); --classes says another"
+        )
         return CLASSES
     return len(data.train.categories)
 

@@ -127,7 +127,9 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
     space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, _frames(plan), console))
     meter = make_meter(plan)
     if plan.latency:
-        console.say(f"latency: predicted for {(table := read_table(plan.latency.table)).setting}; its error: {table.error}")
+        console.say(
+            f"latency: predicted for {(table := read_table(plan.latency.table)).setting}; its error: {table.error}"
+        )
     if plan.family is None:
         assert plan.band is not None, "a plan of unit spec has a band"
         return SpecUnit(space, plan.band, meter)

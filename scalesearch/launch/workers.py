@@ -69,9 +69,7 @@ def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
     """The place of the trainings; joins the Ray cluster where there is one. ValueError where it cannot be had."""
     if where.ray is None:
         if where.cpus is not None or where.gpus is not None:
-            raise ValueError(
-                "--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers"
-            )
+            raise ValueError("--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers")
         workers = where.workers or plan.workers
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)

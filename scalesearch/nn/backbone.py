@@ -235,4 +235,3 @@ def build_backbone(spec: DetectorSpec, *, pretrained: bool = False, stochastic_d
                     module.momentum = spec.norm_momentum
                     module.eps = module.eps if own else spec.backbone_norm_eps
             return model
-

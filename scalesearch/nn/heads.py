@@ -43,9 +43,7 @@ class Head(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Levels of [B, width, h, w] -> [B, N, outputs]: level by level, then y, x, anchor."""
-        maps = [
-            call(self._tower, i, x, inside=self.norms, recompute=self.recompute) for i, x in enumerate(maps)
-        ]
+        maps = [call(self._tower, i, x, inside=self.norms, recompute=self.recompute) for i, x in enumerate(maps)]
         if not self.predict.separable:
             return torch.cat([self._flat(self.predict(x)) for x in maps], 1)
         # The levels are joined before the last 1x1, where a cell has `width` channels and not anchors *

@@ -51,9 +51,7 @@ def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH
     """
     # 4 M pairs at a time: 16 MiB a pass, a batch of 16 small images at once.
     step = max(1, 4_000_000 // (len(anchors) * boxes.shape[1]))
-    parts = [
-        _assign(anchors, boxes[i : i + step], labels[i : i + step], iou, best) for i in range(0, len(boxes), step)
-    ]
+    parts = [_assign(anchors, boxes[i : i + step], labels[i : i + step], iou, best) for i in range(0, len(boxes), step)]
     chosen, positive = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
     image, anchor = positive.nonzero(as_tuple=True)
     row = chosen[image, anchor]

@@ -49,9 +49,7 @@ def check_specs(space: Space, family: FamilyPlan | None, sections: Sequence[Sect
             raise blamed.blamed(error) from None
 
 
-def check_baselines(
-    space: Space, family: FamilyPlan | None, baselines: Mapping[str, Point], section: Section
-) -> None:
+def check_baselines(space: Space, family: FamilyPlan | None, baselines: Mapping[str, Point], section: Section) -> None:
     """PlanError for a named design that leaves an axis open, or is no detector."""
     solved: Point = {family.solve: family.values.values[0]} if family else {}
     for name, point in baselines.items():

@@ -146,5 +146,7 @@ def read_recipe_file(path: Path | None, overrides: Sequence[str]) -> Recipe:
     base = PRESETS.get(str(path), Recipe())
     file = None if str(path) in PRESETS else path
     if file and not file.is_file():
-        raise PlanError(f"a recipe is one of {', '.join(PRESETS)} or a YAML file, but {file} is neither; check the path")
+        raise PlanError(
+            f"a recipe is one of {', '.join(PRESETS)} or a YAML file, but {file} is neither; check the path"
+        )
     return read_recipe(read_section(file, overrides).value, base)

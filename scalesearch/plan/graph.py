@@ -61,7 +61,9 @@ def read_graph(value: Value) -> Graph:
 def _levels(value: Value) -> range:
     ends = [item.integer() for item in value.items()]
     if len(ends) != 2 or not LEVELS[0] <= ends[0] < ends[1] <= LEVELS[1]:
-        raise value.error(f"must be [finest, coarsest] with {LEVELS[0]} <= finest < coarsest <= {LEVELS[1]}, but got {ends}")
+        raise value.error(
+            f"must be [finest, coarsest] with {LEVELS[0]} <= finest < coarsest <= {LEVELS[1]}, but got {ends}"
+        )
     return range(ends[0], ends[1] + 1)
 
 

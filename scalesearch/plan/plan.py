@@ -140,9 +140,7 @@ class Plan:
 
     def to_yaml(self) -> str:
         """`resolved` as YAML text."""
-        return yaml.safe_dump(
-            self.resolved(), sort_keys=False, width=110, default_flow_style=None, allow_unicode=True
-        )
+        return yaml.safe_dump(self.resolved(), sort_keys=False, width=110, default_flow_style=None, allow_unicode=True)
 
 
 def _axis(axis: Choices) -> Any:

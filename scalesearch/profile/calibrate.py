@@ -173,15 +173,16 @@ def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> He
     errors = []
     for fold in range(min(folds, len(observed))):
         prices = fit([one for i, one in enumerate(observed) if i % folds != fold], batch)
-        for one in observed[fold::folds]:
-            errors.append(abs(estimate(one.amounts, prices) - one.whole) / one.whole)
+        errors += [abs(estimate(one.amounts, prices) - one.whole) / one.whole for one in observed[fold::folds]]
     return HeldOut(candidates=len(errors), mean=float(np.mean(errors)), worst=max(errors))
 
 
 def estimate(found: Amounts, prices: Mapping[str, Mapping[str, float]]) -> float:
     """`arch.latency.charge`, where a kind without a price costs what `OTHER` does."""
     return sum(
-        value * prices.get(kind, prices[OTHER]).get(unit, 0.0) for kind, some in found.items() for unit, value in some.items()
+        value * prices.get(kind, prices[OTHER]).get(unit, 0.0)
+        for kind, some in found.items()
+        for unit, value in some.items()
     )
 
 

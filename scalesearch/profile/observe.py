@@ -122,11 +122,11 @@ _DEFAULTS: tuple[Any, ...] = ([1], [0], [1], 1)
 """Of aten.conv2d's stride, padding, dilation and groups."""
 
 
-def _shaped(
-    x: list[int], weight: list[int], out: list[int], stride: int, groups: int, after: str = ""
-) -> Operator:
+def _shaped(x: list[int], weight: list[int], out: list[int], stride: int, groups: int, after: str = "") -> Operator:
     source, target = (x[2], x[3]), (out[2], out[3])
-    return Operator("backbone", "conv", x[1], out[1], source, target, (weight[2], weight[3]), stride, groups, after=after)
+    return Operator(
+        "backbone", "conv", x[1], out[1], source, target, (weight[2], weight[3]), stride, groups, after=after
+    )
 
 
 @torch.no_grad()
@@ -180,6 +180,8 @@ def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list
         seen[index] += 1
         found[index] = group_of(about["op_name"])
         if about["op_name"] == "Conv":
-            x, weight, out = (next(iter(one.values())) for one in (*about["input_type_shape"][:2], *about["output_type_shape"]))
+            x, weight, out = (
+                next(iter(one.values())) for one in (*about["input_type_shape"][:2], *about["output_type_shape"])
+            )
             found[index] = _shaped(x, weight, out, max(1, round(x[2] / out[2])), max(1, x[1] // weight[1]))
     return _shares(found, runs[1:])

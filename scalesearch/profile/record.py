@@ -122,7 +122,9 @@ def _operator(
     window = args[1] if "pool" in ours else None
     kernel = (int(window[0]), int(window[-1])) if window else (1, 1)
     stride = max(1, round(source[0] / max(1, target[0])))
-    return Operator("backbone", ours, c_in, c_out, source, target, kernel, stride, inputs=len(maps) if ours == "add" else 1)
+    return Operator(
+        "backbone", ours, c_in, c_out, source, target, kernel, stride, inputs=len(maps) if ours == "add" else 1
+    )
 
 
 def _shape(x: Tensor) -> tuple[int, Size]:

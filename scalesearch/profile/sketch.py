@@ -82,7 +82,10 @@ def _bytes(graph: _Graph) -> bytes:
         helper.make_graph(
             graph.nodes,
             "sketch",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", *shape]) for n, shape in graph.inputs.items()],
+            [
+                helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", *shape])
+                for n, shape in graph.inputs.items()
+            ],
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ends],
             [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
         ),
@@ -99,7 +102,9 @@ def _draw(graph: _Graph, row: Operator) -> None:
         _join(graph, row)
         return
     if row.name == "product":
-        last = graph.add("Gemm", graph.nodes[-1].output[0], graph.weights(row.c_in, row.c_out), graph.weights(row.c_out))
+        last = graph.add(
+            "Gemm", graph.nodes[-1].output[0], graph.weights(row.c_in, row.c_out), graph.weights(row.c_out)
+        )
         graph.add("Reshape", last, graph.constant([1, -1, row.c_out], np.int64))
         return
     drawn = _DRAWN.get(row.name)
@@ -116,9 +121,7 @@ def _draw(graph: _Graph, row: Operator) -> None:
 
 
 def _pads(row: Operator) -> list[int]:
-    totals = [
-        max(0, (t - 1) * row.stride + k - s) for s, t, k in zip(row.source, row.target, row.kernel, strict=True)
-    ]
+    totals = [max(0, (t - 1) * row.stride + k - s) for s, t, k in zip(row.source, row.target, row.kernel, strict=True)]
     return [totals[0] // 2, totals[1] // 2, totals[0] - totals[0] // 2, totals[1] - totals[1] // 2]
 
 

@@ -28,9 +28,7 @@ def hypervolume(points: Points, reference: Points) -> float:
     heights = np.diff(np.append(points[:, -1], reference[-1]))
     return float(
         sum(
-            height * hypervolume(points[: i + 1, :-1], reference[:-1])
-            for i, height in enumerate(heights)
-            if height > 0
+            height * hypervolume(points[: i + 1, :-1], reference[:-1]) for i, height in enumerate(heights) if height > 0
         )
     )
 

@@ -24,7 +24,12 @@ _STYLES: dict[str, tuple[str, Any, str]] = {  # colour, dashes, what the legend 
     "same": ("#5f6b76", "-", "same level"),
 }
 _INK, _ROW, _NODE, _GATE, _BOX, _OUT = "#22303c", "#f3f5f8", "#ffffff", "#fff3d6", "#dfe6ee", "#aab4be"
-_FUSIONS = {"channel_softmax": "ch. softmax", "channel_fast": "ch. fast", "gate_max": "gate max", "gate_avg": "gate avg"}
+_FUSIONS = {
+    "channel_softmax": "ch. softmax",
+    "channel_fast": "ch. fast",
+    "gate_max": "gate max",
+    "gate_avg": "gate avg",
+}
 _INCH = 0.95
 """Between two rows."""
 _HEAD = 0.115
@@ -72,7 +77,9 @@ def _arrow(axes: Axes, facts: Layout, arrow: Arrow) -> None:
     _shaft(axes, line, colour, dashes, 1.3)
     if arrow.gating:
         x, y = line[len(line) // 3]
-        axes.plot(x, y, marker="D", markersize=5.5, color=colour, markeredgecolor="white", markeredgewidth=0.9, zorder=3)
+        axes.plot(
+            x, y, marker="D", markersize=5.5, color=colour, markeredgecolor="white", markeredgewidth=0.9, zorder=3
+        )
 
 
 def _shaft(axes: Axes, line: Line, colour: str, dashes: Any, thick: float) -> None:
@@ -130,5 +137,7 @@ def _legend(facts: Layout) -> list[Line2D]:
     styles = [style for kind, style in _STYLES.items() if kind in kinds]
     handles = [Line2D([], [], color=c, linestyle=d, linewidth=1.5, label=text) for c, d, text in styles]
     if any(arrow.gating for arrow in facts.arrows):
-        handles.append(Line2D([], [], color=_INK, marker="D", markersize=5, linestyle="", label="this input gates the other"))
+        handles.append(
+            Line2D([], [], color=_INK, marker="D", markersize=5, linestyle="", label="this input gates the other")
+        )
     return handles

@@ -84,7 +84,20 @@ def _winners(facts: Facts) -> str:
 
 def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
     first = groups[0].first
-    head = ["design", "FLOPs", "parameters", "input", "seeds", "AP", "95 % of the mean", "AP50", "AP75", "small", "medium", "large"]
+    head = [
+        "design",
+        "FLOPs",
+        "parameters",
+        "input",
+        "seeds",
+        "AP",
+        "95 % of the mean",
+        "AP50",
+        "AP75",
+        "small",
+        "medium",
+        "large",
+    ]
     lines = [_group_line(group) for group in groups]
     text = (
         f"Trained on {first.splits['train']}, {first.epochs_planned} epochs; "

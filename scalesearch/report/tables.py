@@ -34,5 +34,9 @@ def _line(trial: Trial) -> dict[str, object]:
         asked = [name for name in row.cost if name not in _ALWAYS]
         line |= {f"{prefix}{name}": row.cost[name] for name in (*_ALWAYS, *asked)}
         line |= {f"{prefix}{name}": row.final.get(name) for name in ("ap", "ap50", "ap75")}
-        line |= {f"{prefix}epochs": row.epochs_done, f"{prefix}seed": row.seed, f"{prefix}seconds": round(row.seconds, 2)}
+        line |= {
+            f"{prefix}epochs": row.epochs_done,
+            f"{prefix}seed": row.seed,
+            f"{prefix}seconds": round(row.seconds, 2),
+        }
     return line

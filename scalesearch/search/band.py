@@ -115,7 +115,9 @@ def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> Enumer
     if len(first) > ONE_BY_ONE:
         return band
     found = {candidate.key: candidate for candidate in map(band.candidate, reversed(range(len(first))))}
-    return EnumeratedBand(unit, tuple(reversed(found.values())), f"{len(resolved)} of {count} points inside, {len(found)} distinct")
+    return EnumeratedBand(
+        unit, tuple(reversed(found.values())), f"{len(resolved)} of {count} points inside, {len(found)} distinct"
+    )
 
 
 def _closest(block: Block, unit: SpecUnit) -> tuple[float, Point]:
@@ -369,9 +371,7 @@ class SolvedBand:
 
 def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:
     """The point as positions along its axes: numbers in 0..1 by rank, names by their index."""
-    return [
-        axis.ranks[point[name]] / (1 if axis.named else len(axis.values) - 1) for name, axis in axes.items()
-    ]
+    return [axis.ranks[point[name]] / (1 if axis.named else len(axis.values) - 1) for name, axis in axes.items()]
 
 
 def _distances(axes: Mapping[str, Choices], places: NDArray[np.float64], place: list[float]) -> NDArray[np.float64]:

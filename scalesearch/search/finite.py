@@ -29,7 +29,9 @@ class FiniteUnit:
         names = list(self.candidates[0].point)
         for candidate in self.candidates:
             if list(candidate.point) != names:
-                raise ValueError(f"candidates of one band have the same axes, but got {names} and {list(candidate.point)}")
+                raise ValueError(
+                    f"candidates of one band have the same axes, but got {names} and {list(candidate.point)}"
+                )
         for name in names:
             kinds = {isinstance(candidate.point[name], str) for candidate in self.candidates}
             if len(kinds) > 1:

@@ -56,6 +56,7 @@ def promotion(
         no_more: whether no candidate will be proposed any more. A rung that nobody can reach any more is then rounded
             up, and lets on at least `least`.
     """
+
     def best(rung: int, last: bool) -> Promotion | None:
         here = [trial for trial in trials if not trial.failed and trial.ap_at(rungs[rung]) is not None]
         count = max(math.ceil(len(here) * keep), least) if last else math.floor(len(here) * keep)

@@ -160,5 +160,3 @@ def _finish(study: optuna.Study, number: int, trial: FrozenTrial) -> None:
         running.set_user_attr(name, value)
     if trial.state != TrialState.RUNNING:
         study.tell(number, values=trial.values, state=trial.state)
-
-

@@ -138,4 +138,6 @@ def _told(error: Exception) -> str:
 def _describe(job: Job, row: Row) -> str:
     size = "x".join(str(side) for side in job.spec.size)
     point = shown(job.point)
-    return f"{point + ', ' if point else ''}{human(row.cost['macs'])} MACs at {size}, {human(row.cost['params'])} params"
+    return (
+        f"{point + ', ' if point else ''}{human(row.cost['macs'])} MACs at {size}, {human(row.cost['params'])} params"
+    )

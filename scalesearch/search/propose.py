@@ -83,9 +83,7 @@ def _ask(
     if sampler.name == "evolution":
         return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, told, rng)
     number = int(rng.integers(2**31))
-    return samplers.ask(
-        sampler, unit.axes, objectives, number, told, lambda: _pool(band, objectives, told, seen, rng)
-    )
+    return samplers.ask(sampler, unit.axes, objectives, number, told, lambda: _pool(band, objectives, told, seen, rng))
 
 
 def _pool(
@@ -119,5 +117,6 @@ def _sobol(axes: Mapping[str, Choices], seed: int, ordinal: int) -> Point:
         sequence.fast_forward(ordinal)
     shares = sequence.random(1)[0]
     return {
-        name: axis.ordered[int(share * len(axis.values))] for (name, axis), share in zip(axes.items(), shares, strict=True)
+        name: axis.ordered[int(share * len(axis.values))]
+        for (name, axis), share in zip(axes.items(), shares, strict=True)
     }

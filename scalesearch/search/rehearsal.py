@@ -143,7 +143,9 @@ class Answers:
         spec, world, seed = task.spec, self._world, self._seed
         before = self._done.get(spec.id, 0)
         seconds = world.seconds(spec, seed, task.to_epoch)
-        self.log.append(_Trained(task, task.to_epoch - before, seconds - (world.seconds(spec, seed, before) if before else 0)))
+        self.log.append(
+            _Trained(task, task.to_epoch - before, seconds - (world.seconds(spec, seed, before) if before else 0))
+        )
         self._done[spec.id] = task.to_epoch
         curve = [(epoch, world.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
         return Outcome(

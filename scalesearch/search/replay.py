@@ -23,10 +23,16 @@ class Table:
         self, rows: Sequence[Row], recipe_id: str, members: int, resolved: Callable[[DetectorSpec], DetectorSpec]
     ) -> None:
         """`resolved` gives a detector read from a row what its timm backbone was measured at."""
-        known = [row for row in rows if row.recipe_id == recipe_id and row.state == "complete" and row.final.get("ap") is not None]
+        known = [
+            row
+            for row in rows
+            if row.recipe_id == recipe_id and row.state == "complete" and row.final.get("ap") is not None
+        ]
         searched = [trial for trial in trials(known, members) if trial.complete]
         if not searched:
-            raise ValueError(f"a table needs complete search rows of the recipe {recipe_id}, but none of {len(rows)} is one")
+            raise ValueError(
+                f"a table needs complete search rows of the recipe {recipe_id}, but none of {len(rows)} is one"
+            )
         self._rows: dict[str, list[Row]] = defaultdict(list)
         for row in sorted(known, key=lambda row: (row.seed, row.order)):
             if row.kind in ("search", "repeat"):

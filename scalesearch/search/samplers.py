@@ -24,9 +24,7 @@ from scalesearch.arch.space import Choices, Point, Value
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.front import UP, non_dominated
 
-DIRECTIONS = {
-    name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES
-}
+DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
 """Optuna's direction of each objective."""
 
 Told = Sequence[tuple[Point, Sequence[float]]]

@@ -56,7 +56,10 @@ class Slices:
 
     def point(self, held: Point, ranks: NDArray[np.int64]) -> Point:
         """`held` with the values at `ranks` on the axes of the slice."""
-        return {**held, **{name: axis.ordered[int(r)] for (name, axis), r in zip(self.axes.items(), ranks, strict=True)}}
+        return {
+            **held,
+            **{name: axis.ordered[int(r)] for (name, axis), r in zip(self.axes.items(), ranks, strict=True)},
+        }
 
     def _price(self, point: Point) -> NDArray[np.int64]:
         shape = tuple(len(axis.values) for axis in self.axes.values())

@@ -157,7 +157,5 @@ def distance(unit: Unit, candidate: Candidate) -> float:
 def miss(unit: Unit, candidate: Candidate) -> str:
     """What the candidate misses and by how much, for a message."""
     return ", ".join(
-        text
-        for band, cost in zip(unit.budgets, candidate.costs, strict=True)
-        if (text := band.miss(cost))
+        text for band, cost in zip(unit.budgets, candidate.costs, strict=True) if (text := band.miss(cost))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -19,10 +20,8 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
-        try:
+        with contextlib.suppress(OSError):
             _CLEAR.write_text("5")  # Linux: the high-water mark starts anew
-        except OSError:
-            pass
 
     def read(self) -> int:
         """The peak until now."""

@@ -11,7 +11,16 @@ from scalesearch.arch.cost import Cost
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3G", 3e9), ("3 B", 3e9), ("25M", 25e6), ("2.5e9", 2.5e9), ("1.5k", 1500), (300, 300), ("0.9G", 0.9e9), ("2T", 2e12)],
+    [
+        ("3G", 3e9),
+        ("3 B", 3e9),
+        ("25M", 25e6),
+        ("2.5e9", 2.5e9),
+        ("1.5k", 1500),
+        (300, 300),
+        ("0.9G", 0.9e9),
+        ("2T", 2e12),
+    ],
 )
 def test_quantities(text: str | float, value: float) -> None:
     assert quantity(text) == value

@@ -24,8 +24,13 @@ def relabelled(topology: Topology, rng: random.Random) -> Topology:
             for i in range(count, count + len(nodes))
             if i not in number
             and all(j in number for j in nodes[i - count].inputs)
-            and (i not in outputs or all(k in number or k == i or nodes[k - count].level != nodes[i - count].level
-                                         for k in range(count, count + len(nodes))))
+            and (
+                i not in outputs
+                or all(
+                    k in number or k == i or nodes[k - count].level != nodes[i - count].level
+                    for k in range(count, count + len(nodes))
+                )
+            )
         ]
         number[rng.choice(ready)] = len(number)
     moved = sorted((new, old) for old, new in number.items() if old >= count)

@@ -101,7 +101,9 @@ def small(**changes: object) -> DetectorSpec:
     spec = DetectorSpec(
         size=(64, 96),
         classes=2,
-        backbone=TimmBackbone(name="toy", measured=Measured({4: 16, 5: 24}, 1000, {(64, 96): 5000}, {(64, 96): 70}, "")),
+        backbone=TimmBackbone(
+            name="toy", measured=Measured({4: 16, 5: 24}, 1000, {(64, 96): 5000}, {(64, 96): 70}, "")
+        ),
         topology=fpn(4, 5, "sum"),
         repeats=1,
         width=8,

@@ -30,8 +30,12 @@ def test_no_arrow_runs_through_a_circle_or_out_of_the_picture(name: str) -> None
         np.testing.assert_allclose(arrow.line[[0, -1]], [facts.places[arrow.source], facts.places[arrow.target]])
         for i, place in enumerate(facts.places):
             if i not in (arrow.source, arrow.target):
-                assert np.linalg.norm(arrow.line - np.array(place), axis=1).min() > RADIUS, (arrow.source, arrow.target, i)
-        assert 2.4 < arrow.line[:, 1].min() and arrow.line[:, 1].max() < 7.6
+                assert np.linalg.norm(arrow.line - np.array(place), axis=1).min() > RADIUS, (
+                    arrow.source,
+                    arrow.target,
+                    i,
+                )
+        assert arrow.line[:, 1].min() > 2.4 and arrow.line[:, 1].max() < 7.6
 
 
 def test_arrows_say_what_is_done_to_the_map() -> None:

@@ -86,7 +86,9 @@ def test_nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share(SPACE, none).held == 0
     miss, meter = nearest_miss(SPACE, none), meter_of(none.bounds)
     assert miss.figures["macs"] == min(meter(SPACE.spec(point))["macs"] for point in SPACE.points())
-    with pytest.raises(ValueError, match=r"no point inside macs <= 1 k was drawn among 32,768 of 2,592; widen the band"):
+    with pytest.raises(
+        ValueError, match=r"no point inside macs <= 1 k was drawn among 32,768 of 2,592; widen the band"
+    ):
         draws(SPACE, none, np.random.default_rng(0))
 
 

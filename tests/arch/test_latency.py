@@ -56,7 +56,9 @@ def test_one_convolution_by_hand() -> None:
 
 def test_a_prediction_is_the_sum_over_the_operators() -> None:
     spec, costs = named("d0"), table()
-    calls = sum(row.live for row in operators(spec)) + sum(bool(row.after) for row in operators(spec) if row.name == "conv")
+    calls = sum(row.live for row in operators(spec)) + sum(
+        bool(row.after) for row in operators(spec) if row.name == "conv"
+    )
     only_calls = table(**{kind: {"calls": 1e-6} for kind in KINDS})
     assert predict(spec, only_calls) == pytest.approx(calls * 1e-6)
     assert predict(spec, costs) > predict(spec, only_calls)
@@ -64,7 +66,12 @@ def test_a_prediction_is_the_sum_over_the_operators() -> None:
 
 @pytest.mark.parametrize(
     ("field", "values"),
-    [("size", [(128, 128), (256, 256), (256, 512)]), ("width", [32, 48, 88]), ("repeats", [1, 2, 5]), ("head_depth", [0, 1, 4])],
+    [
+        ("size", [(128, 128), (256, 256), (256, 512)]),
+        ("width", [32, 48, 88]),
+        ("repeats", [1, 2, 5]),
+        ("head_depth", [0, 1, 4]),
+    ],
 )
 def test_more_takes_longer(field: str, values: list[Any]) -> None:
     seconds = [predict(dataclasses.replace(named("d0"), **{field: value}), table()) for value in values]

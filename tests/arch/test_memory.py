@@ -101,7 +101,9 @@ def test_arrays_give_the_same_integers() -> None:
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(ValueError, match="memory of the backbone 'toy' was not measured at 64x128.*or leave memory out"):
+    with pytest.raises(
+        ValueError, match="memory of the backbone 'toy' was not measured at 64x128.*or leave memory out"
+    ):
         peak_activations(small(size=(64, 128)))
     with pytest.raises(ValueError, match="adamw or sgd at a batch of at least 1, but got 'adam', 8"):
         Training(optimizer="adam")

@@ -101,7 +101,9 @@ def test_the_ranges_of_colour_are_v2_colour_jitters() -> None:
     jitter = v2.ColorJitter(*STRENGTHS)
     ranges = [jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue]
     for place, (low, high) in enumerate(ranges):
-        assert (factor(place, STRENGTHS[place], 0.0), factor(place, STRENGTHS[place], 1.0)) == pytest.approx((low, high))
+        assert (factor(place, STRENGTHS[place], 0.0), factor(place, STRENGTHS[place], 1.0)) == pytest.approx(
+            (low, high)
+        )
 
 
 def test_a_colour_of_no_strength_is_left() -> None:

@@ -225,7 +225,9 @@ def test_category_ids_may_be_any_whole_numbers(coco: Path, ids: tuple[int, int],
     assert [category.name for category in split.categories] == [names[id_] for id_ in said]
 
 
-@pytest.mark.parametrize("name", ["sub/deep/ä b.png", "图片.png", "a\U0001f600.png", "no suffix", "2.PNG.png", "-2.png"])
+@pytest.mark.parametrize(
+    "name", ["sub/deep/ä b.png", "图片.png", "a\U0001f600.png", "no suffix", "2.PNG.png", "-2.png"]
+)
 def test_file_names_may_be_any(coco: Path, name: str) -> None:
     file = coco / "train" / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -291,7 +293,9 @@ def test_a_class_that_only_val_has_boxes_of_is_told(coco: Path) -> None:
     assert note.startswith(f"{blue} of ") and note.endswith("boxes kept: of classes without a box in train (blue)")
 
 
-@pytest.mark.parametrize("change", [lambda d: d["categories"].append({"id": 9, "name": "new"}), put("categories", 0, id=8)])
+@pytest.mark.parametrize(
+    "change", [lambda d: d["categories"].append({"id": 9, "name": "new"}), put("categories", 0, id=8)]
+)
 def test_val_with_other_classes_is_refused(coco: Path, change: Change) -> None:
     new = both(change, lambda d: [i.update(category_id=3) for i in d["annotations"]])
     edit(coco, new, "val")

@@ -9,7 +9,9 @@ from scalesearch.evidence.rehearsal import compare, curve
 from scalesearch.records.rehearsed import Rehearsed, Step
 
 
-def run(sampler: str, seed: int, above: float, *, ladder: bool = False, trials: int = 10, epochs: int = 100) -> Rehearsed:
+def run(
+    sampler: str, seed: int, above: float, *, ladder: bool = False, trials: int = 10, epochs: int = 100
+) -> Rehearsed:
     """A search that found half of what it found after half of its epochs."""
     steps = (Step(epochs // 2, 1.0, 0.4, above / 2), Step(epochs, 2.0, 0.8, above))
     return Rehearsed(

@@ -80,7 +80,8 @@ def test_weights_alone_say_what_they_are(trained: Trained, command: Command, tmp
     told = read_told(file)
     assert told is not None and told.spec.id == TINY.id and told.classes == ((3, "red"), (7, "blue"))
     numbers = [
-        json.loads(command("eval", at, "--data", trained.data, "--json").out)["numbers"] for at in (file, trained.folder)
+        json.loads(command("eval", at, "--data", trained.data, "--json").out)["numbers"]
+        for at in (file, trained.folder)
     ]
     assert numbers[0] == numbers[1]
 

@@ -139,7 +139,9 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_mend(
 ) -> None:
     _fetch(monkeypatch, ConnectionError("no route to host"))
     spec = resolve_spec(_spec(TimmBackbone(name="resnet18")), tmp_path)
-    with pytest.raises(ValueError, match="of timm's 'resnet18' could not be loaded: ConnectionError: no route to host;"):
+    with pytest.raises(
+        ValueError, match="of timm's 'resnet18' could not be loaded: ConnectionError: no route to host;"
+    ):
         build_backbone(spec, pretrained=True)
     with pytest.raises(ValueError, match="are those of a timm model, but the backbone is efficientnet-w1-d1; take"):
         build_backbone(_spec(efficientnet_b(0)), pretrained=True)

@@ -142,7 +142,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
             read_weights(tmp_path / name)
     for content in ({"a": 1, "b": "c"}, [torch.zeros(1)], torch.zeros(1)):
         torch.save(content, tmp_path / "other.pth")
-        with pytest.raises(ValueError, match="a checkpoint must be a state dict, or hold one under evaluated, average, "):
+        with pytest.raises(
+            ValueError, match="a checkpoint must be a state dict, or hold one under evaluated, average, "
+        ):
             read_weights(tmp_path / "other.pth")
     with pytest.raises(FileNotFoundError, match="nowhere.pth: no such file of weights"):
         read_weights(tmp_path / "nowhere.pth")

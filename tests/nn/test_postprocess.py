@@ -28,9 +28,12 @@ def test_encode_and_decode_are_inverse() -> None:
 
 def test_deltas_are_ty_tx_th_tw_without_variances() -> None:
     anchor, box = torch.tensor([0.0, 0.0, 10.0, 20.0]), torch.tensor([5.0, 0.0, 15.0, 40.0])
-    torch.testing.assert_close(encode(box, anchor), torch.tensor([0.5, 0.5, 2.0, 1.0]).log().where(
-        torch.tensor([False, False, True, True]), torch.tensor([0.5, 0.5, 0.0, 0.0])
-    ))
+    torch.testing.assert_close(
+        encode(box, anchor),
+        torch.tensor([0.5, 0.5, 2.0, 1.0])
+        .log()
+        .where(torch.tensor([False, False, True, True]), torch.tensor([0.5, 0.5, 0.0, 0.0])),
+    )
 
 
 def test_decode_is_effdets() -> None:
@@ -110,7 +113,7 @@ def soft_reference(
                 break
             found.append((i, score))
             for k in left:
-                left[k] *= math.exp(-float(box_iou(boxes[i : i + 1], boxes[k : k + 1])) ** 2 / sigma)
+                left[k] *= math.exp(-(float(box_iou(boxes[i : i + 1], boxes[k : k + 1])) ** 2) / sigma)
     return sorted(found, key=lambda pair: -pair[1])[:most]
 
 

@@ -70,7 +70,11 @@ def test_a_node_that_reaches_no_output_is_dropped_and_reported(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[3, [0, 3], sum]", "[3, [0, 9], sum]", "5: topology.nodes[1] reads 9, which is not there: the inputs are 0..2"),
+        (
+            "[3, [0, 3], sum]",
+            "[3, [0, 9], sum]",
+            "5: topology.nodes[1] reads 9, which is not there: the inputs are 0..2",
+        ),
         ("[3, [0, 3], sum]", "[3, [-1], sum]", "5: topology.nodes[1] reads -1, which is not there"),
         ("[1, 2]", "[1, 5]", "4: topology.nodes[0] closes a cycle (3 reads 5 reads 3); a node reads inputs and nodes"),
         ("[1, 2]", "[1, 3]", "4: topology.nodes[0] closes a cycle (3 reads 3); a node reads"),
@@ -133,10 +137,18 @@ def test_a_plan_may_hold_its_graphs_and_tells_what_it_dropped(tmp_path: Path) ->
     [
         ("nets/mine.yaml", "nets/other.yaml", "p.yaml:3: space.topology[1] names a file of a graph, but there is no"),
         ("nets/mine.yaml", "bifpm", "p.yaml:3: space.topology[1] must be one of fpn,"),
-        ("  size: 128", "  size: 128\n  max_level: 6", "p.yaml:3: space.topology: the topology nets/mine.yaml is a graph of"),
+        (
+            "  size: 128",
+            "  size: 128\n  max_level: 6",
+            "p.yaml:3: space.topology: the topology nets/mine.yaml is a graph of",
+        ),
         ("nets/mine.yaml]", "nasfpn]\n  max_level: 6", "p.yaml:3: space.topology: the topology nasfpn was found for"),
         ("band:", "graphs: {bifpn: {}}\nband:", "p.yaml:8: graphs.bifpn must have a name of its own"),
-        ("  size: 128", "  size: 128\n  fusion: [own, gate_avg, owned]", "p.yaml:5: space.fusion[2] must be one of own, sum"),
+        (
+            "  size: 128",
+            "  size: 128\n  fusion: [own, gate_avg, owned]",
+            "p.yaml:5: space.fusion[2] must be one of own, sum",
+        ),
     ],
 )
 def test_a_bad_name_in_a_plan_is_refused_at_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -193,7 +205,9 @@ def test_a_feature_network_is_named_or_read(tmp_path: Path) -> None:
         ("bifpn", None, "mean", "a fusion is one of sum, .* but got 'mean'"),
     ],
 )
-def test_what_is_no_feature_network_is_refused(design: str, levels: str | None, fusion: str | None, message: str) -> None:
+def test_what_is_no_feature_network_is_refused(
+    design: str, levels: str | None, fusion: str | None, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         read_network(design, levels, fusion, say=print)
 

@@ -123,7 +123,9 @@ def test_presets_are_recipes_of_the_search_and_of_the_winners(tmp_path: Path) ->
     assert plan.winners.recipe == published.replaced({"epochs": 50})
     plan = _read(tmp_path, SPEC, "recipe=efficientdet")
     assert (plan.recipe, plan.winners.recipe) == (published, published.replaced({"epochs": 40}))
-    with pytest.raises(PlanError, match="recipe must be one of short, efficientdet, but got 'efficientnet'; did you mean"):
+    with pytest.raises(
+        PlanError, match="recipe must be one of short, efficientdet, but got 'efficientnet'; did you mean"
+    ):
         _read(tmp_path, SPEC, "recipe=efficientnet")
     with pytest.raises(PlanError, match="recipe must be text, but got a list"):
         _read(tmp_path, SPEC, "recipe=[1]")
@@ -338,8 +340,11 @@ def test_an_open_end_of_a_band_stays_open(tmp_path: Path) -> None:
 
 
 FREE = SPEC.replace(
-    "  topology: [fpn, bifpn]\n", "  topology: {genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}\n  max_level: 6\n"
-).replace("  wide: {topology: bifpn, width: 64, repeats: 3}", "  wide: {topology: bifpn, max_level: 7, width: 64, repeats: 3}")
+    "  topology: [fpn, bifpn]\n",
+    "  topology: {genes: {nodes: 6, inputs: 2, fusions: [fast, gate_max]}}\n  max_level: 6\n",
+).replace(
+    "  wide: {topology: bifpn, width: 64, repeats: 3}", "  wide: {topology: bifpn, max_level: 7, width: 64, repeats: 3}"
+)
 
 
 def test_free_graphs_are_genes_and_read_back_equal(tmp_path: Path) -> None:

@@ -86,9 +86,7 @@ REFUSED: list[tuple[str, Callable[[Value], Any], str]] = [
 
 
 @pytest.mark.parametrize(("text", "read", "rule"), REFUSED, ids=[f"{text}-{rule[:24]}" for text, _, rule in REFUSED])
-def test_a_value_of_another_type_is_refused(
-    tmp_path: Path, text: str, read: Callable[[Value], Any], rule: str
-) -> None:
+def test_a_value_of_another_type_is_refused(tmp_path: Path, text: str, read: Callable[[Value], Any], rule: str) -> None:
     section = _section(tmp_path, f"\nkey: {text}")
     with pytest.raises(PlanError) as caught:
         read(section.need("key"))

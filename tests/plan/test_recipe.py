@@ -112,7 +112,9 @@ def test_a_recipe_is_a_preset_or_a_file_with_overrides(tmp_path: Path) -> None:
     file.write_text("preset: efficientdet\nbatch: 32\ncolour: [0.4, 0.4, 0.4, 0.1]\n")
     mine = {"batch": 32, "colour": (0.4, 0.4, 0.4, 0.1), "precision": "bf16"}
     assert read_recipe_file(file, ["precision=bf16"]) == published.replaced(mine)
-    with pytest.raises(PlanError, match="a recipe is one of short, efficientdet or a YAML file, but full.yml is neither"):
+    with pytest.raises(
+        PlanError, match="a recipe is one of short, efficientdet or a YAML file, but full.yml is neither"
+    ):
         read_recipe_file(Path("full.yml"), [])
     file.write_text("epochs: 3\npreset: eficientdet\n")
     with pytest.raises(PlanError, match=r"mine.yaml:2: preset must be one of short, .* did you mean 'efficientdet'"):

@@ -33,7 +33,9 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_verb_draws_a_named_network_and_a_users_graph_and_tells_what_it_dropped(tmp_path: Path) -> None:
-    run = CliRunner().invoke(cli, ["draw", "fpn", "-o", str(tmp_path / "fpn.png"), "--levels", "4..6", "--fusion", "sum"])
+    run = CliRunner().invoke(
+        cli, ["draw", "fpn", "-o", str(tmp_path / "fpn.png"), "--levels", "4..6", "--fusion", "sum"]
+    )
     assert run.exit_code == 0, run.output
     assert (tmp_path / "fpn.png").read_bytes().startswith(b"\x89PNG")
     graph = tmp_path / "mine.yaml"

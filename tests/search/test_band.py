@@ -19,9 +19,7 @@ from tests.search.conftest import FAMILY, make_plan, make_study
 def test_an_enumerated_band_is_exactly_the_points_inside(study: Study) -> None:
     unit, band = study.unit, study.band
     assert isinstance(unit, SpecUnit) and isinstance(band, EnumeratedBand)
-    expected = {
-        spec.id for point in unit.space.points() if unit.budget.holds(price(spec := unit.space.spec(point)))
-    }
+    expected = {spec.id for point in unit.space.points() if unit.budget.holds(price(spec := unit.space.spec(point)))}
     assert {c.key[0] for c in band.candidates} == expected
     assert 0 < len(expected) < unit.space.count
 
@@ -90,12 +88,11 @@ def test_family_members_are_solved_to_the_middle_of_their_bands(tmp_path: Path) 
     for factor in (1.0, 1.3, 1.6, 2.0):
         candidate = unit.solve({"width_factor": factor})
         assert inside(unit, candidate)
-        for phi, (spec, cost, budget) in enumerate(
-            zip(candidate.members, candidate.costs, unit.bands, strict=True)
-        ):
+        for phi, (spec, cost, budget) in enumerate(zip(candidate.members, candidate.costs, unit.bands, strict=True)):
             assert budget.macs is not None
-            others = [price(unit.space.spec({"width_factor": factor}, phi=phi, size=s)).macs
-                      for s in steps(32, 256, 8).values]
+            others = [
+                price(unit.space.spec({"width_factor": factor}, phi=phi, size=s)).macs for s in steps(32, 256, 8).values
+            ]
             off = [abs(np.log(macs / budget.macs.middle)) for macs in others]
             assert abs(np.log(cost["macs"] / budget.macs.middle)) == pytest.approx(min(off))
             assert spec.repeats == 1 + phi
@@ -103,7 +100,9 @@ def test_family_members_are_solved_to_the_middle_of_their_bands(tmp_path: Path) 
     assert len({unit.solve({"width_factor": f}).members[0].id for f in (1.0, 1.6)}) == 1
 
 
-def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, rng = study.band, np.random.default_rng(0)
     assert isinstance(whole, EnumeratedBand)
     monkeypatch.setattr(bands, "ENUMERABLE", 10)
@@ -115,8 +114,10 @@ def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(study: Stud
         one, other = whole.nearest(asked, seen, rng), solved.nearest(asked, seen, rng)
         assert other.key not in seen and inside(study.unit, other)
         far = [
-            sum(abs(axes[n].ranks[c.point[n]] - axes[n].ranks[asked[n]]) / (len(axes[n].values) - 1)
-                for n in ("size", "width", "repeats"))
+            sum(
+                abs(axes[n].ranks[c.point[n]] - axes[n].ranks[asked[n]]) / (len(axes[n].values) - 1)
+                for n in ("size", "width", "repeats")
+            )
             for c in (one, other)
         ]
         assert far[0] == pytest.approx(far[1]) and one.point["topology"] == other.point["topology"]

@@ -67,9 +67,7 @@ def pool() -> Iterator[Executor]:
 
 
 @pytest.mark.parametrize("text", [PLAN, FAMILY], ids=["spec", "family"])
-def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(
-    tmp_path: Path, pool: Executor, text: str
-) -> None:
+def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(tmp_path: Path, pool: Executor, text: str) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     one = make_study(tmp_path / "one", make_plan(tmp_path / "one", text))

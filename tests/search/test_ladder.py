@@ -176,7 +176,10 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
         "COMPLETE" if trial.complete else "PRUNED" for trial in study.trials()
     ]
     assert [trial.number for trial in told()] == list(range(9))
-    assert all(trial.user_attrs["AP"] == round(own.rows[0].final["ap"] or 0, 4) for trial, own in zip(told(), study.trials(), strict=True))
+    assert all(
+        trial.user_attrs["AP"] == round(own.rows[0].final["ap"] or 0, 4)
+        for trial, own in zip(told(), study.trials(), strict=True)
+    )
     assert not any(trial.intermediate_values for trial in told())  # Optuna's multi-objective TPE raises on them
 
 
@@ -229,7 +232,9 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: Said) -> No
     with pytest.raises(TaskError, match="readable"):
         run(study, InProcess(unreadable), said[1])
     assert study.folder.rows() == ()
-    with pytest.raises(ValueError, match="none of the first 10 trainings came to its end, the last .* RuntimeError: no"):
+    with pytest.raises(
+        ValueError, match="none of the first 10 trainings came to its end, the last .* RuntimeError: no"
+    ):
         run(study, InProcess(broken), said[1])
 
 
@@ -238,7 +243,10 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: Said) -> No
     [
         ("{rungs: [1.0]}", "ladder.rungs[0] must be a share below 1: the whole training is the top"),
         ("{rungs: [0.5, 0.2]}", "ladder must have rungs that grow, but their epochs are 0.5, 0.2"),
-        ("{rungs: [0.2, 0.21]}", "the rungs of a ladder need different numbers of epochs, but at 10 epochs they are 2, 2, 10"),
+        (
+            "{rungs: [0.2, 0.21]}",
+            "the rungs of a ladder need different numbers of epochs, but at 10 epochs they are 2, 2, 10",
+        ),
         ("{rungs: [0.2], keep: 1}", "ladder.keep must be a share below 1"),
         ("{rungs: [{epochs: 0.2, images: 0}]}", "ladder.rungs[0].images must be a share above 0 and at most 1"),
         ("{rungs: []}", "ladder.rungs must be a list of at least one value"),
@@ -253,7 +261,9 @@ def test_a_ladder_that_is_none_is_refused_with_its_line(tmp_path: Path, text: st
 def test_a_ladder_reads_back_as_written(tmp_path: Path) -> None:
     from scalesearch.plan.plan import read_plan
 
-    ladder = "ladder: {rungs: [{epochs: 0.2, images: 0.5, size: 0.75}, 0.5]}\nrecipe: {epochs: 10}\ntime_limit: 1.5min\n"
+    ladder = (
+        "ladder: {rungs: [{epochs: 0.2, images: 0.5, size: 0.75}, 0.5]}\nrecipe: {epochs: 10}\ntime_limit: 1.5min\n"
+    )
     plan = make_plan(tmp_path, PLAN + ladder)
     assert plan.time_limit == 90
     (tmp_path / "again.yaml").write_text(plan.to_yaml())
@@ -296,4 +306,7 @@ def test_a_dear_one_is_ranked_by_the_gain_that_dear_ones_had(make_row: MakeRow) 
     objectives = {"objectives": ["ap"], "keep": 0.84}  # of six, five
     assert ask(make_trials(make_row, learned | early, macs), **objectives) == (5, 1)
     # Where nobody has come to the end, the AP at the rung is all there is to go by.
-    assert ask(make_trials(make_row, {i: aps[:1] for i, aps in (learned | early).items()}, macs), **objectives) == (0, 1)
+    assert ask(make_trials(make_row, {i: aps[:1] for i, aps in (learned | early).items()}, macs), **objectives) == (
+        0,
+        1,
+    )

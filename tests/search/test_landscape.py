@@ -61,7 +61,9 @@ def test_seeds_differ_by_what_is_said_and_a_curve_by_less(plan: Plan, specs: lis
     assert off.std() == pytest.approx(np.hypot(0.02, 0.005), rel=0.05)
     assert abs(off.mean()) < 0.002
     quiet = replace(land, noise=0.0)
-    along = np.array([[quiet.ap(spec, 0, e) - quiet.truth(spec) * quiet.share(spec, e) for e in (36, 37, 12)] for spec in specs])
+    along = np.array(
+        [[quiet.ap(spec, 0, e) - quiet.truth(spec) * quiet.share(spec, e) for e in (36, 37, 12)] for spec in specs]
+    )
     close, far = np.corrcoef(along.T)[0, 1:]
     assert along.std() == pytest.approx(0.005, rel=0.1)
     assert close > 0.8 and abs(far) < 0.15
@@ -77,4 +79,3 @@ def test_dear_ones_end_higher_and_learn_slower(plan: Plan) -> None:
     cheap, dear = named("d0", size=(192, 192)), named("d2", size=(256, 256))
     assert land.truth(cheap) < land.truth(dear)
     assert land.share(cheap, 4) > land.share(dear, 4)
-

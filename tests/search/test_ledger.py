@@ -257,7 +257,10 @@ def test_several_studies_share_a_storage(searched: Study, shared: str, tmp_path:
 @pytest.mark.parametrize(
     ("storage", "message"),
     [
-        ("postgresql://127.0.0.1:1/none", "must be one that Optuna can open, but postgresql+psycopg://127.0.0.1:1/none"),
+        (
+            "postgresql://127.0.0.1:1/none",
+            "must be one that Optuna can open, but postgresql+psycopg://127.0.0.1:1/none",
+        ),
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),
         ("nonsense://x/y", "nonsense"),
         ("http://", "--storage"),

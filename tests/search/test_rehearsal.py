@@ -63,7 +63,9 @@ def test_without_noise_the_volume_only_grows(plan: Plan) -> None:
 def test_the_whole_band_is_all_there_is(plan: Plan) -> None:
     assert plan.band and plan.band.macs
     exact = Landscape(macs=plan.band.macs.middle, epochs=10, noise=0.0, wobble=0.0)
-    last = rehearsed(replace(plan, ladder=None, trials=10_000, sampler=replace(plan.sampler, name="random")), exact).last
+    last = rehearsed(
+        replace(plan, ladder=None, trials=10_000, sampler=replace(plan.sampler, name="random")), exact
+    ).last
     assert last.volume == pytest.approx(1) and last.above == pytest.approx(1)
 
 

@@ -98,7 +98,9 @@ def test_a_stopped_trial_tells_its_ap_and_the_median_gain_of_those_that_went_on(
 
 def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_did() -> None:
     drawn = [numbers_band().draw((), np.random.default_rng(i)) for i in range(5)]
-    cheap, middle, dear, *stopped = (costing(one, macs) for one, macs in zip(drawn, (100, 200, 400, 100, 400), strict=True))
+    cheap, middle, dear, *stopped = (
+        costing(one, macs) for one, macs in zip(drawn, (100, 200, 400, 100, 400), strict=True)
+    )
     whole = [trial(i, one, 0.1, ap) for i, (one, ap) in enumerate([(cheap, 0.2), (middle, 0.4), (dear, 0.6)])]
     trials = whole + [trial(3 + i, one, 0.1, state="stopped") for i, one in enumerate(stopped)]
     low, high = (values[0] for _, values in told_values(trials, ["ap"])[3:])
@@ -140,7 +142,9 @@ def test_graphs_alone_in_a_narrow_band(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"grid"}))
 @pytest.mark.parametrize(
-    "axes", [{"width": steps(16, 96, 8)}, {"topology": Choices(("fpn", "panet", "bifpn", "qufpn"))}], ids=["number", "names"]
+    "axes",
+    [{"width": steps(16, 96, 8)}, {"topology": Choices(("fpn", "panet", "bifpn", "qufpn"))}],
+    ids=["number", "names"],
 )
 def test_one_axis_to_its_end_with_equal_scores(sampler: str, axes: dict[str, Choices]) -> None:
     band = find_band(unit_of(axes, "1M", "900M"))

@@ -90,7 +90,9 @@ def who(task: Task) -> Outcome:
 
 def told(executor: Executor, task: Task) -> dict[str, str]:
     """What `who` said."""
-    return dict(zip(("pid", "gpus", "threads"), executor.submit(task, "").result(timeout=60).reason.split(), strict=True))
+    return dict(
+        zip(("pid", "gpus", "threads"), executor.submit(task, "").result(timeout=60).reason.split(), strict=True)
+    )
 
 
 class Refused(Exception):

@@ -134,7 +134,9 @@ def test_two_processes_have_the_weights_and_numbers_of_one(reports: Any) -> None
     for part in ("model", "average", "evaluated"):
         assert alone[part].keys() == first[part].keys()
         for name, value in alone[part].items():
-            torch.testing.assert_close(first[part][name], value, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+            torch.testing.assert_close(
+                first[part][name], value, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+            )
     for name, number in alone["numbers"].items():
         assert first["numbers"][name] == (None if number is None else pytest.approx(number, abs=1e-3))
 
@@ -147,7 +149,9 @@ def test_all_processes_hold_the_same(reports: Any, which: int) -> None:
     for part in parts:
         assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
     for part in ("model", "average"):
-        assert all(torch.equal(value, dict(second[part])[name]) for name, value in first[part].items() if "running" not in name)
+        assert all(
+            torch.equal(value, dict(second[part])[name]) for name, value in first[part].items() if "running" not in name
+        )
 
 
 def test_the_norms_of_an_evaluation_see_whole_batches(reports: Any) -> None:

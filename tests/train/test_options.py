@@ -100,9 +100,7 @@ def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyP
 
     def all_batches(spare: bool) -> list[feed.Ready]:
         monkeypatch.setattr(feed, "spare_core", lambda: spare)
-        return [
-            ready for epoch in (0, 1) for ready in fed(prepared(pixels, ALL, seed=3, epoch=epoch, device=CPU), CPU)
-        ]
+        return [ready for epoch in (0, 1) for ready in fed(prepared(pixels, ALL, seed=3, epoch=epoch, device=CPU), CPU)]
 
     for one, other in zip(all_batches(True), all_batches(False), strict=True):
         assert all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
@@ -139,7 +137,9 @@ def test_too_little_room_is_told_and_changes_no_bit(
     monkeypatch.setattr("scalesearch.data.pixels.free_bytes", lambda cache: 0)
     outcome = run(task(tmp_path / "fly", recipe), data, cache=tmp_path / "cache")
     assert same(tmp_path / "plain", tmp_path / "fly")
-    assert sum("is decoded again in each epoch" in note or "each is decoded again" in note for note in outcome.notes) == 2
+    assert (
+        sum("is decoded again in each epoch" in note or "each is decoded again" in note for note in outcome.notes) == 2
+    )
 
 
 def test_fp16_is_for_cuda(data: Data, tmp_path: Path) -> None:  # noqa: F811

@@ -202,7 +202,10 @@ def test_a_lower_rung_sees_fewer_and_smaller_images_and_the_next_goes_on_from_it
     assert rest.curve[0] == first.curve[0] and rest.state == "complete"
     whole, again = run(task(tmp_path / "b", to_epoch=2), data), run(task(tmp_path / "c", **small), data)
     assert again.curve == first.curve
-    assert any(not torch.equal(x, y) for x, y in zip(weights(tmp_path / "b").values(), weights(tmp_path / "c").values(), strict=True))
+    assert any(
+        not torch.equal(x, y)
+        for x, y in zip(weights(tmp_path / "b").values(), weights(tmp_path / "c").values(), strict=True)
+    )
     assert whole.curve[0][0] == 2
     assert tasks._seen(task(tmp_path, scale=0.7)).size == (32, 32)  # 34 x 45, in steps of 32
     assert tasks._seen(task(tmp_path, scale=0.1)).size == (32, 32)
