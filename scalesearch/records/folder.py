@@ -21,6 +21,8 @@ from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
 from scalesearch.records.row import Key, Row, RowError, from_json
 
 PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
+_ASIDE = ".*.tmp"
+"""What `write_whole` writes before it renames; one that is found later is a dead process's."""
 
 
 class StudyError(ValueError):
@@ -56,7 +58,7 @@ class StudyFolder:
                     f"{path}: a study has one data set, but its rows are of the data {other[0]} and {plan.data.source} "
                     f"is {data} now; bring the data back, or begin a new study with --out"
                 )
-            for leftover in (path / ROWS).glob("*.tmp"):
+            for leftover in (*path.glob(_ASIDE), *(path / ROWS).glob(_ASIDE)):
                 leftover.unlink()
             write_whole(path / PLAN, plan.to_yaml())
             folder = cls(path, plan, rows, lock)
@@ -159,7 +161,7 @@ def _inside(path: Path) -> set[str]:
     """What the folder has; StudyError where that is something else than a study."""
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path}: a study is a folder, but this is a file; name another with --out")
-    inside = {item.name for item in path.iterdir()} if path.exists() else set()
+    inside = {item.name for item in path.iterdir() if not item.match(_ASIDE)} if path.exists() else set()
     if PLAN not in inside and (strange := sorted(inside - {LOCK, ROWS, RESULTS})):
         raise StudyError(
             f"{path}: a study begins in an empty folder, but this one has {strange[0]} and no {PLAN}; "

@@ -148,6 +148,15 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, plan: Plan) -> No
     assert [item.name for item in (tmp_path / "s").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("name", ["plan.yaml", "results.jsonl", "rows/search-000000.json"])
+def test_what_a_killed_writer_left_half_written_is_tidied_away(tmp_path: Path, plan: Plan, name: str) -> None:
+    torn = (tmp_path / "s" / name).with_name(f".{Path(name).name}.123.tmp")
+    torn.parent.mkdir(parents=True)
+    torn.write_text("half a li")
+    StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
+    assert not torn.exists()
+
+
 def test_a_study_that_came_to_nothing_may_get_another_plan(tmp_path: Path, plan: Plan) -> None:
     StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
     mended = _plan(tmp_path, "band.macs.max=2G")
