@@ -191,6 +191,7 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
         (["search", "tiny.yaml", "--trials", "x"], "Invalid value for '--trials': 'x' is not a valid integer."),
         (["cost", "d9"], "a design is one of d0, "),
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
+        (["search", "tiny.yaml", "--out", "tiny.yaml/below"], "tiny.yaml/below/rows: Not a directory; mend that, and the"),
         (["report", "."], "a study's folder has a plan.yaml"),
         (["find"], "No such command 'find'."),
     ],

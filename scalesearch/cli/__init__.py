@@ -48,10 +48,20 @@ def main() -> None:
         if os.environ.get("RANK", "0") != "0":  # torchrun gave the same line to all
             sys.exit(2)
         _end(error.format_message(), 2)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         _end(str(error), 2)
+    except OSError as error:
+        _end(_told(error), 2)
     except (KeyboardInterrupt, click.Abort):
         _end("stopped; the same command continues from here", 130)
+
+
+def _told(error: OSError) -> str:
+    """The system's own, such as a full disk or a folder that may not be written, with its place; ours as it is."""
+    if error.errno is None:
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror}; mend that, and the same command continues"
 
 
 def _end(message: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -265,16 +266,19 @@ def test_a_killed_writer_leaves_no_lock(tmp_path: Path, plan: Plan) -> None:
     StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
 
 
-def test_a_thousand_rows_are_read_in_half_a_second(tmp_path: Path, make_row: MakeRow) -> None:
+def test_reading_rows_takes_little_longer_than_reading_their_json(tmp_path: Path, make_row: MakeRow) -> None:
     (tmp_path / "rows").mkdir()
     curve = tuple((epoch, {f"n{i}": 0.123456789 * i for i in range(12)}) for epoch in range(10))
     for ordinal in range(1000):
         row = make_row(width=16 + 8 * (ordinal % 20), ordinal=ordinal, curve=curve)
         (tmp_path / "rows" / row.file_name).write_text(row.to_json())
-    spent = []
-    for _ in range(3):
-        # Processor time, the best of three: other processes must not decide the test.
-        start = time.process_time()
-        assert len(read_rows(tmp_path)) == 1000
-        spent.append(time.process_time() - start)
-    assert min(spent) < 0.5
+    # Processor time, the best of three, beside work of the same kind: neither the machine nor others decide the test.
+    plain = min(_spent(lambda: [json.loads(file.read_text()) for file in (tmp_path / "rows").iterdir()]) for _ in "123")
+    assert len(read_rows(tmp_path)) == 1000
+    assert min(_spent(lambda: read_rows(tmp_path)) for _ in "123") < 9 * plain  # 3 times as long, when this was written
+
+
+def _spent(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
