@@ -75,6 +75,11 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan
     for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "optuna.journal"):
         assert (folder / name).stat().st_size > 0
     assert "boxes that an anchor matches at IoU 0.5, over the frames: red " in done.stdout
+    assert done.stdout.count("% of the time of training") == 2  # of the search and of full training the first one's
+    *_, front, winners, report = done.stdout.splitlines()
+    assert front.startswith("front: ") and front.endswith(": results/tiny/front.csv")
+    assert winners.startswith("winners: 1, the best AP ") and winners.endswith(" on val: results/tiny/weights")
+    assert report == "report: results/tiny/report.md"
 
     arguments = ("search", "tiny.yaml", "--out", "cut")
     for kind in (signal.SIGINT, signal.SIGKILL):
@@ -191,7 +196,10 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
         (["search", "tiny.yaml", "--trials", "x"], "Invalid value for '--trials': 'x' is not a valid integer."),
         (["cost", "d9"], "a design is one of d0, "),
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
-        (["search", "tiny.yaml", "--out", "tiny.yaml/below"], "tiny.yaml/below/rows: Not a directory; mend that, and the"),
+        (
+            ["search", "tiny.yaml", "--out", "tiny.yaml/below"],
+            "tiny.yaml/below/rows: Not a directory; mend that, and the",
+        ),
         (["report", "."], "a study's folder has a plan.yaml"),
         (["find"], "No such command 'find'."),
     ],

@@ -15,6 +15,7 @@ from scalesearch.launch.console import Console
 from scalesearch.launch.export import export_onnx
 from scalesearch.launch.model import Model, evaluate, open_model, open_split
 from scalesearch.launch.study import make_study, open_plan_data
+from scalesearch.launch.told import tell_found
 from scalesearch.launch.workers import HERE, find_engine, make_executor
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.design import read_recipe_file
@@ -24,6 +25,7 @@ from scalesearch.plan.sections import WinnersPlan, read_recipe
 from scalesearch.records.folder import PLAN, StudyFolder, read_rows, write_whole
 from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
+from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import train_winners
 from scalesearch.search.jobs import weights_folder
@@ -70,6 +72,7 @@ def train_front(
         finally:
             executor.close()
             report = write_report(path, begun, folder.rows())
+        tell_found(gather(begun, folder.rows()), path, console)
     return report
 
 

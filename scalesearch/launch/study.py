@@ -25,12 +25,13 @@ from scalesearch.data.split import Split
 from scalesearch.launch.confirm import confirmation
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
-from scalesearch.launch.told import tell_data
+from scalesearch.launch.told import tell_data, tell_found
 from scalesearch.launch.workers import HERE, Engine, Where, find_engine, make_executor
 from scalesearch.nn.anchors import fit_anchors, matched_share
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
+from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
 from scalesearch.search.band import find_band
 from scalesearch.search.driver import run
@@ -64,6 +65,7 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
         finally:
             executor.close()
             path = write_report(out, plan, folder.rows())
+        tell_found(gather(plan, folder.rows()), out, console)
     return path
 
 

@@ -1,9 +1,12 @@
-"""What a command says of its data before anything else: a line a split, and what was dropped or changed in reading."""
+"""What a command says before and after its work: of its data, and of what a study came to."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from scalesearch.data.sets import Data
 from scalesearch.launch.console import Console
+from scalesearch.report.facts import Facts
 
 
 def tell_data(data: Data, console: Console) -> None:
@@ -18,3 +21,20 @@ def tell_data(data: Data, console: Console) -> None:
         )
         for note in split.notes:
             console.say(f"  {note}")
+
+
+def tell_found(facts: Facts, folder: Path, console: Console) -> None:
+    """`front: 3 of 12 candidates, the best AP 0.412 on ...: results/x/front.csv`, the winners, how many failed."""
+    count = len(facts.trials)
+    if facts.front:
+        ap, split = facts.front[0].value("ap"), facts.front[0].rows[0].splits["evaluated"]
+        console.say(
+            f"front: {len(facts.front)} of {count} candidates, the best AP {ap:.3f} on {split}: {folder / 'front.csv'}"
+        )
+    else:
+        console.say(f"front: empty, for none of {count} candidates came to its end")
+    if facts.winners and (spread := facts.winners[0].spread()):
+        split = facts.winners[0].first.splits["evaluated"]
+        console.say(f"winners: {len(facts.winners)}, the best AP {spread} on {split}: {folder / 'weights'}")
+    if facts.failed:
+        console.say(f"failed: {len(facts.failed)} trainings, each with its reason in the report")

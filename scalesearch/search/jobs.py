@@ -127,6 +127,7 @@ def _state(outcome: Outcome | None, job: Job) -> Literal["complete", "stopped", 
 
 
 def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
+    """What the job came to by this outcome; without one the row that it will have, as far as it is known before."""
     numbers = dict(outcome.curve[-1][1]) if outcome and outcome.curve else {}
     return Row(
         kind=job.kind,
@@ -163,7 +164,7 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
 
 
 def same_as(empty: Row, known: Row) -> Row:
-    """The row `empty` with the numbers of an equal training."""
+    """The row `empty` with the numbers of an equal training; it took no time of its own."""
     return replace(
         empty,
         epochs_done=known.epochs_done,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -29,6 +32,7 @@ class Out:
     def __init__(self, study: Study, executor: Executor, say: Say) -> None:
         self._study, self._executor, self._say = study, executor, say
         self._out: dict[Future[Outcome], _Sent] = {}
+        self._noted: set[str] = set()
 
     @property
     def count(self) -> int:
@@ -95,7 +99,16 @@ class Out:
         except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
             outcome = failure(_told(error))
         self._write(job, task, row_of(self._study, job, task, outcome), f", {outcome.seconds:.0f} s")
+        self._note(outcome)
         self._give_up()
+
+    def _note(self, outcome: Outcome) -> None:
+        """What a training has to say beside its numbers, the first time that one does: most say the same."""
+        for note in outcome.notes:
+            kind = re.sub(r"[0-9.]+", "", note)
+            if kind not in self._noted:
+                self._noted.add(kind)
+                self._say(f"  {note}")
 
     def _give_up(self) -> None:
         rows = self._study.folder.rows()
@@ -130,7 +143,9 @@ def failure(reason: str) -> Outcome:
 def _told(error: Exception) -> str:
     """An exception in a line, its kind first where the words alone do not say it."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+    # torch has a kind for a GPU's memory, and for the CPU's the words of its allocator, which end in the system's.
+    full = "OutOfMemory" in type(error).__name__ or os.strerror(errno.ENOMEM) in text
+    if isinstance(error, MemoryError) or full:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

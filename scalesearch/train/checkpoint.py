@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from scalesearch.plan.task import TaskError
 
 LAST = "last.pt"
 """All that going on needs; its evaluated weights are those that results and reports tell of."""
@@ -18,7 +21,10 @@ FORMER = "checkpoint.pt"
 
 
 def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
-    """Writes `state` as the folder's checkpoint of that name, in place of the one before it."""
+    """Writes `state` as the folder's checkpoint of that name, in place of the one before it.
+
+    TaskError where the disk does not take it, which no other training would fare better with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=folder, prefix="checkpoint-", suffix=".part")
     try:
@@ -27,6 +33,12 @@ def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, folder / name)
+    except (OSError, RuntimeError) as error:  # torch makes the one into the other
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TaskError(
+            f"{folder}: a checkpoint must fit on its disk, where {shutil.disk_usage(folder).free / 1e6:.0f} MB are free, "
+            f"but writing it failed ({told}); make room, and the same command continues"
+        ) from None
     finally:
         # Also what a killed process left half written: a folder has one writer.
         for torn in folder.glob("checkpoint-*.part"):

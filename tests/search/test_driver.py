@@ -107,3 +107,38 @@ def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said
     assert [t.ordinal for t in trials if not t.complete] == [2]
     assert len(trials) == 12
     assert any("failed: not finite" in line for line in said[0])
+
+
+def test_what_a_training_has_to_say_is_said_once(study: Study, said: Said) -> None:
+    def train(task: Task, label: str) -> Outcome:
+        return replace(learn(task, label), notes=(f"the loader took {task.spec.width / 10}% of the time",))
+
+    run(study, InProcess(train), said[1])
+    notes = [line for line in said[0] if line.startswith("  ")]
+    # Of the search and of full training, whose recipe is another, the first of each.
+    assert len(notes) == 2 and all(note.startswith("  the loader took ") for note in notes)
+    assert said[0].index(notes[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: Error code 12 (Cannot allocate memory)"),
+            "out of memory: [",
+        ),
+        (OSError(12, "Cannot allocate memory"), "out of memory: [Errno 12]"),
+        (MemoryError(), "out of memory: MemoryError"),
+        (RuntimeError("sizes\n  differ"), "RuntimeError: sizes differ"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+    ],
+)
+def test_whatever_a_training_raises_is_its_rows_reason(study: Study, said: Said, error: Exception, reason: str) -> None:
+    def train(task: Task, label: str) -> Outcome:
+        if label == "trial 3/12":
+            raise error
+        return learn(task, label)
+
+    run(study, InProcess(train), said[1])
+    assert [trial.rows[0].reason[: len(reason)] for trial in study.trials() if trial.failed] == [reason]
+    assert len(study.trials()) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from scalesearch.arch.spec import Anchors
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
 from scalesearch.train import task as tasks
 from scalesearch.train.evaluate import NUMBERS
@@ -215,3 +216,19 @@ def test_a_training_longer_than_its_limit_fails_and_says_so(data: Data, tmp_path
     outcome = run(task(tmp_path, time_limit=1e-3), data)
     assert outcome.state == "failed" and "longer than the time_limit of 0 s, in epoch 1 of 4" in outcome.reason
     assert run(task(tmp_path / "b", time_limit=600.0), data).state == "complete"
+
+
+def test_a_disk_that_is_full_ends_the_study_and_leaves_the_checkpoint_before(data: Data, tmp_path: Path) -> None:
+    run(task(tmp_path / "a", to_epoch=1), data)
+    before = (tmp_path / "a" / checkpoint.LAST).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(
+            TaskError, match=r"a: a checkpoint must fit on its disk, where \d+ MB are free, but writing"
+        ):
+            run(task(tmp_path / "a"), data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "a" / checkpoint.LAST).read_bytes() == before
+    assert not list((tmp_path / "a").glob("*.part"))
