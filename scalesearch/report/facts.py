@@ -58,6 +58,17 @@ class Facts(NamedTuple):
         return [trial for trial in self.trials if trial.complete and trial.proposed_by != "random"]
 
     @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs among the objectives, or macs: what AP is drawn against."""
+        return tuple(name for name in self.plan.objectives if name != "ap") or ("macs",)
+
+    def best_at(self, cost: str) -> list[Trial]:
+        """The complete trials that none beats in both AP and this cost; none where it is no objective."""
+        if cost not in self.plan.objectives:
+            return []
+        return best_trials(self.trials, ("ap", cost))
+
+    @property
     def candidates(self) -> Spread | None:
         """AP over the complete candidates of the search."""
         values = tuple(trial.value("ap") for trial in self.trials if trial.complete)

@@ -39,11 +39,14 @@ def page(facts: Facts, picture: str) -> str:
 
 
 def _summary(facts: Facts) -> str:
+    if not facts.trials:
+        return f"No candidate has been trained yet; all will be inside {_bands(facts)}."
     done = [trial for trial in facts.trials if trial.complete]
+    failed = sum(trial.failed for trial in facts.trials)
     costs = {tuple(row.cost["macs"] for row in trial.rows) for trial in facts.trials}
     text = (
-        f"{len(facts.trials)} candidates ({len(done)} complete) of {len(costs)} different costs, all inside "
-        f"{' | '.join(str(band) for band in facts.plan.bands)}.{_climbed(facts)}"
+        f"{len(facts.trials)} candidates ({len(done)} complete{f', {failed} failed' if failed else ''}) of {len(costs)} "
+        f"different costs, all inside {_bands(facts)}.{_climbed(facts)}"
     )
     if facts.winners and (spread := facts.winners[0].spread()):
         best = facts.winners[0].first
@@ -57,6 +60,10 @@ def _summary(facts: Facts) -> str:
             "flattered; select on a split cut from train to report them."
         )
     return text
+
+
+def _bands(facts: Facts) -> str:
+    return " | ".join(str(band) for band in facts.plan.bands)
 
 
 def _climbed(facts: Facts) -> str:
@@ -206,18 +213,19 @@ def _front(facts: Facts) -> str:
         f"The candidates that none beats in every objective ({objectives}); one seed each, on **{splits['evaluated']}**, "
         f"trained on {splits['train']}."
     )
-    head = ["trial", "proposed by", "point", "FLOPs", "parameters", "AP", "AP50"]
-    return "\n\n".join(["## Front of the search", text, _table(head, [_trial_line(trial) for trial in facts.front])])
+    more = [name for name in facts.costs if name not in ("macs", "params")]
+    head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
+    lines = [_trial_line(trial, more) for trial in facts.front]
+    return "\n\n".join(["## Front of the search", text, _table(head, lines)])
 
 
-def _trial_line(trial: Trial) -> list[str]:
+def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:
     ap50 = [value for row in trial.rows if (value := row.final.get("ap50")) is not None]
     return [
         str(trial.ordinal),
         trial.proposed_by,
         _point(trial.point),
-        " | ".join(human(row.cost["macs"]) for row in trial.rows),
-        " | ".join(human(row.cost["params"]) for row in trial.rows),
+        *(" | ".join(human(row.cost[name], name) for row in trial.rows) for name in ("macs", "params", *more)),
         " | ".join(f"{row.final['ap']:.3f}" for row in trial.rows)
         + (f" (mean {trial.value('ap'):.3f})" if len(trial.rows) > 1 else ""),
         f"{sum(ap50) / len(ap50):.3f}" if ap50 else "",
@@ -240,8 +248,16 @@ def _random(facts: Facts) -> str:
 def _failed(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    lines = [[row.kind, str(row.ordinal), _point(row.point), row.reason] for row in rows]
-    return "\n\n".join(["## Failed", _table(["kind", "trial", "point", "reason"], lines)])
+    lines = [[row.kind, _which(row), _point(row.point), " ".join(row.reason.split())] for row in rows]
+    return "\n\n".join(["## Failed", _table(["kind", "which", "point", "reason"], lines)])
+
+
+def _which(row: Row) -> str:
+    """A search's trial, a winner's trial and seed, a baseline's name and seed; of a family the member."""
+    parts = [row.name if row.kind == "baseline" else f"trial {row.ordinal}"]
+    parts += [] if row.member is None else [f"member {row.member}"]
+    parts += [] if row.kind == "search" else [f"seed {row.seed}"]
+    return ", ".join(parts)
 
 
 def _made(facts: Facts) -> str:

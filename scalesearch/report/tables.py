@@ -13,7 +13,8 @@ _ALWAYS = ("macs", "params", "activations")
 
 def trials_table(found: Sequence[Trial]) -> pd.DataFrame:
     """One line a trial: number, state, proposed_by, values_*, params_*, and each member's id, cost and APs."""
-    return pd.DataFrame([_line(trial) for trial in found])
+    lines = [_line(trial) for trial in found]
+    return pd.DataFrame(lines, columns=None if lines else ["number", "state", "proposed_by"])
 
 
 def _line(trial: Trial) -> dict[str, object]:

@@ -19,8 +19,12 @@ PICTURE = "front.png"
 def write_report(folder: Path, plan: Plan, rows: Sequence[Row]) -> Path:
     """Writes the report of `rows` and returns the page's path; the rows are not touched."""
     facts = gather(plan, rows)
-    trials_table(facts.trials).to_csv(folder / "trials.csv", index=False)
-    trials_table(facts.front).to_csv(folder / "front.csv", index=False)
+    table = trials_table(facts.trials)
+    table.to_csv(folder / "trials.csv", index=False)
+    # The same columns, and their names also where the front is empty.
+    table.set_index("number", drop=False).loc[[trial.ordinal for trial in facts.front]].to_csv(
+        folder / "front.csv", index=False
+    )
     draw_front(facts, folder / PICTURE)
     path = folder / "report.md"
     write_whole(path, page(facts, PICTURE))

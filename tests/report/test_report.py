@@ -7,12 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import read_rows
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
+from scalesearch.report.picture import draw_front
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
+from scalesearch.search.out import failure
 from scalesearch.search.study import Study
 from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
 
@@ -56,6 +59,47 @@ def test_selection_on_val_is_marked(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "data.select=val", "trials=2"))
     run(study, InProcess(learn), lambda text: None)
     assert "Selection and reporting used the same images" in page(gather(study.plan, study.folder.rows()), "x")
+
+
+def test_objectives_have_a_panel_and_a_column_each(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path, PLAN, "objectives=[ap, params, activations]", "winners.top=0"))
+    run(study, InProcess(learn), lambda text: None)
+    facts = gather(study.plan, study.folder.rows())
+    assert facts.costs == ("params", "activations")
+    for cost in facts.costs:  # each panel's stairs rise, and stand on trials of the front
+        best = sorted(facts.best_at(cost), key=lambda trial: trial.value(cost))
+        assert [trial.value("ap") for trial in best] == sorted(trial.value("ap") for trial in best)
+        assert {trial.ordinal for trial in best} <= {trial.ordinal for trial in facts.front}
+    assert facts.best_at("macs") == []
+    assert "| trial | proposed by | point | FLOPs | parameters | activations | AP | AP50 |" in page(facts, "x")
+    draw_front(facts, tmp_path / "front.svg")
+    text = (tmp_path / "front.svg").read_text()
+    for words in ("parameters, 3 classes", "activations of one image", "best by AP and this cost alone"):
+        assert f"<!-- {words}" in text
+
+
+def test_what_failed_is_listed_with_its_reason_in_one_line(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path, FAMILY))
+
+    def train(task: Task, label: str) -> Outcome:
+        if label.startswith("trial"):
+            return failure("no | such\nthing")
+        return learn(task, label)
+
+    run(study, InProcess(train), lambda text: None)
+    folder = study.folder.path
+    text = write_report(folder, study.plan, study.folder.rows()).read_text()
+    assert "4 candidates (0 complete, 4 failed)" in text
+    assert "| search | trial 3, member 1 | width_factor 2 | no \\| such thing |" in text
+    head, *front = (folder / "front.csv").read_text().splitlines()
+    assert head == (folder / "trials.csv").read_text().splitlines()[0] and front == []
+
+
+def test_a_study_of_no_rows_says_so(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path))
+    folder = study.folder.path
+    assert "No candidate has been trained yet" in write_report(folder, study.plan, ()).read_text()
+    assert (folder / "front.csv").read_text() == "number,state,proposed_by\n"
 
 
 def test_the_picture_is_drawn_for_no_rows_and_for_all(done: Study, tmp_path: Path) -> None:
