@@ -97,4 +97,6 @@ def _check_order(rungs: Sequence[Rung], section: Section) -> None:
     for name in ("epochs", "images", "size"):
         shares = [getattr(rung, name) for rung in rungs]
         if shares != sorted(shares):
-            raise section.error(f"must have rungs that grow, but their {name} are {', '.join(map(str, shares))}")
+            raise section.error(
+                f"must have rungs that grow in {name}, but got {', '.join(map(str, shares))}; put them in order"
+            )

@@ -108,7 +108,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _refused(rule: str, event: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(None, None, rule, event.start_mark)
+    return _RefusedError(None, None, rule, event.start_mark)
 
 
 def _parsed(text: str, source: str, *, lines: bool) -> Node:
@@ -118,13 +118,31 @@ def _parsed(text: str, source: str, *, lines: bool) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if lines and mark else source
-        raise PlanError(f"{place}: {_one_line(error.problem or error.context or 'not YAML')}") from None
+        raise PlanError(f"{place}: {_not_yaml(error, lines)}") from None
     except yaml.YAMLError as error:
         raise PlanError(f"{source}: not YAML: {_one_line(str(error))}") from None
     except RecursionError:
         raise PlanError(f"{source}: a plan is a few levels deep, but this one is nested too deeply to read") from None
     start = f"{source}:1" if lines else source
     return _nothing(start) if node is None else _converted(node, source, start, lines)
+
+
+class _RefusedError(yaml.MarkedYAMLError):
+    """YAML, but none that a plan needs; its problem says the mend."""
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, lines: bool) -> str:
+    """PyYAML's words for it, where what it was reading began, and a mend."""
+    problem = _one_line(error.problem or error.context or "not YAML")
+    if isinstance(error, _RefusedError):
+        return problem
+    if "'\\t'" in problem:
+        return f"{problem}; indent by spaces, YAML takes no tabs there"
+    if error.problem and error.context:
+        context, mark = _one_line(error.context), error.context_mark
+        begun = f" in line {mark.line + 1}" if lines and mark else ""
+        problem = f"{context}{begun}, {problem}" if problem.startswith("but ") else f"{problem} {context}{begun}"
+    return f"{problem}; check the indentation, colons, quotes and brackets there"
 
 
 def _one_line(text: str) -> str:

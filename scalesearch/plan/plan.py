@@ -219,7 +219,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1),
-        seed=top.integer("seed", Plan.seed, low=0),
+        seed=sections.read_seed(top.get("seed")),
         workers=top.integer("workers", Plan.workers, low=1),
         threads=top.integer("threads", 1, low=1) if top.get("threads") else None,
         time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,

@@ -37,6 +37,7 @@ _MOST_GENES = {"nodes": 60, "inputs": 8}
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
 """The fields of `DetectorSpec` that a plan fixes for all candidates, with their types."""
+_SEEDS = 2**63
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -100,6 +101,16 @@ def checked_name(text: str, value: Value) -> str:
     return text
 
 
+def read_seed(value: Value | None) -> int:
+    """A seed, 0 by default."""
+    if value is None:
+        return 0
+    seed = value.integer(low=0)
+    if seed >= _SEEDS:
+        raise value.error(f"must be below 2**63, which random generators take, but got {seed}")
+    return seed
+
+
 def read_goal(top: Section) -> Budget | FamilyPlan:
     """`unit: spec` with its `band`, or `unit: family` with its `family`."""
     unit = top.word("unit", ("spec", "family"), "spec")
@@ -126,7 +137,7 @@ def read_data(section: Section) -> DataPlan:
         train=section.text("train", DataPlan.train),
         val=section.text("val", DataPlan.val),
         select=select,
-        seed=section.integer("seed", DataPlan.seed, low=0),
+        seed=read_seed(section.get("seed")),
     )
     section.done()
     if data.train == data.val:
@@ -150,6 +161,8 @@ def _bound(section: Section, name: str) -> Bound:
     if low is None and high is None:
         raise section.error("must have min, max or both, but it has neither")
     least, most = low.quantity(name) if low else 0.0, high.quantity(name) if high else math.inf
+    if not most:
+        raise section.error("is empty: max must be above 0; say the most that a detector may have")
     if least > most:
         ends = f"{human(least, name)} and {human(most, name)}"
         raise section.error(f"is empty: min must be at most max, but got {ends}")
@@ -320,6 +333,8 @@ def read_recipe(value: Value | None, base: Recipe) -> Recipe:
     if value is None:
         return base
     if not value.is_section:
+        if value.is_list:
+            raise value.expected(f"one of {', '.join(PRESETS)}, or fields such as {{epochs: 30}}")
         return PRESETS[value.word(PRESETS)]
     section = value.section()
     if preset := section.get("preset"):
@@ -335,7 +350,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
     """`winners: {top:, seeds: [...], recipe: {overrides} | PRESET}`."""
     seeds = WinnersPlan.seeds
     if value := section.get("seeds"):
-        seeds = tuple(item.integer(low=0) for item in value.items())
+        seeds = tuple(read_seed(item) for item in value.items())
         if len(set(seeds)) != len(seeds):
             raise value.error(f"must be different, but got {', '.join(map(str, seeds))}; drop the repeated one")
     winners = WinnersPlan(

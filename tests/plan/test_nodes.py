@@ -57,9 +57,14 @@ BAD = {
     "a: &x [*x]": "p.yaml:1: aliases (*name) are not read; write the value out",
     "a: 1\nb: !!int 3": "p.yaml:2: tags are not read, but got '!!int'; leave it out, its field knows the type",
     "? [1, 2]\n: 3": "p.yaml:1: a key is one word, but got a list or a mapping",
-    "a: [1": "p.yaml:1: expected ',' or ']', but got '<stream end>'",
-    "a: 1\n\tb: 2": "p.yaml:2: found character '\\t' that cannot start any token",
-    "a: 1\n---\nb: 2": "p.yaml:2: but found another document",
+    "a: [1": "p.yaml:1: expected ',' or ']', but got '<stream end>' while parsing a flow sequence in line 1"
+    "; check the indentation, colons, quotes and brackets there",
+    "a: 1\nb 2\n": "p.yaml:3: could not find expected ':' while scanning a simple key in line 2"
+    "; check the indentation, colons, quotes and brackets there",
+    "a: 1\n\tb: 2": "p.yaml:2: found character '\\t' that cannot start any token; indent by spaces, YAML takes no tabs "
+    "there",
+    "a: 1\n---\nb: 2": "p.yaml:2: expected a single document in the stream in line 1, but found another document"
+    "; check the indentation, colons, quotes and brackets there",
     "a: " + "[" * 1200: "p.yaml: a plan is a few levels deep, but this one is nested too deeply to read",
 }
 
@@ -75,7 +80,8 @@ BAD_OVERRIDES = {
     "trials": "override 'trials': an override is dotted.key=value, for example trials=6 or space.width=[16,32]",
     "=3": "override '=3': an override is dotted.key=value, for example trials=6 or space.width=[16,32]",
     "a..b=3": "override 'a..b=3': an override is dotted.key=value, for example trials=6 or space.width=[16,32]",
-    "a=[1": "override 'a=[1': expected ',' or ']', but got '<stream end>'",
+    "a=[1": "override 'a=[1': expected ',' or ']', but got '<stream end>' while parsing a flow sequence"
+    "; check the indentation, colons, quotes and brackets there",
     "s.a.b=3": "override 's.a.b=3': s.a has no keys in p.yaml:1; give it a whole value instead",
 }
 

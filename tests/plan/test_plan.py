@@ -137,7 +137,9 @@ def test_presets_are_recipes_of_the_search_and_of_the_winners(tmp_path: Path) ->
         PlanError, match="recipe must be one of short, efficientdet, but got 'efficientnet'; did you mean"
     ):
         _read(tmp_path, SPEC, "recipe=efficientnet")
-    with pytest.raises(PlanError, match="recipe must be text, but got a list"):
+    with pytest.raises(
+        PlanError, match=r"recipe must be one of short, efficientdet, or fields such as \{epochs: 30\}, but"
+    ):
         _read(tmp_path, SPEC, "recipe=[1]")
 
 
@@ -239,6 +241,7 @@ BAD_SPEC = {
     },
     "  macs: {min: 20M, max: 0.04G}": {
         "  macs: {min: 20M, max: 4M}": "12: band.macs is empty: min must be at most max, but got 20 M and 4 M",
+        "  macs: {max: 0}": "12: band.macs is empty: max must be above 0; say the most that a detector may have",
         "  macs: {}": "12: band.macs must have min, max or both, but it has neither",
         "  macs: 3G": "12: band.macs must be a mapping of keys to values, but got '3G'",
         "  macs: {maximum: 3G}": "12: unknown key 'band.macs.maximum'; did you mean 'max'?",
@@ -262,6 +265,7 @@ BAD_SPEC = {
     },
     "winners: {top: 1, seeds: [0, 1], recipe: {epochs: 40}}": {
         "winners: {seeds: []}": "18: winners.seeds must be a list of at least one value, but got an empty one",
+        "winners: {seeds: [9223372036854775808]}": "18: winners.seeds[0] must be below 2**63, which random generators",
         "winners: {seeds: [1, 1]}": "18: winners.seeds must be different, but got 1, 1; drop the repeated one",
         "winners: {recipe: {epochs: 0}}": "18: winners.recipe.epochs must satisfy 1 <= epochs <= 100000, but got 0",
     },

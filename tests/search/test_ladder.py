@@ -242,7 +242,7 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: Said) -> No
     ("text", "said"),
     [
         ("{rungs: [1.0]}", "ladder.rungs[0] must be a share below 1: the whole training is the top"),
-        ("{rungs: [0.5, 0.2]}", "ladder must have rungs that grow, but their epochs are 0.5, 0.2"),
+        ("{rungs: [0.5, 0.2]}", "ladder must have rungs that grow in epochs, but got 0.5, 0.2; put them in order"),
         (
             "{rungs: [0.2, 0.21]}",
             "the rungs of a ladder need different numbers of epochs, but at 10 epochs they are 2, 2, 10",
