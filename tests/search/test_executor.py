@@ -107,7 +107,7 @@ def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
     try:
         first = told(executor, tiny_task(tmp_path))["pid"]
         os.kill(int(first), signal.SIGKILL)
-        time.sleep(0.2)
+        os.waitid(os.P_PID, int(first), os.WEXITED | os.WNOWAIT)  # gone, and left for the executor to notice
         assert told(executor, tiny_task(tmp_path))["pid"] != first
     finally:
         executor.close()
