@@ -21,6 +21,7 @@ from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
 from scalesearch.plan import checks, sections
+from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph import Graphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
@@ -198,7 +199,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """
     top = read_section(Path(path), overrides)
     graphs = Graphs(Path(path).parent, top.section("graphs"))
-    axes, genes = sections.read_axes(top.section("space"), graphs)
+    axes, genes = read_axes(top.section("space"), graphs)
     goal = sections.read_goal(top)
     recipe = sections.read_recipe(top.get("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
