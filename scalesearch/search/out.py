@@ -61,10 +61,13 @@ class Out:
             self._submit(_Sent(job, task, empty.key, attempt=1))
 
     def _missed(self, job: Job) -> str:
-        """What a searched candidate that has not been trained yet turns out to miss of its band."""
+        """What a searched candidate that has not been trained yet turns out to miss of its band, or why nobody knows."""
         if self._study.confirm is None or job.final or job.rung > 0:
             return ""
-        return self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
+        try:
+            return self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
+        except Exception as error:  # noqa: BLE001  as of a training: the others are to be tried
+            return f"it could not be measured: {_told(error)}"
 
     def _submit(self, sent: _Sent) -> None:
         future = self._executor.submit(sent.task, sent.job.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -119,8 +120,9 @@ def _work(pipe: Connection, driver: int, environment: Mapping[str, str], work: b
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     os.environ.update(environment)
     train, prepare, arguments = pickle.loads(work)  # which imports torch: not before the environment is there
-    while True:
-        pipe.send(answer(train, prepare, arguments, pipe.recv()))
+    with contextlib.suppress(EOFError, ConnectionError):  # the driver is gone; so are we, without a word
+        while True:
+            pipe.send(answer(train, prepare, arguments, pipe.recv()))
 
 
 def _end_with(driver: int) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scalesearch.arch.budget import Budget
+from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.search.driver import run
@@ -141,4 +143,17 @@ def test_whatever_a_training_raises_is_its_rows_reason(study: Study, said: Said,
 
     run(study, InProcess(train), said[1])
     assert [trial.rows[0].reason[: len(reason)] for trial in study.trials() if trial.failed] == [reason]
+    assert len(study.trials()) == 12
+
+
+def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(study: Study, said: Said) -> None:
+    def confirm(spec: DetectorSpec, band: Budget) -> str:
+        if spec.width > 40:
+            raise MemoryError
+        return ""
+
+    study = replace(study, confirm=confirm)
+    run(study, InProcess(learn), said[1])
+    wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
+    assert wide and {trial.rows[0].reason for trial in wide} == {"it could not be measured: out of memory: MemoryError"}
     assert len(study.trials()) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scalesearch.plan.task import Outcome, Task
+from scalesearch.search import processes
 from scalesearch.search.driver import run
 from scalesearch.search.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.search.processes import LocalProcesses
@@ -141,6 +143,18 @@ def test_a_worker_that_cannot_be_prepared_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnfitWorkerError, match="a worker cannot be prepared: OSError: no such disk"):
         executor.submit(tiny_task(tmp_path), "").result()
     executor.close()
+
+
+def test_a_worker_whose_driver_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    ours, theirs = processes._SPAWN.Pipe()
+    work = pickle.dumps((who, prepare, (0.0,)))
+    worker = processes._SPAWN.Process(target=processes._work, args=(theirs, os.getpid(), {}, work))
+    worker.start()
+    theirs.close()
+    ours.send(tiny_task(tmp_path))
+    ours.close()
+    worker.join(60)
+    assert worker.exitcode == 0  # 1 after a traceback
 
 
 def test_closing_ends_the_workers(tmp_path: Path) -> None:
