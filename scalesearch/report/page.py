@@ -216,7 +216,13 @@ def _front(facts: Facts) -> str:
     more = [name for name in facts.costs if name not in ("macs", "params")]
     head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
     lines = [_trial_line(trial, more) for trial in facts.front]
-    return "\n\n".join(["## Front of the search", text, _table(head, lines)])
+    drawn = facts.front[0].rows[0]
+    note = (
+        f"A free graph is drawn by `scalesearch draw`, given its trial's row, for example `rows/{drawn.file_name}`."
+        if facts.plan.genes
+        else ""
+    )
+    return "\n\n".join(part for part in ["## Front of the search", text, _table(head, lines), note] if part)
 
 
 def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:

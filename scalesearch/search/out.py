@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scalesearch.arch.budget import human
 from scalesearch.arch.space import shown
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.records.row import Key, Row
+from scalesearch.records.row import Key, Row, RowError
 from scalesearch.search.executor import Executor, WorkerLostError
 from scalesearch.search.jobs import Job, row_of, same_as, task_of
 from scalesearch.search.study import Study
@@ -101,7 +101,11 @@ class Out:
             raise
         except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
             outcome = failure(_told(error))
-        self._write(job, task, row_of(self._study, job, task, outcome), f", {outcome.seconds:.0f} s")
+        end = f", {outcome.seconds:.0f} s"
+        try:
+            self._write(job, task, row_of(self._study, job, task, outcome), end)
+        except RowError as error:  # an AP that is not finite
+            self._write(job, task, row_of(self._study, job, task, failure(str(error))), end)
         self._note(outcome)
         self._give_up()
 

@@ -17,6 +17,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
+from scalesearch.records.folder import write_whole
+
 FILE = "optuna.journal"
 """The journal in a study's folder."""
 IDENTITY = "optuna.id"
@@ -132,5 +134,5 @@ def identity(folder: Path) -> str:
     file = folder / IDENTITY
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(uuid.uuid4().hex + "\n")
+        write_whole(file, uuid.uuid4().hex + "\n")
     return file.read_text().strip()

@@ -157,3 +157,15 @@ def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(
     wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert wide and {trial.rows[0].reason for trial in wide} == {"it could not be measured: out of memory: MemoryError"}
     assert len(study.trials()) == 12
+
+
+def test_a_number_that_is_not_finite_is_a_failure(study: Study, said: Said) -> None:
+    def train(task: Task, label: str) -> Outcome:
+        if label == "trial 3/12":
+            return replace(learn(task, label), curve=((task.to_epoch, {"ap": float("nan")}),))
+        return learn(task, label)
+
+    run(study, InProcess(train), said[1])
+    (failed,) = (trial for trial in study.trials() if trial.failed)
+    assert failed.ordinal == 2 and failed.rows[0].reason.endswith("curve[0][1].ap is nan")
+    assert len(study.trials()) == 12
