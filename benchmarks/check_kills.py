@@ -4,8 +4,9 @@
 
 For each sampler a small real study (images of rectangles painted here, a two-rung ladder, winners over two seeds, one
 worker) runs once without a disturbance. Then the same command is started and killed at a random moment, again and again
-(after a random number of further rows and a random time); where it ends before it has been killed often enough, another one begins. Whenever one ends, its rows must equal the
-undisturbed ones in every column but times: no row lost, none twice. About 4 minutes a sampler on one core.
+(after a random number of further rows and a random time); where it ends before it has been killed often enough, another
+one begins. Whenever one ends, its rows must equal the undisturbed ones in every column but times: no row lost, none
+twice. About 4 minutes a sampler on one core.
 """
 
 from __future__ import annotations

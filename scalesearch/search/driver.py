@@ -15,7 +15,7 @@ from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.search.band import EmptyBandError
 from scalesearch.search.executor import Executor
-from scalesearch.search.jobs import Job, final_jobs, folder_of, winner_jobs
+from scalesearch.search.jobs import TASKS, Job, final_jobs, winner_jobs
 from scalesearch.search.ladder import promotion
 from scalesearch.search.out import Out, Say
 from scalesearch.search.propose import propose
@@ -67,10 +67,8 @@ def search(study: Study, executor: Executor, say: Say) -> None:
             out.collect_some()
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
-    for trial in study.trials():
-        if trial.stopped:  # their checkpoints have waited for a promotion
-            for row in trial.rows:
-                shutil.rmtree(folder_of(study, row.spec.id, row.recipe_id, row.seed, final=False), ignore_errors=True)
+    # Checkpoints of those that waited for a promotion, and what an interrupted run with other workers had begun.
+    shutil.rmtree(study.folder.path / TASKS, ignore_errors=True)
 
 
 class _Steps:

@@ -17,6 +17,9 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
 from scalesearch.search.study import Study
 
+TASKS = "tasks"
+"""Where searched trainings have their checkpoints, each until its row needs it no more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -95,7 +98,7 @@ def task_of(study: Study, job: Job) -> Task:
         recipe=job.recipe,
         seed=job.seed,
         to_epoch=job.to_epoch,
-        folder=folder_of(study, job.spec.id, job.recipe.id, job.seed, final=job.final),
+        folder=_folder(study, job),
         images=job.fidelity.images if job.fidelity else 1.0,
         scale=job.fidelity.size if job.fidelity else 1.0,
         time_limit=None if job.final else study.plan.time_limit,
@@ -104,11 +107,11 @@ def task_of(study: Study, job: Job) -> Task:
     )
 
 
-def folder_of(study: Study, spec_id: str, recipe_id: str, seed: int, *, final: bool) -> Path:
+def _folder(study: Study, job: Job) -> Path:
     """Where a training has its checkpoint: of a searched one it goes, of a final one it stays."""
-    if final:
-        return weights_folder(study.folder.path, spec_id, recipe_id, seed)
-    return study.folder.path / "tasks" / _name(spec_id, recipe_id, seed)
+    if job.final:
+        return weights_folder(study.folder.path, job.spec.id, job.recipe.id, job.seed)
+    return study.folder.path / TASKS / _name(job.spec.id, job.recipe.id, job.seed)
 
 
 def weights_folder(study: Path, spec_id: str, recipe_id: str, seed: int) -> Path:

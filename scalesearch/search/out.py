@@ -88,26 +88,31 @@ class Out:
 
     def _back(self, future: Future[Outcome], sent: _Sent) -> None:
         """A row for what came back; a lost task is sent again, and goes on from its last checkpoint."""
-        job, task = sent.job, sent.task
-        try:
-            outcome = future.result()
-        except WorkerLostError as lost:
-            if sent.attempt < ATTEMPTS:
-                self._say(f"{job.label}: {lost}; sent again")
-                self._submit(sent._replace(attempt=sent.attempt + 1))
-                return
-            outcome = failure(f"{ATTEMPTS} workers died under it, the last so: {lost}")
-        except TaskError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
-            outcome = failure(_told(error))
-        end = f", {outcome.seconds:.0f} s"
+        outcome = self._outcome(future, sent)
+        if outcome is None:
+            self._submit(sent._replace(attempt=sent.attempt + 1))
+            return
+        job, task, end = sent.job, sent.task, f", {outcome.seconds:.0f} s"
         try:
             self._write(job, task, row_of(self._study, job, task, outcome), end)
         except RowError as error:  # an AP that is not finite
             self._write(job, task, row_of(self._study, job, task, failure(str(error))), end)
         self._note(outcome)
         self._give_up()
+
+    def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
+        """What came of it, a failure where it raised; None where its worker was lost and another may fare better."""
+        try:
+            return future.result()
+        except WorkerLostError as lost:
+            if sent.attempt >= ATTEMPTS:
+                return failure(f"{ATTEMPTS} workers died under it, the last so: {lost}")
+            self._say(f"{sent.job.label}: {lost}; sent again")
+            return None
+        except TaskError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
+            return failure(_told(error))
 
     def _note(self, outcome: Outcome) -> None:
         """What a training has to say beside its numbers, the first time that one does: most say the same."""

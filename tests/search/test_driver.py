@@ -72,7 +72,10 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
     with few.folder:
         run(few, InProcess(learn), lambda text: None)
     more = make_study(tmp_path, replace(few.plan, trials=15))
+    begun = more.folder.path / "tasks" / "of-a-candidate-that-other-workers-had"
+    begun.mkdir(parents=True)
     run(more, InProcess(learn), lambda text: None)
+    assert not begun.exists()
     assert [t.key for t in more.trials()][:12] == [t.key for t in few.trials()]
     assert len(more.trials()) == 15
 
