@@ -7,6 +7,7 @@ over its operators. The table carries its error on detectors that it was not mad
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -72,6 +73,15 @@ class LatencyTable:
     error: HeldOut
     made_from: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """The detectors that were timed: id -> (multiply-adds, seconds)."""
+
+    def __str__(self) -> str:
+        return f"predicted for {self.setting}; error of a prediction: {self.error}"
+
+    @property
+    def told(self) -> str:
+        """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
+        text = json.dumps(to_dict(self), sort_keys=True)
+        return f"{self}; table {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def predict(spec: DetectorSpec, table: LatencyTable) -> float:

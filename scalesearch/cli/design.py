@@ -54,7 +54,7 @@ def cost(
         raise ValueError("an output has one form, but both --json and --csv were given; drop one")
     table = read_table(timings) if timings else None
     if table:
-        note(f"latency: predicted for {table.setting}; its error: {table.error}")
+        note(f"latency: {table}")
     found = priced(designs, classes, size, table, NoteConsole())
     if plot:
         draw(found, table, plot)

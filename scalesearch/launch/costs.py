@@ -137,6 +137,4 @@ def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> Non
     for one in found:
         if one.phi is not None:
             families.setdefault(one.family, []).append((one.phi, one.figures))
-    draw_costs(
-        families, path, "" if table is None else f"latency: {table.setting}; error of a prediction {table.error}"
-    )
+    draw_costs(families, path, "" if table is None else f"latency: {table}")

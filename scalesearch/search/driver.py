@@ -67,10 +67,21 @@ def search(study: Study, executor: Executor, say: Say) -> None:
             out.collect_some()
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
+    _tell_outside(study, say)
     for trial in study.trials():
         if trial.stopped:  # their checkpoints have waited for a promotion
             for row in trial.rows:
                 shutil.rmtree(folder_of(study, row.spec.id, row.recipe_id, row.seed, final=False), ignore_errors=True)
+
+
+def _tell_outside(study: Study, say: Say) -> None:
+    """How many trials went to candidates that only a measurement found outside the band."""
+    found = study.trials()
+    if outside := sum(any(row.outside for row in trial.rows) for trial in found):
+        say(
+            f"{outside} of {len(found)} trials went to candidates that were predicted inside the band but measured "
+            "outside it, and were not trained; trials may be raised to make up for them"
+        )
 
 
 class _Steps:
