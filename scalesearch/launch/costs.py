@@ -49,7 +49,7 @@ class Priced:
     def to_dict(self) -> dict[str, Any]:
         """Which design it is, `Breakdown.to_dict`, and the figures of the whole that have no parts."""
         which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
-        whole = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
+        whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
         return {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
 
     def flat(self) -> dict[str, Any]:

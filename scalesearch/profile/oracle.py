@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from timm.layers import set_fused_attn, use_fused_attn
+from timm.layers.config import set_fused_attn, use_fused_attn
 
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.operator import Operator
