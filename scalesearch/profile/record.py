@@ -5,7 +5,6 @@ May import arch and torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -127,13 +126,7 @@ def _operator(
     c_in, source = _shape(maps[0])
     c_out, target = _shape(first)
     if name == "convolution":
-        # One-dimensional ones (efficient channel attention) are [B, C, L].
-        c_in, *source = (*args[0].shape[1:], 1)[:3]
-        c_out, *target = (*first.shape[1:], 1)[:3]
-        kernel = (*args[1].shape[2:], 1)[:2]
-        return Operator(
-            "backbone", "conv", c_in, c_out, _pair(source), _pair(target), _pair(kernel), int(args[3][0]), int(args[8])
-        )
+        return _convolution(args, first)
     if func._overloadpacket in flop_registry:
         macs = int(flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)) // 2
         c_out, cells = int(first.shape[-1]), first.numel() // int(first.shape[-1])
@@ -152,8 +145,12 @@ def _operator(
     )
 
 
-def _pair(sides: Sequence[int]) -> Size:
-    return int(sides[0]), int(sides[1])
+def _convolution(args: Any, out: Tensor) -> Operator:
+    """Of aten.convolution; a one-dimensional one (efficient channel attention) is over [B, C, L]."""
+    x, weight, stride, groups = args[0], args[1], args[3], args[8]
+    source, target, kernel = ((int(at.shape[2]), int(at.shape[3]) if at.dim() > 3 else 1) for at in (x, out, weight))
+    c_in, c_out = int(x.shape[1]), int(out.shape[1])
+    return Operator("backbone", "conv", c_in, c_out, source, target, kernel, int(stride[0]), int(groups))
 
 
 def _shape(x: Tensor) -> tuple[int, Size]:
