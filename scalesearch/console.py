@@ -76,13 +76,18 @@ class RichConsole:
         return update
 
 
+def _wide() -> Console:
+    """A console whose tables lose no column where the output is no terminal, or a narrow one."""
+    return Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
+
+
 Row = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
 """A design's name, itself, its parts and its figures."""
 
 
 def show_costs(costs: Sequence[Row]) -> None:
     """Print one design part by part, or several a row each."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _wide()
     console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
     if len(costs) == 1:
         _, _, _, figures = costs[0]
@@ -268,7 +273,7 @@ def show_space(
 
     A family's members are told by the dimensions that its point only implies.
     """
-    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
+    console = _wide()
     console.print(f"band: {'; '.join(bands)}", markup=False)
     console.print(held, markup=False)
     if nearest:
@@ -295,7 +300,7 @@ def show_space(
 
 def show_table(heads: Sequence[str], lines: Sequence[Sequence[str]], legend: str) -> None:
     """Print a table, names to the left and numbers to the right, and what it means."""
-    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
+    console = _wide()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, head in enumerate(heads):
         table.add_column(head, justify="right" if i else "left", no_wrap=not i)

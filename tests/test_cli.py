@@ -126,14 +126,16 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     one = scalesearch("cost", "d0", "--json", cwd=tmp_path)
     assert one.returncode == 0, one.stderr
     data = json.loads(one.stdout)
-    assert list(data) == ["total", "backbone", "neck", "class_head", "box_head", "memory"]
+    which = ["design", "spec_id", "size", "classes"]
+    assert list(data) == [*which, "total", "backbone", "neck", "class_head", "box_head", "memory"]
     assert data["total"] == price(named("d0"))._asdict()
     (tmp_path / "mine.yaml").write_text(
         "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"
     )
     several = scalesearch("cost", "d0", "mine.yaml", "--classes", "7", "--size", "96x128", "--json", cwd=tmp_path)
     first, second = json.loads(several.stdout)
-    assert first == second
+    assert (first.pop("design"), second.pop("design")) == ("d0", "mine.yaml")
+    assert first == second and first["size"] == [96, 128]
     assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
 
 
@@ -195,6 +197,8 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
         (["search", "tiny.yaml", "--data", "nowhere"], "the data folder must exist, but nowhere is no folder"),
         (["search", "tiny.yaml", "--trials", "x"], "Invalid value for '--trials': 'x' is not a valid integer."),
         (["cost", "d9"], "a design is one of d0, "),
+        (["cost", "tiny.yaml", "--size", "64x64"], "--size is of one detector, but tiny.yaml is a plan"),
+        (["cost", "d0", "--json", "--csv"], "both --json and --csv were given"),
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
         (
             ["search", "tiny.yaml", "--out", "tiny.yaml/below"],

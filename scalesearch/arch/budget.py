@@ -35,14 +35,15 @@ _SCALES: dict[str, dict[str, float]] = {
         "KiB": 1024.0,
     },
     # A bare number could be meant in seconds or in milliseconds.
-    SECONDS: {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+    # Both letters that look like a micro.
+    SECONDS: {"s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6},
 }
 _WHAT = {
     COUNTS: "a quantity is a positive number with k, M, G (or B) or T after it",
     BYTES: "an amount of memory is a positive number with MB, GB (powers of 1000) or MiB, GiB (of 1024) after it",
     SECONDS: "a time is a positive number with s, ms or us after it",
 }
-_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Zµ]*)")
+_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z\u00b5\u03bc]*)")
 _LEAST = 1e-9
 """Below every figure that there is: keeps logarithms finite."""
 
@@ -52,6 +53,8 @@ def quantity(text: str | float, name: str = "macs") -> float:
 
     Counts and bytes may have no unit, a time must. ValueError for anything else.
     """
+    if name not in FIGURES:
+        raise ValueError(f"a figure is one of {', '.join(FIGURES)}, but got {name!r}")
     scales = _SCALES[FIGURES[name]]
     match = _QUANTITY.fullmatch(str(text).strip())
     if not match or match[2] not in scales or isinstance(text, bool):
@@ -104,7 +107,11 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A band over some of a detector's costs; the others are free."""
+    """A band over some of a detector's costs; the others are free.
+
+    Each is a `Bound`, or a mapping in human units that becomes one: `Budget(macs={"min": "0.9G", "max": "1.1G"})`.
+    ValueError names what is wrong.
+    """
 
     macs: Bound | None = None
     params: Bound | None = None
@@ -114,9 +121,11 @@ class Budget:
     training_memory: Bound | None = None
     """Bytes of training, at a batch and an optimiser that the meter knows."""
     latency: Bound | None = None
-    """Seconds of one image, predicted."""
+    """Seconds of one image (of a batch, where the table that predicts it is of one)."""
 
     def __post_init__(self) -> None:
+        for name in FIGURES:
+            object.__setattr__(self, name, _bound(name, getattr(self, name)))
         if not self.bounds:
             raise ValueError(f"a band bounds at least one of {', '.join(FIGURES)}, but it is empty")
 
@@ -170,21 +179,35 @@ class Budget:
 
 
 def _share(value: float, end: float) -> str:
-    """By how much `value` is off `end`: a percentage, or a factor where that says more."""
-    if end and value <= 10 * end:
-        return f"{abs(value - end) / end:.0%}"
-    return f"{value / end:,.0f} times" if end else "far"
+    """By how much `value` is off `end`: a percentage, never 0, or a factor where that says more."""
+    if not end:
+        return "far"
+    if value > 10 * end:
+        return f"{value / end:,.0f} times"
+    off = 100 * abs(value - end) / end
+    return "less than 0.1%" if off < 0.1 else f"{off:.0f}%" if off >= 9.5 else f"{off:.2g}%"
+
+
+def _bound(name: str, given: Any) -> Bound | None:
+    """`given` as a bound of the figure `name`."""
+    if given is None or isinstance(given, Bound):
+        return given
+    if not isinstance(given, Mapping) or not given or set(given) - {"min", "max"}:
+        raise ValueError(f"a band has min, max or both, as {name}: {{max: ...}}, but {name} got {given!r}")
+    ends = {}
+    for end, value in given.items():
+        try:
+            ends[end] = quantity(value, name)
+        except ValueError as error:
+            raise ValueError(f"{name}, {end}: {error}") from None
+    low, high = ends.get("min", 0.0), ends.get("max", math.inf)
+    if low > high:
+        raise ValueError(f"{name}: a band needs min <= max, but got min {human(low, name)}, max {human(high, name)}")
+    return Bound(low, high)
 
 
 def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Budget:
     """A budget from `{"macs": {"min": "0.9G", "max": "1.1G"}, ...}`. ValueError names what is wrong."""
-    bounds = {}
-    for name, ends in data.items():
-        if name not in FIGURES:
-            raise ValueError(f"a band bounds {', '.join(FIGURES)}, but got {name!r}")
-        if unknown := sorted(set(ends) - {"min", "max"}):
-            raise ValueError(f"a band has min and max, but {name} got {unknown[0]!r}")
-        low = quantity(ends["min"], name) if "min" in ends else 0.0
-        high = quantity(ends["max"], name) if "max" in ends else math.inf
-        bounds[name] = Bound(low, high)
-    return Budget(**bounds)
+    if unknown := [name for name in data if name not in FIGURES]:
+        raise ValueError(f"a band bounds {', '.join(FIGURES)}, but got {unknown[0]!r}")
+    return Budget(**data)  # type: ignore[arg-type]

@@ -12,15 +12,16 @@ widths, depths and sizes as it does for integers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from scalesearch.arch.backbone import SE_RATIO, EfficientNet, TimmBackbone
+from scalesearch.arch.backbone import SE_RATIO, Backbone, EfficientNet, TimmBackbone
+from scalesearch.arch.dimensions import at_each, dimensions_of, grid
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import Topology
 
@@ -37,7 +38,12 @@ class Cost(NamedTuple):
         return Cost(self[0] + other[0], self[1] + other[1], self[2] + other[2])
 
 
-Integers = int | NDArray[np.int64]
+class CostGrid(NamedTuple):
+    """The figures of `Cost` over a grid, int64 arrays of one shape."""
+
+    params: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    activations: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,20 +129,7 @@ def _measured(backbone: TimmBackbone, size: tuple[int, int]) -> Cost:
             )
         return known.macs[at], known.activations[at]
 
-    found = measured_at(one, size)
-    if isinstance(found, tuple):
-        return Cost(known.params, *found)
-    return Cost(known.params, found[..., 0], found[..., 1])
-
-
-def measured_at(one: Callable[[tuple[int, int]], Any], size: tuple[Integers, Integers]) -> Any:
-    """`one` of a size; for arrays of sizes an array, each distinct one looked up once."""
-    if not isinstance(size[0], np.ndarray):
-        return one(size)  # type: ignore[arg-type]
-    height, width = np.broadcast_arrays(*size)
-    codes, place = np.unique(height * 2**16 + width, return_inverse=True)
-    table = np.array([one(divmod(int(code), 2**16)) for code in codes])
-    return table[place].reshape(*height.shape, *table.shape[1:])
+    return Cost(known.params, *at_each(one, size, 2))
 
 
 def _efficientnet(backbone: EfficientNet, level: int, size: tuple[int, int]) -> Cost:
@@ -275,47 +268,23 @@ def _head(spec: DetectorSpec, area: int, width: int, head_width: int, depth: int
 def price_grid(
     base: DetectorSpec,
     *,
-    size: tuple[Integers, Integers] | None = None,
-    width: Integers | None = None,
-    head_width: Integers | None = None,
-    repeats: Integers | None = None,
-    head_depth: Integers | None = None,
-    per_cell: Integers | None = None,
-) -> Cost:
-    """The cost of `base` with dimensions replaced by arrays that broadcast together: a Cost of int64 arrays.
+    topology: Topology | Sequence[Topology] | None = None,
+    backbone: Backbone | Sequence[Backbone] | None = None,
+    size: ArrayLike | tuple[ArrayLike, ArrayLike] | None = None,
+    width: ArrayLike | None = None,
+    head_width: ArrayLike | None = None,
+    repeats: ArrayLike | None = None,
+    head_depth: ArrayLike | None = None,
+    per_cell: ArrayLike | None = None,
+) -> CostGrid:
+    """The cost of `base` with dimensions replaced by arrays that broadcast together.
 
-    Equal, integer for integer, to `price` of each. head_width follows width where it is not given. Topologies and
-    backbones are a loop around this; peak memory is `memory.peak_grid`. Raises ValueError for an array of anything
-    but whole numbers in a spec's range, and as `price` for a size at which a timm backbone was not measured.
+    Equal, integer for integer, to `price` of each. Lists of topologies and of backbones make the first axes, in this
+    order. size: sides of squares, or a tuple (heights, widths). head_width follows width where it is not given;
+    per_cell is anchors at a position. What these hold is `memory.peak_grid`, of the same arguments.
+    Raises ValueError for anything but whole numbers in a spec's range, for shapes that do not broadcast, and as `price`
+    for a size at which a timm backbone was not measured.
     """
-    given = {"size": size, "width": width, "head_width": head_width}
+    given = {"topology": topology, "backbone": backbone, "size": size, "width": width, "head_width": head_width}
     given |= {"repeats": repeats, "head_depth": head_depth, "per_cell": per_cell}
-    arrays = dimensions_of(base, **{name: values for name, values in given.items() if values is not None})
-    total = _parts(base, *arrays).total
-    shape = np.broadcast_shapes(*(np.shape(array) for array in (*arrays[0], *arrays[1:])))
-    return Cost(*(np.broadcast_to(np.asarray(part), shape) for part in total))  # type: ignore[arg-type]
-
-
-def dimensions_of(base: DetectorSpec, **given: Any) -> tuple[Any, ...]:
-    """(size, width, head_width, repeats, head_depth, anchors per cell) as the formulas take them.
-
-    The spec's own integers; int64 arrays wherever `price_grid` was given arrays. ValueError as there.
-    """
-    own = (base.size, base.width, base.head_width, base.repeats, base.head_depth, base.anchors.per_cell)
-    if not given:
-        return own
-    names = ("size", "width", "head_width", "repeats", "head_depth", "per_cell")
-    dimensions: dict[str, Any] = dict(zip(names, own, strict=True)) | given
-    if "width" in given and "head_width" not in given:
-        dimensions["head_width"] = dimensions["width"]
-    height, across = dimensions.pop("size")
-    size = _whole("height", height), _whole("width of the image", across)
-    return size, *(_whole(name, values) for name, values in dimensions.items())
-
-
-def _whole(name: str, values: Integers) -> NDArray[np.int64]:
-    array = np.asarray(values)
-    least = {"height": 32, "width of the image": 32, "head_depth": 0}.get(name, 1)
-    if array.dtype.kind not in "iu" or (array.size and int(array.min()) < least):
-        raise ValueError(f"{name} must be whole numbers of at least {least}, but got {array.dtype} from {array.min()}")
-    return array.astype(np.int64)
+    return CostGrid(*grid(base, given, lambda spec, dimensions: _parts(spec, *dimensions).total))

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scalesearch.arch.budget import FIGURES
-from scalesearch.arch.cost import Cost, Integers, price, price_grid
+from scalesearch.arch.cost import Cost, price, price_grid
 from scalesearch.arch.memory import Training, inference_memory, memory_grid, training_memory, training_memory_grid
 from scalesearch.arch.spec import DetectorSpec
 
@@ -60,9 +63,9 @@ class Meter:
         assert self.predict, "checked when it was made"
         return self.predict(spec)
 
-    def grid(self, base: DetectorSpec, **dimensions: Any) -> dict[str, Integers]:
+    def grid(self, base: DetectorSpec, **dimensions: Any) -> dict[str, NDArray[np.int64]]:
         """The figures of BY_ARRAY over arrays of dimensions, as `price_grid` takes them."""
-        found: dict[str, Integers] = dict(price_grid(base, **dimensions)._asdict())
+        found: dict[str, NDArray[np.int64]] = dict(price_grid(base, **dimensions)._asdict())
         if "memory" in self.asked:
             found["memory"] = memory_grid(base, **dimensions)
         if "training_memory" in self.asked:

@@ -7,8 +7,10 @@ over its operators. The table carries its error on detectors that it was not mad
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -30,7 +32,10 @@ OTHER = "elementwise"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a latency is of: the same detector takes another time where any of these differs."""
+    """What a latency is of: the same detector takes another time where any of these differs.
+
+    ValueError for threads or a batch that are no whole numbers from 1 on.
+    """
 
     device: str
     """The processor's or GPU's own name."""
@@ -42,6 +47,11 @@ class Setting:
     batch: int
     versions: Mapping[str, str]
     """Of what computes, by name."""
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "batch"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"{name} of a setting must be a whole number of at least 1, but got {value!r}")
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
@@ -63,7 +73,10 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyTable:
-    """Timings of operators. Prices are seconds for each of `UNITS`, by the kind of operator."""
+    """Timings of operators. Prices are seconds for each of `UNITS`, by the kind of operator.
+
+    ValueError for prices of anything else, or that are no numbers of at least 0, and without a kind `OTHER`.
+    """
 
     setting: Setting
     reference: float
@@ -72,6 +85,26 @@ class LatencyTable:
     error: HeldOut
     made_from: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """The detectors that were timed: id -> (multiply-adds, seconds)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reference < math.inf:
+            raise ValueError(f"the reference operation takes some seconds, but got {self.reference!r}")
+        priced = [(f"{kind}, {unit}", unit, some[unit]) for kind, some in self.prices.items() for unit in some]
+        bad = [name for name, unit, value in priced if unit not in UNITS or not 0 <= value < math.inf]
+        if bad or OTHER not in self.prices:
+            raise ValueError(
+                f"prices are of {', '.join(UNITS)}, finite, none negative, with a kind {OTHER}, "
+                f"but {bad[0] if bad else OTHER} is not so"
+            )
+
+    def __str__(self) -> str:
+        return f"predicted for {self.setting}; error of a prediction: {self.error}"
+
+    @property
+    def told(self) -> str:
+        """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
+        text = json.dumps(to_dict(self), sort_keys=True)
+        return f"{self}; table {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def predict(spec: DetectorSpec, table: LatencyTable) -> float:
@@ -172,11 +205,6 @@ def from_dict(data: Mapping[str, Any]) -> LatencyTable:
     if set(data) - {"schema"} != wanted:
         raise ValueError(f"a table of timings has the fields {', '.join(sorted(wanted))}")
     prices = {kind: {unit: float(value) for unit, value in some.items()} for kind, some in data["prices"].items()}
-    bad = [f"{kind}, {unit}" for kind, some in prices.items() for unit in some if unit not in UNITS or some[unit] < 0]
-    if bad or OTHER not in prices:
-        raise ValueError(
-            f"prices are of {', '.join(UNITS)}, none negative, with a kind {OTHER}, but {bad[0] if bad else OTHER} is not so"
-        )
     return LatencyTable(
         setting=Setting(**data["setting"]),
         reference=float(data["reference"]),
@@ -198,7 +226,10 @@ def read_table(path: Path | str) -> LatencyTable:
             f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
         ) from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: a table of timings is a JSON file, but {error}") from None
+        raise ValueError(
+            f"{path}: a table of timings is a JSON file, but {error}; make it again with "
+            f"`scalesearch calibrate -o {path}`"
+        ) from None
     try:
         if not isinstance(data, dict):
             raise TypeError(f"a table of timings is an object, but this is {type(data).__name__}")
@@ -208,6 +239,8 @@ def read_table(path: Path | str) -> LatencyTable:
 
 
 def write_table(table: LatencyTable, path: Path) -> None:
-    """Writes the table as JSON."""
+    """Writes the table as JSON, aside and renamed: a file is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(to_dict(table), indent=1) + "\n", encoding="utf-8")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_text(json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)

@@ -15,9 +15,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalesearch.arch.backbone import BackboneMemory, EfficientNet, TimmBackbone
-from scalesearch.arch.cost import dimensions_of, measured_at, price, price_grid, squeeze
+from scalesearch.arch.cost import price, price_grid, squeeze
+from scalesearch.arch.dimensions import at_each, dimensions_of, grid
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.tape import ONE, Held, Tape, amount
 from scalesearch.arch.wiring import Wiring, wire
@@ -72,27 +74,24 @@ def training_memory(spec: DetectorSpec, training: Training) -> int:
     return int(_training(spec, price(spec).params, dimensions_of(spec), training))
 
 
-def peak_grid(base: DetectorSpec, **dimensions: Any) -> Any:
-    """`peak_activations` over arrays, as `price_grid` takes them."""
-    arrays = dimensions_of(base, **dimensions)
-    return _full(arrays, BYTES * _peak(base, *arrays))
+def peak_grid(base: DetectorSpec, **given: Any) -> NDArray[np.int64]:
+    """`peak_activations` over a grid of what `cost.price_grid` takes."""
+    (peaks,) = grid(base, given, lambda spec, dimensions: [BYTES * _peak(spec, *dimensions)])
+    return peaks
 
 
-def memory_grid(base: DetectorSpec, **dimensions: Any) -> Any:
-    """`inference_memory` over arrays, as `price_grid` takes them."""
-    arrays = dimensions_of(base, **dimensions)
-    return _full(arrays, _inference(base, price_grid(base, **dimensions).params, arrays))
+def memory_grid(base: DetectorSpec, **given: Any) -> NDArray[np.int64]:
+    """`inference_memory` over a grid of what `cost.price_grid` takes."""
+    params = price_grid(base, **given).params
+    (rest,) = grid(base, given, lambda spec, dimensions: [_inference(spec, 0, dimensions)])
+    return BYTES * params + rest
 
 
-def training_memory_grid(base: DetectorSpec, training: Training, **dimensions: Any) -> Any:
-    """`training_memory` over arrays, as `price_grid` takes them."""
-    arrays = dimensions_of(base, **dimensions)
-    return _full(arrays, _training(base, price_grid(base, **dimensions).params, arrays, training))
-
-
-def _full(arrays: tuple[Any, ...], values: Any) -> Any:
-    size, *others = arrays
-    return np.broadcast_to(values, np.broadcast_shapes(*(np.shape(array) for array in (*size, *others))))
+def training_memory_grid(base: DetectorSpec, training: Training, **given: Any) -> NDArray[np.int64]:
+    """`training_memory` over a grid of what `cost.price_grid` takes."""
+    params = price_grid(base, **given).params
+    (rest,) = grid(base, given, lambda spec, dimensions: [_training(spec, 0, dimensions, training)])
+    return BYTES * training.copies * params + rest
 
 
 def _inference(spec: DetectorSpec, params: Any, dimensions: tuple[Any, ...]) -> Any:
@@ -233,7 +232,7 @@ def _backbone_norms(spec: DetectorSpec, size: Any) -> Any:
 
 
 def _measured(backbone: TimmBackbone, size: Any, what: str) -> Any:
-    def one(at: tuple[int, int]) -> int:
+    def one(at: tuple[int, int]) -> tuple[int]:
         found = backbone.known.memory.get(at)
         if found is None:
             raise ValueError(
@@ -241,9 +240,10 @@ def _measured(backbone: TimmBackbone, size: Any, what: str) -> Any:
                 "trained there; call scalesearch.resolve(spec), or leave memory out"
             )
         assert isinstance(found, BackboneMemory)
-        return int(getattr(found, what))
+        return (int(getattr(found, what)),)
 
-    return measured_at(one, size)
+    (values,) = at_each(one, size, 1)
+    return values
 
 
 @lru_cache(maxsize=1024)

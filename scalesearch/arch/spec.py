@@ -31,6 +31,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """The closed sets behind the fields of `DetectorSpec` that are words."""
 
+LIMITS = {
+    "size": (2**5, 2**14),
+    "classes": (1, 100_000),
+    "repeats": (1, 100),
+    "width": (1, 8192),
+    "head_width": (1, 8192),
+    "head_depth": (0, 100),
+}
+"""The ranges of the fields of `DetectorSpec` that are integers, ends included; each side of the size for itself."""
+
 BACKBONE_TOP = 5
 """The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
 
@@ -116,12 +126,12 @@ class DetectorSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
-        if min(self.size) < 2**5 or max(self.size) > 2**14:
-            raise ValueError(f"size must have 32 <= height, width <= 16384, but got {self.size}")
-        limits = {"classes": 100_000, "repeats": 100, "width": 8192, "head_width": 8192, "head_depth": 100}
-        for name, high in limits.items():
-            low, value = (0 if name == "head_depth" else 1), getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if name == "size":
+                if not low <= min(value) <= max(value) <= high:
+                    raise ValueError(f"size must have {low} <= height, width <= {high}, but got {value}")
+            elif isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:

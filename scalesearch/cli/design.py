@@ -50,9 +50,11 @@ def cost(
     from scalesearch.console import NoteConsole, show_costs
     from scalesearch.launch.costs import as_text, draw, priced
 
+    if as_json and as_csv:
+        raise ValueError("an output has one form, but both --json and --csv were given; drop one")
     table = read_table(timings) if timings else None
     if table:
-        note(f"latency: predicted for {table.setting}; its error: {table.error}")
+        note(f"latency: {table}")
     found = priced(designs, classes, size, table, NoteConsole())
     if plot:
         draw(found, table, plot)

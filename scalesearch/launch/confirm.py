@@ -13,15 +13,29 @@ from scalesearch.profile.latency import measure, setting_of
 from scalesearch.search.study import Confirm
 
 
+def plan_table(plan: Plan) -> LatencyTable | None:
+    """The table that a plan predicts latency by. Raises as `read_table`, and ValueError where it has been made anew."""
+    if plan.latency is None:
+        return None
+    table, was = read_table(plan.latency.table), plan.latency.timings
+    if was and was != table.told:
+        raise ValueError(
+            f"{plan.latency.table}: the plan was made with the timings {was!r}, but the file has {table.told!r} now; "
+            "bring the table back, or begin a new study with --out"
+        )
+    return table
+
+
 def confirmation(plan: Plan, console: Console) -> Confirm | None:
     """The measurement of a plan's latency bands; None where it has none, or this machine is not the table's.
 
     A measured time is the ratio to the reference operation, in the seconds that the reference took for the table, so that
     a machine that is busy with trainings measures what a quiet one would.
     """
-    if plan.latency is None or not any("latency" in band.bounds for band in plan.bands):
+    if not any("latency" in band.bounds for band in plan.bands):
         return None
-    table = read_table(plan.latency.table)
+    table = plan_table(plan)
+    assert table, "a plan whose band bounds a latency names a table"
     if strange := _strange(table.setting):
         console.say(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
         return None
@@ -31,7 +45,7 @@ def confirmation(plan: Plan, console: Console) -> Confirm | None:
             return ""
         found, told = measured(spec, table), predict(spec, table)
         missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
-        return f"measured before training, {missed} (predicted {human(told, 'latency')})" if missed else ""
+        return f"{missed} (predicted {human(told, 'latency')})" if missed else ""
 
     return confirm
 

@@ -15,6 +15,7 @@ from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.cost import Breakdown, breakdown
 from scalesearch.arch.latency import LatencyTable, predict
 from scalesearch.arch.memory import inference_memory
+from scalesearch.arch.space import shown
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.launch.console import Console
 from scalesearch.plan.design import read_design
@@ -46,11 +47,10 @@ class Priced:
         return whole if self.latency is None else {**whole, "latency": self.latency}
 
     def to_dict(self) -> dict[str, Any]:
-        """`Breakdown.to_dict`, and the figures of the whole."""
-        return {
-            **self.parts.to_dict(),
-            **{name: self.figures[name] for name in ("memory", "latency") if name in self.figures},
-        }
+        """Which design it is, `Breakdown.to_dict`, and the figures of the whole that have no parts."""
+        which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
+        whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
+        return {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
 
     def flat(self) -> dict[str, Any]:
         """One row of a table of designs."""
@@ -63,10 +63,12 @@ class Priced:
 def priced(
     designs: Sequence[str], classes: int | None, size: str | None, table: LatencyTable | None, console: Console
 ) -> list[Priced]:
-    """Each design with its cost; a plan gives several. ValueError for what is neither."""
+    """Each design with its cost; a plan gives several. ValueError for what is neither, and for a plan with a `size`."""
     found: list[tuple[str, DetectorSpec, str, float | None]] = []
     for design in designs:
         if _is_plan(Path(design)):
+            if size:
+                raise ValueError(f"--size is of one detector, but {design} is a plan; its space says the sizes")
             found += _of_plan(Path(design), classes, console)
         else:
             found.append((design, read_design(design, classes, size, say=console.say), *_published(design)))
@@ -103,7 +105,7 @@ def _of_plan(path: Path, classes: int | None, console: Console) -> list[tuple[st
     plan = read_plan(path)
     seen = look(plan, console, classes=classes, count=DRAWN)
     console.say(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
-    named = [(f"{i + 1}: {_words(one.point)}", one.members) for i, one in enumerate(seen.candidates)]
+    named = [(f"{i}: {shown(one.point) or 'the only point'}", one.members) for i, one in enumerate(seen.candidates, 1)]
     if named and plan.family is None:
         space = plan.space(classes=named[0][1][0].classes, anchors=named[0][1][0].anchors)
         named = [(f"baseline {name}", (space.spec(point),)) for name, point in plan.baselines.items()] + named
@@ -113,10 +115,6 @@ def _of_plan(path: Path, classes: int | None, console: Console) -> list[tuple[st
         for name, members in named
         for spec, phi in zip(members, phis, strict=True)
     ]
-
-
-def _words(point: Any) -> str:
-    return ", ".join(f"{name} {value}" for name, value in point.items()) or "the only point"
 
 
 def as_text(found: Sequence[Priced], form: Literal["json", "csv"]) -> str:
@@ -139,6 +137,4 @@ def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> Non
     for one in found:
         if one.phi is not None:
             families.setdefault(one.family, []).append((one.phi, one.figures))
-    draw_costs(
-        families, path, "" if table is None else f"latency: {table.setting}; error of a prediction {table.error}"
-    )
+    draw_costs(families, path, "" if table is None else f"latency: {table}")

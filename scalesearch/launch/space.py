@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scalesearch.arch.inside import Share, draws, nearest_miss, share
-from scalesearch.arch.space import Point
+from scalesearch.arch.space import shown
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.sets import open_data
 from scalesearch.data.split import DataError
@@ -78,7 +78,7 @@ def look(plan: Plan, console: Console, *, classes: int | None = None, count: int
     found = share(unit.space, unit.budget, unit.meter, rng, lambda done, total: bar(done, total, "points"))
     if not found.held:
         miss = nearest_miss(unit.space, unit.budget, unit.meter)
-        told = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {_words(miss.point)}"
+        told = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
         if found.exact:
             return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=told)
     try:
@@ -133,7 +133,3 @@ def _classes(plan: Plan, console: Console) -> int:
 def _dimensions(spec: DetectorSpec) -> dict[str, Any]:
     names = ("size", "width", "repeats", "head_depth")
     return {"spec_id": spec.id, "backbone": spec.backbone.name, **{name: getattr(spec, name) for name in names}}
-
-
-def _words(point: Point) -> str:
-    return ", ".join(f"{name} {value}" for name, value in point.items()) or "the only point"

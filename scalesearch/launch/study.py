@@ -13,7 +13,7 @@ import torch
 
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.figures import Meter, meter_of
-from scalesearch.arch.latency import predict, read_table
+from scalesearch.arch.latency import predict
 from scalesearch.arch.memory import Training
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
@@ -22,7 +22,7 @@ from scalesearch.arch.spec import Anchors
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
-from scalesearch.launch.confirm import confirmation
+from scalesearch.launch.confirm import confirmation, plan_table
 from scalesearch.launch.console import Console
 from scalesearch.launch.place import machine, versions
 from scalesearch.launch.told import tell_data, tell_found
@@ -128,10 +128,8 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
     """What the plan's trials are with these anchors, timm backbones measured."""
     space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, _frames(plan), console))
     meter = make_meter(plan)
-    if plan.latency:
-        console.say(
-            f"latency: predicted for {(table := read_table(plan.latency.table)).setting}; its error: {table.error}"
-        )
+    if table := plan_table(plan):
+        console.say(f"latency: {table}")
     if plan.family is None:
         assert plan.band is not None, "a plan of unit spec has a band"
         return SpecUnit(space, plan.band, meter)
@@ -146,9 +144,9 @@ def make_meter(plan: Plan) -> Meter:
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
     )
-    if plan.latency is None:
+    table = plan_table(plan)
+    if table is None:
         return meter_of(plan.figures, training=training)
-    table = read_table(plan.latency.table)
     return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
 
 

@@ -125,7 +125,7 @@ class Plan:
             "detector": dict(self.detector),
             "anchors": self.anchors if self.anchors == "auto" else _lists(dataclasses.asdict(self.anchors)),
             "objectives": list(self.objectives),
-            "latency": dataclasses.asdict(self.latency) if self.latency else None,
+            "latency": {k: v for k, v in dataclasses.asdict(self.latency).items() if v} if self.latency else None,
             "sampler": dataclasses.asdict(self.sampler),
             "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
@@ -173,12 +173,13 @@ def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]
     """Why a study begun with `old` may not go on with `new`: `key (old -> new)` for each key that differs.
 
     `trials` may grow; `workers` and `threads` are how it runs, not what; `data.source` may be another path where
-    `same_data` says that the fingerprint is the same.
+    `same_data` says that the fingerprint is the same, and `latency.table` where its timings are.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
     allowed = {"workers", "threads"} | ({"trials"} if new.trials >= old.trials else set())
     allowed |= {"data.source"} if same_data else set()
+    allowed |= {"latency.table"} if before.get("latency.timings") else set()
     return tuple(
         f"{key} ({before.get(key, 'absent')} -> {after.get(key, 'absent')})" for key in differ if key not in allowed
     )

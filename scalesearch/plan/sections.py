@@ -10,9 +10,11 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch.budget import FIGURES, Bound, Budget, human
+from scalesearch.arch.latency import read_table
 from scalesearch.arch.space import Choices, Point
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.plan.axes import read_axis, read_axis_value
@@ -168,16 +170,23 @@ class LatencyPlan:
 
     table: str
     """File of `scalesearch calibrate`, which names the device; a path from where the command runs, as data.source."""
+    timings: str = ""
+    """What the table said when the plan was read (`LatencyTable.told`): a study goes on with no other."""
 
 
 def read_latency(value: Value | None) -> LatencyPlan | None:
-    """`latency: {table: FILE}`, or None."""
+    """`latency: {table: FILE}`, or None. A plan as resolved says its `timings`, of any other the file is asked."""
     if value is None:
         return None
     section = value.section()
-    latency = LatencyPlan(table=section.text("table"))
+    file, timings = section.text("table"), section.text("timings", "")
     section.done()
-    return latency
+    if not timings and Path(file).is_file():
+        try:
+            timings = read_table(file).told
+        except ValueError as error:
+            raise section.error(f"names a file that is no table of timings: {error}") from None
+    return LatencyPlan(table=file, timings=timings)
 
 
 def read_family(section: Section) -> FamilyPlan:

@@ -76,8 +76,10 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
 
     Sets torch's number of threads. Raises ValueError for what is not there or does not go together.
     """
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(f"a device is cpu, or cuda where PyTorch finds a GPU, but got {device!r}")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"a device is cpu or cuda, but got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device cuda needs a GPU, but PyTorch finds none here; take the device cpu")
     if backend not in BACKENDS or precision not in PRECISIONS:
         raise ValueError(
             f"a backend is one of {', '.join(BACKENDS)} and a precision one of {', '.join(PRECISIONS)}, but got "

@@ -1,12 +1,15 @@
-"""A price against fvcore's trace of the built module, entry by entry, for anyone who asks. May import arch, nn, torch, fvcore."""
+"""A price against fvcore's trace of the built module, entry by entry, for anyone who asks. May import arch, nn,
+torch, timm, fvcore."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from timm.layers.config import set_fused_attn, use_fused_attn
 
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.operator import Operator
@@ -60,7 +63,8 @@ def compare(spec: DetectorSpec) -> Comparison:
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from fvcore.nn import FlopCountAnalysis
 
-    detector = build(spec).eval()
+    with _plain_attention():
+        detector = build(spec).eval()
     # With gradients on, the trace would keep every activation.
     with torch.no_grad():
         analysis = FlopCountAnalysis(detector, torch.zeros(1, 3, *spec.size))
@@ -73,6 +77,17 @@ def compare(spec: DetectorSpec) -> Comparison:
         left_out=tuple(sorted(name for name in totals if name not in COUNTED)),
         uncounted=tuple(f"{name.removeprefix('aten::')} {count}" for name, count in sorted(other.items())),
     )
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """timm's models built meanwhile multiply attention's matrices one by one: fvcore has no rule for the fused operator."""
+    fused, experimental = use_fused_attn(), use_fused_attn(experimental=True)
+    set_fused_attn(False)
+    try:
+        yield
+    finally:
+        set_fused_attn(fused, experimental)
 
 
 def _priced(spec: DetectorSpec) -> list[tuple[str, tuple[Operator, ...]]]:

@@ -65,6 +65,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.makers: dict[int, int] = {}
         self.held: list[Any] = []
         """Every result, so that no two have the same id."""
+        self.calls: list[tuple[set[int], set[int], int | None]] = []
+        """Of every call the storages that it reads, those that it writes, and its row where it has one."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -73,7 +75,22 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._note(func, args, kwargs or {}, out, first)
         return out
 
+    def live(self, outputs: Any) -> list[Operator]:
+        """The rows; what reaches none of `outputs` is marked as not live."""
+        wanted, alive = _storages(outputs), set[int]()
+        for reads, writes, row in reversed(self.calls):
+            if writes & wanted:
+                wanted |= reads
+                alive |= set() if row is None else {row}
+        return [row._replace(live=i in alive) for i, row in enumerate(self.rows)]
+
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any, first: Tensor) -> None:
+        before = len(self.rows)
+        self._add(func, args, kwargs, out, first)
+        row = before if len(self.rows) > before else None
+        self.calls.append((_storages([args, list(kwargs.values())]), _storages([out]), row))
+
+    def _add(self, func: Any, args: Any, kwargs: Any, out: Any, first: Tensor) -> None:
         self.held.append((out, args))
         name = func._schema.name.split("::")[1].rstrip("_")
         inputs = [x for x in _flat(args) if isinstance(x, Tensor)]
@@ -92,6 +109,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.rows.append(row)
 
 
+def _storages(values: Any) -> set[int]:
+    return {x.untyped_storage()._cdata for x in _flat(values) if isinstance(x, Tensor)}
+
+
 def _flat(values: Any) -> list[Any]:
     return [x for value in values for x in (_flat(value) if isinstance(value, (list, tuple)) else [value])]
 
@@ -105,10 +126,7 @@ def _operator(
     c_in, source = _shape(maps[0])
     c_out, target = _shape(first)
     if name == "convolution":
-        x, weight = args[0], args[1]
-        c_in, source = _shape(x)
-        kernel = (int(weight.shape[2]), int(weight.shape[3])) if weight.dim() == 4 else (int(weight.shape[2]), 1)
-        return Operator("backbone", "conv", c_in, c_out, source, target, kernel, int(args[3][0]), int(args[8]))
+        return _convolution(args, first)
     if func._overloadpacket in flop_registry:
         macs = int(flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)) // 2
         c_out, cells = int(first.shape[-1]), first.numel() // int(first.shape[-1])
@@ -127,6 +145,14 @@ def _operator(
     )
 
 
+def _convolution(args: Any, out: Tensor) -> Operator:
+    """Of aten.convolution; a one-dimensional one (efficient channel attention) is over [B, C, L]."""
+    x, weight, stride, groups = args[0], args[1], args[3], args[8]
+    source, target, kernel = ((int(at.shape[2]), int(at.shape[3]) if at.dim() > 3 else 1) for at in (x, out, weight))
+    c_in, c_out = int(x.shape[1]), int(out.shape[1])
+    return Operator("backbone", "conv", c_in, c_out, source, target, kernel, int(stride[0]), int(groups))
+
+
 def _shape(x: Tensor) -> tuple[int, Size]:
     """Channels and cells of a map, [B, C, H, W] or any other layout with as many numbers."""
     if x.dim() == 4:
@@ -138,17 +164,17 @@ def _shape(x: Tensor) -> tuple[int, Size]:
 def record(module: nn.Module, *inputs: Any) -> tuple[Operator, ...]:
     """The operators of one call of `module` on the meta device, evaluating, for a batch of one, in their order.
 
-    Batch norms and views are left out; an activation is put on the convolution that it follows. Trainable parameters
-    stand on the first operator, all of them.
+    Batch norms and views are left out; an activation is put on the convolution that it follows. What the module runs and
+    nothing reads is not live. Trainable parameters stand on the first operator, all of them.
     """
     was_training = module.training
     recorder = _Recorder()
     try:
         module.eval()
         with torch.no_grad(), recorder:
-            module(*inputs)
+            outputs = module(*inputs)
     finally:
         module.train(was_training)
     params = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    first, *rest = recorder.rows
+    first, *rest = recorder.live([outputs])
     return (first._replace(params=params), *rest)

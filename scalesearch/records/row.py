@@ -17,6 +17,8 @@ SCHEMA = 1
 """The version of the rows that this code writes and reads."""
 KINDS = ("search", "winner", "baseline", "repeat")
 STATES = ("complete", "stopped", "failed")
+OUTSIDE = "measured before training: "
+"""How the reason of a row begins whose detector was found outside its band when it was built, and not trained."""
 Numbers = Mapping[str, float | None]
 """The twelve COCO numbers by name; None where there is no truth to score against."""
 
@@ -94,6 +96,11 @@ class Row:
         """See `Key`."""
         splits = tuple(sorted(self.splits.items()))
         return Key(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
+
+    @property
+    def outside(self) -> bool:
+        """Whether a measurement found the detector outside its band, so that it was not trained."""
+        return self.state == "failed" and self.reason.startswith(OUTSIDE)
 
     @property
     def file_name(self) -> str:

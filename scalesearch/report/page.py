@@ -46,7 +46,7 @@ def _summary(facts: Facts) -> str:
     costs = {tuple(row.cost["macs"] for row in trial.rows) for trial in facts.trials}
     text = (
         f"{len(facts.trials)} candidates ({len(done)} complete{f', {failed} failed' if failed else ''}) of {len(costs)} "
-        f"different costs, all inside {_bands(facts)}.{_climbed(facts)}"
+        f"different costs, all inside {_bands(facts)}.{_latency(facts)}{_climbed(facts)}"
     )
     if facts.winners and (spread := facts.winners[0].spread()):
         best = facts.winners[0].first
@@ -64,6 +64,16 @@ def _summary(facts: Facts) -> str:
 
 def _bands(facts: Facts) -> str:
     return " | ".join(str(band) for band in facts.plan.bands)
+
+
+def _latency(facts: Facts) -> str:
+    """What the latencies here are predictions of, how far off these are, and what measurements did not confirm."""
+    if facts.plan.latency is None:
+        return ""
+    told = f" Latency is {facts.plan.latency.timings}." if facts.plan.latency.timings else " Latency is predicted."
+    if outside := sum(any(row.outside for row in trial.rows) for trial in facts.trials):
+        told += f" {outside} of the candidates measured outside the band before training, and were not trained."
+    return told
 
 
 def _climbed(facts: Facts) -> str:

@@ -16,8 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scalesearch.arch import inside as space_inside
-from scalesearch.arch.inside import Block, by_array, distances, grid_blocks, holds
+from scalesearch.arch.blocks import Block, by_array, distances, grid_blocks, holds, random_blocks
 from scalesearch.arch.space import Choices, Point, Value, shown
 from scalesearch.search.slices import Slices, slices_of
 from scalesearch.search.unit import Candidate, SpecUnit, Unit, distance, inside, miss
@@ -266,7 +265,7 @@ class SolvedBand:
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
         """Uniform over the unseen points inside, where blocks of points find some; else any point, moved into the band."""
         if isinstance(self.unit, SpecUnit):
-            blocks = space_inside.random_blocks(self.unit.space, self.unit.meter, self.unit.budget, rng)
+            blocks = random_blocks(self.unit.space, self.unit.meter, self.unit.budget, rng)
             for _, block in zip(range(_BLOCKS), blocks, strict=False):
                 for i in np.flatnonzero(holds(block, self.unit.budget, self.unit.meter)):
                     if (candidate := self.unit.solve(block.point(int(i)))).key not in seen:

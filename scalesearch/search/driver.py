@@ -67,8 +67,19 @@ def search(study: Study, executor: Executor, say: Say) -> None:
             out.collect_some()
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
+    _tell_outside(study, say)
     # Checkpoints of those that waited for a promotion, and what an interrupted run with other workers had begun.
     shutil.rmtree(study.folder.path / TASKS, ignore_errors=True)
+
+
+def _tell_outside(study: Study, say: Say) -> None:
+    """How many trials went to candidates that only a measurement found outside the band."""
+    found = study.trials()
+    if outside := sum(any(row.outside for row in trial.rows) for trial in found):
+        say(
+            f"{outside} of {len(found)} trials went to candidates that were predicted inside the band but measured "
+            "outside it, and were not trained; trials may be raised to make up for them"
+        )
 
 
 class _Steps:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scalesearch.arch.budget import human
 from scalesearch.arch.space import shown
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.records.row import Key, Row, RowError
+from scalesearch.records.row import OUTSIDE, Key, Row, RowError
 from scalesearch.search.executor import Executor, WorkerLostError
 from scalesearch.search.jobs import Job, row_of, same_as, task_of
 from scalesearch.search.study import Study
@@ -56,7 +56,7 @@ class Out:
         if known:
             self._write(job, task, same_as(empty, known), " (known already)")
         elif missed := self._missed(job):
-            self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
+            self._write(job, task, row_of(self._study, job, task, failure(OUTSIDE + missed)), ", not trained")
         else:
             self._submit(_Sent(job, task, empty.key, attempt=1))
 

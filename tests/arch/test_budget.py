@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scalesearch.arch import budget
@@ -58,8 +60,32 @@ def test_empty_and_unknown_bands_are_refused() -> None:
         Budget()
     with pytest.raises(ValueError, match="but got 'flops'"):
         budget.from_dict({"flops": {"max": "1G"}})
-    with pytest.raises(ValueError, match="macs got 'most'"):
-        budget.from_dict({"macs": {"most": "1G"}})
+
+
+@pytest.mark.parametrize("bad", [{"most": "1G"}, {}, "3G", ["1G", "2G"]])
+def test_what_is_no_bound_is_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"a band has min, max or both, as macs: \{max: ...\}, but macs got "):
+        Budget(macs=bad)
+
+
+def test_a_bound_that_is_wrong_is_named_in_its_own_unit() -> None:
+    with pytest.raises(ValueError, match="latency: a band needs min <= max, but got min 20 ms, max 10 ms"):
+        budget.from_dict({"latency": {"min": "20ms", "max": "10ms"}})
+    with pytest.raises(ValueError, match="memory, max: an amount of memory is .*, but got '20ms'"):
+        budget.from_dict({"params": {"max": "3M"}, "memory": {"max": "20ms"}})
+
+
+def test_a_budget_is_written_in_human_units() -> None:
+    band = Budget(macs={"min": "0.9G", "max": "3.0e9"}, memory={"max": "1.5GiB"}, latency={"max": "20 ms"})  # type: ignore[arg-type]
+    assert band.macs == Bound(9e8, 3e9) and band.memory == Bound(0, 1.5 * 2**30) and band.latency == Bound(0, 0.02)
+    assert band == budget.from_dict(band.to_dict()) and hash(band) == hash(budget.from_dict(band.to_dict()))
+
+
+def test_a_miss_is_never_nothing() -> None:
+    band = Budget(macs=Bound(10**9, 11 * 10**8))
+    assert band.miss(Cost(1, 1_100_000_001, 1)) == "macs 1.1 G is less than 0.1% over 1.1 G"
+    assert band.miss(Cost(1, 1_103_300_000, 1)) == "macs 1.1 G is 0.3% over 1.1 G"
+    assert band.miss(Cost(1, 950_000_000, 1)) == "macs 950 M is 5% under 1 G"
 
 
 def test_the_middle_of_a_band() -> None:
@@ -71,7 +97,8 @@ def test_the_middle_of_a_band() -> None:
     ("text", "name", "value"),
     [
         ("500MB", "memory", 5e8), ("2 GiB", "memory", 2 * 2**30), ("64KiB", "memory", 65536), ("3e6", "memory", 3e6),
-        ("500M", "training_memory", 5e8), ("20ms", "latency", 0.02), ("1.5s", "latency", 1.5), ("800us", "latency", 8e-4),
+        ("500M", "training_memory", 5e8), ("20ms", "latency", 0.02), ("1.5s", "latency", 1.5), ("800us", "latency", 8e-4), ("8µs", "latency", 8e-6),
+        ("8μs", "latency", 8e-6),
     ],
 )  # fmt: skip
 def test_quantities_with_units(text: str, name: str, value: float) -> None:
@@ -93,3 +120,8 @@ def test_a_miss_is_told_in_its_own_unit() -> None:
     assert budget.from_dict(band.to_dict()) == band
     with pytest.raises(ValueError, match="latency is needed, but only memory were worked out"):
         band.holds({"memory": 1.0})
+
+
+def test_a_figure_that_there_is_not_is_named() -> None:
+    with pytest.raises(ValueError, match="a figure is one of macs, params, .*, but got 'flops'"):
+        quantity("3G", "flops")

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scalesearch.arch import inside
+from scalesearch.arch import blocks, inside
 from scalesearch.arch.budget import Budget, from_dict
 from scalesearch.arch.figures import Meter, meter_of
 from scalesearch.arch.genes import Genes
@@ -55,7 +55,7 @@ def test_an_estimate_has_the_true_share_in_its_interval(monkeypatch: pytest.Monk
     true = share(SPACE, BUDGET).value
     monkeypatch.setattr(inside, "WHOLE", 10)
     monkeypatch.setattr(inside, "SAMPLE", 1000)
-    monkeypatch.setattr(inside, "BLOCK", 500)
+    monkeypatch.setattr(blocks, "BLOCK", 500)
     found = [share(SPACE, BUDGET, rng=np.random.default_rng(seed)) for seed in range(10)]
     assert all(not one.exact and one.priced == 1000 for one in found)
     assert sum(one.interval[0] <= true <= one.interval[1] for one in found) >= 8
@@ -63,7 +63,8 @@ def test_an_estimate_has_the_true_share_in_its_interval(monkeypatch: pytest.Monk
 
 
 def test_draws_are_uniform_over_the_points_inside() -> None:
-    tight = from_dict({"macs": {"min": "9M", "max": "9.3M"}})
+    ends = {"macs": {"min": "8M", "max": "9.3M"}, "params": {"min": "150k", "max": "400k"}}
+    tight = from_dict(ends | {"activations": {"min": "400k"}, "memory": {"min": "1.5MB", "max": "1.62MB"}})
     points = [str(one.point) for one in enumerated(SPACE, tight)]
     drawn = Counter(str(one.point) for one in draws(SPACE, tight, np.random.default_rng(0), 100 * len(points)))
     assert set(drawn) == set(points) and len(points) > 5

@@ -30,12 +30,14 @@ from scalesearch.arch.scaling import named
 KINDS = ("pointwise", "depthwise", "strided depthwise", "convolution", "product", "elementwise")
 
 
+SETTING: dict[str, Any] = {"device": "a device", "backend": "eager", "precision": "fp32", "threads": 1, "batch": 1}
+SETTING |= {"versions": {"torch": "2"}}
+
+
 def table(batch: int = 1, **prices: Any) -> LatencyTable:
     """A nanosecond for each multiply-add of a convolution and each element written, a microsecond for a call."""
     known = {kind: {"calls": 1e-6, "macs": 1e-10, "written": 1e-9} for kind in KINDS} | prices
-    setting = Setting(
-        device="a device", backend="eager", precision="fp32", threads=1, batch=batch, versions={"torch": "2"}
-    )
+    setting = Setting(**SETTING | {"batch": batch})
     return LatencyTable(
         setting=setting,
         reference=0.003,
@@ -95,6 +97,14 @@ def test_what_no_near_cache_holds_is_charged_apart() -> None:
 def test_a_file_brings_a_table_back(tmp_path: Path) -> None:
     write_table(table(), tmp_path / "t.json")
     assert read_table(tmp_path / "t.json") == table()
+    assert [file.name for file in tmp_path.iterdir()] == ["t.json"]
+
+
+def test_a_table_says_what_it_is_and_two_that_differ_say_otherwise() -> None:
+    assert table().told == table().told != dataclasses.replace(table(), reference=0.004).told
+    assert table().told.startswith(
+        "predicted for a device, eager, fp32, 1 thread, batch 1; error of a prediction: 5.0%"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,6 +113,13 @@ def test_a_file_brings_a_table_back(tmp_path: Path) -> None:
         ({"schema": 2}, "has schema 1, but this has 2"),
         ({"prices": {}}, "with a kind elementwise"),
         ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not so"),
+        ({"prices": {"elementwise": {"macs": float("nan")}}}, "but elementwise, macs is not so"),
+        ({"reference": 0}, "the reference operation takes some seconds, but got 0.0"),
+        (
+            {"setting": SETTING | {"threads": "x"}},
+            "threads of a setting must be a whole number of at least 1, but got 'x'",
+        ),
+        ({"setting": SETTING | {"batch": 0}}, "batch of a setting must be a whole number of at least 1, but got 0"),
         ({"more": 1}, "has the fields error, made_from, prices, reference, setting"),
         ({"setting": {"device": "x"}}, "missing"),
     ],
@@ -121,6 +138,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is an object, but this is list"):
         read_table(tmp_path / "list.json")
     (tmp_path / "text.json").write_text("what")
-    with pytest.raises(ValueError, match="a table of timings is a JSON file"):
+    with pytest.raises(ValueError, match="a table of timings is a JSON file, but .*; make it again with `scalesearch"):
         read_table(tmp_path / "text.json")
     assert from_dict(to_dict(table())) == table()

@@ -10,8 +10,8 @@ import torch
 
 from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.latency import OTHER, HeldOut, LatencyTable, write_table
-from scalesearch.launch.confirm import confirmation
-from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.launch.confirm import confirmation, plan_table
+from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
 from scalesearch.profile.latency import setting_of
 from tests.detectors import TINY
 
@@ -61,7 +61,7 @@ def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
     assert confirm(TINY, Budget(latency=Bound(0, 10.0))) == ""
     assert confirm(TINY, Budget(macs=Bound(0, 1))) == ""
     missed = confirm(TINY, Budget(latency=Bound(0, 1e-6)))
-    assert missed.startswith("measured before training, latency ") and "over 1 us (predicted " in missed
+    assert missed.startswith("latency ") and "over 1 us (predicted " in missed
     assert torch.get_num_threads() == 1
 
 
@@ -73,6 +73,29 @@ def test_another_machine_is_said_and_not_measured(tmp_path: Path, table: Latency
     assert console.said == [
         "latency: by prediction alone, not confirmed by measurement, since its table is of Another Processor"
     ]
+
+
+def test_a_table_made_anew_is_noticed(tmp_path: Path, table: LatencyTable) -> None:
+    first = plan(tmp_path)
+    assert first.latency is not None and "error of a prediction: 10.0% on average" in first.latency.timings
+    (tmp_path / "plan_as_resolved.yaml").write_text(first.to_yaml())
+    assert read_plan(tmp_path / "plan_as_resolved.yaml") == first and plan_table(first) == table
+    write_table(table, tmp_path / "moved.json")
+    assert not changes(first, plan(tmp_path, "latency.table=moved.json"))
+    write_table(dataclasses.replace(table, reference=2e-3), tmp_path / "table.json")
+    (change,) = changes(first, plan(tmp_path))
+    assert change.startswith("latency.timings (predicted for ")
+    with pytest.raises(ValueError, match=r"table\.json: the plan was made with the timings .*; bring the table back"):
+        plan_table(read_plan(tmp_path / "plan_as_resolved.yaml"))
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1', "[]", '{"schema": 7}'])
+def test_a_torn_or_foreign_table_is_named_with_its_line(tmp_path: Path, table: LatencyTable, text: str) -> None:
+    (tmp_path / "table.json").write_text(text)
+    with pytest.raises(
+        PlanError, match=r"plan\.yaml:4: latency names a file that is no table of timings: table\.json: "
+    ):
+        plan(tmp_path)
 
 
 def test_no_latency_band_needs_no_confirmation(tmp_path: Path) -> None:

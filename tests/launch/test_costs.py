@@ -12,7 +12,7 @@ import pytest
 from scalesearch.arch.cost import price
 from scalesearch.arch.latency import predict
 from scalesearch.arch.scaling import named
-from scalesearch.console import NoteConsole
+from scalesearch.console import NoteConsole, show_costs
 from scalesearch.launch.costs import as_text, draw, priced
 from tests.arch.test_latency import table
 
@@ -44,6 +44,21 @@ def test_a_plan_stands_for_its_baselines_and_candidates_of_its_band(
     assert found[0].name == "baseline plain" and found[0].spec.width == 16
     assert len(found) > 2 and all(one.parts.total.macs <= 1e9 and one.spec.classes == 10 for one in found)
     assert "candidates of those inside are shown" in capsys.readouterr().err
+
+
+def test_a_table_of_many_columns_keeps_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    found = priced(["d0", "retinanet_nasfpn"], None, "64x64", table(), NoteConsole())
+    show_costs([(one.name, one.spec, one.parts, one.figures) for one in found])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert all(word in shown for word in ("activations", "latency", "retinanet_nasfpn"))
+
+
+def test_a_free_graph_is_not_listed_gene_by_gene(tmp_path: Path) -> None:
+    genes = PLAN.replace("space: {", "space: {topology: {genes: {nodes: 6}}, ").replace("baselines", "#")
+    (tmp_path / "plan.yaml").write_text(genes)
+    found = priced([str(tmp_path / "plan.yaml")], None, None, None, NoteConsole())
+    assert found[0].name.startswith("1: ") and found[0].name.endswith(", free graph")
 
 
 def test_the_picture_of_a_family(tmp_path: Path) -> None:

@@ -65,10 +65,11 @@ SIZE = (256, 320)
 
 @pytest.mark.parametrize("family", ACCEPTED)
 def test_a_family_serves_with_maps_of_the_right_channels(family: str, tmp_path: Path) -> None:
-    """Their sizes are checked where they are measured: `resolve` refuses others."""
+    """Their sizes are checked where they are measured: `resolve` refuses others. Their operators sum to their price."""
     for name, channels in ACCEPTED[family].items():
         found = resolve(name, sizes=[SIZE], levels=(3, 4, 5), cache=tmp_path).known
         assert found.channels == dict(zip((3, 4, 5), channels, strict=True)), name
+        assert sum(row.macs for row in found.operators[SIZE]) == found.macs[SIZE], name
         assert found.params > 0 and found.macs[SIZE] > found.activations[SIZE] > 0
 
 

@@ -103,7 +103,7 @@ def test_a_measurement_says_what_it_is_of(backend: str) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("tpu", "eager", "fp32"), "a device is cpu, or cuda"),
+        (("tpu", "eager", "fp32"), "a device is cpu or cuda, but got 'tpu'"),
         (("cpu", "jax", "fp32"), "a backend is one of eager, compile, onnxruntime"),
         (("cpu", "onnxruntime", "bf16"), "onnxruntime is timed in fp32"),
     ],
@@ -111,6 +111,14 @@ def test_a_measurement_says_what_it_is_of(backend: str) -> None:
 def test_a_setting_that_is_not_there_is_refused(given: tuple[str, str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         setting_of(*given, 1, 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    with pytest.raises(
+        ValueError, match="the device cuda needs a GPU, but PyTorch finds none here; take the device cpu"
+    ):
+        setting_of("cuda", "eager", "fp32", 1, 1)
 
 
 def test_the_reference_over_itself_is_one() -> None:

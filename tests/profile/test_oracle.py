@@ -6,7 +6,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from timm.layers import use_fused_attn
 
+from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.cost import price
 from scalesearch.arch.scaling import named
 from scalesearch.arch.topology import Node, Topology
@@ -31,12 +33,20 @@ def test_every_entry_of_d0_is_what_fvcore_counts() -> None:
     assert "batch_norm" in found.left_out and any(text.startswith("silu_ ") for text in found.uncounted)
 
 
-def test_a_timm_backbone_is_one_entry(tmp_path: Path) -> None:
-    from scalesearch.arch.backbone import TimmBackbone
-
-    spec = resolve_spec(dataclasses.replace(SMALL, backbone=TimmBackbone(name="resnet18")), tmp_path)
+@pytest.mark.parametrize("name", ["resnet18", "pvt_v2_b0"])
+def test_a_timm_backbone_is_one_entry_with_its_attention(name: str, tmp_path: Path) -> None:
+    spec = resolve_spec(dataclasses.replace(SMALL, backbone=TimmBackbone(name=name)), tmp_path)
+    fused = use_fused_attn()
     found = compare(spec)
     assert found.agrees and found.entries[0].name == "backbone"
+    assert use_fused_attn() == fused
+
+
+def test_what_a_timm_model_runs_and_nothing_reads_is_told_apart(tmp_path: Path) -> None:
+    backbone = TimmBackbone(name="hrnet_w18_small")
+    spec = resolve_spec(dataclasses.replace(SMALL, size=(64, 64), backbone=backbone), tmp_path)
+    found = compare(spec)
+    assert found.agrees and found.entries[0].unused > 0
 
 
 def test_what_nothing_reads_is_told_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -53,6 +54,16 @@ def test_the_page_names_its_splits_and_has_the_noise(done: Study) -> None:
         assert "standard deviation of **0.007**" in text
         assert "| random inside the band | 4 |" in text and "| the sampler | 8 |" in text
         assert "plain (topology fpn" in text
+
+
+def test_a_latency_says_what_predicts_it_and_what_was_not_confirmed(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, PLAN, "trials=4", "latency={table: t.json, timings: 'predicted for a CPU; error 4%'}")
+    study = replace(make_study(tmp_path, plan), confirm=lambda spec, band: "slow" if spec.width > 16 else "")
+    run(study, InProcess(learn), lambda text: None)
+    outside = sum(trial.rows[0].outside for trial in study.trials())
+    text = page(gather(study.plan, study.folder.rows()), "x")
+    assert outside and "Latency is predicted for a CPU; error 4%." in text
+    assert f" {outside} of the candidates measured outside the band before training, and were not trained." in text
 
 
 def test_selection_on_val_is_marked(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path
         return learn(task, label)
 
     def confirm(spec: DetectorSpec, band: Budget) -> str:
-        return "measured before training, latency 30 ms is 50% over 20 ms" if spec.width > 40 else ""
+        return "latency 30 ms is 50% over 20 ms" if spec.width > 40 else ""
 
     plan = make_plan(tmp_path, LADDER, "trials=9")
     study = replace(make_study(tmp_path, plan), confirm=confirm)
@@ -287,6 +287,7 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path
     assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
     assert not {trial.rows[0].spec_id for trial in slow} & set(trained)
     assert any("50% over 20 ms, not trained" in line for line in said[0])
+    assert any(f"{len(slow)} of 9 trials went to candidates that were predicted inside" in line for line in said[0])
 
 
 def test_no_more_than_the_share_goes_on_however_good_the_later_ones_are(make_row: MakeRow) -> None:
