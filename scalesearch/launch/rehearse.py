@@ -24,9 +24,11 @@ from scalesearch.records.folder import PLAN, RESULTS, read_rows
 from scalesearch.records.front import UP
 from scalesearch.records.rehearsed import Rehearsed, from_json
 from scalesearch.report.rehearsal import write_rehearsal
-from scalesearch.search.band import Band, EnumeratedBand, find_band
+from scalesearch.search.band import Band
+from scalesearch.search.find import find_band
 from scalesearch.search.finite import band_of
 from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.rehearsal import World, Yardstick, check_rungs, rehearse
 from scalesearch.search.replay import Table
 

@@ -11,7 +11,8 @@ from scalesearch.arch.figures import Meter
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.space import Choices, Value
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.search.band import EmptyBandError, EnumeratedBand
+from scalesearch.search.band import EmptyBandError
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.unit import Candidate
 
 

@@ -25,9 +25,10 @@ from scalesearch.records.hypervolume import Points, hypervolume
 from scalesearch.records.rehearsed import Rehearsed, Step
 from scalesearch.records.row import Key, Row
 from scalesearch.records.trials import Trial, best_trials
-from scalesearch.search.band import Band, EnumeratedBand
+from scalesearch.search.band import Band
 from scalesearch.search.driver import search
 from scalesearch.search.executor import InProcess
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import Candidate
 

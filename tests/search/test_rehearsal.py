@@ -15,9 +15,9 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Task
 from scalesearch.records.rehearsed import Rehearsed, Step, from_json
 from scalesearch.records.row import Row
-from scalesearch.search.band import find_band
 from scalesearch.search.driver import run, search
 from scalesearch.search.executor import InProcess
+from scalesearch.search.find import find_band
 from scalesearch.search.finite import band_of
 from scalesearch.search.landscape import Landscape
 from scalesearch.search.rehearsal import Answers, MemoryStore, Yardstick, rehearse
