@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -106,12 +107,14 @@ def main() -> None:
     parser.add_argument("--seeds", default="100:140", help="from:to, the last one excluded")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--landscape", choices=tuple(LANDSCAPES), default="plain")
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="of the plan")
     parser.add_argument("--out", type=Path, help="file that the lines are added to")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    searches = Searches(on_landscape(PLAN, [f"trials={asked.trials}"], asked.landscape, NoteConsole()))
+    searches = Searches(on_landscape(PLAN, [f"trials={asked.trials}", *asked.changes], asked.landscape, NoteConsole()))
     seeds = range(*map(int, asked.seeds.split(":")))
     options = f"--seeds {asked.seeds} --trials {asked.trials} --landscape {asked.landscape}"
+    options += "".join(f" --set {shlex.quote(text)}" for text in asked.changes)
     lines = [f"python benchmarks/ladder_losses.py --samplers {asked.samplers} {options}"]
     for sampler in asked.samplers.split(","):
         found = []

@@ -71,6 +71,11 @@ def test_two_samplers_with_and_without_the_ladder(plan: Path, tmp_path: Path) ->
     }
     kept = (out / "runs.jsonl").read_text()
     assert len(kept.splitlines()) == 8
+    rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--set", "seed=1", "-o", out)
+    added = (out / "runs.jsonl").read_text().removeprefix(kept)
+    assert [json.loads(line)["seed"] for line in added.splitlines()] == [2]  # from the plan's seed on; 1 is there
+    (out / "runs.jsonl").write_text(kept)
+    assert rehearse(plan, "--samplers", "random,tpe", "--seeds", 2, "-o", out) == text
 
     # Nothing is rehearsed again; what an interruption tore is.
     files = {file.name: file.read_bytes() for file in out.iterdir() if file.suffix != ".png"}

@@ -139,7 +139,8 @@ def run(
     if "grid" in samplers:
         stage.band.grid(())  # Raises now, where the space is too large for it.
     kept = _kept(out, stage.setup)
-    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in range(seeds)]
+    numbers = range(stage.plan.seed, stage.plan.seed + seeds)
+    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
     have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
     yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
     bar = console.bar("rehearsing")
