@@ -30,7 +30,9 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.search.band import Band, EmptyBandError, EnumeratedBand, find_band
+from scalesearch.search.band import Band, EmptyBandError
+from scalesearch.search.find import find_band
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.propose import Proposal, propose
 from scalesearch.search.unit import SpecUnit
 

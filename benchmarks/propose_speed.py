@@ -23,7 +23,8 @@ from check_samplers import OBJECTIVES, SEED, Case, ap, cases, trial_of
 
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.trials import Trial
-from scalesearch.search.band import Band, EmptyBandError, find_band
+from scalesearch.search.band import Band, EmptyBandError
+from scalesearch.search.find import find_band
 from scalesearch.search.propose import Proposal, propose
 
 BANDS = ({"min": "60M", "max": "100M"}, {"min": "300M", "max": "304M"}, {"min": "22M", "max": "25M"})

@@ -71,6 +71,11 @@ def test_two_samplers_with_and_without_the_ladder(plan: Path, tmp_path: Path) ->
     }
     kept = (out / "runs.jsonl").read_text()
     assert len(kept.splitlines()) == 8
+    rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--set", "seed=1", "-o", out)
+    added = (out / "runs.jsonl").read_text().removeprefix(kept)
+    assert [json.loads(line)["seed"] for line in added.splitlines()] == [2]  # from the plan's seed on; 1 is there
+    (out / "runs.jsonl").write_text(kept)
+    assert rehearse(plan, "--samplers", "random,tpe", "--seeds", 2, "-o", out) == text
 
     # Nothing is rehearsed again; what an interruption tore is.
     files = {file.name: file.read_bytes() for file in out.iterdir() if file.suffix != ".png"}
@@ -80,6 +85,9 @@ def test_two_samplers_with_and_without_the_ladder(plan: Path, tmp_path: Path) ->
 
     told = json.loads(rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--json"))
     assert [(line["sampler"], line["ladder"], line["epochs_share"]) for line in told] == [("random", False, 1.0)]
+    assert told == json.loads(
+        rehearse(plan, "--samplers", "random,random", "--seeds", 2, "--no-ladder", "--json")  # once is enough
+    )
     assert told[0]["volume_low"] <= told[0]["volume"] <= told[0]["volume_high"]
 
     assert "are of another plan, table or landscape" in refused(plan, "--seeds", 1, "--landscape", "noisy", "-o", out)
@@ -98,6 +106,8 @@ def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
     assert "the lowest rung is after 1 epochs, but the earliest AP that was recorded" in refused(folder)
     assert "random" in rehearse(folder, "--no-ladder", "--seeds", 1, "--samplers", "random")
     assert "has no ladder to rehearse; add one" in refused(QUICKSTART, "--ladder")
+    assert "--landscape is of a PLAN, but" in refused(QUICKSTART, "--landscape", "noisy")
+    assert "but memory is not; leave it out" in refused(QUICKSTART, "--set", "objectives=[ap, memory]")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,14 @@ def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
         (("--landscape", "flat"), "a landscape is one of plain, crossing, noisy, but got 'flat'"),
         (("--set", "band={params: {max: 1M}}"), "the band has none; add macs"),
         (("--set", "band={macs: {max: 1k}}"), "the band must hold a candidate, but none of"),
+        (
+            ("--samplers", "random,grid", "--set", "space.topology={genes: {nodes: 6, inputs: 2, fusions: [sum]}}"),
+            "the grid sampler enumerates at most 50000 points",
+        ),
+        (
+            ("--set", "ladder.rungs=[{epochs: 0.2, images: 0.5}]", "--samplers", "gp", "--trials", "9999"),
+            "this ladder has rungs of fewer images",  # before any of the searches, which would take hours
+        ),
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(plan: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -13,10 +13,16 @@ from scalesearch.cli.options import PATH
 @click.command()
 @click.argument("source", type=PATH, metavar="TABLE|PLAN")
 @click.option("--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="By name, with commas.")
-@click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Searches for each sampler.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Searches for each sampler, from the plan's seed on.",
+)
 @click.option("--trials", type=click.IntRange(1), help="Candidates of each search, in place of the plan's number.")
 @click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
-@click.option("--landscape", default="plain", show_default=True, help="Of a PLAN: plain, crossing or noisy.")
+@click.option("--landscape", show_default="plain", help="Of a PLAN: plain, crossing or noisy.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )
@@ -28,7 +34,7 @@ def rehearse(
     seeds: int,
     trials: int | None,
     ladder: bool | None,
-    landscape: str,
+    landscape: str | None,
     changes: tuple[str, ...],
     out: Path | None,
     as_json: bool,
@@ -55,9 +61,13 @@ def rehearse(
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
     with RichConsole() as console:
         if launch.is_table(source):
+            if landscape:
+                raise ValueError(
+                    f"--landscape is of a PLAN, but {source} is a TABLE, which answers what it recorded; drop it"
+                )
             stage = launch.on_table(source, overrides, ladder)
         else:
-            stage = launch.on_landscape(source, overrides, landscape, console)
+            stage = launch.on_landscape(source, overrides, landscape or "plain", console)
         found = launch.run(
             stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out, console=console
         )

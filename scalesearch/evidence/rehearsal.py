@@ -49,7 +49,11 @@ def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
     found = []
     for (sampler, ladder, trials), group in groups.items():
         other = full.get((sampler, trials), []) if ladder else []
-        others = [run for (name, climbs, _), g in groups.items() if name == "random" and climbs == ladder for run in g]
+        # Of as many candidates where there are such, else of more: what it had on the way is known.
+        least = min(
+            (n for name, climbs, n in groups if (name, climbs) == ("random", ladder) and n >= trials), default=0
+        )
+        others = groups.get(("random", ladder, least), [])
         found.append(
             Compared(
                 tuple(group),

@@ -21,12 +21,15 @@ from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.sections import SAMPLERS
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.records.folder import PLAN, RESULTS, read_rows
+from scalesearch.records.front import UP
 from scalesearch.records.rehearsed import Rehearsed, from_json
 from scalesearch.report.rehearsal import write_rehearsal
-from scalesearch.search.band import Band, EnumeratedBand, find_band
+from scalesearch.search.band import Band
+from scalesearch.search.find import find_band
 from scalesearch.search.finite import band_of
 from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
-from scalesearch.search.rehearsal import World, Yardstick, rehearse
+from scalesearch.search.listed import EnumeratedBand
+from scalesearch.search.rehearsal import World, Yardstick, check_rungs, rehearse
 from scalesearch.search.replay import Table
 
 RUNS = "runs.jsonl"
@@ -76,24 +79,34 @@ def is_table(path: Path) -> bool:
 
 
 def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
-    """Without and with the ladder, as asked; both where nothing is asked and the plan has one. ValueError where it has none."""
+    """Without and with the ladder, as asked; both where nothing is asked and the plan has one.
+
+    ValueError where it has none, or one that cannot be rehearsed.
+    """
     if asked and plan.ladder is None:
         raise ValueError(
             f"the plan {plan.name} has no ladder to rehearse; add one, as with --set 'ladder={{rungs: [0.1, 0.3]}}'"
         )
-    return (asked,) if asked is not None else (False, True) if plan.ladder else (False,)
+    found = (asked,) if asked is not None else (False, True) if plan.ladder else (False,)
+    check_rungs(plan.ladder if True in found else None)
+    return found
 
 
 def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage:
     """The study in the folder `path` (or its results.jsonl) as a table; at most half of its candidates are searched.
 
-    ValueError where nothing is recorded of the lowest rung, unless `ladder` is False.
+    ValueError where an objective was not recorded; or nothing of the lowest rung, unless `ladder` is False.
     """
     folder = path.parent if path.name == RESULTS else path
     plan = read_plan(folder / PLAN, overrides)
-
     table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
     plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
+    figures = [cost for candidate in table.candidates for cost in candidate.costs]
+    if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in figures)]:
+        raise ValueError(
+            f"{folder}: an objective of a table is recorded of all of its candidates, but {missing[0]} is not; "
+            f"leave it out, as with --set 'objectives=[ap, macs]'"
+        )
     lowest = epochs_at(None if ladder is False else plan.ladder, plan.recipe.epochs)[0]
     if lowest < table.first_epoch:
         raise ValueError(
@@ -122,8 +135,12 @@ def run(
 ) -> list[Compared]:
     """Rehearse what the folder `out` has not, a line each as they are done; the page and picture of all that is there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = tuple(dict.fromkeys(samplers))
+    if "grid" in samplers:
+        stage.band.grid(())  # Raises now, where the space is too large for it.
     kept = _kept(out, stage.setup)
-    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in range(seeds)]
+    numbers = range(stage.plan.seed, stage.plan.seed + seeds)
+    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
     have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
     yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
     bar = console.bar("rehearsing")

@@ -15,7 +15,8 @@ from scalesearch.data.split import DataError
 from scalesearch.launch.console import Console
 from scalesearch.launch.study import unit_of
 from scalesearch.plan.plan import Plan
-from scalesearch.search.band import EmptyBandError, find_band
+from scalesearch.search.band import EmptyBandError
+from scalesearch.search.find import find_band
 from scalesearch.search.unit import Candidate, FamilyUnit, SpecUnit
 
 CLASSES = 90

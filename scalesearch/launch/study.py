@@ -33,9 +33,9 @@ from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
-from scalesearch.search.band import find_band
 from scalesearch.search.driver import run
 from scalesearch.search.executor import InProcess
+from scalesearch.search.find import find_band
 from scalesearch.search.ledger import Ledger
 from scalesearch.search.storage import place
 from scalesearch.search.study import Setting, Study

@@ -17,8 +17,10 @@ from scalesearch.plan.sections import SamplerPlan
 from scalesearch.records.front import non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.band import Band, PricedBand, Seen, SolvedBand
+from scalesearch.search.band import Band, Seen
 from scalesearch.search.evolution import mutant
+from scalesearch.search.listed import PricedBand
+from scalesearch.search.solved import SolvedBand
 from scalesearch.search.told import told_values
 from scalesearch.search.unit import Candidate
 

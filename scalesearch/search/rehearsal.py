@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.ladder import Ladder, epochs_at
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.front import UP
@@ -25,9 +25,10 @@ from scalesearch.records.hypervolume import Points, hypervolume
 from scalesearch.records.rehearsed import Rehearsed, Step
 from scalesearch.records.row import Key, Row
 from scalesearch.records.trials import Trial, best_trials
-from scalesearch.search.band import Band, EnumeratedBand
+from scalesearch.search.band import Band
 from scalesearch.search.driver import search
 from scalesearch.search.executor import InProcess
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import Candidate
 
@@ -142,11 +143,11 @@ class Answers:
     def __call__(self, task: Task, label: str) -> Outcome:
         spec, world, seed = task.spec, self._world, self._seed
         before = self._done.get(spec.id, 0)
+        # Another candidate may share the detector, and be further up.
+        self._done[spec.id] = max(before, task.to_epoch)
         seconds = world.seconds(spec, seed, task.to_epoch)
-        self.log.append(
-            _Trained(task, task.to_epoch - before, seconds - (world.seconds(spec, seed, before) if before else 0))
-        )
-        self._done[spec.id] = task.to_epoch
+        added = world.seconds(spec, seed, self._done[spec.id]) - (world.seconds(spec, seed, before) if before else 0.0)
+        self.log.append(_Trained(task, self._done[spec.id] - before, added))
         curve = [(epoch, world.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
         return Outcome(
             state="complete",
@@ -166,13 +167,18 @@ _SETTING = Setting(
 )
 
 
-def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: str) -> Rehearsed:
-    """The search of `plan`, its seed and sampler among it, on `world`. ValueError for rungs that a world knows nothing of."""
-    if plan.ladder and any(rung.images < 1 or rung.size < 1 for rung in plan.ladder.rungs):
+def check_rungs(ladder: Ladder | None) -> None:
+    """ValueError for rungs that a world knows nothing of."""
+    if ladder and any(rung.images < 1 or rung.size < 1 for rung in ladder.rungs):
         raise ValueError(
             "a rehearsal knows rungs of fewer epochs, but this ladder has rungs of fewer images or smaller ones; "
             "give their epochs alone, or rehearse with --no-ladder"
         )
+
+
+def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: str) -> Rehearsed:
+    """The search of `plan`, its seed and sampler among it, on `world`. ValueError as `check_rungs`."""
+    check_rungs(plan.ladder)
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
     store, answers = MemoryStore(), Answers(world, plan.seed, rungs)

@@ -33,10 +33,14 @@ class Table:
             raise ValueError(
                 f"a table needs complete search rows of the recipe {recipe_id}, but none of {len(rows)} is one"
             )
-        self._rows: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(known, key=lambda row: (row.seed, row.order)):
+        trained: dict[tuple[str, int], Row] = {}
+        # Rows of an equal training, as of a detector that two families share, have its numbers but took no time.
+        for row in sorted(known, key=lambda row: (row.seed, -row.seconds, row.order)):
             if row.kind in ("search", "repeat"):
-                self._rows[row.spec_id].append(row)
+                trained.setdefault((row.spec_id, row.seed), row)
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        for row in trained.values():
+            self._rows[row.spec_id].append(row)
         self.candidates = tuple(
             Candidate(
                 dict(trial.point),
@@ -82,4 +86,6 @@ class Table:
 
 
 def _curve(row: Row) -> list[tuple[int, float]]:
-    return [(epoch, ap) for epoch, numbers in row.curve if (ap := numbers.get("ap")) is not None]
+    """Epochs that an AP was recorded after, and the AP; the end is among them."""
+    known = {epoch: ap for epoch, numbers in row.curve if (ap := numbers.get("ap")) is not None}
+    return sorted({**known, row.epochs_done: row.final["ap"] or 0.0}.items())

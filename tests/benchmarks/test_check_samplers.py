@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from scalesearch.plan.sections import SamplerPlan
-from scalesearch.search.band import find_band
+from scalesearch.search.find import find_band
 
 
 @pytest.fixture(scope="module")

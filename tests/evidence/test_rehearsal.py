@@ -48,6 +48,15 @@ def test_fewer_candidates_are_held_against_what_as_many_epochs_gave() -> None:
     assert found[1].over_random is not None and found[1].over_random.values == pytest.approx((0.2,))
 
 
+def test_random_of_as_many_candidates_comes_first_and_of_fewer_never() -> None:
+    other = [run("random", 0, 0.6), run("random", 0, 0.3, trials=5, epochs=50)]
+    for runs in (other, other[::-1]):
+        *_, tpe = compare([*runs, run("tpe", 0, 0.5, trials=5, epochs=50)])
+        assert tpe.over_random is not None and tpe.over_random.values == pytest.approx((0.2,))
+    *_, more = compare([*other, run("tpe", 0, 0.5, trials=20, epochs=200)])
+    assert more.over_random is None
+
+
 def test_a_curve_is_of_what_all_runs_have_trained() -> None:
     points = curve([run("tpe", 0, 0.4), run("tpe", 1, 0.8, epochs=60)], 6)
     assert [point.epochs for point in points] == [10, 20, 30, 40, 50, 60]
@@ -58,3 +67,11 @@ def test_student_t_for_twenty_values() -> None:
     interval = Spread(tuple(float(i) for i in range(20))).interval
     assert interval is not None
     assert interval[1] - 9.5 == pytest.approx(2.093 * 5.9161 / 20**0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("count", "t"), [(22, 2.0796), (31, 2.0423), (41, 2.0211), (121, 1.9799)])
+def test_student_t_beyond_its_table(count: int, t: float) -> None:
+    """The values of printed tables for 21, 30, 40 and 120 degrees of freedom."""
+    spread = Spread(tuple(float(i) for i in range(count)))
+    assert spread.interval and spread.sd
+    assert (spread.interval[1] - spread.mean) * count**0.5 / spread.sd == pytest.approx(t, abs=3e-4)

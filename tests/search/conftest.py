@@ -14,7 +14,7 @@ from scalesearch.arch.cost import price
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
-from scalesearch.search.band import find_band
+from scalesearch.search.find import find_band
 from scalesearch.search.ledger import Ledger
 from scalesearch.search.study import Setting, Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit

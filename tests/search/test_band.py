@@ -10,7 +10,11 @@ import pytest
 from scalesearch.arch.cost import price
 from scalesearch.arch.space import steps
 from scalesearch.search import band as bands
-from scalesearch.search.band import EmptyBandError, EnumeratedBand, PricedBand, SolvedBand, find_band
+from scalesearch.search import find
+from scalesearch.search.band import EmptyBandError
+from scalesearch.search.find import find_band
+from scalesearch.search.listed import EnumeratedBand, PricedBand
+from scalesearch.search.solved import SolvedBand
 from scalesearch.search.study import Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, inside
 from tests.search.conftest import FAMILY, make_plan, make_study
@@ -125,7 +129,7 @@ def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(
 
 def test_very_many_candidates_are_made_when_asked_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(study.band, EnumeratedBand)
-    monkeypatch.setattr(bands, "ONE_BY_ONE", 5)
+    monkeypatch.setattr(find, "ONE_BY_ONE", 5)
     band, rng = find_band(study.unit), np.random.default_rng(0)
     assert isinstance(band, PricedBand)
     keys = [candidate.key for candidate in study.band.candidates]

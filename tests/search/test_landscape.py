@@ -11,8 +11,9 @@ import pytest
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.plan import Plan, read_plan
-from scalesearch.search.band import EnumeratedBand, find_band
+from scalesearch.search.find import find_band
 from scalesearch.search.landscape import LANDSCAPES, Landscape, facts
+from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.unit import SpecUnit
 
 PLAN = Path(__file__).parents[2] / "search_spaces" / "landscape.yaml"

@@ -12,11 +12,12 @@ import pytest
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.plan.ladder import Ladder, Rung
 from scalesearch.plan.plan import Plan
+from scalesearch.plan.task import Task
 from scalesearch.records.rehearsed import Rehearsed, Step, from_json
 from scalesearch.records.row import Row
-from scalesearch.search.band import find_band
 from scalesearch.search.driver import run, search
 from scalesearch.search.executor import InProcess
+from scalesearch.search.find import find_band
 from scalesearch.search.finite import band_of
 from scalesearch.search.landscape import Landscape
 from scalesearch.search.rehearsal import Answers, MemoryStore, Yardstick, rehearse
@@ -131,6 +132,47 @@ def test_a_replay_is_a_straight_line_between_what_was_recorded(recorded: list[Ro
     band = band_of(table.candidates)
     climbed = rehearse(plan, band, table, Yardstick(band, table, plan.objectives), "x")
     assert climbed.epochs < climbed.full and climbed.candidates == 12
+
+
+def test_missing_cells_are_bridged_and_the_end_is_always_known(recorded: list[Row], plan: Plan) -> None:
+    row = replace(recorded[1], curve=((2, {"ap": 0.1}), (4, {"ap": None}), (6, {"ap": 0.05}), (10, {"ap": None})))
+    row = replace(row, final={"ap": 0.25})
+    table = Table([row, replace(recorded[3], curve=())], plan.recipe.id, 1, same)
+    assert [table.ap(row.spec, 0, epoch) for epoch in (2, 4, 6, 10)] == pytest.approx([0.1, 0.075, 0.05, 0.25])
+    assert table.first_epoch == 10  # of the other nothing but the end is known
+
+
+def test_an_equal_training_is_one_and_costs_what_it_took(recorded: list[Row], plan: Plan) -> None:
+    row = recorded[1]
+    copy = replace(row, ordinal=99, seconds=0.0, reason="known already")
+    table = Table([copy, row], plan.recipe.id, 1, same)
+    assert {table.seconds(row.spec, seed, 10) for seed in range(8)} == {row.seconds}
+
+
+def test_what_was_recorded_of_a_candidate_is_not_worked_out_again(recorded: list[Row], plan: Plan) -> None:
+    timed = [replace(row, cost={**row.cost, "latency": 0.01 * (1 + row.ordinal)}) for row in recorded]
+    table = Table(timed, plan.recipe.id, 1, same)
+    band = band_of(table.candidates)
+    plan = replace(plan, ladder=None, objectives=("ap", "latency"), sampler=replace(plan.sampler, name="random"))
+    yardstick = Yardstick(band, table, plan.objectives)
+    assert 0 < rehearse(plan, band, table, yardstick, "x").last.volume <= 1
+    assert band.unit.meter(timed[3].spec)["latency"] == 0.04
+
+
+def test_a_detector_that_two_candidates_share_is_trained_once(plan: Plan) -> None:
+    world = Landscape(macs=1e7, epochs=10)
+    spec = rehearsed_spec(plan)
+    answers, place = Answers(world, 0, (2, 5, 10)), Path(os.devnull)
+    for to_epoch in (2, 5, 2, 10):
+        task = Task(spec=spec, recipe=plan.recipe, seed=0, to_epoch=to_epoch, folder=place)
+        assert answers(task, "").curve[-1][0] == to_epoch
+    assert [one.epochs for one in answers.log] == [2, 3, 0, 5]
+    assert sum(one.seconds for one in answers.log) == pytest.approx(world.seconds(spec, 0, 10))
+
+
+def rehearsed_spec(plan: Plan) -> DetectorSpec:
+    assert plan.band
+    return find_band(SpecUnit(plan.space(classes=3, anchors=Anchors()), plan.band)).grid(()).members[0]
 
 
 def test_a_table_without_its_recipe_is_refused(recorded: list[Row]) -> None:

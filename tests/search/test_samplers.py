@@ -19,9 +19,11 @@ from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.band import Band, EmptyBandError, SolvedBand, find_band
+from scalesearch.search.band import Band, EmptyBandError
+from scalesearch.search.find import find_band
 from scalesearch.search.finite import FiniteUnit, band_of
 from scalesearch.search.propose import propose
+from scalesearch.search.solved import SolvedBand
 from scalesearch.search.told import gain_slope, told_values
 from scalesearch.search.unit import Candidate, SpecUnit, inside
 

@@ -1,0 +1,132 @@
+"""Where a search on the ladder loses what full training has: in who goes on, or in who is proposed?
+
+    python benchmarks/ladder_losses.py --samplers evolution --seeds 100:140
+    python benchmarks/ladder_losses.py --samplers gp --trials 80 --seeds 100:110
+
+Each seed is searched five times: `full` trains every candidate to its end; `replayed` is the ladder with the candidates
+that full training proposed, so that all it loses it loses by who goes on; `perfect` is that again, with the AP at the end
+in place of the one expected, so that what it does not lose was lost by not knowing; `ladder` is the ladder as it is; and
+`its own in full` trains all the candidates that the ladder proposed to their end: what it loses, it loses by a sampler
+that was told less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from scalesearch.console import NoteConsole
+from scalesearch.evidence.noise import Spread
+from scalesearch.launch.rehearse import Stage, on_landscape
+from scalesearch.records.rehearsed import Rehearsed
+from scalesearch.records.trials import Trial
+from scalesearch.report.rehearsal import told
+from scalesearch.search import driver, ladder
+from scalesearch.search.landscape import LANDSCAPES
+from scalesearch.search.propose import Proposal, propose
+from scalesearch.search.rehearsal import Yardstick, rehearse
+
+PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
+KINDS = ("replayed", "perfect", "ladder", "its own in full")
+
+
+class Searches:
+    """The five searches of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+
+    def all(self, sampler: str, seed: int) -> dict[str, Rehearsed]:
+        run = partial(self._run, sampler, seed)
+        full, proposed = run(climbs=False)
+        mine, own = run(climbs=True)
+        return {
+            "full": full,
+            "replayed": run(climbs=True, given=proposed)[0],
+            "perfect": run(climbs=True, given=proposed, perfect=True)[0],
+            "ladder": mine,
+            "its own in full": run(climbs=False, given=own)[0],
+        }
+
+    def _run(
+        self, sampler: str, seed: int, *, climbs: bool, given: Sequence[Proposal] = (), perfect: bool = False
+    ) -> tuple[Rehearsed, list[Proposal]]:
+        """The search, and its proposals by ordinal: those `given`, or the sampler's own."""
+        stage, made = self._stage, list(given)
+
+        def next_one(*of: object) -> Proposal:
+            ordinal = of[4]
+            assert isinstance(ordinal, int) and ordinal <= len(made)
+            if ordinal == len(made):
+                made.append(propose(*of))  # type: ignore[arg-type]
+            return made[ordinal]
+
+        def at_end(trials: Sequence[Trial], epochs: int) -> NDArray[np.float64]:
+            whole = stage.plan.recipe.epochs
+            return np.array([stage.world.ap(trial.rows[0].spec, seed, whole) for trial in trials])
+
+        plan = dataclasses.replace(
+            stage.plan,
+            sampler=dataclasses.replace(stage.plan.sampler, name=sampler),
+            seed=seed,
+            ladder=stage.plan.ladder if climbs else None,
+        )
+        with ExitStack() as patched:
+            patched.enter_context(mock.patch.object(driver, "propose", next_one))
+            if perfect:
+                patched.enter_context(mock.patch.object(ladder, "_expected", at_end))
+            return rehearse(plan, stage.band, stage.world, self._yardstick, stage.setup), made
+
+
+def line(name: str, sampler: str, seeds: Sequence[int], found: Sequence[dict[str, Rehearsed]]) -> str:
+    """One sampler on one landscape: means over seeds, ratios seed by seed."""
+    full = told(Spread(tuple(one["full"].last.volume for one in found)))
+    parts = [f"full {full}"]
+    for kind in KINDS:
+        by = Spread(tuple(one[kind].last.volume / one["full"].last.volume for one in found))
+        above = Spread(tuple(one[kind].last.above / one["full"].last.above for one in found))
+        parts.append(f"{kind} {told(by)} ({told(above)})")
+    candidates = found[0]["full"].trials
+    return f"{name} {sampler} {len(found)} x {candidates}, seeds {seeds[0]}..{seeds[-1]}: " + "; ".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samplers", default="evolution")
+    parser.add_argument("--seeds", default="100:140", help="from:to, the last one excluded")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--landscape", choices=tuple(LANDSCAPES), default="plain")
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="of the plan")
+    parser.add_argument("--out", type=Path, help="file that the lines are added to")
+    asked = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searches = Searches(on_landscape(PLAN, [f"trials={asked.trials}", *asked.changes], asked.landscape, NoteConsole()))
+    seeds = range(*map(int, asked.seeds.split(":")))
+    options = f"--seeds {asked.seeds} --trials {asked.trials} --landscape {asked.landscape}"
+    options += "".join(f" --set {shlex.quote(text)}" for text in asked.changes)
+    lines = [f"python benchmarks/ladder_losses.py --samplers {asked.samplers} {options}"]
+    for sampler in asked.samplers.split(","):
+        found = []
+        for seed in seeds:
+            found.append(searches.all(sampler, seed))
+            print(seed, {kind: round(run.last.volume, 4) for kind, run in found[-1].items()}, flush=True)
+        lines.append(line(asked.landscape, sampler, seeds, found))
+        print(lines[-1], flush=True)
+    if asked.out:
+        with open(asked.out, "a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

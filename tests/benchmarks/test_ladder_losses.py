@@ -1,0 +1,42 @@
+"""A short run of benchmarks/ladder_losses.py, whose whole runs are committed in results/rehearsal/losses.txt."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import optuna
+import pytest
+
+from scalesearch.console import NoteConsole
+from scalesearch.launch.rehearse import on_landscape
+from scalesearch.records.rehearsed import Rehearsed
+
+
+@pytest.fixture(scope="module")
+def losses() -> ModuleType:
+    file = Path(__file__).parents[2] / "benchmarks" / "ladder_losses.py"
+    spec = importlib.util.spec_from_file_location("ladder_losses", file)
+    assert spec and spec.loader
+    module = sys.modules["ladder_losses"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return module
+
+
+def test_what_is_lost_is_told_apart(losses: ModuleType) -> None:
+    stage = on_landscape(losses.PLAN, ["trials=24"], "plain", NoteConsole())
+    searches = losses.Searches(stage)
+    found: dict[str, Rehearsed] = searches.all("random", 0)
+    # random is told nothing: what it proposes is the same on the ladder, so that only who goes on is lost.
+    assert found["replayed"].steps == found["ladder"].steps
+    assert found["its own in full"].steps == found["full"].steps
+    assert found["full"].epochs == 24 * stage.plan.recipe.epochs > found["ladder"].epochs
+
+    evolved: dict[str, Rehearsed] = searches.all("evolution", 0)
+    assert evolved["its own in full"].steps != evolved["full"].steps
+    assert evolved["perfect"].steps != evolved["replayed"].steps
+    text = losses.line("plain", "evolution", range(1), [evolved])
+    assert text.startswith("plain evolution 1 x 24, seeds 0..0: full 0.") and "; replayed " in text
