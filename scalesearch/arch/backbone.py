@@ -91,7 +91,7 @@ def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
     level = 1
     for i, stage in enumerate(_B0):
         kept = backbone.lite and i in (0, len(_B0) - 1)
-        repeats = stage.repeats if kept else math.ceil(round(stage.repeats * backbone.depth, 6))
+        repeats = stage.repeats if kept else max(1, math.ceil(round(stage.repeats * backbone.depth, 6)))
         channels = round_channels(stage.channels * backbone.width)
         scaled.append(Stage(repeats, stage.kernel, stage.stride, stage.expansion, channels))
         level += stage.stride == 2

@@ -9,9 +9,10 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
@@ -30,6 +31,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "backbone_padding": ("alike", "same", "symmetric"),
 }
 """The closed sets behind the fields of `DetectorSpec` that are words."""
+
+_COUNTS = {
+    "classes": (1, 100_000),
+    "repeats": (1, 100),
+    "width": (1, 8192),
+    "head_width": (1, 8192),
+    "head_depth": (0, 100),
+}
+"""The fields of `DetectorSpec` that are counts, with the least and the largest value."""
 
 BACKBONE_TOP = 5
 """The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
@@ -50,11 +60,19 @@ class Anchors:
     aspects: tuple[tuple[float, float], ...] = ((1.0, 1.0), (_R2, 1 / _R2), (1 / _R2, _R2))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", float(self.scale))
-        object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
-        if not (self.scale > 0 and self.octaves >= 1 and self.aspects):
-            raise ValueError(f"anchors need scale > 0, octaves >= 1 and at least one aspect pair, but got {self!r}")
-        if any(not (a > 0 and b > 0) for a, b in self.aspects):
+        try:
+            object.__setattr__(self, "scale", float(self.scale))
+            object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"anchors need a number as scale and (width, height) pairs as aspects, but got {self!r}"
+            ) from None
+        if not (0 < self.scale < math.inf and type(self.octaves) is int and self.octaves >= 1 and self.aspects):
+            raise ValueError(
+                "anchors need scale > 0, octaves >= 1 and at least one aspect pair, octaves whole and scale finite, "
+                f"but got {self!r}"
+            )
+        if any(not 0 < factor < math.inf for pair in self.aspects for factor in pair):
             raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {self.aspects}")
 
     @property
@@ -115,20 +133,8 @@ class DetectorSpec:
     anchors: Anchors = Anchors()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
-        if min(self.size) < 2**5 or max(self.size) > 2**14:
-            raise ValueError(f"size must have 32 <= height, width <= 16384, but got {self.size}")
-        limits = {"classes": 100_000, "repeats": 100, "width": 8192, "head_width": 8192, "head_depth": 100}
-        for name, high in limits.items():
-            low, value = (0 if name == "head_depth" else 1), getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
-        for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in (0, 1), but got {getattr(self, name)!r}")
+        object.__setattr__(self, "size", _sides(self.size))
+        _check_fields(self)
         if self.topology.min_level > BACKBONE_TOP:
             raise ValueError(
                 f"a backbone's coarsest map is of level {BACKBONE_TOP} and a detector reads at least one, so min_level "
@@ -165,6 +171,42 @@ class DetectorSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _sides(size: Any) -> tuple[int, int]:
+    """(height, width) as integers; ValueError for anything but two whole numbers in range."""
+    sides = tuple(size) if isinstance(size, Sequence) else (size,)
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise ValueError(f"size must be (height, width) in whole pixels, but got {size!r}")
+    height, width = map(int, sides)
+    if min(height, width) < 2**5 or max(height, width) > 2**14:
+        raise ValueError(f"size must have 32 <= height, width <= 16384, but got {(height, width)}")
+    return height, width
+
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "backbone": (Backbone, "an EfficientNet or a TimmBackbone; arch.backbone.parse makes one of a name"),
+    "topology": (Topology, "a Topology; arch.networks makes the published ones"),
+    "anchors": (Anchors, "an Anchors"),
+    **dict.fromkeys(("bias_before_norm", "lateral_at_equal_width", "separable"), (bool, "True or False")),
+}
+"""The fields of `DetectorSpec` that are neither numbers nor words."""
+
+
+def _check_fields(spec: DetectorSpec) -> None:
+    """ValueError for the first field, but size, that is not what it may be by itself."""
+    for name, (kind, said) in _KINDS.items():
+        if not isinstance(value := getattr(spec, name), kind):
+            raise ValueError(f"{name} must be {said}, but got {value!r}")  # noqa: TRY004 - ValueError is users'
+    for name, (low, high) in _COUNTS.items():
+        if type(value := getattr(spec, name)) is not int or not low <= value <= high:
+            raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
+    for name, words in CHOICES.items():
+        if (value := getattr(spec, name)) not in words:
+            raise ValueError(f"{name} must be one of {', '.join(words)}, but got {value!r}")
+    for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
+        if not isinstance(value := getattr(spec, name), float) or not 0 < value < 1:
+            raise ValueError(f"{name} must be in (0, 1), but got {value!r}")
+
+
 def to_dict(spec: DetectorSpec) -> dict[str, Any]:
     """Plain JSON data without the fields that hold their default; `from_dict` is its inverse."""
     data: dict[str, Any] = {}
@@ -195,7 +237,6 @@ def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
     values = dict(data)
     values["backbone"] = backbones.from_dict(values["backbone"])
     values["topology"] = _topology_from_dict(values["topology"])
-    values["size"] = tuple(values["size"])
     if "anchors" in values:
         values["anchors"] = Anchors(**values["anchors"])
     return DetectorSpec(**values)
