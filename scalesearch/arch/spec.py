@@ -238,7 +238,7 @@ def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
     values["backbone"] = backbones.from_dict(values["backbone"])
     values["topology"] = _topology_from_dict(values["topology"])
     if "anchors" in values:
-        values["anchors"] = Anchors(**values["anchors"])
+        values["anchors"] = _anchors_from_dict(values["anchors"])
     return DetectorSpec(**values)
 
 
@@ -249,8 +249,21 @@ def topology_to_dict(topology: Topology) -> dict[str, Any]:
 
 
 def _topology_from_dict(data: Mapping[str, Any]) -> Topology:
-    nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
-    return Topology(data["levels"][0], data["levels"][1], nodes)
+    try:
+        low, high = data["levels"]
+        nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"a topology is {{levels: [finest, coarsest], nodes: [[level, [inputs], fusion], ...]}}, but got {data!r}"
+        ) from None
+    return Topology(low, high, nodes)
+
+
+def _anchors_from_dict(data: Mapping[str, Any]) -> Anchors:
+    names = [item.name for item in dataclasses.fields(Anchors)]
+    if not isinstance(data, Mapping) or set(data) - set(names):
+        raise ValueError(f"anchors have {', '.join(names)}, but got {data!r}")
+    return Anchors(**data)
 
 
 def _anchors_to_dict(anchors: Anchors) -> dict[str, Any]:

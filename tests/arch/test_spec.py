@@ -126,6 +126,24 @@ def test_unknown_and_missing_fields_are_named() -> None:
         from_dict({k: v for k, v in to_dict(named("d0")).items() if k != "width"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"topology": {"levels": [3, 7]}}, r"a topology is {levels: .*}, but got {'levels': \[3, 7\]}"),
+        ({"topology": None}, r"a topology is {levels: .*}, but got None"),
+        ({"topology": {"levels": [3, 4], "nodes": [[3, 0, "fast"]]}}, r"a topology is {levels: "),
+        ({"anchors": {"ratio": 1}}, r"anchors have scale, octaves, aspects, but got {'ratio': 1}"),
+        ({"anchors": 4}, r"anchors have scale, octaves, aspects, but got 4"),
+        ({"backbone": {"efficientnet": {"width": "a"}}}, r"an EfficientNet's width must be in \(0, 16\], but got 'a'"),
+        ({"backbone": {"efficientnet": {"lite": "no"}}}, r"an EfficientNet's lite must be True or False, but got 'no'"),
+        ({"size": 64}, r"size must be \(height, width\) in whole pixels, but got 64"),
+    ],
+)
+def test_bad_data_is_refused_by_name(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_dict({**to_dict(named("d0")), **changes})
+
+
 def test_bad_anchors_are_refused() -> None:
     worse = ({"scale": "x"}, {"scale": math.inf}, {"octaves": 2.5}, {"aspects": (1, 2)}, {"aspects": ((1, math.inf),)})
     for bad in ({"scale": 0}, {"octaves": 0}, {"aspects": ()}, {"aspects": ((1, -1),)}, *worse):
