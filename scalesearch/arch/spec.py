@@ -32,14 +32,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """The closed sets behind the fields of `DetectorSpec` that are words."""
 
-_COUNTS = {
+LIMITS = {
+    "size": (2**5, 2**14),
     "classes": (1, 100_000),
     "repeats": (1, 100),
     "width": (1, 8192),
     "head_width": (1, 8192),
     "head_depth": (0, 100),
 }
-"""The fields of `DetectorSpec` that are counts, with the least and the largest value."""
+"""The ranges of the fields of `DetectorSpec` that are integers, ends included; each side of the size for itself."""
 
 BACKBONE_TOP = 5
 """The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
@@ -177,8 +178,9 @@ def _sides(size: Any) -> tuple[int, int]:
     if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
         raise ValueError(f"size must be (height, width) in whole pixels, but got {size!r}")
     height, width = map(int, sides)
-    if min(height, width) < 2**5 or max(height, width) > 2**14:
-        raise ValueError(f"size must have 32 <= height, width <= 16384, but got {(height, width)}")
+    low, high = LIMITS["size"]
+    if not low <= min(height, width) <= max(height, width) <= high:
+        raise ValueError(f"size must have {low} <= height, width <= {high}, but got {(height, width)}")
     return height, width
 
 
@@ -196,8 +198,8 @@ def _check_fields(spec: DetectorSpec) -> None:
     for name, (kind, said) in _KINDS.items():
         if not isinstance(value := getattr(spec, name), kind):
             raise ValueError(f"{name} must be {said}, but got {value!r}")  # noqa: TRY004 - ValueError is users'
-    for name, (low, high) in _COUNTS.items():
-        if type(value := getattr(spec, name)) is not int or not low <= value <= high:
+    for name, (low, high) in LIMITS.items():
+        if name != "size" and (type(value := getattr(spec, name)) is not int or not low <= value <= high):
             raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
     for name, words in CHOICES.items():
         if (value := getattr(spec, name)) not in words:
