@@ -157,6 +157,15 @@ class DetectorSpec:
         """The levels that come from the backbone."""
         return range(self.topology.min_level, min(self.topology.max_level, BACKBONE_TOP) + 1)
 
+    @property
+    def backbone_same(self) -> bool:
+        """Whether an EfficientNet backbone is padded TensorFlow's way."""
+        return (self.padding if self.backbone_padding == "alike" else self.backbone_padding) == "same"
+
+    def has_lateral(self, level: int) -> bool:
+        """Whether the backbone's map of `level` is projected by a 1x1: EfficientDet drops it at equal width."""
+        return self.lateral_at_equal_width or self.backbone.channels(level) != self.width
+
     def map_size(self, level: int) -> tuple[int, int]:
         """(h, w) of the feature map at `level`: halved and rounded up level times."""
         return -(-self.size[0] >> level), -(-self.size[1] >> level)
