@@ -146,6 +146,8 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         "empty.pth": b"",
         "text.pt": b"weights",
         "zeros.pt": bytes(999),
+        "log.csv": b"epoch,step,loss",
+        "start.pth": whole[:2000],
         "cut.safetensors": b"\x08",
     }
     for name, content in files.items():
