@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 from scalesearch.arch.operator import Operator
@@ -46,7 +47,7 @@ class EfficientNet:
 
     `lite` is the mobile variant: no squeeze-and-excitation, relu6, and stem, first and last stage
     kept from scaling (google/automl efficientnet_lite_builder.py).
-    Raises ValueError for a coefficient that is not positive.
+    Raises ValueError for a coefficient that is no number in (0, 16], or a lite that is not True or False.
     """
 
     width: float = 1.0
@@ -55,9 +56,11 @@ class EfficientNet:
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("depth", self.depth)):
-            if not 0 < value <= 16:
+            if not isinstance(value, Real) or not 0 < value <= 16:
                 raise ValueError(f"an EfficientNet's {name} must be in (0, 16], but got {value!r}")
             object.__setattr__(self, name, float(value))
+        if not isinstance(self.lite, bool):
+            raise ValueError(f"an EfficientNet's lite must be True or False, but got {self.lite!r}")  # noqa: TRY004
 
     @property
     def name(self) -> str:
@@ -91,7 +94,7 @@ def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
     level = 1
     for i, stage in enumerate(_B0):
         kept = backbone.lite and i in (0, len(_B0) - 1)
-        repeats = stage.repeats if kept else math.ceil(round(stage.repeats * backbone.depth, 6))
+        repeats = stage.repeats if kept else max(1, math.ceil(round(stage.repeats * backbone.depth, 6)))
         channels = round_channels(stage.channels * backbone.width)
         scaled.append(Stage(repeats, stage.kernel, stage.stride, stage.expansion, channels))
         level += stage.stride == 2

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from scalesearch.arch.topology import Node, Topology, TopologyError
+from scalesearch.arch.topology import Node, Topology, TopologyError, check_span
 
 
 class _Graph:
-    """A topology while it is wired: `add` returns the number of the new node."""
+    """A topology while it is wired: `add` returns the number of the new node. TopologyError for a bad span."""
 
     def __init__(self, min_level: int, max_level: int, fusion: str) -> None:
+        check_span(min_level, max_level)
         self.span, self.fusion = (min_level, max_level), fusion
         self.levels = range(min_level, max_level + 1)
         self.source = {level: level - min_level for level in self.levels}

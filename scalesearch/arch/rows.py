@@ -45,8 +45,7 @@ def _measured(spec: DetectorSpec, backbone: TimmBackbone) -> tuple[Operator, ...
 
 def stages(spec: DetectorSpec, backbone: EfficientNet) -> Iterator[tuple[str, tuple[Operator, ...]]]:
     """The operators of an EfficientNet by the module that they are of: conv_stem, blocks.0, blocks.1, ..."""
-    padding = spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding
-    same, act = padding == "same", spec.activation
+    same, act = spec.backbone_same, spec.activation
     yield "conv_stem", tuple(_padded(3, backbone.stem, 3, spec.size, 2, 1, act, same))
     size, c_in = _halved(spec.size), backbone.stem
     for number, stage in enumerate(backbone.cut(spec.backbone_levels[-1])):
@@ -137,10 +136,6 @@ def _alive(spec: DetectorSpec) -> list[set[int]]:
     return alive[::-1]
 
 
-def _projects(spec: DetectorSpec, level: int) -> bool:
-    return spec.lateral_at_equal_width or spec.backbone.channels(level) != spec.width
-
-
 def _lateral(spec: DetectorSpec, level: int) -> Operator:
     size = spec.map_size(level)
     return _conv("neck", spec.backbone.channels(level), spec.width, size, bias=spec.bias_before_norm)
@@ -158,11 +153,11 @@ def _laterals(spec: DetectorSpec, live: set[int]) -> Iterator[Operator]:
     if spec.laterals == "level":
         for i, level in enumerate(spec.backbone_levels):
             source = pooled and extra and level == coarsest
-            if (i in read or source) and _projects(spec, level):
+            if (i in read or source) and spec.has_lateral(level):
                 yield _lateral(spec, level)._replace(live=i in used or (source and made))
-    if extra and not pooled and _projects(spec, coarsest):
+    if extra and not pooled and spec.has_lateral(coarsest):
         yield _lateral(spec, coarsest)._replace(live=made)
-    projected = spec.width if _projects(spec, coarsest) else spec.backbone.channels(coarsest)
+    projected = spec.width if spec.has_lateral(coarsest) else spec.backbone.channels(coarsest)
     for level in range(coarsest + 1, top + 1):
         yield from (row._replace(live=made) for row in _resample(spec, projected, level - 1, level))
 
@@ -187,7 +182,7 @@ def _node(spec: DetectorSpec, node: Node, *, first: bool) -> Iterator[Operator]:
     own = first and spec.laterals == "edge"
     for number in node.inputs:
         level = spec.topology.level_of(number)
-        if own and number < len(spec.backbone_levels) and _projects(spec, level):
+        if own and number < len(spec.backbone_levels) and spec.has_lateral(level):
             yield _lateral(spec, level)
         yield from _resample(spec, width, level, node.level)
     yield from _fusion(node, width, size)

@@ -9,9 +9,10 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
@@ -60,11 +61,19 @@ class Anchors:
     aspects: tuple[tuple[float, float], ...] = ((1.0, 1.0), (_R2, 1 / _R2), (1 / _R2, _R2))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", float(self.scale))
-        object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
-        if not (self.scale > 0 and self.octaves >= 1 and self.aspects):
-            raise ValueError(f"anchors need scale > 0, octaves >= 1 and at least one aspect pair, but got {self!r}")
-        if any(not (a > 0 and b > 0) for a, b in self.aspects):
+        try:
+            object.__setattr__(self, "scale", float(self.scale))
+            object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"anchors need a number as scale and (width, height) pairs as aspects, but got {self!r}"
+            ) from None
+        if not (0 < self.scale < math.inf and type(self.octaves) is int and self.octaves >= 1 and self.aspects):
+            raise ValueError(
+                "anchors need scale > 0, octaves >= 1 and at least one aspect pair, octaves whole and scale finite, "
+                f"but got {self!r}"
+            )
+        if any(not 0 < factor < math.inf for pair in self.aspects for factor in pair):
             raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {self.aspects}")
 
     @property
@@ -125,20 +134,8 @@ class DetectorSpec:
     anchors: Anchors = Anchors()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
-        for name, (low, high) in LIMITS.items():
-            value = getattr(self, name)
-            if name == "size":
-                if not low <= min(value) <= max(value) <= high:
-                    raise ValueError(f"size must have {low} <= height, width <= {high}, but got {value}")
-            elif isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
-        for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in (0, 1), but got {getattr(self, name)!r}")
+        object.__setattr__(self, "size", _sides(self.size))
+        _check_fields(self)
         if self.topology.min_level > BACKBONE_TOP:
             raise ValueError(
                 f"a backbone's coarsest map is of level {BACKBONE_TOP} and a detector reads at least one, so min_level "
@@ -160,6 +157,15 @@ class DetectorSpec:
         """The levels that come from the backbone."""
         return range(self.topology.min_level, min(self.topology.max_level, BACKBONE_TOP) + 1)
 
+    @property
+    def backbone_same(self) -> bool:
+        """Whether an EfficientNet backbone is padded TensorFlow's way."""
+        return (self.padding if self.backbone_padding == "alike" else self.backbone_padding) == "same"
+
+    def has_lateral(self, level: int) -> bool:
+        """Whether the backbone's map of `level` is projected by a 1x1: EfficientDet drops it at equal width."""
+        return self.lateral_at_equal_width or self.backbone.channels(level) != self.width
+
     def map_size(self, level: int) -> tuple[int, int]:
         """(h, w) of the feature map at `level`: halved and rounded up level times."""
         return -(-self.size[0] >> level), -(-self.size[1] >> level)
@@ -173,6 +179,43 @@ class DetectorSpec:
         data = to_dict(dataclasses.replace(self, topology=canonical(self.topology)))
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """(height, width) as integers; ValueError for anything but two whole numbers in range."""
+    sides = tuple(size) if isinstance(size, Sequence) else (size,)
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise ValueError(f"size must be (height, width) in whole pixels, but got {size!r}")
+    height, width = map(int, sides)
+    low, high = LIMITS["size"]
+    if not low <= min(height, width) <= max(height, width) <= high:
+        raise ValueError(f"size must have {low} <= height, width <= {high}, but got {(height, width)}")
+    return height, width
+
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "backbone": (Backbone, "an EfficientNet or a TimmBackbone; arch.backbone.parse makes one of a name"),
+    "topology": (Topology, "a Topology; arch.networks makes the published ones"),
+    "anchors": (Anchors, "an Anchors"),
+    **dict.fromkeys(("bias_before_norm", "lateral_at_equal_width", "separable"), (bool, "True or False")),
+}
+"""The fields of `DetectorSpec` that are neither numbers nor words."""
+
+
+def _check_fields(spec: DetectorSpec) -> None:
+    """ValueError for the first field, but size, that is not what it may be by itself."""
+    for name, (kind, said) in _KINDS.items():
+        if not isinstance(value := getattr(spec, name), kind):
+            raise ValueError(f"{name} must be {said}, but got {value!r}")  # noqa: TRY004 - ValueError is users'
+    for name, (low, high) in LIMITS.items():
+        if name != "size" and (type(value := getattr(spec, name)) is not int or not low <= value <= high):
+            raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
+    for name, words in CHOICES.items():
+        if (value := getattr(spec, name)) not in words:
+            raise ValueError(f"{name} must be one of {', '.join(words)}, but got {value!r}")
+    for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
+        if not isinstance(value := getattr(spec, name), float) or not 0 < value < 1:
+            raise ValueError(f"{name} must be in (0, 1), but got {value!r}")
 
 
 def to_dict(spec: DetectorSpec) -> dict[str, Any]:
@@ -205,9 +248,8 @@ def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
     values = dict(data)
     values["backbone"] = backbones.from_dict(values["backbone"])
     values["topology"] = _topology_from_dict(values["topology"])
-    values["size"] = tuple(values["size"])
     if "anchors" in values:
-        values["anchors"] = Anchors(**values["anchors"])
+        values["anchors"] = _anchors_from_dict(values["anchors"])
     return DetectorSpec(**values)
 
 
@@ -218,8 +260,21 @@ def topology_to_dict(topology: Topology) -> dict[str, Any]:
 
 
 def _topology_from_dict(data: Mapping[str, Any]) -> Topology:
-    nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
-    return Topology(data["levels"][0], data["levels"][1], nodes)
+    try:
+        low, high = data["levels"]
+        nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"a topology is {{levels: [finest, coarsest], nodes: [[level, [inputs], fusion], ...]}}, but got {data!r}"
+        ) from None
+    return Topology(low, high, nodes)
+
+
+def _anchors_from_dict(data: Mapping[str, Any]) -> Anchors:
+    names = [item.name for item in dataclasses.fields(Anchors)]
+    if not isinstance(data, Mapping) or set(data) - set(names):
+        raise ValueError(f"anchors have {', '.join(names)}, but got {data!r}")
+    return Anchors(**data)
 
 
 def _anchors_to_dict(anchors: Anchors) -> dict[str, Any]:

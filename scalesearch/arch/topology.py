@@ -48,9 +48,9 @@ class Topology:
     """One cell: a span of levels and the nodes over it. Valid by construction.
 
     Raises TopologyError for a span outside 2..8, a node without inputs, an input that is not an
-    earlier number (dangling, or a cycle), a node whose level is outside the span, an unknown fusion,
-    a gate with fewer than two inputs, a level without a node, and a node that reaches no output
-    (`pruned` drops those).
+    earlier number (dangling, or a cycle), a node whose level is outside the span, a level or an input
+    that is no integer, an unknown fusion, a gate with fewer than two inputs, a level without a node, and
+    a node that reaches no output (`pruned` drops those).
     """
 
     min_level: int
@@ -59,8 +59,11 @@ class Topology:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
+        check_span(self.min_level, self.max_level)
         _check_nodes(self)
-        if dead := self._dead():
+        start = len(self.levels)
+        alive = _alive(start, self.nodes)
+        if dead := [i for i in range(start, start + len(self.nodes)) if i not in alive]:
             names = ", ".join(f"{i} (level {self.level_of(i)})" for i in dead)
             raise TopologyError(
                 f"every node must reach the output of a level, but {names} do not; "
@@ -97,25 +100,24 @@ class Topology:
             return self.min_level + number
         return self.nodes[number - len(self.levels)].level
 
-    def _dead(self) -> list[int]:
-        alive = set(self.outputs)
-        for i in range(len(self.levels) + len(self.nodes) - 1, len(self.levels) - 1, -1):
-            if i in alive:
-                alive.update(self.nodes[i - len(self.levels)].inputs)
-        return [i for i in range(len(self.levels), len(self.levels) + len(self.nodes)) if i not in alive]
+
+def check_span(low: int, high: int) -> None:
+    """TopologyError unless a topology may span the levels `low` .. `high`."""
+    if not (type(low) is type(high) is int and LEVELS[0] <= low < high <= LEVELS[1]):
+        raise TopologyError(
+            f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]} and be integers, but got {low!r}..{high!r}"
+        )
 
 
 def _check_nodes(topology: Topology) -> None:
     low, high = topology.min_level, topology.max_level
-    if not LEVELS[0] <= low < high <= LEVELS[1]:
-        raise TopologyError(f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]}, but got {low}..{high}")
     for number, node in enumerate(topology.nodes, len(topology.levels)):
         where = f"node {number} (level {node.level}, inputs {list(node.inputs)})"
-        if not low <= node.level <= high:
-            raise TopologyError(f"{where}: its level must be in {low}..{high}")
+        if type(node.level) is not int or not low <= node.level <= high:
+            raise TopologyError(f"{where}: its level must be an integer in {low}..{high}")
         if not node.inputs:
             raise TopologyError(f"{where}: a node needs at least one input")
-        if late := [i for i in node.inputs if not 0 <= i < number]:
+        if late := [i for i in node.inputs if type(i) is not int or not 0 <= i < number]:
             raise TopologyError(
                 f"{where}: inputs must be earlier numbers (0..{number - 1}), but got {late}; "
                 "a number that comes later would close a cycle, one that is not there dangles"
@@ -128,17 +130,23 @@ def _check_nodes(topology: Topology) -> None:
         raise TopologyError(f"every level needs a node (its last one is its output), but level {bare[0]} has none")
 
 
+def _alive(start: int, nodes: Sequence[Node]) -> set[int]:
+    """The numbers of what reaches an output, where the nodes are numbered from `start` on."""
+    alive = set({node.level: i for i, node in enumerate(nodes, start)}.values())
+    for i in range(start + len(nodes) - 1, start - 1, -1):
+        if i in alive:
+            alive.update(nodes[i - start].inputs)
+    return alive
+
+
 def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topology, tuple[int, ...]]:
     """The topology without the nodes that reach no output, and the numbers of those dropped.
 
-    The outputs (last node of each level) always stay, so what is dropped changes no result.
+    The outputs (last node of each level) always stay, so what is dropped changes no result. Raises
+    TopologyError as `Topology` for what is wrong with the rest.
     """
     inputs = max_level - min_level + 1
-    last = {node.level: i for i, node in enumerate(nodes, inputs)}
-    alive = set(last.values())
-    for i in range(inputs + len(nodes) - 1, inputs - 1, -1):
-        if i in alive:
-            alive.update(nodes[i - inputs].inputs)
+    alive = _alive(inputs, nodes)
     kept = [i for i in range(inputs, inputs + len(nodes)) if i in alive]
     number = {old: new for new, old in enumerate([*range(inputs), *kept])}
     moved = []

@@ -50,12 +50,11 @@ class EfficientNetFeatures(nn.Module):
     def __init__(self, spec: DetectorSpec, backbone: EfficientNet, *, stochastic_depth: float = 0.0) -> None:
         super().__init__()
         stages = backbone.cut(spec.backbone_levels[-1])
-        same = (spec.padding if spec.backbone_padding == "alike" else spec.backbone_padding) == "same"
-        pad = "same" if same else ""
+        pad = "same" if spec.backbone_same else ""
         act = partial(Activation, spec.activation)
         norm = partial(BatchNormAct2d, eps=spec.backbone_norm_eps, momentum=spec.norm_momentum)
         self.conv_stem = Conv2d(3, backbone.stem, 3, stride=2, padding=1, bias=False)
-        self.conv_stem.same = same
+        self.conv_stem.same = spec.backbone_same
         self.bn1 = norm(backbone.stem, act_layer=act)
         self.blocks = nn.Sequential()
         c_in, above = backbone.stem, 0

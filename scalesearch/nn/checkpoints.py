@@ -9,12 +9,12 @@ import argparse
 import hashlib
 import pickle
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -23,12 +23,30 @@ from torch import Tensor
 from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import Topology
+from scalesearch.nn.backbone import told
 from scalesearch.nn.detector import Detector
 
 Weights = dict[str, Tensor]
 
-PARTS = ("evaluated", "average", "state_dict_ema", "model_ema", "ema", "model", "state_dict", "model_state_dict")
-"""Where a checkpoint keeps its weights: those that were evaluated, averaged ones, the others."""
+PARTS = (
+    *("evaluated", "average"),
+    *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
+    *("model", "module", "state_dict", "model_state_dict"),
+)
+"""Where a checkpoint keeps its weights, one inside another too: those that were evaluated, averaged ones, the others."""
+
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_PLAIN: list[Any] = [
+    # What training scripts keep beside the weights, classes without behaviour: timm's arguments, a score as NumPy has it
+    # (by NumPy 1's name too).
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in "?bhilqBHILQefd"),
+    *((_SCALAR, f"numpy.{room}.multiarray.scalar") for room in ("core", "_core")),
+]
+
+_BESIDE = ("anchors.boxes", "n_averaged")
+"""What is among the weights and is none: effdet's benches keep their anchors, torch's AveragedModel its count."""
 
 _PREFIX = re.compile(r"^(module\.|model\.|_orig_mod\.)+")
 """What DataParallel, effdet's benches and torch.compile put before every name."""
@@ -98,8 +116,8 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     if rest:
         lines = rest.lines()
         raise ValueError(
-            f"{file}: every weight but those of the predicting convolutions must fit, but {len(lines)} of "
-            f"{len(weights)} do not (are these the weights of another detector?): {'; '.join(lines)}"
+            f"{file}: every weight but those of the predicting convolutions must fit, but {len(lines)} do not (are these "
+            f"the weights of another detector?): {'; '.join(lines)}"
         )
     detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
     return Misfit(shapes=allowed, missing=(), unknown=())
@@ -134,16 +152,21 @@ def read_weights(file: Path) -> Weights:
         except SafetensorError as error:
             raise ValueError(f"{file}: a .safetensors file must be whole, but got {error}") from None
     found = unpickled(file)
-    for part in PARTS:
-        if isinstance(found, dict) and isinstance(found.get(part), dict):
-            found = found[part]
-            break
-    if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
+    if (weights := _weights(found)) is None:
         raise ValueError(
             f"{file}: a checkpoint must be a state dict, or hold one under {', '.join(PARTS)}, but got "
             + (f"the keys {', '.join(map(str, list(found)[:8]))}" if isinstance(found, dict) else type(found).__name__)
         )
-    return _stripped({str(name): value for name, value in found.items() if isinstance(value, Tensor)})
+    return _stripped(weights)
+
+
+def _weights(found: Any) -> Weights | None:
+    """The tensors of the first of PARTS that has any, or of `found` itself; None where there are none."""
+    if not isinstance(found, dict):
+        return None
+    parts = (_weights(found.get(part)) for part in PARTS)
+    own = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    return next((weights for weights in parts if weights), own or None)
 
 
 def must_exist(file: Path) -> None:
@@ -155,8 +178,7 @@ def must_exist(file: Path) -> None:
 def unpickled(file: Path) -> Any:
     """What a checkpoint of torch holds. ValueError unless that is tensors and plain data only."""
     try:
-        # timm's training script keeps its arguments beside the weights: a class without behaviour.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_PLAIN):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         needed = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
@@ -164,15 +186,16 @@ def unpickled(file: Path) -> Any:
             f"{file}: a file of weights must hold tensors and plain data only, but this one "
             f"{f'asks for {needed[1]}' if needed else 'is damaged or no checkpoint of torch'}; nothing of it was run"
         ) from None
-    except (RuntimeError, EOFError, KeyError, ValueError, struct.error) as error:
-        first = next(iter(str(error).splitlines()), "empty")
+    except Exception as error:  # noqa: BLE001 - of bytes that are none, torch's reader raises IndexError, OSError, ...
+        # Only torch's first sentence: those after it may advise to run what is in the file.
+        first = told(error).split(". ")[0]
         raise ValueError(f"{file}: not a checkpoint of torch, or a damaged one ({first})") from None
 
 
 def _stripped(weights: Weights) -> Weights:
-    """Without wrappers' prefixes, and without the anchors that effdet's benches keep."""
+    """Without wrappers' prefixes, and without what is no weight."""
     named = {_PREFIX.sub("", name): value for name, value in weights.items()}
-    return {name: value for name, value in named.items() if name != "anchors.boxes"}
+    return {name: value for name, value in named.items() if name not in _BESIDE}
 
 
 # ---- effdet's names ----

@@ -37,11 +37,11 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """[B, 3, H, W], normalised, at the spec's size -> Outputs. ValueError for another size."""
-        if tuple(images.shape[2:]) != self.spec.size:
+        if tuple(images.shape[1:]) != (3, *self.spec.size):
             height, width = self.spec.size
             raise ValueError(
-                f"this detector takes images of {height}x{width} (its spec's size), but got "
-                f"{images.shape[2]}x{images.shape[3]}; resize them, or build the spec with that size"
+                f"this detector takes images [B, 3, {height}, {width}] (its spec's size), but got "
+                f"{list(images.shape)}; resize them, or build the spec with that size"
             )
         maps = self.neck(self.backbone(images))
         return Outputs(self.class_head(maps), self.box_head(maps))

@@ -20,11 +20,6 @@ EPS = 1e-4
 """Of the fast fusion's normaliser (EfficientDet sec. 3.3)."""
 
 
-def has_lateral(spec: DetectorSpec, level: int) -> bool:
-    """Whether the backbone's map of `level` is projected: EfficientDet drops the 1x1 at equal width."""
-    return spec.lateral_at_equal_width or spec.backbone.channels(level) != spec.width
-
-
 class Edge(nn.Module):
     """A node's input: its own 1x1 projection where it reads a raw backbone map, then resampling."""
 
@@ -101,7 +96,7 @@ class Node(nn.Module):
         for number in node.inputs:
             level = spec.topology.level_of(number)
             raw = own and number < len(spec.backbone_levels)
-            project = raw and has_lateral(spec, level)
+            project = raw and spec.has_lateral(level)
             self.edges.append(Edge(spec, level, node.level, project=project))
         self.fusion = Fusion(node.fusion, len(node.inputs), spec.width)
         self.act_first = spec.order == "act_conv_norm"
@@ -149,10 +144,10 @@ class Neck(nn.Module):
         if spec.laterals == "level":
             for i, level in enumerate(spec.backbone_levels):
                 needed = i in read or (self.pooled and level == coarsest and top > coarsest)
-                if needed and has_lateral(spec, level):
+                if needed and spec.has_lateral(level):
                     self.laterals[str(i)] = Lateral(spec.backbone.channels(level), spec)
         self.extra: Lateral | None = None
-        if top > coarsest and not self.pooled and has_lateral(spec, coarsest):
+        if top > coarsest and not self.pooled and spec.has_lateral(coarsest):
             self.extra = Lateral(spec.backbone.channels(coarsest), spec)
         self.downs = nn.ModuleList(
             resample(spec, level - 1, level) or nn.Identity() for level in range(coarsest + 1, top + 1)

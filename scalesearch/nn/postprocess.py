@@ -71,16 +71,20 @@ def detect(
     The best `candidates` pairs of anchor and class with a score above `score` (None: `LEAST_SCORE`), suppression
     within a class, the best `most` of what is left (google/automl tf2/postprocess.py). method hard: a box that
     overlaps a better one by more than `iou` goes; soft: its score is multiplied by exp(-IoU^2 / sigma) for each
-    better one (Soft-NMS, Gaussian), and it goes below `score`. ValueError for another method.
+    better one (Soft-NMS, Gaussian), and it goes below `score`. A pair whose score or box is NaN is none. ValueError
+    for another method, or a limit that makes no sense.
     """
-    if method not in LEAST_SCORE:
-        raise ValueError(f"method must be one of {', '.join(LEAST_SCORE)}, but got {method!r}")
+    _check(method, candidates=candidates, iou=iou, sigma=sigma, most=most)
     least = LEAST_SCORE[method] if score is None else score
     limit = anchors.new_tensor([size[1], size[0], size[1], size[0]])
     found = []
     for logits, deltas in zip(outputs.class_logits.float(), outputs.box_deltas.float(), strict=True):
         values, rows, labels = _best_pairs(logits, candidates, _logit(least))
         boxes = decode(deltas[rows], anchors[rows]).clamp(min=0).minimum(limit)
+        if bool(boxes.isnan().any()):
+            # One such box would leave the others of its class, or all, without suppression.
+            sound = ~boxes.isnan().any(dim=1)
+            boxes, values, labels = boxes[sound], values[sound], labels[sound]
         scores = values.sigmoid()
         if method == "hard":
             kept = _hard(boxes, values, labels, iou, most)
@@ -88,6 +92,17 @@ def detect(
             kept, scores = _soft(boxes, scores, labels, sigma, least, most)
         found.append(Detections(boxes[kept], scores[kept], labels[kept]))
     return found
+
+
+def _check(method: str, *, candidates: int, iou: float, sigma: float, most: int) -> None:
+    """ValueError for what no suppression can be done with."""
+    if method not in LEAST_SCORE:
+        raise ValueError(f"method must be one of {', '.join(LEAST_SCORE)}, but got {method!r}")
+    if not (candidates >= 1 and most >= 1 and 0 <= iou <= 1 and sigma > 0):
+        raise ValueError(
+            "detections need candidates >= 1, most >= 1, 0 <= iou <= 1 and sigma > 0, "
+            f"but got {candidates=}, {most=}, {iou=}, {sigma=}"
+        )
 
 
 def _logit(score: float) -> float:
@@ -100,6 +115,9 @@ def _best_pairs(logits: Tensor, count: int, least: float) -> tuple[Tensor, Tenso
     """The `count` largest of logits [N, K] above `least`, best first: (values, anchors, classes), each [k]."""
     # An anchor of one of the best `count` pairs is among the best `count` anchors by their best class.
     best = logits.amax(dim=1)
+    if bool(best.isnan().any()):
+        logits = logits.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+        best = logits.amax(dim=1)
     rows = best.topk(min(count, len(best)), sorted=False).indices
     few = logits[rows]
     if len(few) == count:

@@ -96,9 +96,12 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         cost, maps = measure(model, images)
         operators = record(model, images)
     except Exception as error:
+        # Some work at no other size than that of their weights.
+        inside: Any = model.model
+        _, height, width = inside.pretrained_cfg["input_size"]
         raise ValueError(
             f"timm's {name!r} failed on an image of {where} with {told(error)}; "
-            f"take a size divisible by {2 ** max(levels)} (some need more), or another backbone"
+            f"take a size divisible by {2 ** max(levels)}, or {height}x{width}, its own, or another backbone"
         ) from error
     for level, x in zip(levels, maps, strict=True):
         expected = -(-size[0] >> level), -(-size[1] >> level)

@@ -44,7 +44,10 @@ def draw_graph(topology: Topology, path: Path, name: str) -> None:
     if path.suffix not in (".svg", ".png", ".pdf"):
         raise ValueError(f"a picture is .svg, .png or .pdf, but got {path.name!r}")
     facts = layout(topology)
-    wide, high = facts.right + 2.1, len(topology.levels) + 0.15
+    edges = len(facts.arrows)
+    title = f"{name}: levels {topology.min_level}..{topology.max_level}, {len(topology.nodes)} nodes, {edges} edges"
+    legend = _legend(facts)
+    wide, high = _wide(facts, title, legend), len(topology.levels) + 0.15
     with plt.rc_context({"svg.hashsalt": "scalesearch", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
         figure = plt.figure(figsize=(wide * _INCH, (high + 0.95) * _INCH))
         axes = figure.add_axes((0, 0.55 / (high + 0.95), 1, high / (high + 0.95)))
@@ -55,13 +58,18 @@ def draw_graph(topology: Topology, path: Path, name: str) -> None:
             _arrow(axes, facts, arrow)
         _nodes(axes, facts)
         _ports(axes, facts)
-        edges = len(facts.arrows)
-        title = f"{name}: levels {topology.min_level}..{topology.max_level}, {len(topology.nodes)} nodes, {edges} edges"
         figure.text(0.012, 1 - 0.2 / (high + 0.95), title, color=_INK, fontsize=11, weight="bold", va="center")
-        figure.legend(handles=_legend(facts), loc="lower left", ncols=4, frameon=False, fontsize=8, handlelength=2.6)
+        figure.legend(handles=legend, loc="lower left", ncols=4, frameon=False, fontsize=8, handlelength=2.6)
         metadata = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None} if path.suffix == ".pdf" else {}
         figure.savefig(path, dpi=150, metadata=metadata)
         plt.close(figure)
+
+
+def _wide(facts: Layout, title: str, legend: list[Line2D]) -> float:
+    """Of the picture, where rows are 1 apart: what the graph takes, or in a small one its title or its legend."""
+    # Inches of their type, on the large side: 11 points bold, and 8 points beside a handle.
+    inches = max(0.3 + 0.1 * len(title), sum(0.55 + 0.065 * len(str(handle.get_label())) for handle in legend))
+    return max(facts.right + 2.1, inches / _INCH)
 
 
 def _rows(axes: Axes, facts: Layout, wide: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -96,6 +97,14 @@ def test_isomorphic_topologies_share_an_id_and_measurements_are_no_part_of_it() 
     ("changes", "message"),
     [
         ({"size": (16, 64)}, r"size must have 32 <= height, width"),
+        ({"size": 512}, r"size must be \(height, width\) in whole pixels, but got 512"),
+        ({"size": (64.5, 64)}, r"size must be \(height, width\) in whole pixels, but got \(64.5, 64\)"),
+        ({"size": (64, 64, 3)}, r"size must be \(height, width\) in whole pixels, but got \(64, 64, 3\)"),
+        ({"backbone": "resnet50"}, r"backbone must be an EfficientNet or a TimmBackbone; .* but got 'resnet50'"),
+        ({"topology": "bifpn"}, r"topology must be a Topology; .* but got 'bifpn'"),
+        ({"anchors": {"scale": 3}}, r"anchors must be an Anchors, but got {'scale': 3}"),
+        ({"separable": "no"}, r"separable must be True or False, but got 'no'"),
+        ({"norm_eps": "1e-3"}, r"norm_eps must be in \(0, 1\), but got '1e-3'"),
         ({"width": 0}, r"width must be an integer with 1 <= width <= 8192, but got 0"),
         ({"repeats": 2.5}, r"repeats must be an integer .* but got 2.5"),
         ({"classes": True}, r"classes must be an integer .* but got True"),
@@ -117,8 +126,27 @@ def test_unknown_and_missing_fields_are_named() -> None:
         from_dict({k: v for k, v in to_dict(named("d0")).items() if k != "width"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"topology": {"levels": [3, 7]}}, r"a topology is {levels: .*}, but got {'levels': \[3, 7\]}"),
+        ({"topology": None}, r"a topology is {levels: .*}, but got None"),
+        ({"topology": {"levels": [3, 4], "nodes": [[3, 0, "fast"]]}}, r"a topology is {levels: "),
+        ({"anchors": {"ratio": 1}}, r"anchors have scale, octaves, aspects, but got {'ratio': 1}"),
+        ({"anchors": 4}, r"anchors have scale, octaves, aspects, but got 4"),
+        ({"backbone": {"efficientnet": {"width": "a"}}}, r"an EfficientNet's width must be in \(0, 16\], but got 'a'"),
+        ({"backbone": {"efficientnet": {"lite": "no"}}}, r"an EfficientNet's lite must be True or False, but got 'no'"),
+        ({"size": 64}, r"size must be \(height, width\) in whole pixels, but got 64"),
+    ],
+)
+def test_bad_data_is_refused_by_name(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_dict({**to_dict(named("d0")), **changes})
+
+
 def test_bad_anchors_are_refused() -> None:
-    for bad in ({"scale": 0}, {"octaves": 0}, {"aspects": ()}, {"aspects": ((1, -1),)}):
+    worse = ({"scale": "x"}, {"scale": math.inf}, {"octaves": 2.5}, {"aspects": (1, 2)}, {"aspects": ((1, math.inf),)})
+    for bad in ({"scale": 0}, {"octaves": 0}, {"aspects": ()}, {"aspects": ((1, -1),)}, *worse):
         with pytest.raises(ValueError, match="anchor"):
             Anchors(**bad)  # type: ignore[arg-type]
 
@@ -136,6 +164,10 @@ def test_backbones_by_name() -> None:
     assert parse("resnet18") == TimmBackbone(name="resnet18")
     with pytest.raises(ValueError, match="efficientnet-w<width>-d<depth>"):
         parse("efficientnet-wide-d1")
+
+
+def test_no_coefficient_leaves_a_stage_without_a_block() -> None:
+    assert {stage.repeats for stage in EfficientNet(depth=1e-9).stages} == {1}
 
 
 def test_channels_of_the_efficientnets() -> None:

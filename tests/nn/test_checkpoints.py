@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -55,6 +56,11 @@ FORMS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     },
     "timm's without EMA": lambda w: {"state_dict": _prefixed(w, "module."), "optimizer": {"state": {}}},
     "of a bench": lambda w: {"state_dict": {**_prefixed(w, "module.model."), "model.anchors.boxes": torch.ones(9, 4)}},
+    "effdet's script: a score of NumPy": lambda w: {"state_dict": w, "metric": np.float64(0.34), "epoch": np.int64(7)},
+    "without an average yet": lambda w: {"state_dict": w, "state_dict_ema": None, "ema": {}},
+    "an average with its decay": lambda w: {"model": _other(w), "ema": {"module": w, "decay": 0.999}},
+    "an average by another name": lambda w: {"model_state_dict": _other(w), "ema_state_dict": w},
+    "torch's AveragedModel": lambda w: {**_prefixed(w, "module."), "n_averaged": torch.tensor(7)},
     "compiled": lambda w: _prefixed(w, "_orig_mod."),
     "no counters": lambda w: {name: value for name, value in w.items() if "num_batches" not in name},
 }
@@ -135,11 +141,20 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     torch.save(_built().state_dict(), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
-    files = {"cut.pth": whole[: len(whole) // 2], "empty.pth": b"", "text.pt": b"weights", "cut.safetensors": b"\x08"}
+    files = {
+        "cut.pth": whole[: len(whole) // 2],
+        "empty.pth": b"",
+        "text.pt": b"weights",
+        "zeros.pt": bytes(999),
+        "log.csv": b"epoch,step,loss",
+        "start.pth": whole[:2000],
+        "cut.safetensors": b"\x08",
+    }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=name) as caught:
             read_weights(tmp_path / name)
+        assert "Re-running" not in str(caught.value)  # torch advises to run what is in the file
     for content in ({"a": 1, "b": "c"}, [torch.zeros(1)], torch.zeros(1)):
         torch.save(content, tmp_path / "other.pth")
         with pytest.raises(

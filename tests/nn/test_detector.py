@@ -120,8 +120,10 @@ def _filled(module: nn.Module) -> nn.Module:
 
 def test_an_image_of_another_size_is_refused() -> None:
     detector = _built(_small())
-    with pytest.raises(ValueError, match="takes images of 72x100 .* but got 100x72; resize"):
-        detector(torch.zeros(1, 3, 100, 72))
+    for shape in ((1, 3, 100, 72), (1, 1, 72, 100), (3, 72, 100), (1, 72, 100, 3)):
+        told = rf"takes images \[B, 3, 72, 100\] .* but got \[{', '.join(map(str, shape))}\]; resize"
+        with pytest.raises(ValueError, match=told):
+            detector(torch.zeros(shape))
 
 
 def test_images_of_a_batch_do_not_meet_in_inference() -> None:

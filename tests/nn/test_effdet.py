@@ -5,6 +5,7 @@ At small sizes; `benchmarks/check_effdet.py` does the native ones and 384x640.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.peer import ANCHORS, MODELS, QUFPN, flat, largest_error, peer_model, peer_spec
+from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.cost import price
+from scalesearch.arch.scaling import named
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import effdet_order, load_weights
 from scalesearch.nn.detector import Outputs, build
 from scalesearch.nn.postprocess import Detections, detect
+from scalesearch.profile.resolve import resolve_spec
 
 pytest.importorskip("effdet", reason="effdet, the peer, is not installed")
 SIZE = (128, 192)
@@ -39,6 +43,27 @@ def test_the_same_outputs_from_its_checkpoint(name: str, tmp_path: Path) -> None
     assert shapes[0] == shapes[1]
     assert largest_error(theirs, ours, _images(SIZE), 5) < 1e-4
     assert largest_error(theirs.double(), ours.double(), _images(SIZE).double(), 5) < 1e-8
+
+
+_WITH_TIMM: dict[str, tuple[str, int, int, dict[str, Any]]] = {
+    "resdet50": ("resnet50", 88, 4, {"activation": "relu", "separable": False}),
+    "mobiledetv3_large": ("mobilenetv3_large_100", 64, 3, {"activation": "hard_swish"}),
+    "efficientdetv2_dt": ("efficientnetv2_rw_t", 128, 5, {"down": "bilinear", "up": "bilinear"}),
+}
+"""effdet's name -> its backbone of timm, width, cells, and what differs from d0 besides."""
+
+
+@pytest.mark.parametrize("name", _WITH_TIMM)
+def test_its_models_with_other_backbones_are_a_timm_name(name: str, tmp_path: Path) -> None:
+    backbone, width, repeats, fields = _WITH_TIMM[name]
+    fields = {**fields, "padding": "symmetric", "bias_before_norm": False, "width": width, "head_width": width}
+    d0 = named("d0", classes=2, size=SIZE)
+    bare = dataclasses.replace(d0, backbone=TimmBackbone(name=backbone), repeats=repeats, **fields)
+    spec = resolve_spec(bare, tmp_path)
+    theirs, ours = peer_model(name, spec), build(spec).eval()
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    assert not load_weights(ours, tmp_path / "weights.pth")
+    assert largest_error(theirs.double(), ours.double(), _images(SIZE).double(), 2) < 1e-8
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 from scalesearch.nn.detector import Outputs
-from scalesearch.nn.postprocess import _best_pairs, _hard, _soft, decode, detect, encode
+from scalesearch.nn.postprocess import Detections, _best_pairs, _hard, _soft, decode, detect, encode
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
@@ -141,6 +142,39 @@ def test_the_method_and_its_limits_are_settable() -> None:
     torch.testing.assert_close(wide.scores[:4], torch.tensor([3.0, 2.0, 1.0, 0.0]).sigmoid(), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="method must be one of hard, soft, but got 'linear'"):
         detect(made, ANCHORS, (64, 64), method="linear")
+
+
+@pytest.mark.parametrize(
+    "limit", [{"candidates": 0}, {"most": 0}, {"iou": -0.1}, {"iou": 1.5}, {"sigma": 0.0}], ids=str
+)
+def test_a_limit_without_sense_is_refused(limit: dict[str, Any]) -> None:
+    ((name, value),) = limit.items()
+    with pytest.raises(ValueError, match=rf"detections need candidates >= 1, .* but got .*{name}={value}"):
+        detect(outputs([[2.0]] * 3), ANCHORS, (64, 64), **limit)
+
+
+@pytest.mark.parametrize("method", ["hard", "soft"])
+def test_what_is_not_a_number_is_not_found_and_hides_nothing(method: str) -> None:
+    boxes = random_boxes(600, 9).float()
+    logits = torch.randn(1, 600, 3, generator=torch.Generator().manual_seed(10))
+    sound = torch.ones(600, dtype=torch.bool)
+    sound[::7] = False
+    deltas = torch.zeros(1, 600, 4)
+    expected = detect(Outputs(logits[:, sound], deltas[:, sound]), boxes[sound], (150, 150), method=method)
+    for part in (0, 1):  # scores, then boxes
+        bad = Outputs(logits.clone(), deltas.clone())
+        bad[part][:, ~sound] = math.nan
+        assert_same(detect(bad, boxes, (150, 150), method=method), expected)
+    bad = Outputs(torch.cat([logits, torch.full((1, 600, 1), math.nan)], 2), deltas)
+    assert_same(
+        detect(bad, boxes, (150, 150), method=method, candidates=300),
+        detect(Outputs(logits, deltas), boxes, (150, 150), method=method, candidates=300),
+    )
+
+
+def assert_same(found: list[Detections], expected: list[Detections]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(tuple(one), tuple(other))
 
 
 @pytest.mark.parametrize("method", ["hard", "soft"])

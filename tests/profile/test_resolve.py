@@ -116,6 +116,7 @@ def test_a_spec_is_resolved_at_its_own_size_and_levels(tmp_path: Path, counted: 
         ("vgg11", [(100, 64)], "13x8 cells at 100x64, but timm's 'vgg11' gives 12x8; take a size divisible by 32, or"),
         ("inception_resnet_v2", [(128, 128)], "gives .*; take another backbone$"),
         ("dla34", [(100, 100)], "'dla34' failed on an image of 100x100 with RuntimeError: .*; take a size divisible"),
+        ("efficientformer_l1", [(128, 96)], "128x96 with RuntimeError: .* by 32, or 224x224, its own, or another"),
         ("xcit_nano_12_p16_224", [(64, 64)], "has strides 16; take another backbone or span of levels"),
         (
             "coatnet_0_rw_224",

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
 from scalesearch.arch.networks import bifpn, nasfpn
+from scalesearch.arch.topology import Node, Topology
 from scalesearch.cli import cli
 from scalesearch.report.graph import draw_graph
 
@@ -25,6 +27,15 @@ def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         draw_graph(bifpn(3, 5), tmp_path / f"{name}.svg", "bifpn")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_small_graph_leaves_its_title_and_its_legend_room(tmp_path: Path) -> None:
+    graph = Topology(3, 4, (Node(4, (0, 1), "gate_max"), Node(3, (0, 2)), Node(3, (3,))))
+    for name in ("x", "a_name_that_is_longer_than_a_graph_of_two_levels_is_wide"):
+        draw_graph(graph, tmp_path / "a.png", name)
+        picture = imread(tmp_path / "a.png")[..., :3]
+        strips = picture[:60], picture[-60:]
+        assert all((strip < 1).any() and (strip[:, -20:] == 1).all() for strip in strips)
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
