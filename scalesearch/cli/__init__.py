@@ -48,7 +48,7 @@ def main() -> None:
         if os.environ.get("RANK", "0") != "0":  # torchrun gave the same line to all
             sys.exit(2)
         _end(error.format_message(), 2)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         _end(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         _end("stopped; the same command continues from here", 130)

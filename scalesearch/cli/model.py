@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH, SIZE, note
+from scalesearch.cli.options import FOLDER, PATH, SIZE, note
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -33,7 +33,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
 @click.option("--top", type=click.IntRange(1), help="How many of them; 3 by default.")
 @click.option("--seeds", callback=_seeds, metavar="N,N,...", help="Of each of them; the plan's by default.")
-@click.option("--out", type=PATH, help="Folder of the checkpoint and of result.json; under results/ by default.")
+@click.option("--out", type=FOLDER, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
     design: str | None,
     data: str | None,

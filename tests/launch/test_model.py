@@ -97,6 +97,7 @@ def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
         ("none.pt", "coco", "none.pt: no such file of weights"),
         (".", "coco", "a training's folder has a last.pt, but this one has none"),
         ("design.json", "coco", "is damaged or no checkpoint of torch"),
+        ("run/log.csv", "coco", "not a checkpoint of torch, or a damaged one"),
         ("run", "nowhere", "the data folder must exist, but"),
     ],
 )

@@ -135,7 +135,14 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     torch.save(_built().state_dict(), tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
-    files = {"cut.pth": whole[: len(whole) // 2], "empty.pth": b"", "text.pt": b"weights", "cut.safetensors": b"\x08"}
+    files = {
+        "cut.pth": whole[: len(whole) // 2],
+        "empty.pth": b"",
+        "text.pt": b"weights",
+        "log.csv": b"epoch,step,loss",
+        "start.pth": whole[:2000],
+        "cut.safetensors": b"\x08",
+    }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=name):

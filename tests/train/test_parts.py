@@ -94,8 +94,7 @@ def test_refreshed_norms_are_the_batches_mean_and_weights_stay() -> None:
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("cpu")
-    assert checkpoint.load(tmp_path, device) is None
+    assert checkpoint.load(tmp_path) is None
     checkpoint.save(tmp_path, {"epoch": 1, "weights": torch.arange(3)})
 
     def broken(*_: object) -> None:
@@ -105,7 +104,7 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
         patch.setattr(torch, "save", broken)
         with pytest.raises(KeyboardInterrupt):
             checkpoint.save(tmp_path, {"epoch": 2})
-    state = checkpoint.load(tmp_path, device)
+    state = checkpoint.load(tmp_path)
     assert state is not None and state["epoch"] == 1 and state["weights"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == [checkpoint.LAST]
 

@@ -12,7 +12,7 @@ import torch
 from scalesearch.arch.spec import Anchors
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
 from scalesearch.train import task as tasks
 from scalesearch.train.evaluate import NUMBERS
@@ -41,7 +41,7 @@ def task(folder: Path, recipe: Recipe = RECIPE, **changes: object) -> Task:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    state = checkpoint.load(folder, torch.device("cpu"))
+    state = checkpoint.load(folder)
     assert state is not None
     return {f"{part}.{name}": value for part in ("model", "average") for name, value in state[part].items()}
 
@@ -121,6 +121,14 @@ def test_another_training_does_not_take_over_a_folder(data: Data, tmp_path: Path
     run(task(tmp_path, recipe), data)
     with pytest.raises(ValueError, match="another spec, recipe, seed, data or split"):
         run(task(tmp_path, recipe, seed=1), data)
+
+
+def test_a_folder_with_another_file_in_the_checkpoints_place_is_refused(data: Data, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    for content in (b"garbage", b"", (tmp_path / "other.pt").read_bytes()):
+        (tmp_path / checkpoint.LAST).write_bytes(content)
+        with pytest.raises(TaskError, match=r"last\.pt.*: move it away to train anew"):
+            run(task(tmp_path), data)
 
 
 def test_going_on_needs_a_checkpoint(data: Data, tmp_path: Path) -> None:
