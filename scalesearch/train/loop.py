@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Training:
         self.team = team
         self.recipe, self.seed, self.pixels, self.device = recipe, task.seed, pixels, device
         self.precision = Precision(recipe.precision, device)
-        with torch.random.fork_rng():
+        with _own_random(device):
             torch.manual_seed(task.seed)
             pretrained = recipe.pretrained and task.weights is None
             model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
@@ -94,7 +94,7 @@ class Training:
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
-        with torch.random.fork_rng(), closing(fed(self._batches(), self.device)) as batches:
+        with _own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
             self._seed()  # of dropout and stochastic depth
             for batch in self._timed(batches):
                 done = before + self.step
@@ -220,6 +220,11 @@ class Training:
         self.began = state.get("began", self.seconds)
         if "tally" in state:
             self.tally.restore(state["tally"])
+
+
+def _own_random(device: torch.device) -> AbstractContextManager[None]:
+    """Leaves torch's generators as they were; of other GPUs none is touched, which would take memory on each."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _started(model: Detector, weights: Path) -> tuple[str, ...]:

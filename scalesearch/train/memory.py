@@ -18,6 +18,7 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         if device.type == "cuda":
+            torch.cuda.init()  # a process that has not used it yet has no statistics to reset
             torch.cuda.reset_peak_memory_stats(device)
             return
         with contextlib.suppress(OSError):
