@@ -162,7 +162,7 @@ class _Focal(torch.autograd.Function):
         logits = logits.detach()
         gradient, total = torch.empty_like(logits), logits.new_zeros((), dtype=torch.float64)
         chunk = CHUNK if logits.device.type == "cpu" else GPU_CHUNK
-        for x, out in zip(logits.split(chunk), gradient.split(chunk), strict=True):
+        for x, out in zip(torch.split(logits, chunk), torch.split(gradient, chunk), strict=True):
             part, slope = _negative(x, gamma, smoothing)
             total += part
             torch.mul(slope, 1 - alpha, out=out)

@@ -59,6 +59,10 @@ class Training:
             pretrained = recipe.pretrained and task.weights is None
             model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
         self.notes = _started(model, task.weights) if task.weights else ()
+        if recipe.batch > len(pixels):
+            self.notes += (
+                f"a batch is all {len(pixels)} images there are, not the recipe's {recipe.batch}: set batch",
+            )
         set_recompute(model, recipe.checkpointing)
         self.model: nn.Module = team.norms(model.to(device).to(memory_format=torch.channels_last))
         wrapped = team.wrapped(self.model)
@@ -167,7 +171,8 @@ class Training:
         ids = self.team.shared(lambda: [self.pixels.split.images[i].id for part in parts for i in part])
         return (
             f"the loss or its gradient is not finite at step {step + 1} (epoch {self.epoch + 1}, learning rate "
-            f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or clip"
+            f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or "
+            f"{'clip' if self.recipe.clip else 'set clip (10 is usual)'}"
         )
 
     def evaluated(self) -> nn.Module:

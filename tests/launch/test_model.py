@@ -107,6 +107,20 @@ def test_bad_input_is_one_line(trained: Trained, command: Command, weights: str,
     assert done.status == 2 and message in done.err and done.err.count("\n") == 1
 
 
+def test_splits_have_any_names(trained: Trained, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(trained.data, tmp_path / "coco")
+    for split in ("train", "val"):
+        (tmp_path / "coco" / split).rename(tmp_path / "coco" / f"{split}2017")
+        file = tmp_path / "coco" / "annotations" / f"instances_{split}.json"
+        file.rename(file.with_stem(f"{file.stem}2017"))
+    words = ["train", trained.design, "--data", tmp_path / "coco", "--set", "epochs=1", "--set", "batch=50"]
+    refused = command(*words, "--splits", "train2017")
+    assert refused.status == 2 and "two names with a comma between, as train2017,val2017" in refused.err
+    done = command(*words, "--splits", "train2017,val2017", "--out", tmp_path / "run")
+    assert done.status == 0 and "on val2017 after 1 epochs" in done.out
+    assert "a batch is all 20 images there are, not the recipe's 50" in done.out
+
+
 def test_a_split_that_is_not_there(trained: Trained, command: Command) -> None:
     done = command("eval", trained.folder, "--data", trained.data, "--split", "test")
     assert done.status == 2 and "(splits found: train, val)" in done.err
