@@ -49,8 +49,9 @@ def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH
     box also gets its `best` anchors whatever their overlap, before the claims of others; where several boxes claim an
     anchor so, the one that overlaps it most has it, of equals the first.
     """
-    # 4 M pairs at a time: 16 MiB a pass, a batch of 16 small images at once.
-    step = max(1, 4_000_000 // (len(anchors) * boxes.shape[1]))
+    # Pairs at a time: on a CPU 16 MiB a pass, a batch of 16 small images at once; on a GPU few kernels to launch.
+    pairs = 4_000_000 if boxes.device.type == "cpu" else 32_000_000
+    step = max(1, pairs // (len(anchors) * boxes.shape[1]))
     parts = [_assign(anchors, boxes[i : i + step], labels[i : i + step], iou, best) for i in range(0, len(boxes), step)]
     chosen, positive = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
     image, anchor = positive.nonzero(as_tuple=True)
