@@ -276,7 +276,8 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
 
 def _words(space: Space) -> list[str]:
     """The free axes of which each combination is a structure of its own."""
-    return [name for name in space.free if name not in _NUMBERS]
+    numbers = set(_NUMBERS) - ({"phi"} if space.scales_backbone else set())
+    return [name for name in space.free if name not in numbers]
 
 
 def _first(space: Space) -> Point:

@@ -2,7 +2,7 @@
 
 A point is a flat dict {axis: value} over the axes that vary; constants belong to the space. A
 dimension (width, repeats, head_depth, size) is either an axis of its own or follows from phi by its
-compound coefficients (`arch/scaling.py`), never both.
+compound coefficients (`arch/scaling.py`), never both. A backbone follows phi by its name: efficientnet_b{phi}.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ aspect its height / width."""
 
 Frame = tuple[tuple[int, int], int, int]
 """What anchors are fitted to, and a timm backbone measured at: (height, width), min_level, max_level."""
+
+PHI = "{phi}"
+"""In the name of a backbone: the value of phi, so that efficientnet_b{phi} grows with the rest."""
 
 _COMPOUND_OF = {
     "width": ("width_base", "width_factor"),
@@ -187,7 +190,7 @@ class Space:
         """
         at: Point = {**DEFAULTS, **self._constants, **point, **given}
         width, topology, size = self._dimension("width", at), self._topology(at), self._size(at)
-        name = str(at["backbone"])
+        name = self._backbone(at)
         anchors = self.anchors
         if not isinstance(anchors, Anchors):
             anchors = anchors[size, topology.min_level, topology.max_level]
@@ -203,6 +206,17 @@ class Space:
             anchors=anchors,
             **self.fixed,
         )
+
+    @cached_property
+    def scales_backbone(self) -> bool:
+        """Whether a backbone follows phi."""
+        return any(PHI in str(name) for name in self.axes["backbone"].values)
+
+    def backbones(self, **given: Sequence[Value]) -> list[str]:
+        """The name of every backbone that the space can ask for; `given` axes as for `spec`."""
+        axes = {name: self.axes[name].values for name in ("backbone", "phi") if name in self.axes} | given
+        found = (self._backbone(dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
+        return list(dict.fromkeys(found))
 
     def frames(self, **given: Sequence[Value]) -> list[Frame]:
         """Every (size, min_level, max_level) that the space can ask for; `given` as for `spec`."""
@@ -222,6 +236,14 @@ class Space:
     def _constants(self) -> Point:
         constants = {name: axis.values[0] for name, axis in self.axes.items() if len(axis.values) == 1}
         return constants | ({"topology": FREE} if self.genes else {})
+
+    def _backbone(self, at: Point) -> str:
+        name = str(at["backbone"])
+        if PHI not in name:
+            return name
+        if "phi" not in at:
+            raise ValueError(f"the backbone {name} follows phi, but the space has no axis phi")
+        return name.replace(PHI, f"{float(at['phi']):g}")
 
     def _size(self, at: Point) -> tuple[int, int]:
         side, aspect = self._dimension("size", at), float(at["aspect"])
@@ -274,4 +296,5 @@ def _check_axis(name: str, axis: Choices, topologies: Sequence[str]) -> None:
             raise ValueError(f"the axis {name} has {', '.join(known[name])}, but got {value!r}")
     if name == "backbone":
         for value in axis.values:
-            backbones.parse(str(value))
+            if PHI not in str(value):  # else it takes phi to make a name
+                backbones.parse(str(value))

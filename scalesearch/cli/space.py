@@ -40,4 +40,4 @@ def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        show_space(found.bands, found.held, found.nearest, [(c.point, c.costs) for c in found.candidates])
+        show_space(found.bands, found.held, found.nearest, [(c.point, c.members, c.costs) for c in found.candidates])

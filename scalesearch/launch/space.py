@@ -9,7 +9,7 @@ import numpy as np
 
 from scalesearch.arch.inside import Share, draws, nearest_miss, share
 from scalesearch.arch.space import Point
-from scalesearch.arch.spec import Anchors
+from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.sets import open_data
 from scalesearch.data.split import DataError
 from scalesearch.launch.console import Console
@@ -46,7 +46,7 @@ class Look:
             numbers = {"points": self.share.points, "priced": self.share.priced, "held": self.share.held}
             numbers |= {"share": self.share.value, "interval": [low, high], "exact": self.share.exact}
         members = [
-            [{"spec_id": spec.id, **figures} for spec, figures in zip(one.members, one.costs, strict=True)]
+            [{**_dimensions(spec), **figures} for spec, figures in zip(one.members, one.costs, strict=True)]
             for one in self.candidates
         ]
         return {
@@ -128,6 +128,11 @@ def _classes(plan: Plan, console: Console) -> int:
         )
         return CLASSES
     return len(data.train.categories)
+
+
+def _dimensions(spec: DetectorSpec) -> dict[str, Any]:
+    names = ("size", "width", "repeats", "head_depth")
+    return {"spec_id": spec.id, "backbone": spec.backbone.name, **{name: getattr(spec, name) for name in names}}
 
 
 def _words(point: Point) -> str:

@@ -17,7 +17,7 @@ from scalesearch.arch.latency import predict, read_table
 from scalesearch.arch.memory import Training
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
-from scalesearch.arch.space import Frame, Point
+from scalesearch.arch.space import Frame, Point, Value
 from scalesearch.arch.spec import Anchors
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
@@ -204,10 +204,20 @@ def _shares_told(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
     return ", ".join(told)
 
 
+def _backbones(plan: Plan) -> list[str]:
+    """Every backbone that a candidate or a named design can have."""
+    space = plan.space(classes=1, anchors=Anchors())
+    given: dict[str, Sequence[Value]] = {"phi": plan.family.phi} if plan.family else {}
+    found = space.backbones(**given)
+    for point in plan.baselines.values():
+        own: dict[str, Sequence[Value]] = {name: (point[name],) for name in ("backbone", "phi") if name in point}
+        found += space.backbones(**{**own, **given})
+    return list(dict.fromkeys(found))
+
+
 def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
     """Each timm backbone of the plan, measured at every size that the space can ask for."""
-    names = [str(name) for name in plan.axes["backbone"].values]
-    timm = [name for name in names if isinstance(parse(name), TimmBackbone)]
+    timm = [name for name in _backbones(plan) if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
     bar = console.bar("measuring backbones")
     found: dict[tuple[str, int, int], Backbone] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scalesearch.arch.space import AXES, COEFFICIENTS, DEFAULTS, Choices, Point, Space
+from scalesearch.arch.space import AXES, COEFFICIENTS, DEFAULTS, PHI, Choices, Point, Space
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.plan.reader import Section
 from scalesearch.plan.sections import FamilyPlan
@@ -18,8 +18,12 @@ def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: 
     for name in (family.solve, "phi") if family else ():
         if name in axes:
             raise section.need(name).error("is set by the family for each of its members; leave it out of the space")
-    if "phi" in axes and not any(name in axes for name in COEFFICIENTS):
-        raise section.need("phi").error(f"scales nothing here; leave it out, or add one of {', '.join(COEFFICIENTS)}")
+    follows = "backbone" in axes and any(PHI in str(name) for name in axes["backbone"].values)
+    if "phi" in axes and not follows and not any(name in axes for name in COEFFICIENTS):
+        raise section.need("phi").error(
+            f"scales nothing here; leave it out, or add one of {', '.join(COEFFICIENTS)}, or a backbone such as "
+            f"efficientnet_b{PHI}"
+        )
     _check_levels(axes, section)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_type_hints
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.budget import FIGURES, Bound, Budget, human
 from scalesearch.arch.genes import Genes
-from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, WORDS, Choices, Point, steps
+from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, Choices, Point, steps
 from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS
@@ -195,7 +195,7 @@ def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> Ax
         return int(number) if number.is_integer() else number
     if name == "backbone":
         try:
-            backbones.parse(value.text())
+            backbones.parse(value.text().replace(PHI, "0"))  # each of its values is tried with the whole space
         except ValueError as error:
             raise value.error(f"must name a backbone: {error}") from None
         return value.text()

@@ -42,6 +42,15 @@ def test_enumeration_is_that_of_points_one_by_one() -> None:
     assert found.exact and found.interval == (found.value, found.value)
 
 
+def test_a_backbone_that_follows_phi_is_priced_as_it_is() -> None:
+    axes = SPACE.axes | {"backbone": Choices(("efficientnet-w0.25-d0.3", "efficientnet-w0.{phi}5-d0.3"))}
+    scaled = Space(axes=axes | {"phi": Choices((1, 2, 3)), "size": Choices((64, 96))}, classes=3)
+    meter = meter_of(BUDGET.bounds)
+    expected = [(point, found) for point in scaled.points() if BUDGET.holds(found := meter(scaled.spec(point)))]
+    assert [(one.point, one.figures) for one in enumerated(scaled, BUDGET)] == expected
+    assert len({point["phi"] for point, _ in expected if "phi" in str(point["backbone"])}) > 1
+
+
 def test_an_estimate_has_the_true_share_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     true = share(SPACE, BUDGET).value
     monkeypatch.setattr(inside, "WHOLE", 10)

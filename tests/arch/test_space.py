@@ -47,6 +47,25 @@ def test_compound_axes_give_the_papers_formulas() -> None:
     assert space.spec({"phi": 2, "width_factor": 1.35}, phi=0) == named("d0")
 
 
+def test_a_backbone_follows_phi_and_gives_the_published_family() -> None:
+    """D1 and D3 by the paper's formulas; the widths of D1 and D3 are the shipped table's too (sec. 4)."""
+    axes = {"backbone": Choices(("efficientnet_b{phi}",)), "width_base": Choices((64,)), "size_base": Choices((512,))}
+    axes |= {"phi": Choices((0, 1, 3)), "repeats_base": Choices((3,)), "head_base": Choices((3,))}
+    space = Space(axes=axes, classes=90)
+    assert [space.spec({"phi": phi}) for phi in (0, 1, 3)] == [named(name) for name in ("d0", "d1", "d3")]
+    assert space.backbones() == ["efficientnet_b0", "efficientnet_b1", "efficientnet_b3"]
+    assert space.backbones(phi=(2.0,)) == ["efficientnet_b2"]
+    assert space.scales_backbone and not Space(axes=D0, classes=90).scales_backbone
+
+
+def test_a_backbone_cannot_follow_a_phi_that_is_not_there() -> None:
+    axes = D0 | {"backbone": Choices(("efficientnet_b{phi}",))}
+    with pytest.raises(
+        ValueError, match=r"the backbone efficientnet_b\{phi\} follows phi, but the space has no axis phi"
+    ):
+        Space(axes=axes, classes=90).spec({})
+
+
 def test_rectangles_and_frames() -> None:
     axes = D0 | {"size": Choices((128, 192)), "aspect": Choices((0.75,)), "max_level": Choices((6, 7))}
     space = Space(axes=axes, classes=3)

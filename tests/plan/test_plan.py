@@ -8,6 +8,7 @@ from typing import get_type_hints
 
 import pytest
 
+from scalesearch.arch.backbone import efficientnet_b
 from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.scaling import named
@@ -99,6 +100,15 @@ def test_a_family_is_read_and_its_space_has_the_solved_axis(tmp_path: Path) -> N
     space = plan.space(classes=3, anchors=Anchors())
     assert space.axes["size"] == plan.family.values == Choices((64, 80, 96, 112, 128))
     assert space.spec({"width_factor": 1.35}, phi=1, size=96).width == 32
+
+
+def test_the_backbone_of_a_family_follows_phi(tmp_path: Path) -> None:
+    plan = _read(tmp_path, FAMILY.replace("efficientnet-w0.5-d0.5", "efficientnet_b{phi}"))
+    space = plan.space(classes=3, anchors=Anchors())
+    found = [space.spec({"width_factor": 1.2}, phi=phi, size=64).backbone for phi in (0, 1)]
+    assert found == [efficientnet_b(0), efficientnet_b(1)]
+    with pytest.raises(PlanError, match="EfficientNet-B goes from 0 to 7, but got 9"):
+        _read(tmp_path, FAMILY.replace("efficientnet-w0.5-d0.5", "efficientnet_b{phi}"), "family.phi=[0, 9]")
 
 
 def test_phi_counts_from_zero_by_default(tmp_path: Path) -> None:
@@ -213,6 +223,8 @@ BAD_SPEC = {
     "  backbone: efficientnet-w0.5-d0.5": {
         "": "3: space: a space needs the axis backbone, for example backbone: efficientnet_b0",
         "  backbone: efficientnet-w0": "4: space.backbone must name a backbone: a scaled EfficientNet is written",
+        "  backbone: efficientnet_b{phi}": "4: space.backbone: the backbone efficientnet_b{phi} follows phi, but the",
+        "  backbone: efficientnet_b{phi}\n  phi: [7, 8]": "3: space: EfficientNet-B goes from 0 to 7, but got 8",
     },
     "  topology: [fpn, bifpn]": {
         "  topology: bifpm": "5: space.topology must be one of fpn, fpn_repeated, panet, panet_simplified, bifpn, qufpn, fully_connected, "
