@@ -54,7 +54,7 @@ class Training:
         self.team = team
         self.recipe, self.seed, self.pixels, self.device = recipe, task.seed, pixels, device
         self.precision = Precision(recipe.precision, device)
-        with _own_random(device):
+        with own_random(device):
             torch.manual_seed(task.seed)
             pretrained = recipe.pretrained and task.weights is None
             model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
@@ -98,7 +98,7 @@ class Training:
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
-        with _own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
+        with own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
             self._seed()  # of dropout and stochastic depth
             for batch in self._timed(batches):
                 done = before + self.step
@@ -227,7 +227,7 @@ class Training:
             self.tally.restore(state["tally"])
 
 
-def _own_random(device: torch.device) -> AbstractContextManager[None]:
+def own_random(device: torch.device) -> AbstractContextManager[None]:
     """Leaves torch's generators as they were; of other GPUs none is touched, which would take memory on each."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 

@@ -17,6 +17,7 @@ from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.train import checkpoint
 from scalesearch.train.ema import Average
+from scalesearch.train.loop import own_random
 from scalesearch.train.memory import PeakMemory
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.report import TOLD, match_report
@@ -138,3 +139,13 @@ def test_a_thousand_classes_are_told_in_a_few_lines(coco: Path) -> None:
     assert lines[-1].startswith("red, blue, c") and lines[-1].endswith(
         f"and {1000 - boxes - TOLD} more: no boxes in train"
     )
+
+
+def test_a_training_on_the_cpu_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with several, torch would open each to keep its generator, and warn."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.random._fork_rng_warned_already", False)
+    before = torch.get_rng_state()
+    with own_random(torch.device("cpu")):
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -107,15 +107,6 @@ def test_progress_counts_steps(data: Data, tmp_path: Path) -> None:
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
 
 
-def test_a_training_on_the_cpu_leaves_the_gpus_alone(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a machine with several, torch would open each to keep its generator, and warn."""
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.random._fork_rng_warned_already", False)
-    assert run(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data, device="cpu").state == "complete"
-
-
 def test_a_loss_that_is_not_finite_is_an_outcome(data: Data, tmp_path: Path) -> None:
     recipe = Recipe(epochs=4, batch=3, learning_rate=100.0, optimizer="sgd", clip=0.0, warmup=0.0, ema=0.0)
     outcome = run(task(tmp_path, recipe), data)
