@@ -102,7 +102,7 @@ def attempt(data: Data, folder: Path, seconds: float | None) -> tuple[bool, floa
 
 def content(folder: Path) -> dict[str, Any]:
     """What must be equal of a finished training; times may differ."""
-    state = checkpoint.load(folder, torch.device("cpu"))
+    state = checkpoint.load(folder)
     assert state is not None, "a finished training has a checkpoint"
     told = json.loads(state["told"])
     return {
@@ -126,7 +126,7 @@ def same(one: Any, other: Any) -> bool:
 def where(folder: Path) -> str:
     """What a kill left behind."""
     torn = "a torn file beside " if list(folder.glob("*.part")) else ""
-    state = checkpoint.load(folder, torch.device("cpu"))
+    state = checkpoint.load(folder)
     if state is None:
         return f"{torn}no checkpoint"
     return f"{torn}a checkpoint {'within an epoch' if state['step'] else 'between epochs'}"

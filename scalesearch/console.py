@@ -98,7 +98,7 @@ def show_costs(costs: Sequence[Row]) -> None:
 
 def show_evaluation(found: Mapping[str, Any]) -> None:
     """Print COCO's twelve numbers by size, and those of each class."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
     height, width = found["size"]
     console.print(
         f"{found['weights']['file']} (spec {found['spec_id']}, input {height}x{width}) on {found['split']}: "
@@ -122,7 +122,7 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
 
 def show_anchors(found: Mapping[str, Any]) -> None:
     """Print what share of boxes a detector's anchors and the proposed ones match, by size and class."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
     height, width = found["size"]
     console.print(f"{found['split']} at {height}x{width}: boxes that an anchor overlaps by IoU 0.5", markup=False)
     sides = ("own",) if found["same"] else ("own", "proposed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH, SIZE, note
+from scalesearch.cli.options import FOLDER, PATH, SIZE, note
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -19,9 +19,19 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     return tuple(int(part) for part in parts)
 
 
+def _splits(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    names = [part.strip() for part in value.split(",")]
+    if len(names) != 2 or not all(names):
+        raise click.BadParameter(f"must be two names with a comma between, as train2017,val2017, but got {value!r}")
+    return names[0], names[1]
+
+
 @click.command()
 @click.argument("design", required=False)
 @click.option("--data", help="COCO folder, or digits (the default); of a study, where its data lies now.")
+@click.option("--splits", callback=_splits, metavar="TRAIN,VAL", help="Names of its splits; train,val by default.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."
@@ -33,10 +43,11 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
 @click.option("--top", type=click.IntRange(1), help="How many of them; 3 by default.")
 @click.option("--seeds", callback=_seeds, metavar="N,N,...", help="Of each of them; the plan's by default.")
-@click.option("--out", type=PATH, help="Folder of the checkpoint and of result.json; under results/ by default.")
+@click.option("--out", type=FOLDER, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
     design: str | None,
     data: str | None,
+    splits: tuple[str, str] | None,
     recipe: Path | None,
     changes: tuple[str, ...],
     seed: int | None,
@@ -58,12 +69,19 @@ def train(
     Examples:
       scalesearch train results/quickstart/rows/search-000003.json --set epochs=60
       scalesearch train d0 --data coco/ --size 256x256 --recipe my_recipe.yaml
-      scalesearch train d1 --data coco/ --recipe efficientdet --set epochs=50 --set precision=bf16
+      scalesearch train d1 --data coco/ --splits train2017,val2017 --recipe efficientdet --set precision=bf16
       torchrun --nproc-per-node 8 -m scalesearch train d1 --data coco/ --recipe efficientdet
       scalesearch train --from results/quickstart --top 3 --recipe full.yaml --seeds 0,1,2
     """
     if study:
-        others = {"DESIGN": design, "--seed": seed, "--weights": weights, "--size": size, "--out": out}
+        others = {
+            "DESIGN": design,
+            "--splits": splits,
+            "--seed": seed,
+            "--weights": weights,
+            "--size": size,
+            "--out": out,
+        }
         _refuse("--from", {**others, "--tensorboard": tensorboard or None})
         _train_front(study, top or 3, recipe, changes, seeds, data)
         return
@@ -81,6 +99,7 @@ def train(
             spec,
             chosen,
             data=data or "digits",
+            splits=splits or ("train", "val"),
             seed=seed or 0,
             out=out,
             console=console,

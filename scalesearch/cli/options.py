@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 PATH = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
 SIZE = click.option("--size", metavar="HxW", help="Input size in pixels; native by default.")
 
 

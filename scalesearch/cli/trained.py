@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH, SIZE, note
+from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, note
 
 DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
 
@@ -47,7 +47,7 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
 @click.command()
 @click.argument("weights", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--out", "-o", type=PATH, required=True, help="Folder of the drawn pictures and of detections.json.")
+@click.option("--out", "-o", type=FOLDER, required=True, help="Folder of the drawn pictures and of detections.json.")
 @click.option("--score", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="The least score.")
 @DESIGN
 @SIZE
@@ -86,7 +86,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
 
 @click.command()
 @click.argument("weights", type=PATH)
-@click.option("--out", "-o", type=PATH, required=True, help="The file: .onnx, or .safetensors for weights alone.")
+@click.option("--out", "-o", type=FILE, required=True, help="The file: .onnx, or .safetensors for weights alone.")
 @click.option("--nms", is_flag=True, help="Final detections: boxes, scores, labels, count; else the raw outputs.")
 @click.option("--batch", default="dynamic", show_default=True, callback=_batch, metavar="N", help="Images at a time.")
 @click.option("--opset", type=click.IntRange(18, 23), help="Version of ONNX's operators; torch's choice by default.")

@@ -27,6 +27,9 @@ from scalesearch.data.split import Category, DataError, Image, Split, ground_tru
 
 __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_split", "select_from"]
 
+ROBOFLOW = "_annotations.coco.json"
+"""Its exports have the annotations among the images; in their place they are a COCO folder."""
+
 
 def read_split(folder: Path, split: str) -> Split:
     """Reads one split of a COCO folder, images in the order of the file, labels in that of category ids.
@@ -80,6 +83,8 @@ def _document(folder: Path, split: str, place: Path) -> dict[str, list[Item]]:
     if not folder.is_dir():
         raise DataError(f"the data folder must exist, but {folder} is no folder: {mend}.")
     if not place.is_file():
+        if (beside := folder / split / ROBOFLOW).is_file():
+            mend = f"copy {beside} to that place"
         found = sorted(file.stem.removeprefix("instances_") for file in place.parent.glob("instances_*.json"))
         raise DataError(
             f"split {split!r} must have an annotation file, but {place} is missing (splits found: "

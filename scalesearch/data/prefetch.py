@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
@@ -44,6 +44,10 @@ def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
                     return
         except BaseException as caught:  # noqa: BLE001 - raised again where it is read
             error = caught
+        finally:
+            # Here, not where it is collected: a CUDA stream that a generator entered is this thread's.
+            if isinstance(items, Generator):
+                items.close()
         put(_End(error))
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)

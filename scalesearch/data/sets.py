@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from scalesearch.data.coco import read_split
 from scalesearch.data.digits import digits_folder
-from scalesearch.data.split import DataError, Progress, Split, content, select_from
+from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,16 +112,10 @@ def _not_empty(split: Split, folder: Path) -> None:
 
 def _unlearnt(train: Split, val: Split) -> tuple[str, ...]:
     """A note on classes that are scored and cannot be learnt: their AP is near 0 and counts in the mean."""
-    ours, theirs = (_counts(split) for split in (train, val))
+    ours, theirs = (box_counts(split) for split in (train, val))
     lost = [k for k in range(len(train.categories)) if theirs[k] and not ours[k]]
     if not lost:
         return ()
     names = ", ".join(train.categories[k].name for k in lost)
     boxes = int(theirs[lost].sum())
     return (f"{boxes} of {int(theirs.sum())} boxes kept: of classes without a box in {train.name} ({names})",)
-
-
-def _counts(split: Split) -> NDArray[np.int64]:
-    """[K] objects that are no crowds."""
-    labels = np.concatenate([image.labels[~image.crowd] for image in split.images])
-    return np.bincount(labels, minlength=len(split.categories))

@@ -99,6 +99,12 @@ def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
     )
 
 
+def box_counts(split: Split) -> NDArray[np.int64]:
+    """[K] objects of each class that are no crowds."""
+    labels = np.concatenate([image.labels[~image.crowd] for image in split.images])
+    return np.bincount(labels, minlength=len(split.categories))
+
+
 def ground_truth(split: Split) -> dict[str, Any]:
     """The COCO dictionary that the evaluators read: original pixels, xywh, crowds kept.
 

@@ -49,9 +49,11 @@ def _groups(split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[np.boo
     sizes = {name: (low <= areas) & (areas < high) for name, low, high in SIZES}
     found = {"all": np.ones(len(areas), np.bool_), **sizes}
     for k, category in enumerate(split.categories):
-        own = labels == k
-        found[category.name] = own
-        found |= {f"{category.name}, {name}": own & inside for name, inside in sizes.items() if (own & inside).any()}
+        own, shown = labels == k, category.name
+        while shown in found:  # a class may be named like a size
+            shown = f"class {shown}"
+        found[shown] = own
+        found |= {f"{shown}, {name}": own & inside for name, inside in sizes.items() if (own & inside).any()}
     return found
 
 

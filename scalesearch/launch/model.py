@@ -15,7 +15,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.coco import read_split
 from scalesearch.data.digits import digits_folder
 from scalesearch.data.pixels import open_pixels
-from scalesearch.data.split import Category, Split, ground_truth
+from scalesearch.data.split import Category, Split, box_counts, ground_truth
 from scalesearch.launch.console import Console
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import file_hash, read_weights, translated
@@ -111,24 +111,18 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
     known = {category.id for category in split.categories}
     results = [one for one in predict(model.detector, anchors, predicted) if one["category_id"] in known]
     found = coco_numbers(ground_truth(split), results)
-    counts = _counts(split)
+    counts = box_counts(split)
+    boxes = {category.name: int(count) for category, count in zip(split.categories, counts, strict=True)}
     return {
         "weights": {"file": model.file.name, "sha256": file_hash(model.file)},
         "spec_id": model.spec.id,
         "size": list(model.spec.size),
         "split": split.name,
         "images": len(split.images),
-        "boxes": counts["all"],
+        "boxes": int(counts.sum()),
         "numbers": found.numbers,
-        "classes": {name: {"boxes": counts[name], **numbers} for name, numbers in found.classes.items()},
+        "classes": {name: {"boxes": boxes[name], **numbers} for name, numbers in found.classes.items()},
     }
-
-
-def _counts(split: Split) -> dict[str, int]:
-    """Objects, crowds left out: of each class by name, and `all`."""
-    labels = [int(label) for image in split.images for label in image.labels[~image.crowd]]
-    own = {category.name: labels.count(k) for k, category in enumerate(split.categories)}
-    return {**own, "all": len(labels)}
 
 
 def checked_classes(model: Model, split: Split) -> tuple[Category, ...]:

@@ -25,9 +25,10 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     """Detections from `score` on of every picture, in `out`: <name>.png of each, and DETECTIONS of all.
 
     Those are COCO results (xywh in pixels of the upright picture) with the names of file and class; pictures are
-    numbered from 0 in order. Returns a line for each picture that could not be read; the others are done.
+    numbered from 0 in order. Returns a line for each picture that could not be read; the others are done. ValueError
+    where they would be drawn into their own folder.
     """
-    files = find_pictures(places)
+    files = _to_read(places, out)
     out.mkdir(parents=True, exist_ok=True)
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
     bar = console.bar("predicting")
@@ -47,6 +48,21 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
         console.say(f"{file}: {_told(rows)} -> {out / name}")
     write_whole(out / DETECTIONS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return unread
+
+
+def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
+    """The pictures of `places`, but for those that an earlier call drew into `out` where that lies among them.
+
+    ValueError where a drawn picture could take the place of one that is read.
+    """
+    files = find_pictures(places)
+    inside = [file for file in files if out.resolve() in file.resolve().parents]
+    ours = (out / DETECTIONS).is_file() and not set(inside) & set(places) and len(inside) < len(files)
+    if inside and not ours:
+        raise ValueError(
+            f"pictures must be drawn into another folder than theirs, but {inside[0]} is in {out}: name another"
+        )
+    return [file for file in files if file not in inside]
 
 
 def _one(

@@ -37,6 +37,7 @@ def train(
     recipe: Recipe,
     *,
     data: str,
+    splits: tuple[str, str] = ("train", "val"),
     seed: int,
     out: Path | None,
     console: Console,
@@ -44,14 +45,14 @@ def train(
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
-    """Train one detector on the whole of train, score it on val, and say so; classes are the data's.
+    """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
 
     It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     The processes of a `team` do it together; the first one says and writes.
     """
     console = console if team.first else Silent()
-    opened = team.one_before_others(lambda: open_data(data, select="val"))
+    opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
     tell_data(opened, console)
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written aside, published by rename. Imports torch."""
+"""Checkpoints that are whole or not there: written aside, published by rename. Imports torch, nn and plan."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from scalesearch.nn.checkpoints import unpickled
 from scalesearch.plan.task import TaskError
 
 LAST = "last.pt"
@@ -52,10 +53,17 @@ def last(folder: Path) -> Path | None:
     return next((folder / name for name in (LAST, FORMER) if (folder / name).exists()), None)
 
 
-def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The content of the folder's last checkpoint, or None where there is none."""
+def load(folder: Path) -> dict[str, Any] | None:
+    """The content of the folder's last checkpoint, on the CPU, or None where there is none. TaskError for another file."""
     file = last(folder)
     if file is None:
         return None
-    state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    try:
+        state = unpickled(file)
+    except ValueError as error:
+        raise TaskError(f"{error}: move it away to train anew") from None
+    if not (isinstance(state, dict) and "epoch" in state):
+        raise TaskError(
+            f"a training goes on from a checkpoint of its own, but {file} is none: move it away to train anew"
+        )
     return state

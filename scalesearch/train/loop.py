@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,15 @@ class Training:
         self.team = team
         self.recipe, self.seed, self.pixels, self.device = recipe, task.seed, pixels, device
         self.precision = Precision(recipe.precision, device)
-        with torch.random.fork_rng():
+        with own_random(device):
             torch.manual_seed(task.seed)
             pretrained = recipe.pretrained and task.weights is None
             model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
         self.notes = _started(model, task.weights) if task.weights else ()
+        if recipe.batch > len(pixels):
+            self.notes += (
+                f"a batch is all {len(pixels)} images there are, not the recipe's {recipe.batch}: set batch",
+            )
         set_recompute(model, recipe.checkpointing)
         self.model: nn.Module = team.norms(model.to(device).to(memory_format=torch.channels_last))
         wrapped = team.wrapped(self.model)
@@ -94,7 +98,7 @@ class Training:
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
-        with torch.random.fork_rng(), closing(fed(self._batches(), self.device)) as batches:
+        with own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
             self._seed()  # of dropout and stochastic depth
             for batch in self._timed(batches):
                 done = before + self.step
@@ -167,7 +171,8 @@ class Training:
         ids = self.team.shared(lambda: [self.pixels.split.images[i].id for part in parts for i in part])
         return (
             f"the loss or its gradient is not finite at step {step + 1} (epoch {self.epoch + 1}, learning rate "
-            f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or clip"
+            f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or "
+            f"{'clip' if self.recipe.clip else 'set clip (10 is usual)'}"
         )
 
     def evaluated(self) -> nn.Module:
@@ -220,6 +225,11 @@ class Training:
         self.began = state.get("began", self.seconds)
         if "tally" in state:
             self.tally.restore(state["tally"])
+
+
+def own_random(device: torch.device) -> AbstractContextManager[None]:
+    """Leaves torch's generators as they were; of other GPUs none is touched, which would take memory on each."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _started(model: Detector, weights: Path) -> tuple[str, ...]:

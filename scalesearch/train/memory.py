@@ -18,6 +18,8 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         if device.type == "cuda":
+            # A process that has not used it yet has no statistics to reset.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)
             return
         with contextlib.suppress(OSError):

@@ -9,22 +9,31 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels
 from scalesearch.nn.anchors import match_counts
 
+TOLD = 20
+"""Classes that have a line of their own, at most."""
+
 
 def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
-    """One line a class: the share of its boxes that an anchor can match at IoU 0.5, and by how many anchors."""
+    """A line a class: the share of its boxes that an anchor can match at IoU 0.5, and by how many anchors.
+
+    Of more than TOLD classes those that match worst have one; classes without boxes share one.
+    """
     boxes = torch.from_numpy(np.concatenate([*pixels.boxes, np.zeros((0, 4), np.float32)]))
     labels = torch.from_numpy(np.concatenate([*pixels.labels, np.zeros(0, np.int64)]))
     categories = pixels.split.categories
     counts = match_counts(spec, boxes).double()
-    lines = []
-    for label, category in enumerate(categories):
-        own = counts[labels == label]
-        if not len(own):
-            lines.append(f"{category.name}: no boxes in {pixels.split.name}")
-            continue
-        share = float((own > 0).double().mean())
-        lines.append(
-            f"{category.name}: anchors match {100 * share:.0f} % of {len(own)} boxes at IoU 0.5, "
-            f"{float(own.mean()):.1f} anchors a box"
-        )
+    found = {c.name: counts[labels == k] for k, c in enumerate(categories)}
+    shares = {name: float((own > 0).double().mean()) for name, own in found.items() if len(own)}
+    worst = sorted(shares, key=shares.__getitem__)[:TOLD] if len(shares) > TOLD else []
+    lines = [
+        f"{name}: anchors match {100 * share:.0f} % of {len(found[name])} boxes at IoU 0.5, "
+        f"{float(found[name].mean()):.1f} anchors a box"
+        for name, share in shares.items()
+        if not worst or name in worst
+    ]
+    if worst:
+        lines.append(f"the other {len(shares) - TOLD} classes: anchors match at least {100 * shares[worst[-1]]:.0f} %")
+    if empty := [name for name in found if name not in shares]:
+        more = f" and {len(empty) - TOLD} more" if len(empty) > TOLD else ""
+        lines.append(f"{', '.join(empty[:TOLD])}{more}: no boxes in {pixels.split.name}")
     return tuple(lines)

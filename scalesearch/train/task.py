@@ -166,7 +166,7 @@ class _Points:
     def restore(self) -> None:
         """Takes up the folder's checkpoint, if there is one."""
         task = self.task
-        state = self.training.team.shared(lambda: checkpoint.load(task.folder, torch.device("cpu")))
+        state = self.training.team.shared(lambda: checkpoint.load(task.folder))
         epoch, step = (state["epoch"], state.get("step", 0)) if state else (0, 0)
         if epoch < task.from_epoch:
             raise TaskError(
@@ -175,7 +175,7 @@ class _Points:
             )
         if state is None:
             return
-        if state["task"] != self.identity:
+        if state.get("task") != self.identity:
             raise TaskError(
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
                 "seed, data or split, or started from other weights: give another folder"

@@ -493,3 +493,12 @@ def test_a_thousand_images_are_read_in_a_second(coco: Path) -> None:
     start = time.process_time()
     split = read_split(coco, "train")
     assert len(split.images) == 1010 and time.process_time() - start < 1.0
+
+
+def test_an_export_of_roboflow_is_told_what_to_do_and_then_is_one(coco: Path) -> None:
+    beside = coco / "train" / "_annotations.coco.json"
+    place(coco).rename(beside)
+    with pytest.raises(DataError, match=r"copy \S*_annotations\.coco\.json to that place"):
+        read_split(coco, "train")
+    place(coco).write_bytes(beside.read_bytes())
+    assert len(read_split(coco, "train").images) == 10

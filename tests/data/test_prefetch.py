@@ -56,3 +56,20 @@ def test_left_early_the_thread_ends() -> None:
     assert next(taken) == 0 and running() == 1
     taken.close()  # type: ignore[attr-defined]
     assert running() == 0
+
+
+def test_what_items_have_entered_they_leave_in_their_own_thread() -> None:
+    """A CUDA stream is a thread's: left in another one, it would be that one's from then on."""
+    threads: list[str] = []
+
+    def items() -> Iterator[int]:
+        threads.append(threading.current_thread().name)
+        try:
+            yield from range(10**9)
+        finally:
+            threads.append(threading.current_thread().name)
+
+    taken = ahead(items())
+    assert next(taken) == 0
+    taken.close()  # type: ignore[attr-defined]
+    assert threads == ["prefetch", "prefetch"]

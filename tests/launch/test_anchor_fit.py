@@ -15,7 +15,7 @@ from scalesearch.data.coco import read_split
 from scalesearch.launch.anchors import anchor_report
 from scalesearch.nn.anchors import anchor_boxes, pairwise_iou
 from tests.detectors import TINY
-from tests.launch.conftest import Command
+from tests.launch.conftest import Command, Trained
 
 FAR = dataclasses.replace(TINY, anchors=Anchors(scale=8.0))
 """Anchors too large for every rectangle of the set."""
@@ -58,6 +58,21 @@ def test_a_proposal_matches_more_and_can_be_pasted(coco: Path, command: Command,
     again = json.loads(command("anchors", pasted, "--data", coco, "--json").out)
     assert again["own"]["anchors"] == found["proposed"]["anchors"]
     assert again["own"]["matched"] == found["proposed"]["matched"]
+
+
+def test_a_class_may_be_named_like_a_line_of_the_table(coco: Path, command: Command, trained: Trained) -> None:
+    """All, small and large are words like others."""
+    for split in ("train", "val"):
+        place = coco / "annotations" / f"instances_{split}.json"
+        place.write_text(place.read_text().replace('"red"', '"all"').replace('"blue"', '"small"'))
+    plain = anchor_report(TINY, read_split(trained.data, "train"))["groups"]
+    named = anchor_report(TINY, read_split(coco, "train"))["groups"]
+    assert len(named) == len(plain) and named["all"] == named["class all"] + named["class small"] > named["class all"]
+    run = coco / "run"
+    done = command("train", trained.design, "--data", coco, "--set", "epochs=1", "--set", "batch=4", "--out", run)
+    assert done.status == 0, done.err
+    found = json.loads(command("eval", run, "--data", coco, "--json").out)
+    assert found["boxes"] == sum(own["boxes"] for own in found["classes"].values())
 
 
 def test_without_boxes_the_anchors_stay(coco: Path, command: Command, tmp_path: Path) -> None:

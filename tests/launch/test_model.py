@@ -97,6 +97,7 @@ def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
         ("none.pt", "coco", "none.pt: no such file of weights"),
         (".", "coco", "a training's folder has a last.pt, but this one has none"),
         ("design.json", "coco", "is damaged or no checkpoint of torch"),
+        ("run/log.csv", "coco", "not a checkpoint of torch, or a damaged one"),
         ("run", "nowhere", "the data folder must exist, but"),
     ],
 )
@@ -104,6 +105,20 @@ def test_bad_input_is_one_line(trained: Trained, command: Command, weights: str,
     home = trained.data.parent
     done = command("eval", home / weights, "--data", home / data)
     assert done.status == 2 and message in done.err and done.err.count("\n") == 1
+
+
+def test_splits_have_any_names(trained: Trained, command: Command, tmp_path: Path) -> None:
+    shutil.copytree(trained.data, tmp_path / "coco")
+    for split in ("train", "val"):
+        (tmp_path / "coco" / split).rename(tmp_path / "coco" / f"{split}2017")
+        file = tmp_path / "coco" / "annotations" / f"instances_{split}.json"
+        file.rename(file.with_stem(f"{file.stem}2017"))
+    words = ["train", trained.design, "--data", tmp_path / "coco", "--set", "epochs=1", "--set", "batch=50"]
+    refused = command(*words, "--splits", "train2017")
+    assert refused.status == 2 and "two names with a comma between, as train2017,val2017" in refused.err
+    done = command(*words, "--splits", "train2017,val2017", "--out", tmp_path / "run")
+    assert done.status == 0 and "on val2017 after 1 epochs" in done.out
+    assert "a batch is all 20 images there are, not the recipe's 50" in done.out
 
 
 def test_a_split_that_is_not_there(trained: Trained, command: Command) -> None:

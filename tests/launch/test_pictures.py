@@ -106,12 +106,29 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(trained: Trained, comm
     assert sorted(file.name for file in tmp_path.glob("*.png")) == ["5-2.png", "5.png"]
 
 
+def test_a_drawn_picture_never_takes_the_place_of_one_that_is_read(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photos" / "5.png"
+    photo.parent.mkdir()
+    photo.write_bytes((trained.data / "val" / "5.png").read_bytes())
+    before = photo.read_bytes()
+    for place in (photo, photo.parent, tmp_path):
+        done = command("predict", trained.folder, place, photo, "-o", photo.parent)
+        assert done.status == 2 and "must be drawn into another folder than theirs, but" in done.err
+    assert photo.read_bytes() == before and len(list(photo.parent.iterdir())) == 1
+    for _ in range(2):  # what was drawn below the pictures is not read the second time
+        done = command("predict", trained.folder, photo.parent, "-o", photo.parent / "out")
+        assert done.status == 0 and sorted(p.name for p in (photo.parent / "out").glob("*.png")) == ["5.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["none.jpg", "-o", "out"], "none.jpg: no such picture or folder"),
         (["-o", "out"], "Missing argument 'IMAGE...'"),
         (["a.png"], "Missing option '--out' / '-o'"),
+        (["a.png", "-o", __file__], "Directory '"),
         (["a.png", "-o", "out", "--score", "2"], "2.0 is not in the range 0<=x<=1"),
     ],
 )

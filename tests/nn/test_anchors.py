@@ -114,3 +114,14 @@ def test_the_fit_does_not_depend_on_the_order_of_boxes() -> None:
     order = torch.randperm(300, generator=generator)
     one = dataclasses.replace(spec(128, 128), classes=3)
     assert fit_anchors(boxes, labels, one) == fit_anchors(boxes[order], labels[order], one)
+
+
+def test_lines_of_text_are_matched() -> None:
+    """16 boxes of 96x6: out of reach of the ratios that are tried for others."""
+    left, top = torch.arange(4.0).repeat_interleave(4) * 8, torch.arange(16.0) * 8
+    boxes = torch.stack([left, top, left + 96, top + 6], 1)
+    labels = torch.zeros(16, dtype=torch.long)
+    assert matched_share(spec(128, 128), boxes, labels, 1) == [0.0]
+    fitted = fit_anchors(boxes, labels, spec(128, 128))
+    (share,) = matched_share(dataclasses.replace(spec(128, 128), anchors=fitted), boxes, labels, 1)
+    assert share is not None and share > 0.8

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import box_iou
 
 from scalesearch.nn.detector import Outputs
@@ -121,6 +122,22 @@ def test_the_gradient_made_by_hand_is_right(smoothing: float) -> None:
         return focal_loss(x, index, labels, alpha=0.25, gamma=1.5, smoothing=smoothing)
 
     assert torch.autograd.gradcheck(loss, logits.requires_grad_())
+
+
+def test_off_the_cpu_the_focal_loss_is_few_kernels() -> None:
+    """D0 at 512 and batch 32, shapes alone: each operation is a kernel to launch."""
+    calls: list[object] = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            calls.append(func)
+            return func(*args, **(kwargs or {}))
+
+    logits = torch.empty(32, 49_104, 90, device="meta", requires_grad=True)
+    places = labels = torch.zeros(700, dtype=torch.long, device="meta")
+    with Counting():
+        focal_loss(logits, places, labels, alpha=0.25, gamma=1.5)
+    assert len(calls) < 500
 
 
 def test_extreme_logits_stay_finite() -> None:

@@ -67,7 +67,7 @@ def test_every_option_goes_on_inside_an_epoch(
 
     with pytest.raises(KeyboardInterrupt):
         run(task(tmp_path / "cut", recipe, spec=DEEP), data, progress=interrupt)
-    state = checkpoint.load(tmp_path / "cut", CPU)
+    state = checkpoint.load(tmp_path / "cut")
     assert state is not None and (state["epoch"], state["step"]) == (1, 1)
     run(task(tmp_path / "cut", recipe, spec=DEEP), data)
     assert same(tmp_path / "whole", tmp_path / "cut")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,18 @@ import torch
 from torch import nn
 
 from scalesearch.arch.scaling import named
+from scalesearch.data.coco import read_split
+from scalesearch.data.pixels import open_pixels
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.train import checkpoint
 from scalesearch.train.ema import Average
+from scalesearch.train.loop import own_random
 from scalesearch.train.memory import PeakMemory
 from scalesearch.train.optimizer import learning_rate, make_optimizer
+from scalesearch.train.report import TOLD, match_report
 from scalesearch.train.score import refresh_norms
+from tests.detectors import TINY
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_0() -> None:
@@ -94,8 +100,7 @@ def test_refreshed_norms_are_the_batches_mean_and_weights_stay() -> None:
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("cpu")
-    assert checkpoint.load(tmp_path, device) is None
+    assert checkpoint.load(tmp_path) is None
     checkpoint.save(tmp_path, {"epoch": 1, "weights": torch.arange(3)})
 
     def broken(*_: object) -> None:
@@ -105,7 +110,7 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
         patch.setattr(torch, "save", broken)
         with pytest.raises(KeyboardInterrupt):
             checkpoint.save(tmp_path, {"epoch": 2})
-    state = checkpoint.load(tmp_path, device)
+    state = checkpoint.load(tmp_path)
     assert state is not None and state["epoch"] == 1 and state["weights"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == [checkpoint.LAST]
 
@@ -117,3 +122,30 @@ def test_peak_memory_sees_what_is_already_gone() -> None:
     del block
     # Half of it: what earlier tests left to the garbage collector may go meanwhile.
     assert memory.read() - before > 128 * 2**20
+
+
+def test_a_thousand_classes_are_told_in_a_few_lines(coco: Path) -> None:
+    place = coco / "annotations" / "instances_train.json"
+    document = json.loads(place.read_text())
+    pixels = open_pixels(read_split(coco, "train"), TINY.size)
+    assert len(match_report(TINY, pixels)) == 2
+    document["categories"] += [{"id": 100 + i, "name": f"c{i}"} for i in range(998)]
+    for number, annotation in enumerate(document["annotations"]):
+        annotation["category_id"] = 100 + number
+    place.write_text(json.dumps(document))
+    lines = match_report(TINY, open_pixels(read_split(coco, "train"), TINY.size))
+    boxes = sum(not annotation["iscrowd"] for annotation in document["annotations"])
+    assert len(lines) == TOLD + 2 and lines[-2].startswith(f"the other {boxes - TOLD} classes: anchors match at least ")
+    assert lines[-1].startswith("red, blue, c") and lines[-1].endswith(
+        f"and {1000 - boxes - TOLD} more: no boxes in train"
+    )
+
+
+def test_a_training_on_the_cpu_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with several, torch would open each to keep its generator, and warn."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.random._fork_rng_warned_already", False)
+    before = torch.get_rng_state()
+    with own_random(torch.device("cpu")):
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
