@@ -146,7 +146,13 @@ class TimmBackbone:
 
     def channels(self, level: int) -> int:
         """Channels of the feature map at stride 2**level; ValueError where it was not measured."""
-        return self.known.channels[level]
+        known = self.known.channels
+        if level not in known:
+            raise ValueError(
+                f"the backbone {self.name!r} was measured at levels {', '.join(map(str, known))}, not at {level}; "
+                "call scalesearch.resolve(spec) with the spec that reads it"
+            )
+        return known[level]
 
     @property
     def known(self) -> Measured:

@@ -1,6 +1,6 @@
 """timm's models as data: each is built once on the meta device and measured at the sizes asked for.
 
-The figures are cached as JSON, one file for a model, its levels and the version of timm.
+The figures are cached as JSON, one file for a model, its levels, the version of timm and how we measure.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from scalesearch.profile.record import record
 from scalesearch.profile.trace import measure
 
 Size = tuple[int, int]
+
+_MEASURING = 2
+"""Raised whenever a measurement comes out otherwise than before, so that what was cached is measured again."""
 
 
 def resolve(
@@ -141,7 +144,7 @@ def _joined(name: str, found: dict[Size, _Found], sizes: Iterable[Size]) -> Meas
 
 
 def _file_name(name: str, levels: Sequence[int]) -> str:
-    return f"{name}-{'_'.join(map(str, levels))}-timm{timm.__version__}.json"
+    return f"{name}-{'_'.join(map(str, levels))}-timm{timm.__version__}-{_MEASURING}.json"
 
 
 def _read(file: Path) -> dict[Size, _Found]:
@@ -155,7 +158,6 @@ def _read(file: Path) -> dict[Size, _Found]:
                 BackboneMemory(**row["memory"]) if row["memory"] else None,
             )
             for row in rows
-            if "operators" in row and "memory" in row  # Else of before they were recorded: measured again.
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}  # Not there yet, or not ours: measure again.

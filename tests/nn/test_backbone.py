@@ -93,6 +93,9 @@ def test_an_unmeasured_backbone_is_refused(tmp_path: Path) -> None:
     bare = _spec(TimmBackbone(name="resnet18"))
     with pytest.raises(ValueError, match="'resnet18' is known only to timm and has not been measured; call"):
         build_backbone(bare)
+    known = resolve_spec(bare, tmp_path).backbone
+    with pytest.raises(ValueError, match="'resnet18' was measured at levels 3, 4, 5, not at 2; call"):
+        known.channels(2)
     elsewhere = dataclasses.replace(resolve_spec(bare, tmp_path), size=(64, 64))
     with pytest.raises(ValueError, match="'resnet18' has not been measured at 64x64, .* call"):
         build_backbone(elsewhere)

@@ -70,12 +70,12 @@ def test_what_is_known_is_not_measured_again(tmp_path: Path, counted: list[Any])
     assert len(counted) == 3
 
 
-def test_the_cache_is_whole_and_keyed_by_timms_version(
+def test_the_cache_is_whole_and_keyed_by_timms_version_and_our_way_of_measuring(
     tmp_path: Path, counted: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve("resnet18", sizes=[(64, 64)], levels=LEVELS, cache=tmp_path)
     (file,) = (tmp_path / "timm").iterdir()
-    assert file.name == f"resnet18-3_4_5-timm{timm.__version__}.json"
+    assert file.name == f"resnet18-3_4_5-timm{timm.__version__}-{room._MEASURING}.json"
     assert json.loads(file.read_text())[0]["size"] == [64, 64]
     for broken in ("", "[{}]", "{", '{"a": 1}', "[1]"):
         file.write_text(broken)
@@ -84,6 +84,9 @@ def test_the_cache_is_whole_and_keyed_by_timms_version(
     monkeypatch.setattr(timm, "__version__", "0.0.0")
     assert resolve("resnet18", sizes=[(64, 64)], levels=LEVELS, cache=tmp_path).known.timm == "0.0.0"
     assert len(counted) == 7
+    monkeypatch.setattr(room, "_MEASURING", 0)
+    resolve("resnet18", sizes=[(64, 64)], levels=LEVELS, cache=tmp_path)
+    assert len(counted) == 8
 
 
 def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
