@@ -106,7 +106,6 @@ PUBLISHED = {  # google/automl hparams_config.py; d6 and above fuse by plain sum
 def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) -> DetectorSpec:
     """A published detector, `d0` .. `d7x` or `lite0` .. `lite4`, at its native size unless `size` (h, w) is given.
 
-    The lite ones expect images normalised by mean 127 and deviation 128, which is no part of a spec.
     Raises ValueError for another name.
     """
     if name not in PUBLISHED:
@@ -123,6 +122,7 @@ def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) 
         head_depth=row.head_depth,
         activation=row.activation,
         anchors=Anchors(scale=row.anchor_scale),
+        normalisation="half" if row.backbone.lite else "imagenet",
     )
 
 

@@ -42,6 +42,14 @@ LIMITS = {
 }
 """The ranges of the fields of `DetectorSpec` that are integers, ends included; each side of the size for itself."""
 
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and deviation of red, green and blue in 0..1."""
+NORMALISATIONS: dict[str, Statistics] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((127 / 255,) * 3, (128 / 255,) * 3),
+}
+"""What images are normalised by before a detector sees them (google/automl hparams_config.py mean_rgb, stddev_rgb)."""
+
 BACKBONE_TOP = 5
 """The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
 
@@ -132,6 +140,8 @@ class DetectorSpec:
     order: str = "act_conv_norm"
     """Of a node after its fusion. Heads are always convolution, norm, activation."""
     anchors: Anchors = Anchors()
+    normalisation: str = "imagenet"
+    """Of the images; half: by 127 and 128 of 255, as the published lite detectors were trained, and those of AdvProp."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _sides(self.size))
@@ -210,7 +220,7 @@ def _check_fields(spec: DetectorSpec) -> None:
     for name, (low, high) in LIMITS.items():
         if name != "size" and (type(value := getattr(spec, name)) is not int or not low <= value <= high):
             raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
-    for name, words in CHOICES.items():
+    for name, words in (*CHOICES.items(), ("normalisation", tuple(NORMALISATIONS))):
         if (value := getattr(spec, name)) not in words:
             raise ValueError(f"{name} must be one of {', '.join(words)}, but got {value!r}")
     for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.pixels import PAD
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 """ImageNet's, per channel RGB in [0, 1], as the pretrained backbones expect."""
 
 VISIBLE = 0.25
@@ -83,10 +82,10 @@ def move(images: Tensor, boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -
     return _move_images(images.permute(0, 3, 1, 2), moves).permute(0, 2, 3, 1), moved_boxes, moved_labels
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: ImageNet's mean off, deviation 1."""
+def normalise(images: Tensor, by: str = "imagenet") -> Tensor:
+    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: the mean off, deviation 1, `by` NORMALISATIONS."""
     count, height, width, _ = images.shape
-    mean, deviation = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
+    mean, deviation = (torch.tensor(values, device=images.device) for values in NORMALISATIONS[by])
     # By whole rows: 1.2 ms for [16, 192, 192, 3] on one core, where an inner axis of 3 takes 3.1 ms.
     rows = images.reshape(count, height, width * 3)
     made = rows.mul((1 / (255 * deviation)).repeat(width)).add_((-mean / deviation).repeat(width))

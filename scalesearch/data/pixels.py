@@ -26,7 +26,8 @@ from scalesearch.data.room import Decoding, free_bytes, reserve
 from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)
-"""ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01. EfficientDet pads normalised images with 0."""
+"""ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01, or +- 0.18 by half. EfficientDet pads normalised images
+with 0; one value for both keeps one file of decoded images for all detectors."""
 
 _VERSION = 1
 _THREADS = 4
@@ -47,6 +48,8 @@ class Pixels:
     """N times [n]."""
     notes: tuple[str, ...] = ()
     """That there was no room to decode them once, if so."""
+    normalisation: str = "imagenet"
+    """What `normalise` takes of them for the detector that they are for."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from scalesearch.data.augment import MEAN, STD
+from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.launch.model import Model
 from scalesearch.nn.agreement import Agreement, compare
@@ -26,7 +26,8 @@ def export_onnx(
 
     ValueError where they differ by more than rounding, or the extra onnx is not installed; then nothing is written.
     """
-    form = Form(mean=MEAN, std=STD, nms=nms, batch=batch, opset=opset)
+    mean, std = NORMALISATIONS[model.spec.normalisation]
+    form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
     detector = model.detector.cpu()
     made = onnx_model(detector, form, _told(model, nms))
     found = compare(made.SerializeToString(), detector, form)

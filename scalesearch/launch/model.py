@@ -107,7 +107,8 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
     cache = default_cache() / "pixels"
     pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
-    predicted = dataclasses.replace(pixels, split=dataclasses.replace(split, categories=categories))
+    named = dataclasses.replace(split, categories=categories)
+    predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
     known = {category.id for category in split.categories}
     results = [one for one in predict(model.detector, anchors, predicted) if one["category_id"] in known]
     found = coco_numbers(ground_truth(split), results)

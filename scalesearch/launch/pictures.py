@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ def _one(
 ) -> tuple[Any, list[dict[str, Any]]]:
     """The picture drawn, and its rows, best first."""
     picture, pixels = read_picture(file, number, model.spec.size, model.categories)
+    pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
     places = {category.id: (k, category.name) for k, category in enumerate(model.categories)}
     rows = [row for row in predict(model.detector, anchors, pixels) if row["score"] >= score]
     drawn = []

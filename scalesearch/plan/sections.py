@@ -16,7 +16,7 @@ from typing import Any, Literal, get_type_hints
 from scalesearch.arch.budget import FIGURES, Bound, Budget, human
 from scalesearch.arch.latency import read_table
 from scalesearch.arch.space import Choices, Point
-from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
+from scalesearch.arch.spec import CHOICES, NORMALISATIONS, Anchors, DetectorSpec
 from scalesearch.plan.axes import read_axis, read_axis_value
 from scalesearch.plan.graph import Graphs
 from scalesearch.plan.reader import Section, Value
@@ -213,9 +213,9 @@ def read_detector(section: Section) -> dict[str, Any]:
         if name in _VARIED:
             raise section.error(f"cannot set {name!r}, which the space, the data or the anchors say; say it there")
     defaults = {item.name: item.default for item in dataclasses.fields(DetectorSpec) if item.name in DETECTOR}
-    for name in CHOICES:
+    for name, words in (*CHOICES.items(), ("normalisation", tuple(NORMALISATIONS))):
         if value := section.get(name):
-            value.word(CHOICES[name])
+            value.word(words)
     return {**defaults, **section.fields(DETECTOR)}
 
 

@@ -71,7 +71,7 @@ def prepared(
         if mixed and recipe.mixup:
             images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
         places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))
-        yield Ready(places, normalise(images), boxes, labels, generator.get_state())
+        yield Ready(places, normalise(images, pixels.normalisation), boxes, labels, generator.get_state())
 
 
 def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:

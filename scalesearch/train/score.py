@@ -63,7 +63,7 @@ def predict(
     results: list[dict[str, Any]] = []
     split = pixels.split
     for batch in eval_batches(pixels, BATCH, part):
-        outputs = model(normalise(batch.images.to(anchors.device)))
+        outputs = model(normalise(batch.images.to(anchors.device), pixels.normalisation))
         found = detect(outputs, anchors, pixels.size, candidates=candidates)
         for position, (boxes, scores, labels) in zip(batch.index.tolist(), found, strict=True):
             image, scale = split.images[position], float(pixels.scales[position])

@@ -227,11 +227,12 @@ def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None)
 
     held_out = data.select if task.evaluate_on == "select" else data.val
     train = _train_split(task, data)
-    size = _seen(task).size
+    spec = _seen(task)
     try:
         if task.images < 1:
             _, train = select_from(train, task.images, seed=0)
-        first, second = (open_pixels(split, size, cache, decoding) for split in (train, held_out))
+        opened = (open_pixels(split, spec.size, cache, decoding) for split in (train, held_out))
+        first, second = (dataclasses.replace(pixels, normalisation=spec.normalisation) for pixels in opened)
     except DataError as error:
         raise TaskError(str(error)) from None
     return first, second

@@ -25,12 +25,12 @@ IDS = {
     "d6": "8e332ed9c39a",
     "d7": "74dd0c431ec9",
     "d7x": "fc3fbf4d98c6",
-    "lite0": "3e0bd42879fd",
-    "lite1": "04f599cc8cf6",
-    "lite2": "6a3b13f6193c",
-    "lite3": "af0d989f09d7",
-    "lite3x": "8cb4c0a85587",
-    "lite4": "cd0631e2115f",
+    "lite0": "3e6164d2addf",
+    "lite1": "04b63c550a67",
+    "lite2": "e8308168eec4",
+    "lite3": "c44598554e0d",
+    "lite3x": "d62d34de60eb",
+    "lite4": "a9ab21adf931",
 }
 
 
@@ -64,6 +64,7 @@ def odd() -> DetectorSpec:
         separable=False,
         order="conv_norm_act",
         anchors=Anchors(scale=2, octaves=2, aspects=((1, 1), (1.4, 0.7))),
+        normalisation="half",
     )
 
 

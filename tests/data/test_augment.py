@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalesearch.data.augment import MEAN, STD, Move, jitter, move, normalise
+from scalesearch.data.augment import Move, jitter, move, normalise
 from scalesearch.data.pixels import PAD
 
 HEIGHT, WIDTH = 60, 80
@@ -113,9 +113,16 @@ def test_scales_out_of_order_are_refused(scale: tuple[float, float]) -> None:
         jitter(*scene(2), seeded(), scale=scale, flip=False)
 
 
-def test_normalise_is_imagenets() -> None:
+@pytest.mark.parametrize(
+    ("by", "mean", "deviation"),
+    [("imagenet", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), ("half", (127,) * 3, (128,) * 3)],
+)
+def test_normalise_is_the_published_one(
+    by: str, mean: tuple[float, float, float], deviation: tuple[float, float, float]
+) -> None:
+    """google/automl: 255 times ImageNet's figures; hparams_config.py of the lite ones."""
     images = torch.randint(0, 256, (2, 5, 7, 3), generator=seeded(), dtype=torch.uint8)
-    made = normalise(images)
-    wanted = (images.double() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    made = normalise(images, by)
+    wanted = (images.double() - torch.tensor(mean)) / torch.tensor(deviation)
     assert made.dtype == torch.float32 and made.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(made, wanted.permute(0, 3, 1, 2).float(), atol=1e-6)
