@@ -177,7 +177,7 @@ def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console
         shares.append(matched_share(spec, boxes, labels, len(split.categories)))
         bar(done, len(frames), "sizes")
     console.say(
-        f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frames: "
+        f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frame{'s' * (len(frames) != 1)}: "
         + "; ".join(_frame_told(frame, anchors) for frame, anchors in list(found.items())[:4])
         + ("; ..." if len(found) > 4 else "")
     )

@@ -18,7 +18,7 @@ from scalesearch.records.front import non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
 from scalesearch.search.band import Band, Seen
-from scalesearch.search.evolution import mutant
+from scalesearch.search.evolution import Told, mutant
 from scalesearch.search.listed import PricedBand
 from scalesearch.search.solved import SolvedBand
 from scalesearch.search.told import told_values
@@ -76,7 +76,7 @@ def _ask(
     band: Band,
     sampler: SamplerPlan,
     objectives: Sequence[str],
-    told: samplers.Told,
+    told: Told,
     seen: Seen,
     rng: np.random.Generator,
 ) -> Point:
@@ -89,7 +89,7 @@ def _ask(
 
 
 def _pool(
-    band: Band, objectives: Sequence[str], told: samplers.Told, seen: Seen, rng: np.random.Generator
+    band: Band, objectives: Sequence[str], told: Told, seen: Seen, rng: np.random.Generator
 ) -> list[Point]:
     """Unseen points of the band for a model to choose among: some from anywhere, some near the front."""
     unit = band.unit

@@ -23,12 +23,11 @@ from optuna.trial import FrozenTrial, TrialState
 from scalesearch.arch.space import Choices, Point, Value
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.front import UP, non_dominated
+from scalesearch.search.evolution import Told
 
 DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
 """Optuna's direction of each objective."""
 
-Told = Sequence[tuple[Point, Sequence[float]]]
-"""Points with the objectives that they came to, by ordinal."""
 Pool = Callable[[], Sequence[Point]]
 """Draws unseen points of the band."""
 
