@@ -68,7 +68,7 @@ def train(
         evaluate_on="val",
     )
     outcome = trainer(opened, console, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")
-    for note in outcome.notes:
+    for note in (*outcome.matched, *outcome.notes):
         console.say(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
     result |= dataclasses.asdict(outcome)

@@ -76,4 +76,6 @@ class Outcome:
     machine: Mapping[str, str] = field(default_factory=dict)
     """Where it was trained, by a worker that may be on another machine than its driver; empty: on the driver's."""
     notes: tuple[str, ...] = ()
-    """Lines worth printing, such as the share of boxes that the anchors match."""
+    """Lines worth printing, such as the share of its time that it waited for its loader."""
+    matched: tuple[str, ...] = ()
+    """By class, the share of boxes that the anchors match; a search says that of all its candidates before it begins."""

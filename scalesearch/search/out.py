@@ -56,18 +56,19 @@ class Out:
         if known:
             self._write(job, task, same_as(empty, known), " (known already)")
         elif missed := self._missed(job):
-            self._write(job, task, row_of(self._study, job, task, failure(OUTSIDE + missed)), ", not trained")
+            self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
         else:
             self._submit(_Sent(job, task, empty.key, attempt=1))
 
     def _missed(self, job: Job) -> str:
-        """What a searched candidate that has not been trained yet turns out to miss of its band, or why nobody knows."""
+        """Why a searched candidate is not to be trained: what it turns out to miss of its band, or that nobody knows."""
         if self._study.confirm is None or job.final or job.rung > 0:
             return ""
         try:
-            return self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
+            missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
         except Exception as error:  # noqa: BLE001  as of a training: the others are to be tried
             return f"it could not be measured: {_told(error)}"
+        return OUTSIDE + missed if missed else ""
 
     def _submit(self, sent: _Sent) -> None:
         future = self._executor.submit(sent.task, sent.job.label)

@@ -88,9 +88,7 @@ def _ask(
     return samplers.ask(sampler, unit.axes, objectives, number, told, lambda: _pool(band, objectives, told, seen, rng))
 
 
-def _pool(
-    band: Band, objectives: Sequence[str], told: Told, seen: Seen, rng: np.random.Generator
-) -> list[Point]:
+def _pool(band: Band, objectives: Sequence[str], told: Told, seen: Seen, rng: np.random.Generator) -> list[Point]:
     """Unseen points of the band for a model to choose among: some from anywhere, some near the front."""
     unit = band.unit
     anywhere, near = _POOL_OF_GRAPHS if unit.genes else _POOL

@@ -68,8 +68,9 @@ def run(
                 log.add({**numbers, "memory": memory.read()})
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
-    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, *match_report(_seen(task), pixels[0]))
-    return points.outcome("complete", "", memory, (*notes, _loader_told(training)))
+    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_told(training))
+    matched = match_report(_seen(task), pixels[0])
+    return dataclasses.replace(points.outcome("complete", "", memory), notes=notes, matched=matched)
 
 
 def _loader_told(training: Training) -> str:
@@ -189,7 +190,7 @@ class _Points:
         self.per_class, self.before = told["per_class"], told["seconds"]
         self.training.restore(state)
 
-    def outcome(self, state: Any, reason: str, memory: PeakMemory, notes: tuple[str, ...] = ()) -> Outcome:
+    def outcome(self, state: Any, reason: str, memory: PeakMemory) -> Outcome:
         training = self.training
         steps = training.epoch * training.steps_per_epoch + training.step
         images = steps * min(training.recipe.batch, len(training.pixels))
@@ -201,7 +202,6 @@ class _Points:
             seconds=self.seconds,
             peak_memory=memory.read(),
             images_per_second=images / training.seconds if training.seconds > 0 else 0.0,
-            notes=notes,
         )
 
 

@@ -62,8 +62,8 @@ def test_a_task_is_a_function_of_its_seed(data: Data, tmp_path: Path) -> None:
     assert epoch == 2 and tuple(numbers) == NUMBERS
     assert set(outcomes[0].per_class) == {"blue", "red"}
     assert outcomes[0].images_per_second > 0 and outcomes[0].peak_memory > 50e6 and outcomes[0].seconds > 0
-    assert len(outcomes[0].notes) == 3 and "anchors match" in outcomes[0].notes[0]
-    assert "% of the time of training" in outcomes[0].notes[2]
+    assert len(outcomes[0].matched) == 2 and all("anchors match" in line for line in outcomes[0].matched)
+    assert len(outcomes[0].notes) == 1 and "% of the time of training" in outcomes[0].notes[0]
 
 
 def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_train_and_select_together(data: Data, coco: Path, tmp_path: Path) -> No
     outcome = run(task(tmp_path / "a", recipe, train_on="train+select", evaluate_on="val"), data)
     assert outcome.state == "complete"
     both = sum(len(image.boxes[~image.crowd]) for image in (*data.train.images, *data.select.images))
-    matched = [note for note in outcome.notes if "anchors match" in note]
+    matched = [line for line in outcome.matched if "anchors match" in line]
     assert sum(int(note.split(" boxes")[0].split()[-1]) for note in matched) == both
     with pytest.raises(ValueError, match="must not train on what is evaluated"):
         run(task(tmp_path / "b", recipe, train_on="train+select"), data)
