@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,18 +107,33 @@ def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
     assert len(found[0]) == 2
 
 
+CUT = """
+import os
+from scalesearch.records.folder import StudyFolder
+
+written = StudyFolder.write
+
+def write(self, row):
+    written(self, row)
+    os.kill(os.getpid(), SIGNAL)
+
+StudyFolder.write = write
+from scalesearch.cli import main; main()
+"""
+"""The command, which gets a signal when it has written a row: at that moment, whatever the machine's speed."""
+
+
 def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Signals) -> None:
-    """Starts the command and ends it by `kind` once it has written one more row."""
+    """Runs the command until it has written one more row, and `kind` ends it."""
+    command = [sys.executable, "-c", CUT.replace("SIGNAL", str(int(kind))), *arguments]
     before = len(list((cwd / "cut" / "rows").glob("*.json")))
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while len(list((cwd / "cut" / "rows").glob("*.json"))) <= before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(kind)
-    _, errors = process.communicate(timeout=60)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert len(list((cwd / "cut" / "rows").glob("*.json"))) == before + 1
     if kind == signal.SIGINT:
-        assert process.returncode == 130
-        assert errors.decode().strip() == "scalesearch: stopped; the same command continues from here"
+        assert done.returncode == 130
+        assert done.stderr.strip() == "scalesearch: stopped; the same command continues from here"
+    else:
+        assert done.returncode == -kind
 
 
 def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:

@@ -64,9 +64,8 @@ def test_two_of_four_workers_are_killed_and_nothing_is_lost(plan: Path, tmp_path
     driver = started(tmp_path, "search", "tiny.yaml", "--out", "study", "--workers", "4", *options("trials=8", WIDER))
     try:
         until(lambda: len(list(workers_of(driver.pid))) == 4)
-        os.kill(next(workers_of(driver.pid)), signal.SIGKILL)  # each was started for a training that it still has
-        until(lambda: list((tmp_path / "study" / "rows").glob("*.json")))
-        os.kill(next(workers_of(driver.pid)), signal.SIGKILL)  # it may have one, or just be done with it
+        for worker in list(workers_of(driver.pid))[:2]:
+            os.kill(worker, signal.SIGKILL)  # each was started for a training, and is importing torch
         out, err = driver.communicate(timeout=240)
     finally:
         driver.kill()
@@ -76,7 +75,7 @@ def test_two_of_four_workers_are_killed_and_nothing_is_lost(plan: Path, tmp_path
     assert all(row.state == "complete" and row.final["ap"] is not None for row in rows)
     assert len({row.spec_id for row in rows}) == 8
     lost = [line for line in out.splitlines() if line.endswith("; sent again")]
-    assert len(lost) in (1, 2) and all("ended by SIGKILL" in line for line in lost)
+    assert len(lost) == 2 and all("ended by SIGKILL" in line for line in lost)
     left = list((tmp_path / "study" / "tasks").glob("*"))
     assert left == []
 
