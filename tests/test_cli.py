@@ -108,8 +108,10 @@ def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
 
 
 CUT = """
-import os
+import os, signal
 from scalesearch.records.folder import StudyFolder
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do their children
 
 written = StudyFolder.write
 
