@@ -32,8 +32,9 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.launch.timing import DETECTORS
 from scalesearch.profile.calibrate import calibrate, candidate
-from scalesearch.profile.latency import REFERENCE, deployed, setting_of, take_turns
+from scalesearch.profile.latency import REFERENCE, deployed, take_turns
 from scalesearch.profile.resolve import resolve_spec
+from scalesearch.profile.setting import setting_of
 
 TIMM = ("resnet34", "mobilenetv3_large_075", "regnetx_004", "efficientnet_lite0", "mobilenetv4_conv_small")
 MACS = (25e6, 2.5e9)

@@ -61,7 +61,7 @@ def measure(
     from scalesearch.console import show_latency
     from scalesearch.launch import timing
     from scalesearch.plan.design import read_design
-    from scalesearch.profile.latency import setting_of
+    from scalesearch.profile.setting import setting_of
 
     spec = read_design(design, size=size, say=note)
     found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
@@ -91,7 +91,7 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
     """
     from scalesearch.console import RichConsole
     from scalesearch.launch import timing
-    from scalesearch.profile.latency import setting_of
+    from scalesearch.profile.setting import setting_of
 
     setting = setting_of(device, backend, precision, threads, batch)
     with RichConsole() as console:

@@ -9,7 +9,8 @@ from scalesearch.arch.latency import LatencyTable, Setting, predict, read_table
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.launch.console import Console
 from scalesearch.plan.plan import Plan
-from scalesearch.profile.latency import measure, setting_of
+from scalesearch.profile.latency import measure
+from scalesearch.profile.setting import setting_of
 from scalesearch.search.study import Confirm
 
 

@@ -1,14 +1,12 @@
 """Measured latency: a detector as it is deployed, timed in turn with a reference operation.
 
 The reference shows what the machine does meanwhile: its time is taken before and after every run of the detector, and
-the ratio of the two is what is compared between runs, hours and predictions. May import arch, nn, torch, and (inside
-one function) onnxruntime.
+the ratio of the two is what is compared between runs, hours and predictions. May import arch, nn and torch.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,9 +24,8 @@ from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
 from scalesearch.nn.postprocess import detect
+from scalesearch.profile.setting import PRECISIONS, device_of, runtime_for
 
-BACKENDS = ("eager", "compile", "onnxruntime")
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REFERENCE = (
     "four times: a product [192, 256] x [256, 256], a depthwise 3x3 over [1, 64, 64, 64] channels_last, its SiLU, "
     "a sum; fp32, PyTorch"
@@ -71,66 +68,7 @@ class Latency:
         return asdict(self) | {"reference_operation": REFERENCE}
 
 
-def setting_of(device: str, backend: str, precision: str, threads: int | None, batch: int) -> Setting:
-    """The setting of this machine, with the device's own name and the versions of what computes.
-
-    Sets torch's number of threads. Raises ValueError for what is not there or does not go together.
-    """
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"a device is cpu or cuda, but got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("the device cuda needs a GPU, but PyTorch finds none here; take the device cpu")
-    if backend not in BACKENDS or precision not in PRECISIONS:
-        raise ValueError(
-            f"a backend is one of {', '.join(BACKENDS)} and a precision one of {', '.join(PRECISIONS)}, but got "
-            f"{backend!r} and {precision!r}"
-        )
-    if backend == "onnxruntime" and precision != "fp32":
-        raise ValueError(f"onnxruntime is timed in fp32, but got {precision}; take the backend eager or compile")
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    if backend == "onnxruntime":
-        versions["onnxruntime"] = _onnxruntime(device).__version__
-    torch.set_num_threads(threads or torch.get_num_threads())
-    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
-    return Setting(
-        device=name,
-        backend=backend,
-        precision=precision,
-        threads=torch.get_num_threads(),
-        batch=batch,
-        versions=versions,
-    )
-
-
-def _processor() -> str:
-    """The processor's own name, without its number of cores: the threads are stated beside it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _onnxruntime(device: str) -> Any:
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - what writes the file
-    except ImportError as error:
-        raise ValueError(
-            f"the backend onnxruntime needs the extra onnx, but there is no {error.name}; pip install 'scalesearch[onnx]'"
-        ) from None
-    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise ValueError("onnxruntime runs on a GPU only as onnxruntime-gpu; install that, or take the device cpu")
-    return onnxruntime
-
-
 # ---- what is timed ----
-
-
-def device_of(setting: Setting) -> torch.device:
-    """Where a setting runs: a GPU where its name is this GPU's."""
-    cuda = torch.cuda.is_available() and setting.device == torch.cuda.get_device_name()
-    return torch.device("cuda" if cuda else "cpu")
 
 
 def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
@@ -175,7 +113,7 @@ def _session(detector: Detector, images: Tensor, setting: Setting) -> Call:
 def open_session(model: str | bytes, setting: Setting, profile: str | None = None) -> Any:
     """An ONNX Runtime session for a setting; `profile`: where its own timings go."""
     cuda = device_of(setting).type == "cuda"
-    runtime = _onnxruntime("cuda" if cuda else "cpu")
+    runtime = runtime_for("cuda" if cuda else "cpu")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = setting.threads
     options.log_severity_level = 3

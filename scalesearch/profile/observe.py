@@ -26,12 +26,12 @@ from scalesearch.nn.deploy import Prepared
 from scalesearch.profile.latency import (
     Call,
     deployed,
-    device_of,
     open_session,
     prepared_with_images,
     take_turns,
     timer,
 )
+from scalesearch.profile.setting import device_of
 from scalesearch.profile.sketch import sketch
 
 Amounts = Mapping[str, Mapping[str, float]]

@@ -12,7 +12,7 @@ from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.latency import OTHER, HeldOut, LatencyTable, write_table
 from scalesearch.launch.confirm import confirmation, plan_table
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
-from scalesearch.profile.latency import setting_of
+from scalesearch.profile.setting import setting_of
 from tests.detectors import TINY
 
 PLAN = """

@@ -19,10 +19,11 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.detector import build
 from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit, held_out
 from scalesearch.profile.check import random_spec
-from scalesearch.profile.latency import interval, measure, setting_of, take_turns
+from scalesearch.profile.latency import interval, measure, take_turns
 from scalesearch.profile.observe import Observed, observe
 from scalesearch.profile.record import record
 from scalesearch.profile.resolve import resolve
+from scalesearch.profile.setting import setting_of
 from scalesearch.profile.sketch import sketch
 from tests.arch.test_rows import priced, summed
 

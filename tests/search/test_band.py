@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.cost import price
-from scalesearch.arch.space import steps
+from scalesearch.arch.space import Choices, Space, steps
 from scalesearch.search import band as bands
 from scalesearch.search import find
 from scalesearch.search.band import EmptyBandError
 from scalesearch.search.find import find_band
 from scalesearch.search.listed import EnumeratedBand, PricedBand
+from scalesearch.search.slices import slices_of
 from scalesearch.search.solved import SolvedBand
 from scalesearch.search.study import Study
 from scalesearch.search.unit import FamilyUnit, SpecUnit, inside
@@ -153,3 +155,23 @@ def test_a_candidate_carries_what_the_band_asks_for(tmp_path: Path) -> None:
         assert list(candidate.costs[0]) == ["params", "macs", "activations", "memory", "training_memory"]
         assert candidate.costs[0]["memory"] <= 1.5e6
         assert study.unit.solve(candidate.point) == candidate
+
+
+def test_a_slice_is_cut_by_memory_too() -> None:
+    space = Space(
+        axes={
+            "backbone": Choices(("efficientnet-w0.25-d0.3",)),
+            "size": steps(64, 256, 32),
+            "width": steps(8, 48, 8),
+            "repeats": Choices((1, 2)),
+            "head_depth": Choices((1,)),
+        },
+        classes=3,
+    )
+    unit = SpecUnit(space, Budget(memory=Bound(2e6, 3e6)))
+    slices = slices_of(unit)
+    assert slices is not None
+    start = next(space.points())
+    found = [slices.point(start, ranks) for ranks in slices.inside(start)]
+    expected = [point for point in space.points() if inside(unit, unit.solve(point))]
+    assert 0 < len(expected) < space.count and sorted(map(str, found)) == sorted(map(str, expected))
