@@ -290,6 +290,8 @@ def _check_axis(name: str, axis: Choices, topologies: Sequence[str]) -> None:
             raise ValueError(f"the axis {name} has {'names' if name in WORDS else 'numbers'}, but got {value!r}")
         if name in INTEGERS and not float(value).is_integer():
             raise ValueError(f"the axis {name} has whole numbers, but got {value!r}")
+        if name == "aspect" and float(value) <= 0:
+            raise ValueError(f"the axis aspect is an input's height / width, above 0, but got {value!r}")
     known: Mapping[str, Sequence[str]] = {"topology": topologies, "fusion": (OWN, *FUSIONS)}
     for value in axis.values if name in known else ():
         if value not in known[name]:

@@ -39,6 +39,8 @@ def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> Ax
         return value.integer(low=0)
     if name not in WORDS:
         number = value.number()
+        if name == "aspect" and number <= 0:
+            raise value.expected("a height over width above 0")
         return int(number) if number.is_integer() else number
     if name == "backbone":
         try:

@@ -209,6 +209,8 @@ BAD_SPEC = {
         "  sise: 128": "6: unknown key 'space.sise'; did you mean 'size'?",
         "  size: 128.5": "6: space.size must be a whole number of at least 0, but got '128.5'",
         "  size: [128, 16]": "6: space.size must have 32 <= height, width <= 16384, but got (16, 16)",
+        "  size: 128\n  aspect: 0": "7: space.aspect must be a height over width above 0, but got '0'",
+        "  size: 128\n  aspect: [1, -0.75]": "7: space.aspect[1] must be a height over width above 0, but got '-0.75'",
         "  size: []": "6: space.size must be a list of at least one value, but got an empty one",
         "  size: [128, 64, 128]": "6: space.size must have no value twice, but 128 is there again; drop it",
         "  size: {low: 128, high: 64, step: 8}": "6: space.size is an empty range: low must be at most high",
