@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.benchmarks.scripts import script
+
 
 @pytest.fixture(scope="module")
 def checks() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "check_graphs.py"
-    spec = importlib.util.spec_from_file_location("check_graphs", file)
-    assert spec and spec.loader
-    module = sys.modules["check_graphs"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("check_graphs")
 
 
 def test_random_genes_decode(checks: ModuleType) -> None:

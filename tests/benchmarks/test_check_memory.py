@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from scalesearch.arch.memory import Training
 from scalesearch.profile.resolve import resolve_spec
-
-
-def script(name: str) -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec and spec.loader
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.benchmarks.scripts import script
 
 
 @pytest.mark.parametrize("name", ["lite0", "PANet, resnet18, relu", "QuFPN, softmax, no head convolutions"])

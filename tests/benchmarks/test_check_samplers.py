@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import optuna
@@ -12,15 +9,12 @@ import pytest
 
 from scalesearch.plan.sections import SamplerPlan
 from scalesearch.search.find import find_band
+from tests.benchmarks.scripts import script
 
 
 @pytest.fixture(scope="module")
 def checks() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "check_samplers.py"
-    spec = importlib.util.spec_from_file_location("check_samplers", file)
-    assert spec and spec.loader
-    module = sys.modules["check_samplers"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("check_samplers")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return module
 

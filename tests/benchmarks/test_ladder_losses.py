@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import optuna
@@ -13,15 +10,12 @@ import pytest
 from scalesearch.console import NoteConsole
 from scalesearch.launch.rehearse import on_landscape
 from scalesearch.records.rehearsed import Rehearsed
+from tests.benchmarks.scripts import script
 
 
 @pytest.fixture(scope="module")
 def losses() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "ladder_losses.py"
-    spec = importlib.util.spec_from_file_location("ladder_losses", file)
-    assert spec and spec.loader
-    module = sys.modules["ladder_losses"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("ladder_losses")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return module
 

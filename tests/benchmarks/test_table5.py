@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.benchmarks.scripts import script
+
 
 @pytest.fixture(scope="module")
 def table5() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "table5.py"
-    spec = importlib.util.spec_from_file_location("table5", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("table5")
 
 
 @pytest.mark.parametrize("shape", ["d2", "d3"])
