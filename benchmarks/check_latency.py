@@ -109,7 +109,7 @@ def main() -> int:
     assert not {spec.id for spec in specs} & set(table.made_from), "a candidate was used for calibration"
     measured, waited = [], []
     for spec in track(specs, "measuring"):
-        turns = take_turns(deployed(spec, setting)[0], setting, rounds=30, seconds=1.5)
+        turns = take_turns(deployed(spec, setting)[0], setting, rounds=60, seconds=3.0)
         measured.append(median(turns.ratios))
         waited.append(turns.waited)
     predicted = [predict(spec, table) / table.reference for spec in specs]

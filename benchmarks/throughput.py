@@ -30,6 +30,7 @@ from scalesearch.arch.spec import DetectorSpec, from_dict
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import open_data
 from scalesearch.launch.place import machine
+from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/throughput.md"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as every training does: for both sides
     found = []
     for data, study in STUDIES.items():
         if data == "bccd" and args.bccd is None:

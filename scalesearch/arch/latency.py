@@ -20,7 +20,7 @@ from scalesearch.arch.operator import Operator
 from scalesearch.arch.rows import operators
 from scalesearch.arch.spec import DetectorSpec
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the file; a table of another one is refused."""
 
 UNITS = ("calls", "macs", "read", "written", "weights")

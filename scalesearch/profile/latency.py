@@ -1,12 +1,14 @@
 """Measured latency: a detector as it is deployed, timed in turn with a reference operation.
 
 The reference shows what the machine does meanwhile: its time is taken before and after every run of the detector, and
-the ratio of the two is what is compared between runs, hours and predictions. May import arch, nn and torch.
+the ratio of the two is what is compared between runs, hours and predictions (docs/latency.md). A process that times
+keeps the memory that it frees (`nn.allocator`). May import arch, nn and torch.
 """
 
 from __future__ import annotations
 
 import math
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from scalesearch.arch.latency import Setting
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
@@ -27,15 +30,26 @@ from scalesearch.nn.postprocess import detect
 from scalesearch.profile.setting import PRECISIONS, device_of, runtime_for
 
 REFERENCE = (
-    "four times: a product [192, 256] x [256, 256], a depthwise 3x3 over [1, 64, 64, 64] channels_last, its SiLU, "
-    "a sum; fp32, PyTorch"
+    "eight times: a product [192, 256] x [256, 256], a depthwise 3x3 over [1, 64, 32, 32] channels_last, its SiLU, "
+    "a sum; fp32, PyTorch; after a run of it that is not timed"
 )
-"""The reference operation, in words; on one thread of a server's processor about 3 ms."""
+"""The reference operation, in words; on one thread of a server's processor about 2.5 ms.
+
+All it touches fits several times into a core's second cache, and is there: over maps of 1 MiB, where it does not, a
+depthwise convolution took up to 1.89 times as long in one process as in another, by where its pages lie; over these 1.03
+(results/benchmarks/processes.md).
+"""
 
 WARM_UP = 3
-UNSURE, DRIFT, WAITED = 0.025, 0.10, 0.10
-"""From when on a measurement warns: half the ratio's interval, the reference's spread (10th to 90th percentile), and
-the share of the time in which another process had the processor."""
+ROUNDS, SECONDS = 120, 15.0
+"""Of one measurement, at most. With 60 rounds of a D0 at 256 eight processes were up to 5.1 % apart, with 120 3.7 %."""
+
+UNSURE, DRIFT, WAITED = 0.025, 0.15, 0.10
+"""From when on a measurement warns: half the ratio's interval, the reference's spread (10th to 90th percentile; 6 to 12 %
+on a quiet machine), and the share of the time in which another process had the processor."""
+
+FAULT = 1e-6
+"""Seconds that a page of memory takes to be had anew; 1.2e-6 measured in a virtual machine."""
 
 Call = Callable[[], Any]
 
@@ -61,6 +75,8 @@ class Latency:
     """Spread of the reference, 10th to 90th percentile, over its median."""
     suppression: float
     """Post-processing, apart: decoding, selection and suppression of an untrained detector's outputs."""
+    faults: int
+    """Pages of memory that a run took anew; 0 where the allocator keeps them."""
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,12 +146,12 @@ def reference_of(device: torch.device) -> Call:
         torch.randn(*shape, generator=generator).to(device) for shape in ((192, 256), (256, 256), (64, 1, 3, 3))
     )
     last = torch.channels_last
-    image = torch.randn(1, 64, 64, 64, generator=generator).to(device).contiguous(memory_format=last)
+    image = torch.randn(1, 64, 32, 32, generator=generator).to(device).contiguous(memory_format=last)
     kernel = kernel.contiguous(memory_format=last)
 
     @torch.no_grad()
     def call() -> None:
-        for _ in range(4):
+        for _ in range(8):
             torch.mm(left, right)
             out = torch.conv2d(image, kernel, padding=1, groups=64)
             torch.nn.functional.silu(out, inplace=True).add_(image)
@@ -174,6 +190,8 @@ class Turns:
     references: list[float]
     waited: float
     """The share of the time in which this thread did not have the processor; 0 by the wall clock."""
+    faults: int
+    """Pages of memory that a run took anew, the median."""
 
     @property
     def ratios(self) -> list[float]:
@@ -183,27 +201,41 @@ class Turns:
 
 def take_turns(call: Call, setting: Setting, *, rounds: int, seconds: float = math.inf) -> Turns:
     """Runs `call` and the reference in turn, at most `rounds` times and, after eight rounds, `seconds` in all."""
+    keep_freed_memory()
     reference, timed = reference_of(device_of(setting)), timer(setting)
+    runs: list[float] = []
+    faults: list[int] = []
+
+    def referred() -> float:
+        reference()  # brings what it needs back into the caches, whatever ran before
+        return timed(reference)
+
     for _ in range(WARM_UP):
         call()
-        reference()
-    runs: list[float] = []
-    start, references = time.perf_counter(), [timed(reference)]
+        referred()
+    start, worked = time.perf_counter(), time.thread_time()
+    references = [referred()]
     while len(runs) < rounds and (len(runs) < 8 or time.perf_counter() - start < seconds):
+        before = _faults()
         runs.append(timed(call))
-        references.append(timed(reference))
-    spent, wall = sum(runs) + sum(references), time.perf_counter() - start
-    waited = max(0.0, 1 - spent / wall) if clock_of(setting) == "processor" else 0.0
-    return Turns(runs, references, waited)
+        faults.append(_faults() - before)
+        references.append(referred())
+    at_work = (time.thread_time() - worked) / (time.perf_counter() - start)
+    waited = max(0.0, 1 - at_work) if clock_of(setting) == "processor" else 0.0
+    return Turns(runs, references, waited, int(median(faults)))
 
 
-def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = 60) -> Latency:
-    """Builds a detector, deploys it, and times it in turn with the reference.
+def _faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = ROUNDS) -> Latency:
+    """Builds a detector, deploys it, and times it in turn with the reference: at most `rounds` times.
 
     ValueError for a backbone that cannot be deployed.
     """
     call, detector = deployed(spec, setting)
-    turns = take_turns(call, setting, rounds=rounds)
+    turns = take_turns(call, setting, rounds=rounds, seconds=SECONDS)
     low, high = interval(turns.ratios)
     references = sorted(turns.references)
     spread = (references[int(0.9 * len(references))] - references[len(references) // 10]) / median(references)
@@ -221,7 +253,8 @@ def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = 60) -> Latenc
         ratio_interval=(low, high),
         drift=spread,
         suppression=_suppression(call(), detector, setting),
-        warnings=_warnings((high - low) / 2 / ratio, spread, turns.waited),
+        faults=turns.faults,
+        warnings=_warnings((high - low) / 2 / ratio, spread, turns),
     )
 
 
@@ -231,13 +264,18 @@ def _suppression(outputs: Outputs, detector: Detector, setting: Setting) -> floa
     return median(timed(lambda: detect(outputs, anchors, spec.size)) for _ in range(5))
 
 
-def _warnings(unsure: float, drift: float, waited: float) -> tuple[str, ...]:
-    found = (
-        (unsure > UNSURE, f"the ratio is known to {unsure:.1%} only"),
-        (drift > DRIFT, f"the reference operation spread by {drift:.0%}"),
-        (waited > WAITED, f"other processes had the processor for {waited:.0%} of the time"),
+def _warnings(unsure: float, drift: float, turns: Turns) -> tuple[str, ...]:
+    restless = "the machine is not quiet: "
+    anew = (
+        f"each run took {turns.faults:,} pages of memory anew, by chance of where they lie: other processes will differ"
     )
-    return tuple(f"the machine is not quiet: {text}" for bad, text in found if bad)
+    found = (
+        (unsure > UNSURE, f"{restless}the ratio is known to {unsure:.1%} only"),
+        (drift > DRIFT, f"{restless}the reference operation spread by {drift:.0%}"),
+        (turns.waited > WAITED, f"{restless}other processes had the processor for {turns.waited:.0%} of the time"),
+        (FAULT * turns.faults > UNSURE * median(turns.runs), anew),
+    )
+    return tuple(text for bad, text in found if bad)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

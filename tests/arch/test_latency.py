@@ -110,7 +110,7 @@ def test_a_table_says_what_it_is_and_two_that_differ_say_otherwise() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "has schema 1, but this has 2"),
+        ({"schema": 1}, "has schema 2, but this has 1"),
         ({"prices": {}}, "with a kind elementwise"),
         ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not so"),
         ({"prices": {"elementwise": {"macs": float("nan")}}}, "but elementwise, macs is not so"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import random
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from scalesearch.arch.rows import operators
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.detector import build
+from scalesearch.profile import latency
 from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit, held_out
 from scalesearch.profile.check import random_spec
 from scalesearch.profile.latency import interval, measure, take_turns
@@ -130,6 +132,25 @@ def test_the_reference_over_itself_is_one() -> None:
     assert len(turns.references) == 31
     # Loose, for other processes may run: a median of 30.
     assert sorted(turns.ratios)[15] == pytest.approx(1.0, abs=0.2)
+
+
+def test_memory_taken_anew_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, size = 512, mmap.PAGESIZE
+
+    def take() -> None:
+        with mmap.mmap(-1, pages * size) as memory:  # no allocator between: always given back
+            for page in range(pages):
+                memory[page * size] = 1
+
+    setting = setting_of("cpu", "eager", "fp32", 1, 1)
+    assert pages <= take_turns(take, setting, rounds=8).faults < 2 * pages
+    plain, detector = latency.deployed(TINY, setting)
+    assert latency.measure(TINY, setting, rounds=8).faults < pages // 8
+    monkeypatch.setattr(latency, "deployed", lambda *_: (lambda: (take(), plain())[1], detector))
+    monkeypatch.setattr(latency, "FAULT", 1.0)  # so that it does not hang on this machine's speed
+    found = latency.measure(TINY, setting, rounds=8)
+    assert found.to_dict()["faults"] >= pages
+    assert f"each run took {found.faults:,} pages of memory anew" in "; ".join(found.warnings)
 
 
 def test_the_interval_of_a_median_by_hand() -> None:

@@ -1,0 +1,48 @@
+"""A process keeps what its tensors free: counted in pages, in processes of their own, for there is no way back."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from scalesearch.nn.allocator import keep_freed_memory
+
+TURNS = """
+import resource, sys
+import torch
+from scalesearch.nn.allocator import keep_freed_memory
+
+def turn():  # a step's coming and going: one block that is mapped on its own, and many small ones
+    blocks = [torch.ones(2**24)] + [torch.ones(2**15) for _ in range(400)]
+
+if sys.argv[1] == "kept":
+    assert keep_freed_memory() and keep_freed_memory()
+for _ in range(3):
+    turn()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    turn()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+PAGES = 5 * 2**26 // 4096
+"""Of the large block in five turns."""
+
+
+def faults(kind: str) -> int:
+    command = [sys.executable, "-c", TURNS, kind]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_what_is_freed_is_not_taken_anew() -> None:
+    assert faults("kept") < PAGES // 100
+    # The system may back memory with pages larger than 4 KiB: then there are fewer to take.
+    assert faults("given back") > 10 * faults("kept")
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()
