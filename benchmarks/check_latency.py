@@ -1,6 +1,7 @@
 """Predicted against measured latency, on detectors that the table was not made from, beside what multiply-adds tell.
 
     python benchmarks/check_latency.py --backend eager [--device cpu] [--threads 1] [--table FILE] [--count 30]
+    python benchmarks/check_latency.py --backbones regnetx_004 regnety_008 regnetx_016 resnext50_32x4d --out FILE
 
 Without --table one is made first, as `scalesearch calibrate` does. Latencies are ratios to the reference operation that
 runs in turn with each detector. Writes results/checks/latency_<device>_<backend>.txt; some seven minutes on a quiet
@@ -71,6 +72,13 @@ def drawn(seed: int) -> DetectorSpec:
             return spec
 
 
+def _on(backbone: str) -> DetectorSpec:
+    bare = dataclasses.replace(
+        named("d0"), size=(256, 256), backbone=TimmBackbone(name=backbone), repeats=2, classes=20
+    )
+    return resolve_spec(bare)
+
+
 def by_macs(table: LatencyTable, macs: list[int]) -> list[float]:
     """What the best line through multiply-adds says, fitted on the table's own detectors by relative error."""
     known, seconds = np.array([*table.made_from.values()], dtype=float).T
@@ -93,6 +101,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", type=Path, help="made by scalesearch calibrate; else one is made first")
     parser.add_argument("--count", type=int, default=30)
+    parser.add_argument(
+        "--backbones", nargs="*", help="instead: D0 at 256 with 2 cells on each of these models of timm"
+    )
     parser.add_argument("--calibration", type=int, default=DETECTORS, help="detectors that a new table is made from")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -105,7 +116,7 @@ def main() -> int:
         table = calibrate(
             setting, [candidate(seed) for seed in track(range(args.calibration), "drawing")], watch=_watch
         )
-    specs = [drawn(seed) for seed in range(args.count)]
+    specs = [_on(name) for name in args.backbones] if args.backbones else [drawn(seed) for seed in range(args.count)]
     assert not {spec.id for spec in specs} & set(table.made_from), "a candidate was used for calibration"
     measured, waited = [], []
     for spec in track(specs, "measuring"):

@@ -56,6 +56,22 @@ def test_one_convolution_by_hand() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("channels", "groups", "charged"),
+    [
+        ((48, 96), 3, 3 * 16 * 32),  # whole sixteens: the multiply-adds that there are
+        ((24, 48), 3, 3 * 16 * 16),  # 8 -> 16 channels in each group
+        ((128, 128), 32, 32 * 16 * 16),  # ResNeXt's groups of 4: sixteen times their multiply-adds
+        ((96, 96), 4, 4 * 32 * 32),  # 24 is two times 16
+    ],
+)
+def test_groups_are_charged_as_filled_up(channels: tuple[int, int], groups: int, charged: int) -> None:
+    row = Operator("backbone", "conv", *channels, (4, 5), (4, 5), (3, 3), groups=groups)
+    (found,) = amounts((row,)).values()
+    assert found["macs"] == charged * 9 * 20 >= row.macs
+    assert amounts((row,), batch=3)["grouped"]["macs"] == 3 * found["macs"]
+
+
 def test_a_prediction_is_the_sum_over_the_operators() -> None:
     spec, costs = named("d0"), table()
     calls = sum(row.live for row in operators(spec)) + sum(
