@@ -17,7 +17,7 @@ from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
-from scalesearch.nn.allocator import keep_freed_memory
+from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.trained import KEY, told_text
 from scalesearch.plan.task import Outcome, Task, TaskError
@@ -56,6 +56,7 @@ def run(
     Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
     none. A loss that is not finite, or a time limit passed, is no exception but an Outcome with state "failed".
     """
+    give_back_freed_memory()  # what the training before left: it would count as this one's peak
     keep_freed_memory()
     place = team.device or torch.device(_auto() if device == "auto" else device)
     memory = PeakMemory(place)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from scalesearch.nn.allocator import keep_freed_memory
+from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 
 TURNS = """
 import resource, sys
@@ -31,8 +31,29 @@ PAGES = 5 * 2**26 // 4096
 """Of the large block in five turns."""
 
 
+PEAKS = """
+import sys
+import torch
+from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
+from scalesearch.train.memory import PeakMemory
+
+keep_freed_memory()
+small = torch.ones(2**10)
+before = PeakMemory(torch.device("cpu")).read()
+blocks = [torch.ones(2**20) for _ in range(64)]
+del blocks
+if sys.argv[1] == "given back":
+    assert give_back_freed_memory()
+print(PeakMemory(torch.device("cpu")).read() - before)
+"""
+
+
 def faults(kind: str) -> int:
-    command = [sys.executable, "-c", TURNS, kind]
+    return printed(TURNS, kind)
+
+
+def printed(script: str, kind: str) -> int:
+    command = [sys.executable, "-c", script, kind]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -43,6 +64,11 @@ def test_what_is_freed_is_not_taken_anew() -> None:
     assert faults("given back") > 10 * faults("kept")
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_what_is_given_back_is_not_the_next_ones_peak() -> None:
+    assert printed(PEAKS, "kept") > 2**27 > 8 * printed(PEAKS, "given back")
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not keep_freed_memory()
+    assert not keep_freed_memory() and not give_back_freed_memory()
