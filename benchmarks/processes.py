@@ -5,7 +5,7 @@
 A process that gives freed memory back takes as many pages anew in each call as the place of its heap makes it, for its
 whole life: a D0's inference of one image at 512 and its training step (labelling, loss, backward, SGD) with four, with and
 without `nn.allocator`. And a depthwise convolution whose maps fill the second cache hangs on where their pages lie: over
-maps of 64x64 and 32x32. Processor time of one thread, the median of 12 calls. About ten minutes.
+maps of 64x64 and 32x32. Processor time of one thread, the median of 12 calls. About fifteen minutes.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ depthwise convolution took up to 1.89 times as long in one process as in another
 
 WARM_UP = 3
 ROUNDS, SECONDS = 120, 15.0
-"""Of one measurement, at most. With 60 rounds of a D0 at 256 eight processes were up to 5.1 % apart, with 120 3.7 %."""
+"""Of one measurement, at most; eight rounds it has in any case. What agrees is in results/checks/measure_again.txt."""
 
 UNSURE, DRIFT, WAITED = 0.025, 0.15, 0.10
 """From when on a measurement warns: half the ratio's interval, the reference's spread (10th to 90th percentile; 6 to 12 %
