@@ -24,6 +24,7 @@ from scalesearch.data.entries import (
     read_images,
 )
 from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
+from scalesearch.data.units import check_units
 
 __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_split", "select_from"]
 
@@ -43,17 +44,18 @@ def read_split(folder: Path, split: str) -> Split:
     """
     place = folder / "annotations" / f"instances_{split}.json"
     document = _document(folder, split, place)
-    categories = read_categories(document["categories"], place)
     entries, objects = document["images"], document["annotations"]
+    categories, roots = read_categories(document["categories"], objects, place)
     ids, widths, heights = read_images(entries, folder / split, place)
     owners = positions(objects, "image_id", ids, "images", place)
     labels = positions(objects, "category_id", [category.id for category in categories], "categories", place)
-    check_ids(objects, place)
+    renumbered = check_ids(objects, place)
     sizes = np.array([widths, heights], dtype=np.float64).T
     annotated = read_boxes(objects, place)
-    boxes, kept, notes = _clip(annotated, sizes[owners])
+    notes = check_units(annotated, sizes[owners], place) + renumbered
+    boxes, kept, mended = _clip(annotated, sizes[owners])
     areas, crowd = read_areas(objects, boxes, place), read_crowds(objects, place)
-    notes += _oddities(owners[kept], labels[kept], annotated[kept], areas[kept])
+    notes += mended + _oddities(owners[kept], labels[kept], annotated[kept], areas[kept])
     order = np.argsort(owners, kind="stable")
     order = order[kept[order]]
     bounds = np.searchsorted(owners[order], np.arange(len(entries) + 1)).tolist()
@@ -74,7 +76,7 @@ def read_split(folder: Path, split: str) -> Split:
         for i, entry in enumerate(entries)
         for rows in [slice(bounds[i], bounds[i + 1])]
     ]
-    return Split(name=split, images=tuple(images), categories=categories, notes=notes)
+    return Split(name=split, images=tuple(images), categories=categories, notes=notes, roots=roots)
 
 
 def _document(folder: Path, split: str, place: Path) -> dict[str, list[Item]]:

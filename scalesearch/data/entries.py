@@ -23,15 +23,37 @@ from scalesearch.data.split import Category, DataError
 Item = dict[str, Any]
 
 
-def read_categories(items: Sequence[Item], place: Path) -> tuple[Category, ...]:
-    """The classes in the order of their ids."""
+def read_categories(
+    items: Sequence[Item], objects: Sequence[Item], place: Path
+) -> tuple[tuple[Category, ...], tuple[Category, ...]]:
+    """(the classes, what is no class), each in the order of ids.
+
+    A category that is another's supercategory and has no object is no class: Roboflow's exports have their project's
+    name so, also where a class has that name.
+    """
     ids = _whole_numbers(items, "id", "category", place)
     for item in items:
         _require_text(item, "name", "category", place)
     _unique(ids, "category ids", place)
-    _unique([item["name"] for item in items], "category names", place)
+    used = {value for value in (item.get("category_id") for item in objects) if isinstance(value, (int, float))}
+    above = [(id_, item.get("supercategory")) for id_, item in zip(ids, items, strict=True)]
     pairs = sorted(zip(ids, (item["name"] for item in items), strict=True))
-    return tuple(Category(id=id_, name=name) for id_, name in pairs)
+    roots = [(i, name) for i, name in pairs if i not in used and any(i != j and name == up for j, up in above)]
+    roots = roots if len(roots) < len(pairs) else []
+    classes = [pair for pair in pairs if pair not in roots]
+    _distinct_names(classes, place)
+    kept, left = (tuple(Category(id=i, name=name) for i, name in some) for some in (classes, roots))
+    return kept, left
+
+
+def _distinct_names(pairs: Sequence[tuple[int, str]], place: Path) -> None:
+    name, count = Counter(name for _, name in pairs).most_common(1)[0]
+    if count > 1:
+        ids = ", ".join(str(id_) for id_, other in pairs if other == name)
+        raise DataError(
+            f"category names must differ, but {name!r} occurs {count} times, with the ids {ids}, in {place}: give each "
+            f"its own name, or all their annotations one id and remove the other entries."
+        )
 
 
 def read_images(entries: Sequence[Item], folder: Path, place: Path) -> tuple[list[int], list[int], list[int]]:
@@ -73,9 +95,29 @@ def positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, pl
     return np.array(found, dtype=np.int64)
 
 
-def check_ids(objects: Sequence[Item], place: Path) -> None:
-    """Annotation ids may be missing, and of any kind: nothing reads them; but copies tell of a botched merge."""
-    _unique([repr(item["id"]) for item in objects if "id" in item], "annotation ids", place)
+def check_ids(objects: Sequence[Item], place: Path) -> tuple[str, ...]:
+    """Annotation ids may be missing, and of any kind, for nothing reads them: a note where other objects share one.
+
+    DataError where the same object of the same id is there again: a file that was joined with itself.
+    """
+    known = [item for item in objects if "id" in item]
+    ids = [repr(item["id"]) for item in known]
+    if len(set(ids)) == len(ids):
+        return ()
+    whole = Counter(repr([item["id"], *(item.get(key) for key in _OBJECT)]) for item in known)
+    copies = [item for item in known if whole[repr([item["id"], *(item.get(key) for key in _OBJECT)])] > 1]
+    if copies:
+        again = sum(count - 1 for count in whole.values())
+        raise DataError(
+            f"each annotation must be listed once, but {_named(copies[0])} is there again with the same image, class and "
+            f"box ({again} such in {place}): keep one of each."
+        )
+    return (
+        f"{len(ids) - len(set(ids))} of {len(objects)} annotations numbered anew: their ids are those of other objects",
+    )
+
+
+_OBJECT = ("image_id", "category_id", "bbox")
 
 
 def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
@@ -164,8 +206,9 @@ def _unique(values: Sequence[object], what: str, place: Path) -> None:
     if len(set(values)) == len(values):
         return
     value, count = Counter(values).most_common(1)[0]
-    shown = value if isinstance(value, str) and what == "annotation ids" else repr(value)
-    raise DataError(f"{what} must differ, but {shown} occurs {count} times in {place}: remove the copies.")
+    raise DataError(
+        f"{what} must differ, but {value!r} occurs {count} times in {place}: keep one of each, or give each its own."
+    )
 
 
 def _named(item: Item) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from scalesearch.data.coco import read_split
 from scalesearch.data.digits import digits_folder
-from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from
+from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +51,7 @@ def open_data(
     if train == val:
         raise DataError(f"train and val must be different splits, but both are {train!r} in {folder}: name another.")
     whole, held_out = read_split(folder, train), read_split(folder, val)
+    whole, held_out = with_classes(whole, held_out.categories), with_classes(held_out, whole.categories)
     _same_categories(whole, held_out, folder)
     _apart(whole, held_out)
     held_out = replace(held_out, notes=held_out.notes + _unlearnt(whole, held_out))

@@ -62,6 +62,23 @@ class Split:
     categories: tuple[Category, ...]
     notes: tuple[str, ...] = ()
     """What was dropped or changed while reading, and why, with counts."""
+    roots: tuple[Category, ...] = ()
+    """Categories of the file that are no classes: supercategories of others, without an object here."""
+
+
+def with_classes(split: Split, known: Sequence[Category]) -> Split:
+    """The split with those of its `roots` as classes that are so among `known`: elsewhere they have objects."""
+    back = [category for category in split.roots if category in known]
+    if not back:
+        return split
+    categories = sorted((*split.categories, *back), key=lambda category: category.id)
+    places = np.array([categories.index(category) for category in split.categories], dtype=np.int64)
+    return replace(
+        split,
+        images=tuple(replace(image, labels=places[image.labels]) for image in split.images),
+        categories=tuple(categories),
+        roots=tuple(category for category in split.roots if category not in back),
+    )
 
 
 def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
@@ -95,7 +112,7 @@ def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
     selected = [image for position, image in enumerate(train.images) if position in chosen]
     return (
         replace(train, name=f"{train.name} minus {percent} (seed {seed})", images=tuple(rest)),
-        replace(train, name=f"{percent} of {train.name} (seed {seed})", images=tuple(selected)),
+        replace(train, name=f"{percent} of {train.name} (seed {seed})", images=tuple(selected), notes=()),
     )
 
 

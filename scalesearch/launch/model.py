@@ -15,7 +15,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.coco import read_split
 from scalesearch.data.digits import digits_folder
 from scalesearch.data.pixels import open_pixels
-from scalesearch.data.split import Category, Split, box_counts, ground_truth
+from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
 from scalesearch.launch.console import Console
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import file_hash, read_weights, translated
@@ -102,6 +102,7 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
 
     ValueError where the classes of the model and of the data are not the same.
     """
+    split = with_classes(split, model.categories)
     categories = checked_classes(model, split)
     bar = console.bar("decoding images")
     cache = default_cache() / "pixels"

@@ -21,6 +21,9 @@ def tell_data(data: Data, console: Console) -> None:
         )
         for note in split.notes:
             console.say(f"  {note}")
+    if roots := dict.fromkeys((*data.train.roots, *data.val.roots)):
+        named = ", ".join(f"{category.id} {category.name!r}" for category in roots)
+        console.say(f"left out of the classes: {named}, the supercategory of others and without a box")
 
 
 def tell_found(facts: Facts, folder: Path, console: Console) -> None:

@@ -101,7 +101,6 @@ def _first(key: str, **values: object) -> Callable[[Document], object]:
         (lambda document: document.update(annotations=[1]), "'annotations' must be a list of objects"),
         (_first("annotations", category_id=4), "category_id must be among the categories.*has 4"),
         (_first("annotations", image_id=5), "image_id must be among the images.*has 5"),
-        (_first("annotations", id=3), "annotation ids must differ, but 3 occurs 2 times"),
         (_first("images", id=10), "image ids must differ, but 10 occurs 2 times"),
         (_first("images", file_name="1.png"), "file names of images must differ, but '1.png'"),
         (_first("images", file_name="no.png"), "must exist, but .*no.png is missing"),

@@ -20,7 +20,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from scalesearch.data.coco import DataError, Split, read_split
+from scalesearch.data.coco import Category, DataError, Split, read_split
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_data
 
@@ -62,7 +62,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "category id true": (put("categories", 0, id=True), "name 'blue' has True"),
     "category name missing": (lose("categories", "name", 0), "'name' as str, but id 7 has None"),
     "category name empty": (put("categories", 0, name=""), "'name' as str, but id 7.* has ''"),
-    "category name twice": (put("categories", 0, name="red"), "category names must differ, but 'red' occurs 2 times"),
+    "category name twice": (
+        put("categories", 0, name="red"),
+        "names must differ, but 'red' occurs 2 times, with the ids 3, 7",
+    ),
     "category id twice": (put("categories", 0, id=3), "category ids must differ, but 3 occurs 2 times"),
     # images
     "image id missing": (lose("images", "id"), "each image must have 'id' as int, but file_name '2.png' has None"),
@@ -104,7 +107,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "annotation of no class": (lose("annotations", "category_id"), "'category_id' as int, but id 2 has None"),
     "annotation of an unknown class": (put("annotations", category_id=4), "among the categories, but id 2 has 4"),
     "annotation of the background": (put("annotations", category_id=0), "among the categories, but id 2 has 0"),
-    "annotation id twice": (put("annotations", id=3), "annotation ids must differ, but 3 occurs 2 times"),
+    "annotation twice": (
+        lambda d: d["annotations"].append(dict(d["annotations"][2])),
+        r"each annotation must be listed once, but id 2 is there again .*\(1 such in .* keep one of each",
+    ),
+    "boxes in 0..1": (
+        lambda d: [i.update(bbox=(np.array(i["bbox"]) / (64, 48, 64, 48)).tolist()) for i in d["annotations"]],
+        "boxes must be in pixels, but .* multiply x and width by the image's width",
+    ),
     "box missing": (lose("annotations", "bbox"), "bbox must be four numbers .*but id 2 has None"),
     "box null": (put("annotations", bbox=None), "four numbers .*but id 2 has None"),
     "box of three": (put("annotations", bbox=[1, 2, 3]), r"four numbers .*but id 2 has \[1, 2, 3\]"),
@@ -212,6 +222,60 @@ def test_what_is_harmless_changes_nothing(coco: Path, kind: str) -> None:
         assert image.boxes.tolist() == before[image.name].boxes.tolist()
         assert image.labels.tolist() == before[image.name].labels.tolist()
         assert (image.id, image.crowd.tolist()) == (before[image.name].id, before[image.name].crowd.tolist())
+
+
+@pytest.mark.parametrize("kind", ["in each image", "all alike", "of another image"])
+def test_annotation_ids_that_come_again_lose_no_box(coco: Path, kind: str) -> None:
+    before = read_split(coco, "train")
+
+    def number(document: Document) -> None:
+        seen: dict[int, int] = {}
+        for item in document["annotations"]:
+            seen[item["image_id"]] = seen.get(item["image_id"], -1) + 1
+            item["id"] = {"in each image": seen[item["image_id"]], "all alike": 0}.get(kind, item["id"])
+        if kind == "of another image":
+            document["annotations"][2]["id"] = document["annotations"][5]["id"]
+
+    edit(coco, number)
+    split = read_split(coco, "train")
+    (note,) = split.notes
+    assert "annotations numbered anew: their ids are those of other objects" in note
+    for image, was in zip(split.images, before.images, strict=True):
+        assert image.boxes.tolist() == was.boxes.tolist() and image.labels.tolist() == was.labels.tolist()
+
+
+def rooted(name: str) -> Change:
+    """As Roboflow exports: the project is category 0, the classes are below it, and nothing is of category 0."""
+    return both(
+        lambda d: [item.update(supercategory=name) for item in d["categories"]],
+        lambda d: d["categories"].insert(0, {"id": 0, "name": name, "supercategory": "none"}),
+    )
+
+
+@pytest.mark.parametrize("name", ["cells", "red"])
+def test_the_root_of_an_export_is_no_class(coco: Path, name: str) -> None:
+    before = open_data(coco)
+    for split in ("train", "val"):
+        edit(coco, rooted(name), split)
+    data = open_data(coco)
+    for split, was in ((data.train, before.train), (data.val, before.val)):
+        assert split.categories == was.categories and split.roots == (Category(id=0, name=name),)
+        assert all(a.labels.tolist() == b.labels.tolist() for a, b in zip(split.images, was.images, strict=True))
+    assert data.fingerprint == before.fingerprint
+
+
+def test_a_supercategory_with_a_box_anywhere_is_a_class(coco: Path) -> None:
+    """Here in train alone: val has it too then, in its place."""
+    for split in ("train", "val"):
+        edit(coco, rooted("thing"), split)
+    edit(coco, put("annotations", category_id=0))
+    data = open_data(coco)
+    names = ["thing", "red", "blue"]
+    assert [c.name for c in data.train.categories] == [c.name for c in data.val.categories] == names
+    alone = read_split(coco, "val")
+    assert alone.roots and {c.name for c in alone.categories} == {"red", "blue"}
+    for image, was in zip(data.val.images, alone.images, strict=True):
+        assert image.labels.tolist() == [label + 1 for label in was.labels.tolist()]
 
 
 @pytest.mark.parametrize(("ids", "said"), [((-3, -7), (-7, -3)), ((0, 2**40), (0, 2**40)), ((90, 1), (1, 90))])
