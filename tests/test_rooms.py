@@ -12,21 +12,22 @@ import scalesearch
 
 PACKAGE = Path(scalesearch.__file__).parent
 ALLOWED = {
-    "arch": set(),
-    "plan": {"arch"},
-    "records": {"arch", "plan"},
-    "search": {"arch", "plan", "records"},
-    "evidence": {"arch", "plan", "records"},
-    "report": {"arch", "plan", "records", "evidence"},
-    "nn": {"arch"},
-    "profile": {"arch", "nn"},
-    "data": {"arch"},
-    "train": {"arch", "nn", "data", "plan"},
+    "inputs": set(),
+    "arch": {"inputs"},
+    "plan": {"inputs", "arch"},
+    "records": {"inputs", "arch", "plan"},
+    "search": {"inputs", "arch", "plan", "records"},
+    "evidence": {"inputs", "arch", "plan", "records"},
+    "report": {"inputs", "arch", "plan", "records", "evidence"},
+    "nn": {"inputs", "arch"},
+    "profile": {"inputs", "arch", "nn"},
+    "data": {"inputs", "arch"},
+    "train": {"inputs", "arch", "nn", "data", "plan"},
 }
 TOP = {"__init__", "__main__", "cli", "console", "launch"}
 """Above the rooms; only `cli` and `launch` join them."""
-WITHOUT_TORCH = ("arch", "plan", "records", "search", "evidence", "report")
-WITHOUT_OPTUNA = ("arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")
+WITHOUT_TORCH = ("inputs", "arch", "plan", "records", "search", "evidence", "report")
+WITHOUT_OPTUNA = ("inputs", "arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")
 TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}
 
 

@@ -14,6 +14,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from scalesearch.arch.operator import Operator
+from scalesearch.inputs.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class EfficientNet:
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("depth", self.depth)):
             if not isinstance(value, Real) or not 0 < value <= 16:
-                raise ValueError(f"an EfficientNet's {name} must be in (0, 16], but got {value!r}")
+                raise ValueError(f"an EfficientNet's {name} must be in (0, 16], but got {quoted(value)}")
             object.__setattr__(self, name, float(value))
         if not isinstance(self.lite, bool):
             raise ValueError(f"an EfficientNet's lite must be True or False, but got {self.lite!r}")  # noqa: TRY004
@@ -197,14 +198,14 @@ def to_dict(backbone: Backbone) -> dict[str, Any]:
 
 def from_dict(data: Mapping[str, Any]) -> Backbone:
     """The inverse of `to_dict`; ValueError for anything else."""
-    match dict(data):
+    match data:
         case {"timm": str(name), **rest} if not rest:
             return TimmBackbone(name=name)
         case {"efficientnet": dict(fields), **rest} if not rest:
             if unknown := sorted(set(fields) - {"width", "depth", "lite"}):
                 raise ValueError(f"an efficientnet has width, depth and lite, but got {unknown[0]!r}")
             return EfficientNet(**fields)
-    raise ValueError(f"a backbone is {{timm: NAME}} or {{efficientnet: {{width:, depth:}}}}, but got {dict(data)!r}")
+    raise ValueError(f"a backbone is {{timm: NAME}} or {{efficientnet: {{width:, depth:}}}}, but got {quoted(data)}")
 
 
 def parse(text: str) -> Backbone:

@@ -12,13 +12,16 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.rows import operators
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.quoting import quoted
+from scalesearch.inputs.typed import fields_of
 
 SCHEMA = 2
 """Of the file; a table of another one is refused."""
@@ -60,12 +63,17 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """The error of predictions for detectors that a table was not made from."""
+    """The error of predictions for detectors that a table was not made from. ValueError for one below 0."""
 
     candidates: int
     mean: float
     """Mean of |predicted - measured| / measured."""
     worst: float
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "mean", "worst"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} of an error must be a number of at least 0, but got {value!r}")
 
     def __str__(self) -> str:
         return f"{self.mean:.1%} on average, {self.worst:.0%} at worst, on {self.candidates} detectors held out"
@@ -216,19 +224,16 @@ def to_dict(table: LatencyTable) -> dict[str, Any]:
 
 def from_dict(data: Mapping[str, Any]) -> LatencyTable:
     """The inverse of `to_dict`; ValueError for data of another kind or schema."""
-    if data.get("schema") != SCHEMA:
-        raise ValueError(f"a table of timings has schema {SCHEMA}, but this has {data.get('schema')!r}")
-    wanted = {item.name for item in fields(LatencyTable)}
-    if set(data) - {"schema"} != wanted:
-        raise ValueError(f"a table of timings has the fields {', '.join(sorted(wanted))}")
-    prices = {kind: {unit: float(value) for unit, value in some.items()} for kind, some in data["prices"].items()}
-    return LatencyTable(
-        setting=Setting(**data["setting"]),
-        reference=float(data["reference"]),
-        prices=prices,
-        error=HeldOut(**data["error"]),
-        made_from={name: (int(macs), float(seconds)) for name, (macs, seconds) in data["made_from"].items()},
-    )
+    if not isinstance(data, dict):
+        raise ValueError(f"a table of timings is an object, but got {quoted(data)}")  # noqa: TRY004 - users'
+    if (schema := data.get("schema")) != SCHEMA:
+        raise ValueError(f"a table of timings has schema {SCHEMA}, but this has {quoted(schema)}")
+    data = {name: value for name, value in data.items() if name != "schema"}
+    own = {
+        "setting": lambda part: fields_of(part, Setting, "its setting", place="setting"),
+        "error": lambda part: fields_of(part, HeldOut, "its error", place="error"),
+    }
+    return fields_of(data, LatencyTable, "a table of timings", own)
 
 
 def read_table(path: Path | str) -> LatencyTable:
@@ -237,21 +242,19 @@ def read_table(path: Path | str) -> LatencyTable:
     Raises FileNotFoundError, and ValueError for a file that is no such table, with the mend.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = parse(Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, JsonError) as error:
         raise ValueError(
             f"{path}: a table of timings is a JSON file, but {error}; make it again with "
             f"`scalesearch calibrate -o {path}`"
         ) from None
     try:
-        if not isinstance(data, dict):
-            raise TypeError(f"a table of timings is an object, but this is {type(data).__name__}")
         return from_dict(data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}; make it again with `scalesearch calibrate -o {path}`") from None
 
 

@@ -19,6 +19,7 @@ from scalesearch.arch import backbone as backbones
 from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.canonical import canonical
 from scalesearch.arch.topology import Node, Topology
+from scalesearch.inputs.quoting import quoted
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "padding": ("same", "symmetric"),
@@ -74,15 +75,15 @@ class Anchors:
             object.__setattr__(self, "aspects", tuple((float(a), float(b)) for a, b in self.aspects))
         except (TypeError, ValueError):
             raise ValueError(
-                f"anchors need a number as scale and (width, height) pairs as aspects, but got {self!r}"
+                f"anchors need a number as scale and (width, height) pairs as aspects, but got {quoted(self)}"
             ) from None
         if not (0 < self.scale < math.inf and type(self.octaves) is int and self.octaves >= 1 and self.aspects):
             raise ValueError(
                 "anchors need scale > 0, octaves >= 1 and at least one aspect pair, octaves whole and scale finite, "
-                f"but got {self!r}"
+                f"but got {quoted(self)}"
             )
         if any(not 0 < factor < math.inf for pair in self.aspects for factor in pair):
-            raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {self.aspects}")
+            raise ValueError(f"anchor aspects must be positive (width, height) factors, but got {quoted(self.aspects)}")
 
     @property
     def per_cell(self) -> int:
@@ -195,7 +196,7 @@ def _sides(size: Any) -> tuple[int, int]:
     """(height, width) as integers; ValueError for anything but two whole numbers in range."""
     sides = tuple(size) if isinstance(size, Sequence) else (size,)
     if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
-        raise ValueError(f"size must be (height, width) in whole pixels, but got {size!r}")
+        raise ValueError(f"size must be (height, width) in whole pixels, but got {quoted(size)}")
     height, width = map(int, sides)
     low, high = LIMITS["size"]
     if not low <= min(height, width) <= max(height, width) <= high:
@@ -216,16 +217,16 @@ def _check_fields(spec: DetectorSpec) -> None:
     """ValueError for the first field, but size, that is not what it may be by itself."""
     for name, (kind, said) in _KINDS.items():
         if not isinstance(value := getattr(spec, name), kind):
-            raise ValueError(f"{name} must be {said}, but got {value!r}")  # noqa: TRY004 - ValueError is users'
+            raise ValueError(f"{name} must be {said}, but got {quoted(value)}")  # noqa: TRY004 - ValueError is users'
     for name, (low, high) in LIMITS.items():
         if name != "size" and (type(value := getattr(spec, name)) is not int or not low <= value <= high):
-            raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {value!r}")
+            raise ValueError(f"{name} must be an integer with {low} <= {name} <= {high}, but got {quoted(value)}")
     for name, words in (*CHOICES.items(), ("normalisation", tuple(NORMALISATIONS))):
         if (value := getattr(spec, name)) not in words:
-            raise ValueError(f"{name} must be one of {', '.join(words)}, but got {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(words)}, but got {quoted(value)}")
     for name in ("norm_eps", "backbone_norm_eps", "norm_momentum"):
         if not isinstance(value := getattr(spec, name), float) or not 0 < value < 1:
-            raise ValueError(f"{name} must be in (0, 1), but got {value!r}")
+            raise ValueError(f"{name} must be in (0, 1), but got {quoted(value)}")
 
 
 def to_dict(spec: DetectorSpec) -> dict[str, Any]:
@@ -249,9 +250,11 @@ def to_dict(spec: DetectorSpec) -> dict[str, Any]:
 
 def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
     """The inverse of `to_dict`. ValueError names an unknown or missing field, or a bad value."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a detector is a mapping of its fields, but got {quoted(data)}")  # noqa: TRY004 - users'
     fields = {item.name: item for item in dataclasses.fields(DetectorSpec)}
     if unknown := sorted(set(data) - set(fields)):
-        raise ValueError(f"a detector has the fields {', '.join(fields)}, but got {unknown[0]!r}")
+        raise ValueError(f"a detector has the fields {', '.join(fields)}, but got {quoted(unknown[0])}")
     needed = [n for n, item in fields.items() if item.default is dataclasses.MISSING]
     if missing := [name for name in needed if name not in data]:
         raise ValueError(f"a detector needs the field {missing[0]!r}")
@@ -275,7 +278,7 @@ def _topology_from_dict(data: Mapping[str, Any]) -> Topology:
         nodes = tuple(Node(level, tuple(inputs), fusion) for level, inputs, fusion in data["nodes"])
     except (KeyError, TypeError, ValueError):
         raise ValueError(
-            f"a topology is {{levels: [finest, coarsest], nodes: [[level, [inputs], fusion], ...]}}, but got {data!r}"
+            f"a topology is {{levels: [finest, coarsest], nodes: [[level, [inputs], fusion], ...]}}, but got {quoted(data)}"
         ) from None
     return Topology(low, high, nodes)
 
@@ -283,7 +286,7 @@ def _topology_from_dict(data: Mapping[str, Any]) -> Topology:
 def _anchors_from_dict(data: Mapping[str, Any]) -> Anchors:
     names = [item.name for item in dataclasses.fields(Anchors)]
     if not isinstance(data, Mapping) or set(data) - set(names):
-        raise ValueError(f"anchors have {', '.join(names)}, but got {data!r}")
+        raise ValueError(f"anchors have {', '.join(names)}, but got {quoted(data)}")
     return Anchors(**data)
 
 

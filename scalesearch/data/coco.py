@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from scalesearch.data.entries import (
 )
 from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
 from scalesearch.data.units import check_units
+from scalesearch.inputs.documents import JsonError, parse_large
 
 __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_split", "select_from"]
 
@@ -114,9 +114,9 @@ def _parsed(place: Path) -> object:
     if raw[:2] == b"\x1f\x8b":
         raise DataError(f"an annotation file must be JSON, but {place} is compressed by gzip: unpack it.")
     try:
-        return json.loads(raw, object_hook=_without_outline)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"an annotation file must be JSON, but {place} is not ({error}): write it again.") from error
+        return parse_large(raw, _without_outline)
+    except JsonError as error:
+        raise DataError(f"an annotation file must be JSON, but {place} is not ({error}): write it again.") from None
 
 
 def _without_outline(item: Item) -> Item:

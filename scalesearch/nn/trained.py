@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.inputs.documents import parse
+from scalesearch.inputs.typed import fields_of
 from scalesearch.nn.checkpoints import load_weights, must_exist, unpickled
 from scalesearch.nn.detector import Detector
 
@@ -58,11 +60,18 @@ def read_told(file: Path) -> Told | None:
     if not isinstance(text, str):
         return None
     try:
-        data = json.loads(text)
-        classes = tuple((int(id_), str(name)) for id_, name in data["classes"])
-        return Told(spec=specs.from_dict(data["spec"]), classes=classes, evaluated=evaluated)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but got {error}") from None
+        told = fields_of(parse(text), _Said, "it", {"spec": specs.from_dict})
+    except ValueError as error:
+        raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but {error}") from None
+    return Told(spec=told.spec, classes=told.classes, evaluated=evaluated)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The fields of `told_text`."""
+
+    spec: DetectorSpec
+    classes: Classes
 
 
 def load_trained(detector: Detector, file: Path) -> None:

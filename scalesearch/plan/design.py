@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from scalesearch.arch.scaling import PUBLISHED, named, retinanet_nasfpn
 from scalesearch.arch.space import Choices, Space
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
+from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph import Graphs, read_graph_file
 from scalesearch.plan.nodes import PlanError
@@ -102,17 +102,18 @@ def read_size(text: str) -> tuple[int, int]:
 
 
 def _from_file(path: Path, say: Say) -> DetectorSpec:
+    raw = path.read_bytes()
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        data = parse(raw)
+    except JsonError as error:
+        if raw.lstrip()[:2] in (b"[[", b'{"'):
+            raise PlanError(f"{path}: a detector's JSON file must be whole, but {error}") from None
         return _from_sections(path, say)
-    if isinstance(data, Mapping) and isinstance(data.get("spec"), Mapping):
+    if isinstance(data, dict) and isinstance(data.get("spec"), dict):
         data = data["spec"]
-    if not isinstance(data, Mapping):
-        raise PlanError(f"{path}: a detector is a mapping of its fields, but this is {type(data).__name__}")
     try:
         return specs.from_dict(data)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except ValueError as error:
         raise PlanError(f"{path}: {error}") from None
 
 

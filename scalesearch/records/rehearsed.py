@@ -6,17 +6,20 @@ import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from scalesearch.inputs.documents import parse
+from scalesearch.inputs.typed import Number, fields_of
+
 
 class Step(NamedTuple):
     """Where a search stood when a candidate had come to its end and changed what it would return."""
 
     epochs: int
     """Trained so far, over all candidates."""
-    seconds: float
+    seconds: Number
     """That they took, as recorded or as the landscape says."""
-    volume: float
+    volume: Number
     """Hypervolume of the true values of what it would return, as a share of that of the whole band; AP from 0."""
-    above: float
+    above: Number
     """The same with AP counted from the band's median: 0 is no better than a candidate drawn blindly."""
 
 
@@ -39,7 +42,7 @@ class Rehearsed:
     """Epochs of training every one of them to the end."""
     epochs: int
     """Epochs that were trained."""
-    seconds: float
+    seconds: Number
     """That they took."""
     steps: tuple[Step, ...]
 
@@ -61,7 +64,6 @@ class Rehearsed:
 def from_json(text: str) -> Rehearsed:
     """The inverse of `Rehearsed.to_json`. ValueError where it is torn or something else."""
     try:
-        data = json.loads(text)
-        return Rehearsed(**{**data, "steps": tuple(Step(*step) for step in data["steps"])})
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        return fields_of(parse(text), Rehearsed, "a rehearsal")
+    except ValueError as error:
         raise ValueError(f"a rehearsal is one JSON object of its fields, but this is none ({error})") from None

@@ -12,6 +12,9 @@ from typing import Any, Literal, NamedTuple
 from scalesearch.arch import spec as specs
 from scalesearch.arch.space import Value
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.quoting import quoted
+from scalesearch.inputs.typed import Number, fields_of
 
 SCHEMA = 1
 """The version of the rows that this code writes and reads."""
@@ -19,7 +22,7 @@ KINDS = ("search", "winner", "baseline", "repeat")
 STATES = ("complete", "stopped", "failed")
 OUTSIDE = "measured before training: "
 """How the reason of a row begins whose detector was found outside its band when it was built, and not trained."""
-Numbers = Mapping[str, float | None]
+Numbers = Mapping[str, Number | None]
 """The twelve COCO numbers by name; None where there is no truth to score against."""
 
 
@@ -56,7 +59,7 @@ class Row:
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
     spec_id: str
-    cost: Mapping[str, float]
+    cost: Mapping[str, Number]
     """params, macs (1 multiply-add = 1), activations, at batch 1; and what the band and the objectives ask for:
     memory and training_memory in bytes, predicted latency in seconds."""
     recipe: Mapping[str, Any]
@@ -78,10 +81,10 @@ class Row:
     state: Literal["complete", "stopped", "failed"]
     """stopped: trained to a lower rung of the ladder, and from there no further (so far)."""
     reason: str = ""
-    seconds: float
+    seconds: Number
     peak_memory: int
     """Bytes."""
-    images_per_second: float
+    images_per_second: Number
     threads: int
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -154,54 +157,27 @@ def _not_json(value: Any, path: str) -> Any:
         yield path, f"a {type(value).__name__}"
 
 
-_FIELDS = {item.name: item for item in dataclasses.fields(Row)}
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (float, int),
-    "int | None": (int, type(None)),
-    "DetectorSpec": (dict,),
-    "tuple": (list,),
-    "Literal": (str,),
-    "Mapping": (dict,),
-    "Numbers": (dict,),
-}
-_WANTED = {name: _TYPES[str(item.type).split("[")[0]] for name, item in _FIELDS.items()}
-
-
 def from_dict(data: Mapping[str, Any]) -> Row:
-    """The inverse of `Row.to_dict`. RowError for another schema, unknown or missing fields, wrong types."""
+    """The inverse of `Row.to_dict`. RowError for another schema, unknown or missing fields, a leaf of the wrong type."""
     if data.get("schema") != SCHEMA:
         raise RowError(
-            f"rows of schema {SCHEMA} are read here, but got schema {data.get('schema')!r}; "
+            f"rows of schema {SCHEMA} are read here, but got schema {quoted(data.get('schema'))}; "
             "use the version of scalesearch that wrote it, or begin a new study"
         )
-    if unknown := sorted(set(data) - set(_FIELDS)):
-        raise RowError(f"a row has no field {unknown[0]!r}")
-    if missing := [name for name in _FIELDS if name not in data]:
-        raise RowError(f"a row needs the field {missing[0]!r}")
-    for name, wanted in _WANTED.items():
-        value = data[name]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise RowError(f"the field {name!r} must be {wanted[0].__name__}, but got {value!r}")
     try:
-        spec = specs.from_dict(data["spec"])
-        curve = tuple((int(epoch), dict(numbers)) for epoch, numbers in data["curve"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RowError(f"its spec or curve is not one ({error})") from None
-    return Row(**{**data, "spec": spec, "curve": curve})
+        return fields_of(data, Row, "a row", {"spec": specs.from_dict})
+    except RowError:
+        raise
+    except ValueError as error:
+        raise RowError(str(error)) from None
 
 
 def from_json(text: str) -> Row:
     """The inverse of `Row.to_json`. RowError where it is torn, not JSON, or not a row."""
     try:
-        data = json.loads(text, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise RowError(f"not JSON ({error.msg} at character {error.pos}), probably torn") from None
+        data = parse(text)
+    except JsonError as error:
+        raise RowError(f"not JSON ({error}), probably torn") from None
     if not isinstance(data, dict):
         raise RowError(f"a row is a JSON object, but got {type(data).__name__}")
     return from_dict(data)
-
-
-def _refuse(name: str) -> None:
-    raise RowError(f"a row holds finite numbers, but got {name}")

@@ -181,7 +181,7 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path: Path, plan: Plan, make_ro
     ("spoil", "said"),
     [
         (lambda text: text[:50], "not JSON (Unterminated string"),
-        (lambda text: "", "not JSON (Expecting value at character 0)"),
+        (lambda text: "", "not JSON (Expecting value at line 1, column 1)"),
         (lambda text: text.replace('"schema": 1', '"schema": 9'), "rows of schema 1 are read here, but got schema 9"),
         (lambda text: "[1]", "a row is a JSON object, but got list"),
     ],

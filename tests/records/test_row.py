@@ -84,14 +84,20 @@ def _changed(row: Row, **changes: Any) -> str:
         ({"schema": "DROP"}, "rows of schema 1 are read here, but got schema None"),
         ({"colour": 1}, "a row has no field 'colour'"),
         ({"seed": "DROP"}, "a row needs the field 'seed'"),
-        ({"seed": "0"}, "the field 'seed' must be int, but got '0'"),
-        ({"seed": True}, "the field 'seed' must be int, but got True"),
-        ({"member": 1.5}, "the field 'member' must be int, but got 1.5"),
-        ({"final": None}, "the field 'final' must be dict, but got None"),
-        ({"kind": "try"}, "kind must be one of search, winner, baseline, repeat, but got 'try'"),
-        ({"state": "done"}, "state must be one of complete, stopped, failed, but got 'done'"),
-        ({"spec": {"size": [64, 64]}}, "its spec or curve is not one (a detector needs the field 'classes')"),
-        ({"curve": [[1]]}, "its spec or curve is not one (not enough values to unpack (expected 2, got 1))"),
+        ({"seed": "0"}, "seed must be int, but got '0'"),
+        ({"seed": True}, "seed must be int, but got True"),
+        ({"member": 1.5}, "member must be int | null, but got 1.5"),
+        ({"final": None}, "final must be object, but got None"),
+        ({"kind": "try"}, "kind: Invalid enum value 'try'"),
+        ({"state": "done"}, "state: Invalid enum value 'done'"),
+        ({"spec": {"size": [64, 64]}}, "a detector needs the field 'classes'"),
+        ({"curve": [[1]]}, "curve[0]: Expected 'array' of length 2, got 1"),
+        ({"curve": [[1, {"ap": "high"}]]}, "curve[0][1]['ap'] must be int | float | null, but got 'high'"),
+        ({"per_class": {"cat": [1]}}, "per_class['cat'] must be int | float | null, but got [1]"),
+        ({"cost": {"macs": None}}, "cost['macs'] must be int | float, but got None"),
+        ({"splits": {"train": 3}}, "splits['train'] must be str, but got 3"),
+        ({"point": {"size": [1]}}, "point['size'] must be"),
+        ({"spec": [1]}, "a detector is a mapping of its fields, but got [1]"),
     ],
 )
 def test_what_is_no_row_is_refused(make_row: MakeRow, changes: dict[str, Any], said: str) -> None:
@@ -107,7 +113,7 @@ def test_torn_text_and_nan_are_refused(make_row: MakeRow) -> None:
             from_json(text[:cut])
     with pytest.raises(RowError, match="a row is a JSON object, but got list"):
         from_json("[]")
-    with pytest.raises(RowError, match="finite numbers, but got NaN"):
+    with pytest.raises(RowError, match="numbers are finite, but got NaN"):
         from_json(text.replace("12.345678901234567", "NaN"))
 
 
