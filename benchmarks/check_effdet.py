@@ -21,7 +21,7 @@ import torch
 from peer import MODELS, largest_error, peer_model, peer_spec
 from rich.progress import track
 
-from scalesearch.arch.cost import price
+from scalesearch.cost.price import price
 from scalesearch.nn.checkpoints import load_weights
 from scalesearch.nn.detector import build
 

@@ -29,7 +29,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import CHOICES, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, GATES, Node, Topology
 from scalesearch.nn.detector import build
-from scalesearch.profile.check import mismatch
+from scalesearch.profile.price_check import mismatch
 
 SPANS = ((3, 7), (3, 6), (2, 5), (2, 8), (4, 7), (3, 4))
 SEED = 0

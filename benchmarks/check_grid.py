@@ -25,10 +25,10 @@ import numpy as np
 from rich.progress import track
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
-from scalesearch.arch.figures import BY_ARRAY, Meter
-from scalesearch.arch.memory import Training, peak_activations, peak_grid
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.profile.check import random_spec
+from scalesearch.cost.memory import Training, peak_activations, peak_grid
+from scalesearch.cost.metrics import BY_ARRAY, Meter
+from scalesearch.profile.price_check import random_spec
 from scalesearch.profile.resolve import resolve
 
 POINTS = 500

@@ -25,17 +25,17 @@ from rich.progress import track
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
+from scalesearch.app.measure_latency import DETECTORS
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
-from scalesearch.arch.cost import price
-from scalesearch.arch.latency import LatencyTable, predict, read_table
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.launch.timing import DETECTORS
+from scalesearch.cost.latency import LatencyTable, predict, read_table
+from scalesearch.cost.price import price
 from scalesearch.profile.calibrate import calibrate, candidate
-from scalesearch.profile.latency import REFERENCE, deployed, take_turns
+from scalesearch.profile.latency_benchmark import REFERENCE, deployed, take_turns
+from scalesearch.profile.latency_setting import setting_of
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.profile.setting import setting_of
 
 TIMM = ("resnet34", "mobilenetv3_large_075", "regnetx_004", "efficientnet_lite0", "mobilenetv4_conv_small")
 MACS = (25e6, 2.5e9)

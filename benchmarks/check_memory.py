@@ -28,19 +28,19 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
-from scalesearch.arch.memory import BYTES, Training, peak_activations, training_memory
 from scalesearch.arch.networks import nasfpn, panet, qufpn
 from scalesearch.arch.scaling import named, retinanet_nasfpn
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.memory import BYTES, Training, peak_activations, training_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.plan.recipe import Recipe
-from scalesearch.profile.holding import kept_bytes, peak_numbers
+from scalesearch.profile.memory_trace import kept_bytes, peak_numbers
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.train.ema import Average
-from scalesearch.train.memory import PeakMemory
 from scalesearch.train.optimizer import make_optimizer
+from scalesearch.train.peak_memory import PeakMemory
 
 TOLERANCE = 0.15
 

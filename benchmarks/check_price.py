@@ -22,11 +22,11 @@ import timm
 import torch
 from rich.progress import track
 
-from scalesearch.arch.cost import price
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.profile.check import mismatch, random_spec
-from scalesearch.profile.trace import fvcore_count
+from scalesearch.cost.price import price
+from scalesearch.profile.flop_counter import fvcore_count
+from scalesearch.profile.price_check import mismatch, random_spec
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ from scalesearch.data.split import Split
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.train import checkpoint
-from scalesearch.train import task as training
+from scalesearch.train import run_task as training
 
 RECIPE = Recipe(
     epochs=3,

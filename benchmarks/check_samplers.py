@@ -22,19 +22,19 @@ from typing import NamedTuple
 import numpy as np
 import optuna
 
-from scalesearch.arch.budget import Budget, from_dict
-from scalesearch.arch.cost import price
 from scalesearch.arch.genes import Genes
-from scalesearch.arch.space import Choices, Space, steps
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Budget, from_dict
+from scalesearch.cost.price import price
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.search.band import Band, EmptyBandError
-from scalesearch.search.find import find_band
-from scalesearch.search.listed import EnumeratedBand
 from scalesearch.search.propose import Proposal, propose
-from scalesearch.search.unit import SpecUnit
+from scalesearch.space.band import Band, EmptyBandError
+from scalesearch.space.candidates import SpecUnit
+from scalesearch.space.enumerated import EnumeratedBand
+from scalesearch.space.find_band import find_band
+from scalesearch.space.space import Choices, Space, steps
 
 OBJECTIVES = ("ap", "macs")
 TRAINED, GP_TRAINED, MOST = 100, 60, 1.05

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from scalesearch.evidence.noise import Spread
-from scalesearch.launch.place import machine, versions
+from scalesearch.profile.environment import machine, versions
 from scalesearch.records.folder import read_rows
 from scalesearch.records.hypervolume import hypervolume
 from scalesearch.records.trials import Trial, trials

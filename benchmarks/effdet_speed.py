@@ -29,14 +29,14 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.launch.place import machine
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import export_onnx, prepare
 from scalesearch.nn.detector import Outputs, build
 from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.nn.postprocess import detect
 from scalesearch.nn.recompute import set_recompute
-from scalesearch.train.memory import PeakMemory
+from scalesearch.profile.environment import machine
+from scalesearch.train.peak_memory import PeakMemory
 
 NAME = "efficientdet_d0"
 BATCH, BOXES = 4, 7

@@ -35,12 +35,12 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import open_data
-from scalesearch.launch.place import machine, versions
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
+from scalesearch.profile.environment import machine, versions
 from scalesearch.train.loop import Training
 
 HERE = Path(__file__).parent

@@ -25,16 +25,17 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from scalesearch.console import NoteConsole
+from scalesearch.app.rehearse import Stage, on_landscape
+from scalesearch.console.tables import NoteConsole
 from scalesearch.evidence.noise import Spread
-from scalesearch.launch.rehearse import Stage, on_landscape
-from scalesearch.records.rehearsed import Rehearsed
 from scalesearch.records.trials import Trial
-from scalesearch.report.rehearsal import told
-from scalesearch.search import driver, ladder
-from scalesearch.search.landscape import LANDSCAPES
+from scalesearch.rehearsal.comparison_page import told
+from scalesearch.rehearsal.landscape import LANDSCAPES
+from scalesearch.rehearsal.result import Rehearsed
+from scalesearch.rehearsal.simulation import Yardstick, rehearse
+from scalesearch.search import driver
+from scalesearch.search import successive_halving as ladder
 from scalesearch.search.propose import Proposal, propose
-from scalesearch.search.rehearsal import Yardstick, rehearse
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
 KINDS = ("replayed", "perfect", "ladder", "its own in full")

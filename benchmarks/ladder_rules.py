@@ -2,7 +2,7 @@
 
     python benchmarks/ladder_rules.py --samplers random --seeds 20 --out results/rehearsal/rules.txt
 
-Each rule orders the candidates of a rung; how many go on is the ladder's own. `expected` is what `search/ladder.py` does,
+Each rule orders the candidates of a rung; how many go on is the ladder's own. `expected` is what `search/successive_halving.py` does,
 `as seen` the same by AP at the rung (MO-ASHA's rank, hypervolume within it), `crowding` the same rank with NSGA-II's
 crowding distance within it, `residual` AP at the rung beside a line over log MACs, `ap` AP at the rung alone.
 """
@@ -18,16 +18,16 @@ from unittest import mock
 import numpy as np
 import optuna
 
-from scalesearch.console import NoteConsole
+from scalesearch.app.rehearse import on_landscape
+from scalesearch.console.tables import NoteConsole
 from scalesearch.evidence.noise import Spread
-from scalesearch.launch.rehearse import on_landscape
 from scalesearch.plan.ladder import Ladder
-from scalesearch.records.front import non_dominated
+from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
-from scalesearch.report.rehearsal import told
-from scalesearch.search import ladder
-from scalesearch.search.landscape import LANDSCAPES
-from scalesearch.search.rehearsal import Yardstick, rehearse
+from scalesearch.rehearsal.comparison_page import told
+from scalesearch.rehearsal.landscape import LANDSCAPES
+from scalesearch.rehearsal.simulation import Yardstick, rehearse
+from scalesearch.search import successive_halving as ladder
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
 Rule = Callable[[Sequence[Trial], int, Sequence[str]], Iterator[Trial]]

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 
 from scalesearch.arch.backbone import Backbone, EfficientNet
-from scalesearch.arch.cost import price, price_grid
-from scalesearch.arch.memory import inference_memory, peak_grid
 from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import Compound, named
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.memory import inference_memory, peak_grid
+from scalesearch.cost.price import price, price_grid
+from scalesearch.profile.flop_counter import count, fvcore_count
 from scalesearch.profile.resolve import resolve
-from scalesearch.profile.trace import count, fvcore_count
 
 SEED, PRICED, TRACED = 0, 5000, 2
 SIZES = range(256, 641, 32)

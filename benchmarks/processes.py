@@ -26,12 +26,12 @@ import torch
 from rich.progress import track
 
 from scalesearch.arch.scaling import named
-from scalesearch.launch.place import machine
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import prepare
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign, detection_loss
+from scalesearch.profile.environment import machine
 
 BOXES, CALLS = 7, 12
 

@@ -34,17 +34,17 @@ from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import Pixels, eval_batches, open_pixels, split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import ground_truth
-from scalesearch.launch.place import machine
 from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
+from scalesearch.profile.environment import machine
 from scalesearch.profile.resolve import default_cache, resolve_spec
+from scalesearch.train.coco_metrics import Evaluation, coco_numbers
 from scalesearch.train.ema import Average
-from scalesearch.train.evaluate import Evaluation, coco_numbers
-from scalesearch.train.feed import Ready, fed, prepared
+from scalesearch.train.evaluation import evaluate, refresh_norms
+from scalesearch.train.loader import Ready, fed, prepared
 from scalesearch.train.loop import Training
 from scalesearch.train.optimizer import learning_rate, make_optimizer
-from scalesearch.train.score import evaluate, refresh_norms
 
 CPU = torch.device("cpu")
 SIDE, BATCH = 256, 16

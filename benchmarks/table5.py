@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from scalesearch.arch.cost import Cost, breakdown
 from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import named
+from scalesearch.cost.price import Cost, breakdown
 
 PAPER = {  # Table 5 (v7): parameters and FLOPs as ratios; None where the table has no such row
     "fpn_repeated": (1.0, 1.0),

@@ -29,15 +29,15 @@ from rich.progress import track
 from scalesearch.arch.spec import DetectorSpec, from_dict
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import open_data
-from scalesearch.launch.place import machine
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
+from scalesearch.profile.environment import machine
 from scalesearch.profile.resolve import default_cache, resolve_spec
-from scalesearch.train import feed
+from scalesearch.train import loader as feed
 from scalesearch.train.loop import Training, losses
 from scalesearch.train.optimizer import make_optimizer
 

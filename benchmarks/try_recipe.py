@@ -21,9 +21,9 @@ import torch
 import yaml
 
 from scalesearch.arch.backbone import parse
-from scalesearch.arch.cost import price
 from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.cost.price import price
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn import heads
@@ -31,7 +31,7 @@ from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.train.task import run
+from scalesearch.train.run_task import run
 
 
 def main() -> None:

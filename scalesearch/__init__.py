@@ -10,27 +10,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scalesearch.arch.budget import Budget as Budget
-from scalesearch.arch.cost import Cost as Cost
-from scalesearch.arch.cost import breakdown as breakdown
-from scalesearch.arch.cost import price as price
-from scalesearch.arch.cost import price_grid as price_grid
-from scalesearch.arch.inside import draws as draws
-from scalesearch.arch.inside import enumerated as enumerated
-from scalesearch.arch.inside import share as share
-from scalesearch.arch.memory import peak_grid as peak_grid
 from scalesearch.arch.networks import bifpn as bifpn
 from scalesearch.arch.networks import fpn as fpn
 from scalesearch.arch.networks import panet as panet
 from scalesearch.arch.scaling import compound as compound
 from scalesearch.arch.scaling import named as named
-from scalesearch.arch.space import Choices as Choices
-from scalesearch.arch.space import Space as Space
-from scalesearch.arch.space import steps as steps
 from scalesearch.arch.spec import Anchors as Anchors
 from scalesearch.arch.spec import DetectorSpec as DetectorSpec
 from scalesearch.arch.topology import Node as Node
 from scalesearch.arch.topology import Topology as Topology
+from scalesearch.cost.budget import Budget as Budget
+from scalesearch.cost.memory import peak_grid as peak_grid
+from scalesearch.cost.price import Cost as Cost
+from scalesearch.cost.price import breakdown as breakdown
+from scalesearch.cost.price import price as price
+from scalesearch.cost.price import price_grid as price_grid
+from scalesearch.space.feasible import draws as draws
+from scalesearch.space.feasible import enumerated as enumerated
+from scalesearch.space.feasible import share as share
+from scalesearch.space.space import Choices as Choices
+from scalesearch.space.space import Space as Space
+from scalesearch.space.space import steps as steps
 
 if TYPE_CHECKING:
     from scalesearch.nn.detector import build as build

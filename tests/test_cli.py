@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.arch.cost import price
 from scalesearch.arch.scaling import named
+from scalesearch.cost.price import price
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
 

@@ -14,20 +14,29 @@ PACKAGE = Path(scalesearch.__file__).parent
 ALLOWED = {
     "inputs": set(),
     "arch": {"inputs"},
-    "plan": {"inputs", "arch"},
-    "records": {"inputs", "arch", "plan"},
-    "search": {"inputs", "arch", "plan", "records"},
-    "evidence": {"inputs", "arch", "plan", "records"},
-    "report": {"inputs", "arch", "plan", "records", "evidence"},
-    "nn": {"inputs", "arch"},
-    "profile": {"inputs", "arch", "nn"},
+    "cost": {"inputs", "arch"},
+    "space": {"inputs", "arch", "cost"},
+    "plan": {"inputs", "arch", "cost", "space"},
+    "records": {"inputs", "arch", "space", "plan"},
+    "execute": {"inputs", "plan"},
+    "search": {"inputs", "arch", "cost", "space", "plan", "records", "execute"},
+    "mirror": {"inputs", "cost", "space", "records", "search"},
+    "evidence": {"inputs", "records"},
+    "report": {"inputs", "arch", "cost", "space", "plan", "records", "evidence"},
+    "rehearsal": {"inputs", "arch", "cost", "space", "plan", "records", "execute", "search", "evidence"},
+    "nn": {"inputs", "arch", "cost"},
+    "profile": {"inputs", "arch", "cost", "nn"},
     "data": {"inputs", "arch"},
     "train": {"inputs", "arch", "nn", "data", "plan"},
+    "console": {"arch", "cost", "space"},
 }
-TOP = {"__init__", "__main__", "cli", "console", "launch"}
-"""Above the rooms; only `cli` and `launch` join them."""
-WITHOUT_TORCH = ("inputs", "arch", "plan", "records", "search", "evidence", "report")
-WITHOUT_OPTUNA = ("inputs", "arch", "plan", "records", "evidence", "report", "nn", "profile", "data", "train")
+TOP = {"__init__", "__main__", "cli", "app"}
+"""Above the rooms; only `cli` and `app` join them."""
+WITHOUT_TORCH = (
+    *("inputs", "arch", "cost", "space", "plan", "records", "execute", "search", "mirror", "evidence", "report"),
+    *("rehearsal", "console"),
+)
+WITHOUT_OPTUNA = tuple(room for room in ALLOWED if room not in ("search", "mirror"))
 TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}
 
 

@@ -1,1 +1,1 @@
-"""What a detector is and what it costs. Standard library and NumPy only; never torch."""
+"""What a detector is: feature networks, backbones, specs, compound scaling. Imports the standard library and NumPy."""

@@ -125,7 +125,7 @@ class Measured:
     """What timm's model was found to be by `profile.resolve`; see there for how.
 
     channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
-    timm: the version of timm that was asked. operators: by size, what `arch.rows` puts in the backbone's place.
+    timm: the version of timm that was asked. operators: by size, what `cost.operators` puts in the backbone's place.
     """
 
     channels: Mapping[int, int]

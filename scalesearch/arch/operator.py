@@ -52,12 +52,12 @@ class Operator(NamedTuple):
 
     @property
     def macs(self) -> int:
-        """Multiply-adds, by the convention of `arch.cost`."""
+        """Multiply-adds, by the convention of `cost.price`."""
         return self.weights * self.target[0] * self.target[1]
 
     @property
     def activations(self) -> int:
-        """Output elements of a convolution, by the convention of `arch.cost`; 0 of anything else."""
+        """Output elements of a convolution, by the convention of `cost.price`; 0 of anything else."""
         return self.written if self.name in ("conv", "product") else 0
 
     @property

@@ -4,7 +4,7 @@ One `Topology` is one cell. Its inputs are the feature maps of its levels, numbe
 the finest; each node gets the next number and fuses earlier numbers at its own level. The output
 of a level is the LAST node of that level (the convention of google/automl's FPNCells).
 The published networks are in `networks.py`, the representative of isomorphic graphs in `canonical.py`,
-genes and mutations in `genes.py`, the layout of a picture in `draw.py`.
+genes and mutations in `genes.py`, the layout of a picture in `graph_layout.py`.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ def cost(
       scalesearch cost search_spaces/topology.yaml --csv
       scalesearch cost d0 --size 128x128 --check
     """
-    from scalesearch.arch.latency import read_table
-    from scalesearch.console import NoteConsole, show_costs
-    from scalesearch.launch.costs import as_text, draw, priced
+    from scalesearch.app.price_designs import as_text, draw, priced
+    from scalesearch.console.tables import NoteConsole, show_costs
+    from scalesearch.cost.latency import read_table
 
     if as_json and as_csv:
         raise ValueError("an output has one form, but both --json and --csv were given; drop one")
@@ -68,8 +68,8 @@ def cost(
 
 
 def _check(specs: list[tuple[str, DetectorSpec]], *, quiet: bool) -> None:
-    from scalesearch.console import show_comparison
-    from scalesearch.profile.oracle import compare
+    from scalesearch.console.tables import show_comparison
+    from scalesearch.profile.fvcore_check import compare
 
     compared = [(name, compare(spec)) for name, spec in specs]
     for name, comparison in compared:
@@ -92,7 +92,7 @@ def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None
       scalesearch draw fpn -o fpn.png --levels 2..8 --fusion sum
     """
     from scalesearch.plan.design import read_network
-    from scalesearch.report.graph import draw_graph
+    from scalesearch.report.graph_plot import draw_graph
 
     draw_graph(read_network(design, levels, fusion, say=note), out, Path(design).stem)
 
@@ -113,9 +113,9 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
       scalesearch anchors d0 --data coco/ --size 256x256
       scalesearch anchors my_detector.yaml --data digits --json
     """
-    from scalesearch.console import show_anchors
-    from scalesearch.launch.anchors import anchor_report
-    from scalesearch.launch.model import open_split
+    from scalesearch.app.anchor_report import anchor_report
+    from scalesearch.app.trained_model import open_split
+    from scalesearch.console.tables import show_anchors
     from scalesearch.plan.design import read_design
 
     found = anchor_report(read_design(design, size=size, say=note), open_split(data, split))

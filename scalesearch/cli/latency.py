@@ -58,10 +58,10 @@ def measure(
       scalesearch measure my_detector.yaml --backend onnxruntime --threads 4 --json
       scalesearch measure d0 --device cuda --precision fp16 --batch 8
     """
-    from scalesearch.console import show_latency
-    from scalesearch.launch import timing
+    from scalesearch.app import measure_latency as timing
+    from scalesearch.console.tables import show_latency
     from scalesearch.plan.design import read_design
-    from scalesearch.profile.setting import setting_of
+    from scalesearch.profile.latency_setting import setting_of
 
     spec = read_design(design, size=size, say=note)
     found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
@@ -89,9 +89,9 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
       scalesearch calibrate --threads 1
       scalesearch calibrate --backend onnxruntime --threads 1 -o this_machine.json
     """
-    from scalesearch.console import RichConsole
-    from scalesearch.launch import timing
-    from scalesearch.profile.setting import setting_of
+    from scalesearch.app import measure_latency as timing
+    from scalesearch.console.tables import RichConsole
+    from scalesearch.profile.latency_setting import setting_of
 
     setting = setting_of(device, backend, precision, threads, batch)
     with RichConsole() as console:

@@ -50,10 +50,10 @@ def rehearse(
       scalesearch rehearse search_spaces/landscape.yaml --landscape noisy --set ladder.keep=0.25 -o results/noisy
       scalesearch rehearse results/quickstart --samplers random,tpe --no-ladder
     """
-    from scalesearch.console import RichConsole, show_table
-    from scalesearch.launch import rehearse as launch
+    from scalesearch.app import rehearse as launch
+    from scalesearch.console.tables import RichConsole, show_table
     from scalesearch.plan.sections import SAMPLERS
-    from scalesearch.report.rehearsal import HEADS, LEGEND, lines, to_dict
+    from scalesearch.rehearsal.comparison_page import HEADS, LEGEND, lines, to_dict
 
     names = [name.strip() for name in samplers.split(",")]
     if unknown := [name for name in names if name not in SAMPLERS]:

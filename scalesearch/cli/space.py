@@ -29,8 +29,8 @@ def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple
       scalesearch space search_spaces/topology.yaml
       scalesearch space search_spaces/topology.yaml --set 'band={macs: {max: 0.5G}, memory: {max: 40MB}}' --json
     """
-    from scalesearch.console import NoteConsole, show_space
-    from scalesearch.launch.space import look
+    from scalesearch.app.describe_space import look
+    from scalesearch.console.tables import NoteConsole, show_space
     from scalesearch.plan.plan import read_plan
 
     read = read_plan(plan, list(changes))

@@ -54,10 +54,10 @@ def search(
       scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
       scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
-    from scalesearch.console import RichConsole
-    from scalesearch.launch.full import finish as finish_winners
-    from scalesearch.launch.study import search as run
-    from scalesearch.launch.workers import Where
+    from scalesearch.app.finish_study import finish as finish_winners
+    from scalesearch.app.search_study import search as run
+    from scalesearch.app.workers import Where
+    from scalesearch.console.tables import RichConsole
     from scalesearch.nn.onnx_file import need_onnx
     from scalesearch.plan.plan import read_plan
 

@@ -31,9 +31,9 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
       scalesearch eval runs/best.pt --data coco/ --split val2017 --size 640x640 --json
       scalesearch eval efficientdet_d0.pth --design d0 --data coco/
     """
-    from scalesearch.console import RichConsole, show_evaluation
-    from scalesearch.launch.model import evaluate as run
-    from scalesearch.launch.model import open_model, open_split
+    from scalesearch.app.trained_model import evaluate as run
+    from scalesearch.app.trained_model import open_model, open_split
+    from scalesearch.console.tables import RichConsole, show_evaluation
 
     model = open_model(weights, design=design, size=size, say=note)
     with RichConsole() as console:
@@ -63,9 +63,9 @@ def predict(
       scalesearch predict results/train-0123456789ab-0123456789ab-s0 photo.jpg -o out
       scalesearch predict runs/best.pt photos/ more/a.png -o out --score 0.5
     """
-    from scalesearch.console import RichConsole
-    from scalesearch.launch.model import open_model
-    from scalesearch.launch.pictures import draw_detections
+    from scalesearch.app.predict import draw_detections
+    from scalesearch.app.trained_model import open_model
+    from scalesearch.console.tables import RichConsole
 
     model = open_model(weights, design=design, size=size, say=note)
     with RichConsole() as console:
@@ -105,8 +105,8 @@ def export(
       scalesearch export runs/best.pt -o model.onnx --batch 1 --size 384x640
       scalesearch export runs/best.pt -o model.safetensors
     """
-    from scalesearch.launch.export import export_onnx, export_weights
-    from scalesearch.launch.model import open_model
+    from scalesearch.app.export import export_onnx, export_weights
+    from scalesearch.app.trained_model import open_model
     from scalesearch.nn.onnx_file import need_onnx
 
     if out.suffix not in (".onnx", ".safetensors"):

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalesearch.arch.spec import NORMALISATIONS
-from scalesearch.data.part import WHOLE, Part
 from scalesearch.data.pixels import PAD
+from scalesearch.data.shard import WHOLE, Part
 
 """ImageNet's, per channel RGB in [0, 1], as the pretrained backbones expect."""
 

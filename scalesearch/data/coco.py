@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scalesearch.data.entries import (
+from scalesearch.data.coco_entries import (
     Item,
     check_ids,
     positions,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from scalesearch.data.part import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Part
 
 OPERATIONS: tuple[Callable[[Tensor, float], Tensor], ...] = (
     v2.adjust_brightness,

@@ -23,7 +23,7 @@ import PIL.Image
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from scalesearch.data.clutter import background, ink, noisy, write
+from scalesearch.data.rendering import background, ink, noisy, write
 from scalesearch.data.split import DataError, Progress
 
 Item = dict[str, Any]

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalesearch.data.capacity import Decoding, free_bytes, reserve
 from scalesearch.data.decode import decode, letterbox, refuse, tried
-from scalesearch.data.part import WHOLE, Part
-from scalesearch.data.room import Decoding, free_bytes, reserve
+from scalesearch.data.shard import WHOLE, Part
 from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)

@@ -19,8 +19,8 @@ from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
-from scalesearch.arch.cost import squeeze
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.price import squeeze
 from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
 from scalesearch.nn.recompute import call

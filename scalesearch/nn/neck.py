@@ -1,6 +1,6 @@
 """The feature network: a topology, repeated, over the maps of a backbone. May import arch and torch.
 
-It holds exactly the modules that `arch.cost` prices.
+It holds exactly the modules that `cost.price` prices.
 """
 
 from __future__ import annotations

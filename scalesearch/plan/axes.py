@@ -9,11 +9,11 @@ from typing import get_type_hints
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.genes import Genes
-from scalesearch.arch.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, Choices, steps
-from scalesearch.arch.space import Value as AxisValue
 from scalesearch.arch.topology import FUSIONS
-from scalesearch.plan.graph import Graphs
+from scalesearch.plan.graph_file import Graphs
 from scalesearch.plan.reader import Section, Value
+from scalesearch.space.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, Choices, steps
+from scalesearch.space.space import Value as AxisValue
 
 LONGEST_AXIS = 10_000
 """Values that one axis may have: more is a step mistyped."""

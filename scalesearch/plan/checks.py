@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scalesearch.arch.space import AXES, COEFFICIENTS, DEFAULTS, PHI, Choices, Point, Space
-from scalesearch.arch.space import Value as AxisValue
 from scalesearch.plan.reader import Section
 from scalesearch.plan.sections import FamilyPlan
+from scalesearch.space.space import AXES, COEFFICIENTS, DEFAULTS, PHI, Choices, Point, Space
+from scalesearch.space.space import Value as AxisValue
 
 
 def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: Section) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 from scalesearch.arch import spec as specs
 from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import PUBLISHED, named, retinanet_nasfpn
-from scalesearch.arch.space import Choices, Space
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
 from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.plan.axes import read_axes
-from scalesearch.plan.graph import Graphs, read_graph_file
-from scalesearch.plan.nodes import PlanError
+from scalesearch.plan.graph_file import Graphs, read_graph_file
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import read_anchors, read_detector, read_recipe
+from scalesearch.plan.yaml_tree import PlanError
+from scalesearch.space.space import Choices, Space
 
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
 """The detectors that have a name."""

@@ -15,18 +15,18 @@ from typing import Any, Literal
 import yaml
 
 from scalesearch.arch.backbone import Backbone
-from scalesearch.arch.budget import FIGURES, Budget
 from scalesearch.arch.genes import Genes
-from scalesearch.arch.space import Choices, Frame, Point, Space
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
+from scalesearch.cost.budget import FIGURES, Budget
 from scalesearch.plan import checks, sections
 from scalesearch.plan.axes import read_axes
-from scalesearch.plan.graph import Graphs
+from scalesearch.plan.graph_file import Graphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
+from scalesearch.space.space import Choices, Frame, Point, Space
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 

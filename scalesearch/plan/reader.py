@@ -17,8 +17,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from scalesearch.arch import budget
-from scalesearch.plan.nodes import Entries, Items, Node, PlanError, Scalar, read_nodes
+from scalesearch.cost import budget
+from scalesearch.plan.yaml_tree import Entries, Items, Node, PlanError, Scalar, read_nodes
 
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from scalesearch.arch.budget import FIGURES, Bound, Budget, human
-from scalesearch.arch.latency import read_table
-from scalesearch.arch.space import Choices, Point
 from scalesearch.arch.spec import CHOICES, NORMALISATIONS, Anchors, DetectorSpec
+from scalesearch.cost.budget import FIGURES, Bound, Budget, human
+from scalesearch.cost.latency import read_table
 from scalesearch.plan.axes import read_axis, read_axis_value
-from scalesearch.plan.graph import Graphs
+from scalesearch.plan.graph_file import Graphs
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
+from scalesearch.space.space import Choices, Point
 
 COSTS = tuple(FIGURES)
 """What a band may bound."""

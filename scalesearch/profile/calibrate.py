@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
-from scalesearch.arch.cost import price
-from scalesearch.arch.latency import CONVOLUTIONS, OTHER, HeldOut, LatencyTable, Setting, amounts
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.profile.observe import Amounts, Observed, observe
+from scalesearch.cost.latency import CONVOLUTIONS, OTHER, HeldOut, LatencyTable, Setting, amounts
+from scalesearch.cost.price import price
+from scalesearch.profile.operator_timing import Amounts, Observed, observe
 from scalesearch.profile.resolve import resolve_spec
 
 Key = tuple[str, str]
@@ -178,7 +178,7 @@ def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> He
 
 
 def estimate(found: Amounts, prices: Mapping[str, Mapping[str, float]]) -> float:
-    """`arch.latency.charge`, where a kind without a price costs what `OTHER` does."""
+    """`cost.latency.charge`, where a kind without a price costs what `OTHER` does."""
     return sum(
         value * prices.get(kind, prices[OTHER]).get(unit, 0.0)
         for kind, some in found.items()

@@ -17,13 +17,13 @@ import timm
 import torch
 
 from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
-from scalesearch.arch.cost import Cost
 from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.price import Cost
 from scalesearch.nn.backbone import TimmFeatures, told
-from scalesearch.profile.holding import backbone_memory
-from scalesearch.profile.record import record
-from scalesearch.profile.trace import measure
+from scalesearch.profile.flop_counter import measure
+from scalesearch.profile.memory_trace import backbone_memory
+from scalesearch.profile.operator_trace import record
 
 Size = tuple[int, int]
 

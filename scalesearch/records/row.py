@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from scalesearch.arch import spec as specs
-from scalesearch.arch.space import Value
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import Number, fields_of
+from scalesearch.space.space import Value
 
 SCHEMA = 1
 """The version of the rows that this code writes and reads."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from scalesearch.arch.space import Point
-from scalesearch.records.front import non_dominated
+from scalesearch.records.pareto import non_dominated
 from scalesearch.records.row import Row
+from scalesearch.space.space import Point
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scalesearch.arch.budget import human
-from scalesearch.arch.space import shown
+from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group, Spread
 from scalesearch.evidence.ranks import kendall, places
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Audit, Facts
+from scalesearch.space.space import shown
 
 _CONVENTION = (
     "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "

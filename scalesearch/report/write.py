@@ -9,8 +9,8 @@ from scalesearch.plan.plan import Plan
 from scalesearch.records.folder import write_whole
 from scalesearch.records.row import Row
 from scalesearch.report.facts import gather
+from scalesearch.report.front_plot import draw_front
 from scalesearch.report.page import page
-from scalesearch.report.picture import draw_front
 from scalesearch.report.tables import trials_table
 
 PICTURE = "front.png"

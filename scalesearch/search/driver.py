@@ -8,18 +8,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
-from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.execute.executor import Executor
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
-from scalesearch.search.band import EmptyBandError
-from scalesearch.search.executor import Executor
 from scalesearch.search.jobs import TASKS, Job, final_jobs, winner_jobs
-from scalesearch.search.ladder import promotion
-from scalesearch.search.out import Out, Say
+from scalesearch.search.pending import Out, Say
 from scalesearch.search.propose import propose
 from scalesearch.search.study import Study
+from scalesearch.search.successive_halving import promotion
+from scalesearch.space.band import EmptyBandError
+from scalesearch.space.space import Point
 
 
 def run(study: Study, executor: Executor, say: Say) -> None:

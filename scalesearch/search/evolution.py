@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scalesearch.arch.genes import Genes, mutate
-from scalesearch.arch.space import Choices, Point
-from scalesearch.records.front import UP, non_dominated
+from scalesearch.records.pareto import UP, non_dominated
+from scalesearch.space.space import Choices, Point
 
 Told = Sequence[tuple[Point, Sequence[float]]]
 """Points with the objectives that they came to, by ordinal."""

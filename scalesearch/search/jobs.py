@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scalesearch.arch.space import Point
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.ladder import Rung
 from scalesearch.plan.recipe import Recipe
@@ -16,6 +15,7 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
 from scalesearch.search.study import Study
+from scalesearch.space.space import Point
 
 TASKS = "tasks"
 """Where searched trainings have their checkpoints, each until its row needs it no more."""

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalesearch.arch.space import Choices, Point
 from scalesearch.plan.sections import SamplerPlan
-from scalesearch.records.front import non_dominated
+from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.band import Band, Seen
 from scalesearch.search.evolution import Told, mutant
-from scalesearch.search.listed import PricedBand
-from scalesearch.search.solved import SolvedBand
-from scalesearch.search.told import told_values
-from scalesearch.search.unit import Candidate
+from scalesearch.search.observations import told_values
+from scalesearch.space.band import Band, Seen
+from scalesearch.space.candidates import Candidate
+from scalesearch.space.enumerated import PricedBand
+from scalesearch.space.projected import SolvedBand
+from scalesearch.space.space import Choices, Point
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
 """Candidates that GP chooses among: from anywhere in the band, and mutants of the front. To bring a random graph into

@@ -20,10 +20,10 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.arch.space import Choices, Point, Value
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
-from scalesearch.records.front import UP, non_dominated
+from scalesearch.records.pareto import UP, non_dominated
 from scalesearch.search.evolution import Told
+from scalesearch.space.space import Choices, Point, Value
 
 DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
 """Optuna's direction of each objective."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scalesearch.arch.budget import Budget
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Budget
 from scalesearch.plan.plan import Plan
 from scalesearch.records.row import Key, Row
 from scalesearch.records.trials import Trial, trials
-from scalesearch.search.band import Band
-from scalesearch.search.ledger import Ledger
-from scalesearch.search.unit import Unit
+from scalesearch.space.band import Band
+from scalesearch.space.candidates import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,13 @@ class Store(Protocol):
 
     def write(self, row: Row) -> object:
         """Keeps the row, in place of one of the same name."""
+
+
+class Ledger(Protocol):
+    """Where the trials are mirrored for people and dashboards: `mirror.ledger` has the one of Optuna."""
+
+    def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
+        """Writes the trials so far; `over` where the search has come to its end."""
 
 
 Confirm = Callable[[DetectorSpec, Budget], str]

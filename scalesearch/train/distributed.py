@@ -20,7 +20,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from scalesearch.data.part import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Part
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalesearch.data.part import WHOLE
 from scalesearch.data.pixels import Pixels
+from scalesearch.data.shard import WHOLE
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import load_weights
 from scalesearch.nn.detector import Detector, build
@@ -25,14 +25,14 @@ from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
+from scalesearch.train.averages import Tally
 from scalesearch.train.compiled import compiled
 from scalesearch.train.distributed import ALONE, Team
 from scalesearch.train.ema import Average
-from scalesearch.train.feed import Ready, epoch_seed, fed, prepared
+from scalesearch.train.evaluation import norms_of, refresh_norms
+from scalesearch.train.loader import Ready, epoch_seed, fed, prepared
 from scalesearch.train.optimizer import learning_rate, make_optimizer
 from scalesearch.train.precision import Precision
-from scalesearch.train.score import norms_of, refresh_norms
-from scalesearch.train.tally import Tally
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.arch.memory import Training
+from scalesearch.cost.memory import Training
 from scalesearch.profile.resolve import resolve_spec
 from tests.benchmarks.scripts import script
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from scalesearch.plan.sections import SamplerPlan
-from scalesearch.search.find import find_band
+from scalesearch.space.find_band import find_band
 from tests.benchmarks.scripts import script
 
 

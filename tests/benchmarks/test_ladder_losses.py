@@ -7,9 +7,9 @@ from types import ModuleType
 import optuna
 import pytest
 
-from scalesearch.console import NoteConsole
-from scalesearch.launch.rehearse import on_landscape
-from scalesearch.records.rehearsed import Rehearsed
+from scalesearch.app.rehearse import on_landscape
+from scalesearch.console.tables import NoteConsole
+from scalesearch.rehearsal.result import Rehearsed
 from tests.benchmarks.scripts import script
 
 

@@ -13,9 +13,9 @@ import PIL.Image
 import pytest
 
 from scalesearch.data import digits
-from scalesearch.data.clutter import ink
 from scalesearch.data.coco import DataError, read_split
 from scalesearch.data.digits import GROUPS, SIDE, draw_digits
+from scalesearch.data.rendering import ink
 from scalesearch.data.sets import open_data
 from scalesearch.data.split import select_from
 

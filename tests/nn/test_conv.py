@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.nn.conv import Conv2d, adopt
-from scalesearch.profile.trace import measure
+from scalesearch.profile.flop_counter import measure
 
 KINDS = [  # c_in, c_out, kernel, stride, groups, bias
     (8, 8, 5, 1, 8, False),

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet
-from scalesearch.arch.cost import price
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES, bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.price import price
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.losses import assign, detection_loss

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from benchmarks.peer import ANCHORS, MODELS, QUFPN, flat, largest_error, peer_model, peer_spec
 from scalesearch.arch.backbone import TimmBackbone
-from scalesearch.arch.cost import price
 from scalesearch.arch.scaling import named
+from scalesearch.cost.price import price
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import effdet_order, load_weights
 from scalesearch.nn.detector import Outputs, build

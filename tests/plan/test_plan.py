@@ -9,14 +9,14 @@ from typing import get_type_hints
 import pytest
 
 from scalesearch.arch.backbone import efficientnet_b
-from scalesearch.arch.budget import Bound, Budget
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.scaling import named
-from scalesearch.arch.space import Choices
 from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.cost.budget import Bound, Budget
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import DETECTOR, DataPlan, SamplerPlan
+from scalesearch.space.space import Choices
 
 SPEC = """\
 name: quick

@@ -9,9 +9,9 @@ import pytest
 
 from scalesearch.arch.scaling import named
 from scalesearch.plan.design import read_recipe_file
-from scalesearch.plan.nodes import PlanError
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.task import Task
+from scalesearch.plan.yaml_tree import PlanError
 
 
 def test_to_dict_and_from_dict_are_inverse() -> None:

@@ -11,8 +11,8 @@ import pytest
 import timm
 
 from scalesearch.arch.backbone import TimmBackbone, efficientnet_b
-from scalesearch.arch.cost import breakdown
 from scalesearch.arch.scaling import named
+from scalesearch.cost.price import breakdown
 from scalesearch.profile import resolve as room
 from scalesearch.profile.resolve import default_cache, resolve, resolve_spec
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scalesearch.arch.backbone import EfficientNet
-from scalesearch.arch.cost import price
 from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.price import price
 from scalesearch.plan.recipe import Recipe
 from scalesearch.records.row import Row
 

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from scalesearch.arch.networks import bifpn, nasfpn
 from scalesearch.arch.topology import Node, Topology
 from scalesearch.cli import cli
-from scalesearch.report.graph import draw_graph
+from scalesearch.report.graph_plot import draw_graph
 
 
 def test_a_picture_names_levels_nodes_fusions_and_edges(tmp_path: Path) -> None:

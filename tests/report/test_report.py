@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import read_rows
 from scalesearch.report.facts import gather
+from scalesearch.report.front_plot import draw_front
 from scalesearch.report.page import page
-from scalesearch.report.picture import draw_front
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import run
-from scalesearch.search.executor import InProcess
-from scalesearch.search.out import failure
+from scalesearch.search.pending import failure
 from scalesearch.search.study import Study
-from tests.search.conftest import FAMILY, PLAN, learn, make_plan, make_study
+from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
 
 
 @pytest.fixture(params=[PLAN, FAMILY], ids=["spec", "family"])

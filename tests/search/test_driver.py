@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.arch.budget import Budget
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Budget
+from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.search.driver import run
-from scalesearch.search.executor import InProcess
 from scalesearch.search.study import Study
-from tests.search.conftest import FAMILY, learn, make_plan, make_study
+from tests.studies import FAMILY, learn, make_plan, make_study
 
 Said = tuple[list[str], Callable[[str], None]]
 

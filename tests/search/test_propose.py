@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from scalesearch.execute.executor import InProcess
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
-from scalesearch.search.band import EmptyBandError
 from scalesearch.search.driver import search
-from scalesearch.search.executor import InProcess
 from scalesearch.search.propose import propose
 from scalesearch.search.study import Study
-from scalesearch.search.unit import inside
-from tests.search.conftest import PLAN, learn, make_plan, make_study
+from scalesearch.space.band import EmptyBandError
+from scalesearch.space.candidates import inside
+from tests.studies import PLAN, learn, make_plan, make_study
 
 
 def run(folder: Path, sampler: str, trials: int, seed: int = 0) -> Study:

@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalesearch.arch.budget import from_dict
 from scalesearch.arch.genes import Genes
-from scalesearch.arch.space import Choices, Point, Space, steps
+from scalesearch.cost.budget import from_dict
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.band import Band, EmptyBandError
-from scalesearch.search.find import find_band
-from scalesearch.search.finite import FiniteUnit, band_of
+from scalesearch.search.observations import gain_slope, told_values
 from scalesearch.search.propose import propose
-from scalesearch.search.solved import SolvedBand
-from scalesearch.search.told import gain_slope, told_values
-from scalesearch.search.unit import Candidate, SpecUnit, inside
+from scalesearch.space.band import Band, EmptyBandError
+from scalesearch.space.candidates import Candidate, SpecUnit, inside
+from scalesearch.space.find_band import find_band
+from scalesearch.space.finite import FiniteUnit, band_of
+from scalesearch.space.projected import SolvedBand
+from scalesearch.space.space import Choices, Point, Space, steps
 
 GENES = Genes(levels=(3, 5), nodes=5, inputs=2, fusions=("fast", "sum"))
 CONSTANTS = {

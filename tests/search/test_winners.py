@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from scalesearch.execute.executor import InProcess
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
@@ -13,9 +14,8 @@ from scalesearch.records.trials import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.search.driver import run, train_winners
-from scalesearch.search.executor import InProcess
 from scalesearch.search.study import Study
-from tests.search.conftest import learn
+from tests.studies import learn
 
 FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
 

@@ -19,16 +19,16 @@ import torch
 from torch import nn
 
 from scalesearch.arch.spec import to_dict
-from scalesearch.data.part import Part
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_data
+from scalesearch.data.shard import Part
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.train.distributed import ALONE, Team, joined, synchronized
+from scalesearch.train.evaluation import evaluate, norms_of
 from scalesearch.train.loop import Training
-from scalesearch.train.score import evaluate, norms_of
-from scalesearch.train.task import run
+from scalesearch.train.run_task import run
 from tests.conftest import write_coco
 from tests.detectors import TINY
 

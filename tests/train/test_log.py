@@ -13,11 +13,11 @@ import torch
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.losses import Losses
 from scalesearch.train import checkpoint
-from scalesearch.train import task as tasks
+from scalesearch.train import run_task as tasks
+from scalesearch.train.averages import Tally
 from scalesearch.train.log import COLUMNS, FILE, Log, read
-from scalesearch.train.tally import Tally
-from scalesearch.train.task import run
-from tests.train.test_task import RECIPE, same, task
+from scalesearch.train.run_task import run
+from tests.train.test_run_task import RECIPE, same, task
 
 
 @pytest.fixture

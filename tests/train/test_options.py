@@ -14,16 +14,17 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.train import checkpoint, feed
-from scalesearch.train import task as tasks
+from scalesearch.train import checkpoint
+from scalesearch.train import loader as feed
+from scalesearch.train import run_task as tasks
 from scalesearch.train.compiled import compiled
-from scalesearch.train.feed import fed, prepared
+from scalesearch.train.evaluation import refresh_norms
+from scalesearch.train.loader import fed, prepared
 from scalesearch.train.loop import Training
 from scalesearch.train.precision import Precision
-from scalesearch.train.score import refresh_norms
-from scalesearch.train.task import run
+from scalesearch.train.run_task import run
 from tests.detectors import TINY
-from tests.train.test_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
+from tests.train.test_run_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
 
 CPU = torch.device("cpu")
 DEEP = dataclasses.replace(TINY, backbone=EfficientNet(width=0.25, depth=0.5))

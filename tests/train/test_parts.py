@@ -16,12 +16,12 @@ from scalesearch.data.pixels import open_pixels
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.train import checkpoint
+from scalesearch.train.anchor_match import TOLD, match_report
 from scalesearch.train.ema import Average
+from scalesearch.train.evaluation import refresh_norms
 from scalesearch.train.loop import own_random
-from scalesearch.train.memory import PeakMemory
 from scalesearch.train.optimizer import learning_rate, make_optimizer
-from scalesearch.train.report import TOLD, match_report
-from scalesearch.train.score import refresh_norms
+from scalesearch.train.peak_memory import PeakMemory
 from tests.detectors import TINY
 
 

@@ -1,0 +1,75 @@
+"""A latency band confirmed by measurement: what a prediction let through is built and timed before it is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from scalesearch.app.progress import Console
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Budget, human
+from scalesearch.cost.latency import LatencyTable, Setting, predict, read_table
+from scalesearch.plan.plan import Plan
+from scalesearch.profile.latency_benchmark import measure
+from scalesearch.profile.latency_setting import setting_of
+from scalesearch.search.study import Confirm
+
+
+def plan_table(plan: Plan) -> LatencyTable | None:
+    """The table that a plan predicts latency by. Raises as `read_table`, and ValueError where it has been made anew."""
+    if plan.latency is None:
+        return None
+    table, was = read_table(plan.latency.table), plan.latency.timings
+    if was and was != table.told:
+        raise ValueError(
+            f"{plan.latency.table}: the plan was made with the timings {was!r}, but the file has {table.told!r} now; "
+            "bring the table back, or begin a new study with --out"
+        )
+    return table
+
+
+def confirmation(plan: Plan, console: Console) -> Confirm | None:
+    """The measurement of a plan's latency bands; None where it has none, or this machine is not the table's.
+
+    A measured time is the ratio to the reference operation, in the seconds that the reference took for the table, so that
+    a machine that is busy with trainings measures what a quiet one would.
+    """
+    if not any("latency" in band.bounds for band in plan.bands):
+        return None
+    table = plan_table(plan)
+    assert table, "a plan whose band bounds a latency names a table"
+    if strange := _strange(table.setting):
+        console.say(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
+        return None
+
+    def confirm(spec: DetectorSpec, band: Budget) -> str:
+        if "latency" not in band.bounds:
+            return ""
+        found, told = measured(spec, table), predict(spec, table)
+        missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
+        return f"{missed} (predicted {human(told, 'latency')})" if missed else ""
+
+    return confirm
+
+
+def measured(spec: DetectorSpec, table: LatencyTable) -> float:
+    """Seconds of a detector in the table's setting, as the table counts them."""
+    threads = torch.get_num_threads()
+    try:
+        return measure(spec, table.setting).ratio * table.reference
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _strange(setting: Setting) -> str:
+    """Why the table's setting cannot be had here; empty where it can."""
+    threads = torch.get_num_threads()
+    try:
+        for device in ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",):
+            here = setting_of(device, setting.backend, setting.precision, setting.threads, setting.batch)
+            if here.device == setting.device:
+                return ""
+    except ValueError as error:
+        return str(error)
+    finally:
+        torch.set_num_threads(threads)
+    return f"its table is of {setting.device}"

@@ -1,0 +1,136 @@
+"""A plan's space before anything is trained: how large it is, how much of it the band holds, and some of what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scalesearch.app.progress import Console
+from scalesearch.app.search_study import unit_of
+from scalesearch.arch.spec import Anchors, DetectorSpec
+from scalesearch.data.sets import open_data
+from scalesearch.data.split import DataError
+from scalesearch.plan.plan import Plan
+from scalesearch.space.band import EmptyBandError
+from scalesearch.space.candidates import Candidate, FamilyUnit, SpecUnit
+from scalesearch.space.feasible import Share, draws, nearest_miss, share
+from scalesearch.space.find_band import find_band
+from scalesearch.space.space import shown
+
+CLASSES = 90
+"""Where the data set is not there: COCO's, as in the published models."""
+_DRAWS = 8
+"""Times that as many points as are wanted are drawn, where some were the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What `scalesearch space` tells."""
+
+    bands: tuple[str, ...]
+    held: str
+    """How much of the space the band holds, in words."""
+    share: Share | None
+    """The same in numbers; of a family None."""
+    candidates: tuple[Candidate, ...]
+    """Some from inside, no two of them the same."""
+    nearest: str = ""
+    """What misses least, where nothing is inside."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        numbers: dict[str, Any] = {}
+        if self.share:
+            low, high = self.share.interval
+            numbers = {"points": self.share.points, "priced": self.share.priced, "held": self.share.held}
+            numbers |= {"share": self.share.value, "interval": [low, high], "exact": self.share.exact}
+        members = [
+            [{**_dimensions(spec), **figures} for spec, figures in zip(one.members, one.costs, strict=True)]
+            for one in self.candidates
+        ]
+        return {
+            "bands": list(self.bands),
+            "summary": self.held,
+            **numbers,
+            "nearest_miss": self.nearest or None,
+            "candidates": [
+                {"point": one.point, "members": found} for one, found in zip(self.candidates, members, strict=True)
+            ],
+        }
+
+
+def look(plan: Plan, console: Console, *, classes: int | None = None, count: int = 5, seed: int = 0) -> Look:
+    """The space of `plan`, priced for `classes` (the data set's by default) and `count` candidates from inside.
+
+    Anchors only count by their number at a position: those of the plan, or the published 9 where it says auto.
+    Raises ValueError as the search would.
+    """
+    anchors = Anchors() if plan.anchors == "auto" else plan.anchors
+    if plan.anchors == "auto":
+        console.say("anchors: auto is not fitted here; 9 at a position are assumed, a search may fit 12")
+    unit = unit_of(plan, classes or _classes(plan, console), anchors, console)
+    bands, rng = tuple(str(budget) for budget in unit.budgets), np.random.default_rng(seed)
+    if isinstance(unit, FamilyUnit):
+        return _family(unit, bands, rng, count, console)
+    assert isinstance(unit, SpecUnit), "a plan's unit is a spec or a family"
+    bar = console.bar("pricing the space")
+    found = share(unit.space, unit.budget, unit.meter, rng, lambda done, total: bar(done, total, "points"))
+    if not found.held:
+        miss = nearest_miss(unit.space, unit.budget, unit.meter)
+        told = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
+        if found.exact:
+            return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=told)
+    try:
+        drawn = _distinct(unit, rng, count)
+    except ValueError as none:
+        return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=f"{none}; {told}")
+    return Look(bands=bands, held=str(found), share=found, candidates=drawn)
+
+
+def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Candidate, ...]:
+    """Up to `count` uniform draws without the repeated ones; fewer where the band hardly has so many."""
+    found: dict[tuple[str, ...], Candidate] = {}
+    for _ in range(_DRAWS):
+        for one in draws(unit.space, unit.budget, rng, count, unit.meter):
+            candidate = Candidate(one.point, (one.spec,), (one.figures,))
+            found.setdefault(candidate.key, candidate)
+        if len(found) >= count:
+            break
+    return tuple(found.values())[:count]
+
+
+def _family(unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int, console: Console) -> Look:
+    bar = console.bar("solving families")
+    try:
+        band = find_band(unit, lambda done, total: bar(done, total, "points"))
+    except EmptyBandError as empty:
+        return Look(bands=bands, held="nothing", share=None, candidates=(), nearest=str(empty))
+    drawn: dict[tuple[str, ...], Candidate] = {}
+    while len(drawn) < count:
+        try:
+            candidate = band.draw(drawn, rng)
+        except EmptyBandError:
+            break
+        drawn[candidate.key] = candidate
+    return Look(bands=bands, held=band.summary, share=None, candidates=tuple(drawn.values()))
+
+
+def _classes(plan: Plan, console: Console) -> int:
+    source = plan.data
+    if source.source == "digits":
+        return 10
+    try:
+        data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
+    except (DataError, OSError) as error:
+        console.say(
+            f"classes: {CLASSES} are assumed, for the data could not be opened ({error}); --classes says another"
+        )
+        return CLASSES
+    return len(data.train.categories)
+
+
+def _dimensions(spec: DetectorSpec) -> dict[str, Any]:
+    names = ("size", "width", "repeats", "head_depth")
+    return {"spec_id": spec.id, "backbone": spec.backbone.name, **{name: getattr(spec, name) for name in names}}

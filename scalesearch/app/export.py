@@ -1,0 +1,63 @@
+"""A trained detector written to a file for others: ONNX, checked under ONNX Runtime, or weights alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from scalesearch.app.trained_model import Model
+from scalesearch.arch.spec import NORMALISATIONS
+from scalesearch.data.pixels import PAD
+from scalesearch.nn.agreement import Agreement, compare
+from scalesearch.nn.model_file import KEY, save_weights, told_text
+from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
+
+
+def export_weights(model: Model, file: Path) -> None:
+    """The weights as a .safetensors file that says its detector and classes. ValueError where those have no names."""
+    save_weights(model.detector.cpu(), tuple((c.id, c.name) for c in model.categories), file)
+
+
+def export_onnx(
+    model: Model, file: Path, *, nms: bool = False, batch: int | None = None, opset: int | None = None
+) -> Agreement:
+    """The detector as an ONNX file, kept only where it agrees with torch; how far they are apart.
+
+    ValueError where they differ by more than rounding, or the extra onnx is not installed; then nothing is written.
+    """
+    mean, std = NORMALISATIONS[model.spec.normalisation]
+    form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
+    detector = model.detector.cpu()
+    made = onnx_model(detector, form, _told(model, nms))
+    found = compare(made.SerializeToString(), detector, form)
+    found.check()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes((without_raw(made) if nms else made).SerializeToString())
+        os.replace(aside, file)
+    finally:
+        aside.unlink(missing_ok=True)
+    return found
+
+
+def _told(model: Model, nms: bool) -> dict[str, str]:
+    """The file's properties: what a user of it must know, and what this project reads back."""
+    spec, categories = model.spec, model.categories
+    height, width = spec.size
+    outputs = (
+        "boxes: xyxy in input pixels, best first; labels: places in classes; past count: 0 and -1"
+        if nms
+        else "class_logits: of each anchor and class, before the sigmoid; box_deltas: ty, tx, th, tw against anchors"
+    )
+    return {
+        "spec_id": spec.id,
+        "classes": json.dumps([category.name for category in categories], ensure_ascii=False),
+        "category_ids": json.dumps([category.id for category in categories]),
+        "input_size": json.dumps([height, width]),
+        "input": f"images: float32 [B, 3, {height}, {width}], RGB in 0..255; normalisation is in the graph",
+        "letterbox": f"the largest scale that fits, at the top left; the rest is {list(PAD)}",
+        "outputs": outputs,
+        KEY: told_text(spec, [(category.id, category.name) for category in categories]),
+    }

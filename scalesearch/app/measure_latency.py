@@ -1,0 +1,40 @@
+"""Latency, measured and calibrated: from a setting in words to a table on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from scalesearch.app.progress import Console
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.latency import LatencyTable, Setting, write_table
+from scalesearch.profile import latency_benchmark as latency
+from scalesearch.profile.calibrate import calibrate as calibrated
+from scalesearch.profile.calibrate import candidate
+from scalesearch.profile.latency_benchmark import Latency
+from scalesearch.profile.resolve import default_cache, resolve_spec
+
+DETECTORS = 40
+"""Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
+
+
+def measure(spec: DetectorSpec, setting: Setting) -> Latency:
+    """The latency of one detector; ValueError for a backbone that cannot be deployed."""
+    return latency.measure(resolve_spec(spec), setting)
+
+
+def calibrate(setting: Setting, out: Path | None, *, console: Console, detectors: int = DETECTORS) -> LatencyTable:
+    """Makes the table of timings of this machine, writes it to `out` or the cache, and says what came out."""
+    specs = [candidate(seed) for seed in range(detectors)]
+    bar = console.bar("calibrating", at_once=True)
+    table = calibrated(setting, specs, watch=lambda done, total: bar(done, total, "detectors"))
+    file = out or table_file(setting)
+    write_table(table, file)
+    console.say(f"{setting}: {detectors} detectors timed; the error of a prediction is {table.error}")
+    console.say(f"written to {file}")
+    return table
+
+
+def table_file(setting: Setting) -> Path:
+    """Where the table of a setting is kept: a file in the cache that names the device."""
+    return default_cache() / "latency" / (re.sub(r"[^A-Za-z0-9.]+", "-", str(setting)).strip("-") + ".json")

@@ -1,0 +1,43 @@
+"""What a command says before and after its work: of its data, and of what a study came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scalesearch.app.progress import Console
+from scalesearch.data.sets import Data
+from scalesearch.report.facts import Facts
+
+
+def tell_data(data: Data, console: Console) -> None:
+    """`val: 87 images (2 without objects), 1,012 boxes (3 crowds)`, then the split's notes."""
+    for split in dict.fromkeys((data.train, data.select, data.val)):
+        empty = sum(not len(image.boxes) for image in split.images)
+        boxes = sum(len(image.boxes) for image in split.images)
+        crowds = sum(int(image.crowd.sum()) for image in split.images)
+        console.say(
+            f"{split.name}: {len(split.images):,} images{f' ({empty:,} without objects)' if empty else ''}, "
+            f"{boxes:,} boxes{f' ({crowds:,} crowds)' if crowds else ''}"
+        )
+        for note in split.notes:
+            console.say(f"  {note}")
+    if roots := dict.fromkeys((*data.train.roots, *data.val.roots)):
+        named = ", ".join(f"{category.id} {category.name!r}" for category in roots)
+        console.say(f"left out of the classes: {named}, the supercategory of others and without a box")
+
+
+def tell_found(facts: Facts, folder: Path, console: Console) -> None:
+    """`front: 3 of 12 candidates, the best AP 0.412 on ...: results/x/front.csv`, the winners, how many failed."""
+    count = len(facts.trials)
+    if facts.front:
+        ap, split = facts.front[0].value("ap"), facts.front[0].rows[0].splits["evaluated"]
+        console.say(
+            f"front: {len(facts.front)} of {count} candidates, the best AP {ap:.3f} on {split}: {folder / 'front.csv'}"
+        )
+    else:
+        console.say(f"front: empty, for none of {count} candidates came to its end")
+    if facts.winners and (spread := facts.winners[0].spread()):
+        split = facts.winners[0].first.splits["evaluated"]
+        console.say(f"winners: {len(facts.winners)}, the best AP {spread} on {split}: {folder / 'weights'}")
+    if facts.failed:
+        console.say(f"failed: {len(facts.failed)} trainings, each with its reason in the report")

@@ -1,0 +1,140 @@
+"""What designs cost on paper: published names, files, or a plan's baselines and candidates from inside its band."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from scalesearch.app.progress import Console
+from scalesearch.arch.backbone import TimmBackbone
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.latency import LatencyTable, predict
+from scalesearch.cost.memory import inference_memory
+from scalesearch.cost.price import Breakdown, breakdown
+from scalesearch.plan.design import read_design
+from scalesearch.plan.reader import read_section
+from scalesearch.space.space import shown
+
+DRAWN = 8
+"""Candidates that stand for a plan beside its baselines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priced:
+    """One design and what it costs."""
+
+    name: str
+    spec: DetectorSpec
+    parts: Breakdown
+    memory: int
+    """Bytes of an inference, `cost.memory.inference_memory`."""
+    latency: float | None = None
+    """Predicted seconds, where a table was given."""
+    family: str = ""
+    phi: float | None = None
+    """Of which family it is a member, and at which phi."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of the whole by name."""
+        whole: dict[str, float] = {**self.parts.total._asdict(), "memory": self.memory}
+        return whole if self.latency is None else {**whole, "latency": self.latency}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Which design it is, `Breakdown.to_dict`, and the figures of the whole that have no parts."""
+        which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
+        whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
+        return {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
+
+    def flat(self) -> dict[str, Any]:
+        """One row of a table of designs."""
+        height, width = self.spec.size
+        row: dict[str, Any] = {"design": self.name, "spec_id": self.spec.id, "height": height, "width": width}
+        row |= {"classes": self.spec.classes, **self.figures}
+        return row | {f"{part}_macs": costs["macs"] for part, costs in self.parts.to_dict().items() if part != "total"}
+
+
+def priced(
+    designs: Sequence[str], classes: int | None, size: str | None, table: LatencyTable | None, console: Console
+) -> list[Priced]:
+    """Each design with its cost; a plan gives several. ValueError for what is neither, and for a plan with a `size`."""
+    found: list[tuple[str, DetectorSpec, str, float | None]] = []
+    for design in designs:
+        if _is_plan(Path(design)):
+            if size:
+                raise ValueError(f"--size is of one detector, but {design} is a plan; its space says the sizes")
+            found += _of_plan(Path(design), classes, console)
+        else:
+            found.append((design, read_design(design, classes, size, say=console.say), *_published(design)))
+    return [_priced(*one, table) for one in found]
+
+
+def _priced(name: str, bare: DetectorSpec, family: str, phi: float | None, table: LatencyTable | None) -> Priced:
+    spec = bare
+    if isinstance(bare.backbone, TimmBackbone):  # only then is torch needed
+        from scalesearch.profile.resolve import resolve_spec
+
+        spec = resolve_spec(bare)
+    latency = None if table is None else predict(spec, table)
+    memory = inference_memory(spec)
+    return Priced(name=name, spec=spec, parts=breakdown(spec), memory=memory, latency=latency, family=family, phi=phi)
+
+
+def _published(name: str) -> tuple[str, float | None]:
+    match = re.fullmatch(r"(d|lite)([0-7])", name)
+    return (match[1], float(match[2])) if match else ("", None)
+
+
+def _is_plan(path: Path) -> bool:
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return False
+    return not {"band", "family", "sampler", "trials"}.isdisjoint(read_section(path).keys)
+
+
+def _of_plan(path: Path, classes: int | None, console: Console) -> list[tuple[str, DetectorSpec, str, float | None]]:
+    """A plan's baselines, and some candidates from inside its band, each member of each."""
+    from scalesearch.app.describe_space import look
+    from scalesearch.plan.plan import read_plan
+
+    plan = read_plan(path)
+    seen = look(plan, console, classes=classes, count=DRAWN)
+    console.say(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
+    named = [(f"{i}: {shown(one.point) or 'the only point'}", one.members) for i, one in enumerate(seen.candidates, 1)]
+    if named and plan.family is None:
+        space = plan.space(classes=named[0][1][0].classes, anchors=named[0][1][0].anchors)
+        named = [(f"baseline {name}", (space.spec(point),)) for name, point in plan.baselines.items()] + named
+    phis: Sequence[float | None] = plan.family.phi if plan.family else (None,)
+    return [
+        (name if phi is None else f"{name}, phi {phi:g}", spec, name, phi)
+        for name, members in named
+        for spec, phi in zip(members, phis, strict=True)
+    ]
+
+
+def as_text(found: Sequence[Priced], form: Literal["json", "csv"]) -> str:
+    """JSON: one object, or a list of several. CSV: a row for each, with a header."""
+    if form == "json":
+        data = [one.to_dict() for one in found]
+        return json.dumps(data if len(data) > 1 else data[0], indent=2)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(found[0].flat()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(one.flat() for one in found)
+    return out.getvalue()
+
+
+def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> None:
+    """The picture of cost over phi of the families among the designs; ValueError where there is none."""
+    from scalesearch.report.cost_plot import draw_costs
+
+    families: dict[str, list[tuple[float, dict[str, float]]]] = {}
+    for one in found:
+        if one.phi is not None:
+            families.setdefault(one.family, []).append((one.phi, one.figures))
+    draw_costs(families, path, "" if table is None else f"latency: {table}")

@@ -1,0 +1,240 @@
+"""A rehearsal's way through the rooms: a plan or a recorded study in, searches that train nothing, a table out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from scalesearch.app.progress import Console
+from scalesearch.app.search_study import unit_of
+from scalesearch.arch.spec import Anchors
+from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.plan.sections import SAMPLERS
+from scalesearch.profile.resolve import resolve_spec
+from scalesearch.records.folder import PLAN, RESULTS, read_rows
+from scalesearch.records.pareto import UP
+from scalesearch.rehearsal.comparison import Compared, compare
+from scalesearch.rehearsal.comparison_page import write_rehearsal
+from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape, facts
+from scalesearch.rehearsal.result import Rehearsed, from_json
+from scalesearch.rehearsal.simulation import World, Yardstick, check_rungs, rehearse
+from scalesearch.rehearsal.table import Table
+from scalesearch.space.band import Band
+from scalesearch.space.enumerated import EnumeratedBand
+from scalesearch.space.find_band import find_band
+from scalesearch.space.finite import band_of
+
+RUNS = "runs.jsonl"
+CLASSES = 10
+"""Object classes of detectors on a landscape; they change costs a little and nothing else."""
+_PAIRS = 2_000
+"""Candidates of which a landscape's facts are told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is rehearsed on."""
+
+    plan: Plan
+    band: Band
+    world: World
+    setup: str
+    """Of what rehearsals that may be compared have in common."""
+    facts: tuple[str, ...]
+    command: str
+    """Which asks for this stage."""
+
+
+def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Stage:
+    """The plan's band on the landscape `name`; its data are not opened."""
+    if name not in LANDSCAPES:
+        raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
+    plan = read_plan(path, overrides)
+    unit = unit_of(plan, CLASSES, plan.anchors if isinstance(plan.anchors, Anchors) else Anchors(), console)
+    bar = console.bar("pricing the space")
+    band = find_band(unit, lambda done, total: bar(done, total, "points"))
+    middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
+    if not middle:
+        raise ValueError(
+            f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs"
+        )
+    world = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
+    setup = _hash([_compared(plan), name, repr(world)])
+    told = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, world))
+    command = _command(path, overrides) + (f" --landscape {name}" if name != "plain" else "")
+    return Stage(plan=plan, band=band, world=world, setup=setup, facts=told, command=command)
+
+
+def is_table(path: Path) -> bool:
+    """Whether this is a study's folder, or the results.jsonl in one."""
+    return path.is_dir() or path.name == RESULTS
+
+
+def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
+    """Without and with the ladder, as asked; both where nothing is asked and the plan has one.
+
+    ValueError where it has none, or one that cannot be rehearsed.
+    """
+    if asked and plan.ladder is None:
+        raise ValueError(
+            f"the plan {plan.name} has no ladder to rehearse; add one, as with --set 'ladder={{rungs: [0.1, 0.3]}}'"
+        )
+    found = (asked,) if asked is not None else (False, True) if plan.ladder else (False,)
+    check_rungs(plan.ladder if True in found else None)
+    return found
+
+
+def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage:
+    """The study in the folder `path` (or its results.jsonl) as a table; at most half of its candidates are searched.
+
+    ValueError where an objective was not recorded; or nothing of the lowest rung, unless `ladder` is False.
+    """
+    folder = path.parent if path.name == RESULTS else path
+    plan = read_plan(folder / PLAN, overrides)
+    table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
+    plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
+    figures = [cost for candidate in table.candidates for cost in candidate.costs]
+    if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in figures)]:
+        raise ValueError(
+            f"{folder}: an objective of a table is recorded of all of its candidates, but {missing[0]} is not; "
+            f"leave it out, as with --set 'objectives=[ap, macs]'"
+        )
+    lowest = epochs_at(None if ladder is False else plan.ladder, plan.recipe.epochs)[0]
+    if lowest < table.first_epoch:
+        raise ValueError(
+            f"{folder}: the lowest rung is after {lowest} epochs, but the earliest AP that was recorded of all is after "
+            f"{table.first_epoch}; rehearse with --no-ladder, or record with recipe.eval_every"
+        )
+    told = (f"table {plan.name}: {len(table.candidates)} candidates recorded",)
+    return Stage(
+        plan=plan,
+        band=band_of(table.candidates),
+        world=table,
+        setup=_hash([_compared(plan), table.fingerprint]),
+        facts=told,
+        command=_command(folder, overrides),
+    )
+
+
+def run(
+    stage: Stage,
+    *,
+    samplers: Sequence[str],
+    seeds: int,
+    ladders: Sequence[bool],
+    out: Path | None,
+    console: Console,
+) -> list[Compared]:
+    """Rehearse what the folder `out` has not, a line each as they are done; the page and picture of all that is there."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = tuple(dict.fromkeys(samplers))
+    if "grid" in samplers:
+        stage.band.grid(())  # Raises now, where the space is too large for it.
+    kept = _kept(out, stage.setup)
+    numbers = range(stage.plan.seed, stage.plan.seed + seeds)
+    wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
+    have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
+    yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+    bar = console.bar("rehearsing")
+    for done, (sampler, ladder, seed) in enumerate(wanted):
+        bar(done, len(wanted), f"{sampler}, seed {seed}")
+        if (sampler, ladder, seed, stage.plan.trials) in have:
+            continue
+        kept.append(
+            rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.world, yardstick, stage.setup)
+        )
+        if out:
+            with open(out / RUNS, "a", encoding="utf-8") as file:
+                file.write(kept[-1].to_json() + "\n")
+    kept.sort(key=lambda run: (SAMPLERS.index(run.sampler), run.trials, run.ladder, run.seed))
+    found = compare(kept)
+    if out:
+        write_rehearsal(out, found, (*_commands(stage, found), *stage.facts), stage.plan.recipe.epochs)
+    return found
+
+
+def _command(path: Path, overrides: Sequence[str]) -> str:
+    # An absolute path says more of a machine than of the rehearsal.
+    options = " ".join(f"--set {shlex.quote(text)}" for text in overrides if not text.startswith("trials="))
+    return f"scalesearch rehearse {path.name if path.is_absolute() else path} {options}".strip()
+
+
+def _commands(stage: Stage, found: Sequence[Compared]) -> list[str]:
+    """What makes these lines, a command for each number of seeds and trials; the folder is named with -o."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for one in found:
+        names.setdefault((len(one.runs), one.first.trials), []).append(one.first.sampler)
+    return [
+        f"`{stage.command} --samplers {','.join(dict.fromkeys(samplers))} --seeds {seeds} --trials {trials}`"
+        for (seeds, trials), samplers in names.items()
+    ]
+
+
+def _asked(plan: Plan, sampler: str, ladder: bool, seed: int) -> Plan:
+    return dataclasses.replace(
+        plan,
+        sampler=dataclasses.replace(plan.sampler, name=sampler),
+        ladder=plan.ladder if ladder else None,
+        seed=seed,
+    )
+
+
+def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
+    """The rehearsals of this setup in the folder; ValueError where it has those of another."""
+    if out is None:
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / RUNS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    kept = []
+    for i, line in enumerate(lines):
+        try:
+            kept.append(from_json(line))
+        except ValueError:
+            if i < len(lines) - 1:
+                raise
+            # Torn by an interruption: it is rehearsed again.
+            file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+    if any(run.setup != setup for run in kept):
+        raise ValueError(f"{out}: its rehearsals are of another plan, table or landscape; name another folder with -o")
+    return kept
+
+
+def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:
+    if not isinstance(band, EnumeratedBand):
+        return []
+    step = max(1, len(band.candidates) // _PAIRS)
+    specs = [spec for candidate in band.candidates[::step] for spec in candidate.members]
+    first = epochs_at(plan.ladder, plan.recipe.epochs)[0]
+    hard = facts(world, specs, first)
+    told = [
+        f"true AP spreads by {hard.spread:.3f} (standard deviation), seeds by {hard.noise:.3f}",
+        f"slowness goes with cost by a rank correlation of {hard.slowness_by_cost:.2f}",
+    ]
+    if plan.ladder:
+        told.append(
+            f"pairs whose order after {first} epochs is not that at the end, without noise: {hard.crossing:.0%}"
+        )
+    return told
+
+
+_COMPARED = ("unit", "band", "family", "space", "graphs", "detector", "anchors", "objectives", "ladder")
+
+
+def _compared(plan: Plan) -> dict[str, object]:
+    """What rehearsals of one setup have in common of the plan: what decides who is proposed and how far it is trained."""
+    data = plan.resolved()
+    settings = {name: value for name, value in data["sampler"].items() if name != "name"}
+    return {name: data.get(name) for name in _COMPARED} | {"sampler": settings, "epochs": plan.recipe.epochs}
+
+
+def _hash(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

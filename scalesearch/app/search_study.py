@@ -1,0 +1,238 @@
+"""A study's way through the rooms: plan and data in, rows and a report out. It hands `train`'s task to `search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import optuna
+import torch
+
+from scalesearch.app.confirm_latency import confirmation, plan_table
+from scalesearch.app.messages import tell_data, tell_found
+from scalesearch.app.progress import Console
+from scalesearch.app.workers import HERE, Engine, Where, find_engine, make_executor
+from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
+from scalesearch.arch.networks import fpn
+from scalesearch.arch.scaling import named
+from scalesearch.arch.spec import Anchors
+from scalesearch.cost.latency import predict
+from scalesearch.cost.memory import Training
+from scalesearch.cost.metrics import Meter, meter_of
+from scalesearch.data.pixels import split_targets
+from scalesearch.data.sets import Data, open_data
+from scalesearch.data.split import Split
+from scalesearch.execute.executor import InProcess
+from scalesearch.mirror.ledger import Ledger
+from scalesearch.mirror.storage import place
+from scalesearch.nn.anchors import fit_anchors, matched_share
+from scalesearch.plan.plan import Plan
+from scalesearch.profile.environment import machine, versions
+from scalesearch.profile.resolve import resolve
+from scalesearch.records.folder import StudyFolder
+from scalesearch.report.facts import gather
+from scalesearch.report.write import write_report
+from scalesearch.search.driver import run
+from scalesearch.search.study import Setting, Study
+from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
+from scalesearch.space.find_band import find_band
+from scalesearch.space.space import Frame, Point, Value
+
+
+def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:
+    """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
+
+    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
+    ValueError for what the user can mend; rows written before stay, and are reported.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("a search starts its own workers, so start it once: by scalesearch search, not by torchrun")
+    # Its lines on every study that is made and every trial that is told would drown ours.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage is not None:
+        place(storage).open()  # what cannot be had is told before anything is done
+    engine = find_engine(plan, where, console)
+    torch.set_num_threads(engine.threads)
+    data = open_plan_data(plan, console)
+    with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
+        study = make_study(plan, data, folder, console, storage)
+        executor = make_executor(engine, plan, data, folder.path, console)
+        try:
+            run(study, executor, console.say if isinstance(executor, InProcess) else _counting(study, engine, console))
+        finally:
+            executor.close()
+            path = write_report(out, plan, folder.rows())
+        tell_found(gather(plan, folder.rows()), out, console)
+    return path
+
+
+def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, storage: str | None = None) -> Study:
+    """The study of a plan in its opened folder; says what is in the band."""
+    unit = make_unit(plan, data, console)
+    bar = console.bar("pricing the space")
+    band = find_band(unit, lambda done, total: bar(done, total, "points"))
+    console.say(f"band: {band.summary}")
+    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage, console.say)
+    return Study(
+        plan=plan,
+        unit=unit,
+        band=band,
+        folder=folder,
+        setting=setting(plan, data),
+        ledger=ledger,
+        confirm=confirmation(plan, console),
+    )
+
+
+def _counting(study: Study, engine: Engine, console: Console) -> Callable[[str], None]:
+    """`say` with a bar over all trainings of the study: what several processes do has no bar of its own."""
+    plan, members = study.plan, len(study.plan.bands)
+    finals = (plan.winners.top + len(plan.baselines)) * len(plan.winners.seeds)
+    total = (plan.trials + finals) * members
+    bar = console.bar(f"training in {engine.workers} processes", at_once=True)
+    bar(len(study.folder.rows()), total, "trainings")
+
+    def say(text: str) -> None:
+        console.say(text)
+        bar(len(study.folder.rows()), total, "trainings")
+
+    return say
+
+
+def open_plan_data(plan: Plan, console: Console) -> Data:
+    """The plan's data, with a line for each split and each thing that was dropped while reading."""
+    source = plan.data
+    bar = console.bar(f"reading {source.source}")
+    data = open_data(
+        source.source,
+        train=source.train,
+        val=source.val,
+        select=source.select,
+        seed=source.seed,
+        progress=lambda done, total: bar(done, total, "images"),
+    )
+    tell_data(data, console)
+    return data
+
+
+def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
+    """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
+    anchors = _anchors(plan, _frames(plan), data.train, console)
+    return unit_of(plan, len(data.train.categories), anchors, console)
+
+
+def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors], console: Console) -> Unit:
+    """What the plan's trials are with these anchors, timm backbones measured."""
+    space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, _frames(plan), console))
+    meter = make_meter(plan)
+    if table := plan_table(plan):
+        console.say(f"latency: {table}")
+    if plan.family is None:
+        assert plan.band is not None, "a plan of unit spec has a band"
+        return SpecUnit(space, plan.band, meter)
+    return FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve, meter)
+
+
+def make_meter(plan: Plan) -> Meter:
+    """What the plan's bands and objectives ask of a candidate; training memory is that of its recipe."""
+    recipe = plan.recipe
+    training = Training(
+        batch=recipe.batch,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum > 0,
+    )
+    table = plan_table(plan)
+    if table is None:
+        return meter_of(plan.figures, training=training)
+    return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
+
+
+def _frames(plan: Plan) -> list[Frame]:
+    """Every frame that a candidate or a named design can have."""
+    space = plan.space(classes=1, anchors=Anchors())
+    phis: list[Point] = [{"phi": phi} for phi in plan.family.phi] if plan.family else [{}]
+    frames = [frame for phi in phis for frame in space.frames(**{name: [value] for name, value in phi.items()})]
+    for point, phi in product(plan.baselines.values(), phis):
+        solved = plan.family.values.values if plan.family else (None,)
+        for value in solved:
+            spec = space.spec(point, **phi, **({plan.family.solve: value} if plan.family and value else {}))
+            frames.append((spec.size, spec.topology.min_level, spec.topology.max_level))
+    return list(dict.fromkeys(frames))
+
+
+def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
+    """The anchors of each frame, fitted where the plan says auto; says what share of the boxes they can match."""
+    bar = console.bar("fitting anchors")
+    found: dict[Frame, Anchors] = {}
+    shares: list[list[float | None]] = []
+    for done, frame in enumerate(frames, 1):
+        size, min_level, max_level = frame
+        boxes, labels = split_targets(split, size)
+        spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
+        found[frame] = fit_anchors(boxes, labels, spec) if isinstance(plan.anchors, str) else plan.anchors
+        spec = dataclasses.replace(spec, anchors=found[frame])
+        shares.append(matched_share(spec, boxes, labels, len(split.categories)))
+        bar(done, len(frames), "sizes")
+    console.say(
+        f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frame{'s' * (len(frames) != 1)}: "
+        + "; ".join(_frame_told(frame, anchors) for frame, anchors in list(found.items())[:4])
+        + ("; ..." if len(found) > 4 else "")
+    )
+    console.say(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_told(split, shares)}")
+    return found
+
+
+def _frame_told(frame: Frame, anchors: Anchors) -> str:
+    (height, width), min_level, max_level = frame
+    told = f"scale {anchors.scale:g}, {anchors.octaves} octaves, {len(anchors.aspects)} aspects"
+    return f"{told} at {height}x{width}, levels {min_level}..{max_level}"
+
+
+def _shares_told(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
+    """`RBC 100%, Platelets 4..62%`: by class, the range over the frames."""
+    told = []
+    for k, category in enumerate(split.categories):
+        known = sorted(share for of_frame in shares if (share := of_frame[k]) is not None)
+        if not known:
+            told.append(f"{category.name} no boxes")
+            continue
+        low, high = f"{known[0]:.0%}", f"{known[-1]:.0%}"
+        told.append(f"{category.name} {low if low == high else f'{low} .. {high}'}")
+    return ", ".join(told)
+
+
+def _backbones(plan: Plan) -> list[str]:
+    """Every backbone that a candidate or a named design can have."""
+    space = plan.space(classes=1, anchors=Anchors())
+    given: dict[str, Sequence[Value]] = {"phi": plan.family.phi} if plan.family else {}
+    found = space.backbones(**given)
+    for point in plan.baselines.values():
+        own: dict[str, Sequence[Value]] = {name: (point[name],) for name in ("backbone", "phi") if name in point}
+        found += space.backbones(**{**own, **given})
+    return list(dict.fromkeys(found))
+
+
+def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
+    """Each timm backbone of the plan, measured at every size that the space can ask for."""
+    timm = [name for name in _backbones(plan) if isinstance(parse(name), TimmBackbone)]
+    spans = sorted({frame[1:] for frame in frames})
+    bar = console.bar("measuring backbones")
+    found: dict[tuple[str, int, int], Backbone] = {}
+    for done, (name, span) in enumerate(product(timm, spans), 1):
+        low, high = span
+        sizes = [size for size, *levels in frames if levels == [low, high]]
+        found[name, low, high] = resolve(name, sizes=sizes, levels=range(low, min(high, 5) + 1))
+        bar(done, len(timm) * len(spans), name)
+    return found
+
+
+def setting(plan: Plan, data: Data) -> Setting:
+    """What the rows of this run have in common."""
+    splits = dict(data.splits)
+    splits["train+select"] = splits["train"] if plan.data.select == "val" else plan.data.train
+    return Setting(
+        data=data.fingerprint, splits=splits, threads=torch.get_num_threads(), machine=machine(), versions=versions()
+    )

@@ -1,0 +1,83 @@
+"""One detector's way through the rooms: a design, a recipe and data in, weights and numbers out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from scalesearch.app.messages import tell_data
+from scalesearch.app.progress import Console, Silent
+from scalesearch.arch.spec import DetectorSpec, to_dict
+from scalesearch.data.sets import Data, open_data
+from scalesearch.nn.checkpoints import file_hash
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.profile.resolve import default_cache, resolve_spec
+from scalesearch.records.folder import write_whole
+from scalesearch.train import run_task as training
+from scalesearch.train.distributed import ALONE, Team
+
+
+def trainer(
+    data: Data, console: Console, *, tensorboard: bool = False, team: Team = ALONE
+) -> Callable[[Task, str], Outcome]:
+    """`train`'s task over this data, with a progress bar a training."""
+
+    def train(task: Task, label: str) -> Outcome:
+        cache, progress = default_cache() / "pixels", console.bar(label)
+        return training.run(task, data, cache=cache, progress=progress, tensorboard=tensorboard, team=team)
+
+    return train
+
+
+def train(
+    spec: DetectorSpec,
+    recipe: Recipe,
+    *,
+    data: str,
+    splits: tuple[str, str] = ("train", "val"),
+    seed: int,
+    out: Path | None,
+    console: Console,
+    weights: Path | None = None,
+    tensorboard: bool = False,
+    team: Team = ALONE,
+) -> Outcome:
+    """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
+
+    It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
+    result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
+    The processes of a `team` do it together; the first one says and writes.
+    """
+    console = console if team.first else Silent()
+    opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
+    tell_data(opened, console)
+    spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
+    start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
+    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
+    folder = out or Path("results") / name
+    task = Task(
+        spec=spec,
+        recipe=recipe,
+        seed=seed,
+        to_epoch=recipe.epochs,
+        folder=folder,
+        weights=weights,
+        evaluate_on="val",
+    )
+    outcome = trainer(opened, console, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")
+    for note in (*outcome.matched, *outcome.notes):
+        console.say(note)
+    result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
+    result |= dataclasses.asdict(outcome)
+    if team.first:
+        folder.mkdir(parents=True, exist_ok=True)  # a training that failed early has not
+        write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
+    if outcome.state == "failed":
+        raise ValueError(f"{folder}: {outcome.reason}")
+    numbers = outcome.curve[-1][1]
+    told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+    console.say(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
+    return outcome

@@ -1,0 +1,158 @@
+"""Where a study's trainings run, and a worker's side of them: this process, local processes, or a Ray cluster.
+
+A worker opens the plan's data once, and must be as good as the driver: the same data, the same versions, and the
+study's folder in sight. Imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scalesearch.app.progress import Console
+from scalesearch.app.train_one import trainer
+from scalesearch.data.sets import Data, open_data
+from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
+from scalesearch.execute.processes import LocalProcesses
+from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
+from scalesearch.plan.plan import Plan
+from scalesearch.plan.sections import DataPlan
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.profile.environment import machine, versions
+from scalesearch.profile.resolve import default_cache
+from scalesearch.train import run_task as training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """What the command line says of the place; the plan says the number of local workers where `workers` does not."""
+
+    workers: int | None = None
+    ray: str | None = None
+    """A cluster's address, `auto` or `local`; None for this machine without Ray."""
+    cpus: int | None = None
+    """Of one task on the cluster."""
+    gpus: float | None = None
+
+
+HERE = Where()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A place that is there: how many trainings it runs at a time, each with how many threads."""
+
+    workers: int
+    threads: int
+    slots: Slots | None = None
+    """On a Ray cluster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Footing:
+    """What a worker must find as the driver found it."""
+
+    data: DataPlan
+    fingerprint: str
+    folder: Path
+    threads: int
+    versions: tuple[tuple[str, str], ...]
+
+
+def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
+    """The place of the trainings; joins the Ray cluster where there is one. ValueError where it cannot be had."""
+    if where.ray is None:
+        if where.cpus is not None or where.gpus is not None:
+            raise ValueError("--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers")
+        workers = where.workers or plan.workers
+        return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
+    slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
+    console.say(slots.told)
+    return Engine(workers=slots.workers, threads=slots.cpus, slots=slots)
+
+
+def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path, console: Console) -> Executor:
+    """The executor of this place, for the plan's opened data and the study's folder."""
+    if engine.slots is None and engine.workers == 1:
+        return InProcess(trainer(data, console))
+    source = plan.data.source
+    if Path(source).exists():  # a worker may start elsewhere
+        source = str(Path(source).absolute())
+    footing = _Footing(
+        data=dataclasses.replace(plan.data, source=source),
+        fingerprint=data.fingerprint,
+        folder=folder.absolute(),
+        threads=engine.threads,
+        versions=_versions(),
+    )
+    if engine.slots is not None:
+        return RayExecutor(engine.slots, _train_here, _prepare, (footing,))
+    return LocalProcesses(engine.workers, _train_here, _prepare, (footing,), environments(engine))
+
+
+def environments(engine: Engine) -> list[dict[str, str]]:
+    """Of local workers in turn: each has one GPU where there are several; one GPU is shared by all."""
+    common = {"OMP_NUM_THREADS": str(engine.threads)}
+    count = torch.cuda.device_count()
+    if count < 2:
+        return [common]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = visible if len(visible) == count else [str(i) for i in range(count)]
+    return [{**common, "CUDA_VISIBLE_DEVICES": name} for name in names]
+
+
+# ---- in a worker ----
+
+
+@functools.cache
+def _opened(footing: _Footing) -> Data:
+    """The data, once for each process. UnfitWorkerError where anything is not as with the driver."""
+    here = f"a worker on {socket.gethostname()}"
+    if differ := [f"{name} {ours}" for name, ours in _versions() if dict(footing.versions)[name] != ours]:
+        wanted = [f"{name} {dict(footing.versions)[name]}" for name in (text.split()[0] for text in differ)]
+        raise UnfitWorkerError(
+            f"{here} must have the driver's versions, but has {', '.join(differ)} and the driver {', '.join(wanted)}; "
+            "install the same on every machine"
+        )
+    if not footing.folder.is_dir():
+        raise UnfitWorkerError(
+            f"{here} does not see {footing.folder}; with --ray, --out is a folder on a disk that all machines share"
+        )
+    source = footing.data
+    try:
+        data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
+    except (ValueError, OSError) as error:
+        raise UnfitWorkerError(f"{here} cannot open the data: {error}") from None
+    if data.fingerprint != footing.fingerprint:
+        raise UnfitWorkerError(
+            f"{here} must have the driver's data, but at {source.source} finds other data ({data.fingerprint}, and the "
+            f"driver {footing.fingerprint}); put the same there"
+        )
+    return data
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Without what tells a build for a GPU from one without."""
+    return tuple((name, version.split("+")[0]) for name, version in versions().items())
+
+
+_footing: _Footing | None = None
+
+
+def _prepare(footing: _Footing) -> None:
+    global _footing
+    torch.set_num_threads(footing.threads)
+    _opened(footing)
+    _footing = footing
+
+
+def _train_here(task: Task) -> Outcome:
+    assert _footing is not None, "a worker is prepared before it trains"
+    outcome = training.run(task, _opened(_footing), cache=default_cache() / "pixels")
+    return dataclasses.replace(outcome, machine=machine())

@@ -1,0 +1,163 @@
+"""Where everything of a feature network's picture goes: pure layout, no drawing (that is report/graph_plot.py).
+
+Levels are rows, the coarsest on top (y is the level); inputs stand at x = 0, nodes follow in their order,
+outputs stand at the right end. Consecutive nodes that climb or descend through the levels lean like one
+column. An arrow is straight where it misses every circle; else it bends, or takes a lane beside its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalesearch.arch.topology import GATES, Topology
+
+Point = tuple[float, float]
+Line = NDArray[np.float64]
+"""[n, 2] points (x, y)."""
+Kind = Literal["up", "down", "same"]
+
+RADIUS = 0.27
+"""Of a node's circle, where rows are 1 apart."""
+PORT = (0.62, 0.42)
+"""Width and height of an input's or output's box."""
+_LEAN, _STEP, _LAST = 0.62, 1.1, 1.1
+"""Steps in x: inside a climb or descent, to the next one, to the outputs."""
+_CLEARANCE = 0.09
+"""How far an arrow stays from a circle that is neither its start nor its end."""
+_BENDS = tuple(size / 100 for size in range(6, 72, 6))
+_LANES = (0.37, 0.44, 0.51)
+_EASE = 0.75
+"""In x, from a circle's centre to its lane."""
+_SAMPLES, _COARSE = 400, 10
+"""Pieces of a line, and of how many one is looked at while lines are compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrow:
+    """From one map to the node that reads it."""
+
+    source: int
+    target: int
+    kind: Kind
+    """up: to a finer level (up-sampled), down: to a coarser one, same: neither."""
+    gating: bool
+    """Whether its global pooling gates the node's second input."""
+    line: Line
+    """From centre to centre."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Places and arrows of a topology's picture."""
+
+    topology: Topology
+    places: tuple[Point, ...]
+    """Of inputs and nodes by number: (x, level)."""
+    arrows: tuple[Arrow, ...]
+
+    @property
+    def right(self) -> float:
+        """Where the outputs stand."""
+        return max(x for x, _ in self.places) + _LAST
+
+    def shown(self, arrow: Arrow) -> Line:
+        """The part of an arrow's line that lies outside its two ends."""
+        box = PORT if arrow.source < len(self.topology.levels) else None
+        outside = _outside(arrow.line, self.places[arrow.source], box) & _outside(arrow.line, self.places[arrow.target])
+        return arrow.line[outside]
+
+
+def layout(topology: Topology) -> Layout:
+    """The picture's layout; the same topology has the same one."""
+    places = _places(topology)
+    arrows: list[Arrow] = []
+    for target, node in enumerate(topology.nodes, len(topology.levels)):
+        for place, source in enumerate(node.inputs):
+            kind = _kind(topology.level_of(source), node.level)
+            line = _best_line(topology, places, source, target, arrows)
+            arrows.append(Arrow(source, target, kind, place == 0 and node.fusion in GATES, line))
+    return Layout(topology, places, tuple(arrows))
+
+
+def _kind(source: int, target: int) -> Kind:
+    if source == target:
+        return "same"
+    return "up" if source > target else "down"
+
+
+def _places(topology: Topology) -> tuple[Point, ...]:
+    places: list[Point] = [(0.0, float(level)) for level in topology.levels]
+    x, before, direction = 0.0, 0, 0
+    for k, node in enumerate(topology.nodes):
+        way = (node.level > before) - (node.level < before)
+        runs_on = k > 0 and way != 0 and direction in (0, way)
+        direction = way if runs_on else 0
+        x += _LEAN if runs_on else _STEP
+        places.append((x, float(node.level)))
+        before = node.level
+    return tuple(places)
+
+
+def _best_line(topology: Topology, places: Sequence[Point], source: int, target: int, arrows: Sequence[Arrow]) -> Line:
+    """The simplest line that keeps clear of the other circles, and does not run along another arrow."""
+    others = np.array([place for i, place in enumerate(places) if i not in (source, target)])
+    taken = np.concatenate([arrow.line[::_COARSE] for arrow in arrows]) if arrows else np.empty((0, 2))
+    twins = [arrow.line for arrow in arrows if (arrow.source, arrow.target) == (source, target)]
+    choices = list(_lines(places[source], places[target]))
+    best = np.inf, choices[0][1]
+    for detour, line in choices:
+        if any(np.abs(line - twin).max() < 0.1 for twin in twins):
+            continue
+        cost = detour + _trespass(topology, line[::_COARSE], others)
+        if cost < best[0]:
+            cost += _beside(line[::_COARSE], taken)
+            best = (cost, line) if cost < best[0] else best
+    return best[1]
+
+
+def _trespass(topology: Topology, line: Line, others: Line) -> float:
+    """How far a line comes too near to other circles, and leaves the picture."""
+    nearest = float(np.linalg.norm(line[:, None] - others[None], axis=2).min()) if len(others) else np.inf
+    top, bottom = topology.max_level + 0.5, topology.min_level - 0.5
+    off = float(np.maximum(line[:, 1] - top, bottom - line[:, 1]).clip(0).max())
+    return 20 * (max(0.0, RADIUS + _CLEARANCE - nearest) + off)
+
+
+def _beside(line: Line, taken: Line) -> float:
+    """How much of a line runs along other lines.
+
+    Arrows that leave or enter one circle together run side by side for a while: that is no fault.
+    """
+    inner = line[np.minimum(*(np.linalg.norm(line - line[end], axis=1) for end in (0, -1))) > 0.9]
+    near = np.linalg.norm(inner[:, None] - taken[None], axis=2) < 0.05
+    return 3 * float(near.any(1).sum()) / len(line)
+
+
+def _lines(start: Point, end: Point) -> Iterator[tuple[float, Line]]:
+    """Lines from `start` to `end`, and how much of a detour each is."""
+    a, b = np.array(start), np.array(end)
+    across = np.array([b[1] - a[1], a[0] - b[0]])
+    length = float(np.linalg.norm(across))
+    t = np.linspace(0, 1, _SAMPLES + 1)[:, None]
+    yield 0.0, a + (b - a) * t
+    for bend in _BENDS:
+        for side in (1, -1):
+            yield bend * length / 2 + 0.05, a + (b - a) * t + 2 * t * (1 - t) * bend * side * across
+    if a[1] == b[1] and length > 2 * _EASE:
+        for lane in _LANES:
+            for side in (1, -1):
+                eased = (np.minimum(t, 1 - t) * length / _EASE).clip(0, 1)
+                yield lane, a + (b - a) * t + side * lane * (3 - 2 * eased) * eased**2 * np.array([0.0, 1.0])
+
+
+def _outside(line: Line, place: Point, box: Point | None = None) -> NDArray[np.bool_]:
+    """Which points of a line are outside the circle at `place`, or outside its box."""
+    away = np.abs(line - np.array(place))
+    if box is None:
+        return np.asarray(np.linalg.norm(away, axis=1) > RADIUS + 0.015)
+    return np.asarray((away[:, 0] > box[0] / 2) | (away[:, 1] > box[1] / 2))

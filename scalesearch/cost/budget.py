@@ -1,0 +1,213 @@
+"""`Budget`: the band that every candidate must be in before it is built or trained."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scalesearch.cost.price import Cost
+
+COUNTS, BYTES, SECONDS = "count", "bytes", "seconds"
+FIGURES = {
+    "macs": COUNTS,
+    "params": COUNTS,
+    "activations": COUNTS,
+    "memory": BYTES,
+    "training_memory": BYTES,
+    "latency": SECONDS,
+}
+"""What a band may bound, and what it is counted in. memory is of inference (`cost/memory.py`)."""
+
+Figures = Cost | Mapping[str, float]
+"""Figures of one candidate by name."""
+
+_DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_SCALES: dict[str, dict[str, float]] = {
+    COUNTS: {**_DECIMAL, "B": 1e9},
+    # MB is a million bytes and MiB 2**20; M alone is MB.
+    BYTES: {
+        **_DECIMAL,
+        **{f"{prefix}B": scale for prefix, scale in _DECIMAL.items()},
+        **{f"{prefix}iB": 1024.0**power for power, prefix in enumerate("kMGT", 1)},
+        "KiB": 1024.0,
+    },
+    # A bare number could be meant in seconds or in milliseconds.
+    # Both letters that look like a micro.
+    SECONDS: {"s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6},
+}
+_WHAT = {
+    COUNTS: "a quantity is a positive number with k, M, G (or B) or T after it",
+    BYTES: "an amount of memory is a positive number with MB, GB (powers of 1000) or MiB, GiB (of 1024) after it",
+    SECONDS: "a time is a positive number with s, ms or us after it",
+}
+_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z\u00b5\u03bc]*)")
+_LEAST = 1e-9
+"""Below every figure that there is: keeps logarithms finite."""
+
+
+def quantity(text: str | float, name: str = "macs") -> float:
+    """The figure `name` in its own unit: `3G`, `3 B`, `25M`, `2.5e9`; `500MB`, `2GiB`; `20ms`, `1.5s`.
+
+    Counts and bytes may have no unit, a time must. ValueError for anything else.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"a figure is one of {', '.join(FIGURES)}, but got {name!r}")
+    scales = _SCALES[FIGURES[name]]
+    match = _QUANTITY.fullmatch(str(text).strip())
+    if not match or match[2] not in scales or isinstance(text, bool):
+        raise ValueError(f"{_WHAT[FIGURES[name]]}, but got {text!r}")
+    return float(match[1]) * scales[match[2]]
+
+
+def human(value: float, name: str = "macs") -> str:
+    """`61.2 M`, `512 MB`, `20 ms`: three digits and a unit; the inverse of `quantity` up to rounding."""
+    if not math.isfinite(value):
+        return str(value)
+    kind = FIGURES[name]
+    if kind == SECONDS:
+        unit = next((u for u in ("s", "ms") if value >= 0.9995 * _SCALES[kind][u]), "us")
+        return f"{value / _SCALES[kind][unit]:.3g} {unit}"
+    end = "B" if kind == BYTES else ""
+    for prefix in "TGMk":
+        if abs(value) >= 0.9995 * _DECIMAL[prefix]:
+            return f"{value / _DECIMAL[prefix]:.3g} {prefix}{end}"
+    return f"{value:.3g} {end}".strip()
+
+
+def figure(figures: Figures, name: str) -> float:
+    """One of the figures; ValueError where it was not asked for."""
+    if isinstance(figures, Mapping):
+        if name not in figures:
+            raise ValueError(f"the figure {name} is needed, but only {', '.join(figures)} were worked out")
+        return figures[name]
+    return float(getattr(figures, name))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A closed interval; ValueError where it is empty."""
+
+    low: float = 0.0
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high:
+            raise ValueError(f"a band needs 0 <= min <= max, but got min {human(self.low)}, max {human(self.high)}")
+
+    @property
+    def middle(self) -> float:
+        """The geometric middle, where candidates are compared at matched cost; an open end gives the other."""
+        if math.isinf(self.high):
+            return self.low
+        return math.sqrt(self.low * self.high) if self.low else self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A band over some of a detector's costs; the others are free.
+
+    Each is a `Bound`, or a mapping in human units that becomes one: `Budget(macs={"min": "0.9G", "max": "1.1G"})`.
+    ValueError names what is wrong.
+    """
+
+    macs: Bound | None = None
+    params: Bound | None = None
+    activations: Bound | None = None
+    memory: Bound | None = None
+    """Bytes of inference: weights and peak activations of one image."""
+    training_memory: Bound | None = None
+    """Bytes of training, at a batch and an optimiser that the meter knows."""
+    latency: Bound | None = None
+    """Seconds of one image (of a batch, where the table that predicts it is of one)."""
+
+    def __post_init__(self) -> None:
+        for name in FIGURES:
+            object.__setattr__(self, name, _bound(name, getattr(self, name)))
+        if not self.bounds:
+            raise ValueError(f"a band bounds at least one of {', '.join(FIGURES)}, but it is empty")
+
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """The costs that are bounded, by name."""
+        return {name: bound for name in FIGURES if (bound := getattr(self, name)) is not None}
+
+    def holds(self, figures: Figures) -> bool:
+        """Whether `figures` are inside every bound (ends included)."""
+        return all(bound.low <= figure(figures, name) <= bound.high for name, bound in self.bounds.items())
+
+    def miss(self, figures: Figures) -> str:
+        """By how much `figures` miss, as `macs 61.2 M is 22% over 50 M`; empty where they hold."""
+        misses = []
+        for name, bound in self.bounds.items():
+            value = figure(figures, name)
+            for end, side, out in (
+                (bound.high, "over", value > bound.high),
+                (bound.low, "under", value < bound.low),
+            ):
+                if out:
+                    misses.append(f"{name} {human(value, name)} is {_share(value, end)} {side} {human(end, name)}")
+        return ", ".join(misses)
+
+    def distance(self, figures: Figures) -> float:
+        """How far outside `figures` are: the largest |log ratio| to a bound that they miss; 0 inside."""
+        far = 0.0
+        for name, bound in self.bounds.items():
+            value = max(figure(figures, name), _LEAST)
+            far = max(far, math.log(value / max(bound.high, _LEAST)) if value > bound.high else 0.0)
+            far = max(far, math.log(bound.low / value) if value < bound.low else 0.0)
+        return far
+
+    def to_dict(self) -> dict[str, dict[str, float | str]]:
+        """`{"macs": {"min":, "max":}}` without open ends, times as `0.02s`; `from_dict` is its inverse."""
+        data: dict[str, dict[str, float | str]] = {}
+        for name, bound in self.bounds.items():
+            ends = {"min": bound.low} if bound.low else {}
+            ends |= {} if math.isinf(bound.high) else {"max": bound.high}
+            data[name] = {end: f"{value!r}s" if FIGURES[name] == SECONDS else value for end, value in ends.items()}
+        return data
+
+    def __str__(self) -> str:
+        parts = []
+        for name, bound in self.bounds.items():
+            low = f"{human(bound.low, name)} <= " if bound.low else ""
+            high = "" if math.isinf(bound.high) else f" <= {human(bound.high, name)}"
+            parts.append(f"{low}{name}{high}")
+        return ", ".join(parts)
+
+
+def _share(value: float, end: float) -> str:
+    """By how much `value` is off `end`: a percentage, never 0, or a factor where that says more."""
+    if not end:
+        return "far"
+    if value > 10 * end:
+        return f"{value / end:,.0f} times"
+    off = 100 * abs(value - end) / end
+    return "less than 0.1%" if off < 0.1 else f"{off:.0f}%" if off >= 9.5 else f"{off:.2g}%"
+
+
+def _bound(name: str, given: Any) -> Bound | None:
+    """`given` as a bound of the figure `name`."""
+    if given is None or isinstance(given, Bound):
+        return given
+    if not isinstance(given, Mapping) or not given or set(given) - {"min", "max"}:
+        raise ValueError(f"a band has min, max or both, as {name}: {{max: ...}}, but {name} got {given!r}")
+    ends = {}
+    for end, value in given.items():
+        try:
+            ends[end] = quantity(value, name)
+        except ValueError as error:
+            raise ValueError(f"{name}, {end}: {error}") from None
+    low, high = ends.get("min", 0.0), ends.get("max", math.inf)
+    if low > high:
+        raise ValueError(f"{name}: a band needs min <= max, but got min {human(low, name)}, max {human(high, name)}")
+    return Bound(low, high)
+
+
+def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Budget:
+    """A budget from `{"macs": {"min": "0.9G", "max": "1.1G"}, ...}`. ValueError names what is wrong."""
+    if unknown := [name for name in data if name not in FIGURES]:
+        raise ValueError(f"a band bounds {', '.join(FIGURES)}, but got {unknown[0]!r}")
+    return Budget(**data)  # type: ignore[arg-type]

@@ -1,0 +1,266 @@
+"""Predicted latency: what the operators of a spec take by a table of timings. Pure; imports arch only.
+
+`scalesearch calibrate` makes the table once for a device and backend (`profile/calibrate.py`). Each kind of operator has
+a price in seconds for a call, a multiply-add, and an element read, written or held as weights; a detector takes the sum
+over its operators. The table carries its error on detectors that it was not made from, and whoever uses it says it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scalesearch.arch.operator import Operator
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.operators import operators
+from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.quoting import quoted
+from scalesearch.inputs.typed import fields_of
+
+SCHEMA = 2
+"""Of the file; a table of another one is refused."""
+
+UNITS = ("calls", "macs", "read", "written", "weights")
+"""What an operator is charged for."""
+
+OTHER = "elementwise"
+"""The kind of an operator that the table has no timings of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a latency is of: the same detector takes another time where any of these differs.
+
+    ValueError for threads or a batch that are no whole numbers from 1 on.
+    """
+
+    device: str
+    """The processor's or GPU's own name."""
+    backend: str
+    """eager, compile or onnxruntime."""
+    precision: str
+    """fp32, bf16 or fp16."""
+    threads: int
+    batch: int
+    versions: Mapping[str, str]
+    """Of what computes, by name."""
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "batch"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"{name} of a setting must be a whole number of at least 1, but got {value!r}")
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"{self.device}, {self.backend}, {self.precision}, {threads}, batch {self.batch}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The error of predictions for detectors that a table was not made from. ValueError for one below 0."""
+
+    candidates: int
+    mean: float
+    """Mean of |predicted - measured| / measured."""
+    worst: float
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "mean", "worst"):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} of an error must be a number of at least 0, but got {value!r}")
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1%} on average, {self.worst:.0%} at worst, on {self.candidates} detectors held out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyTable:
+    """Timings of operators. Prices are seconds for each of `UNITS`, by the kind of operator.
+
+    ValueError for prices of anything else, or that are no numbers of at least 0, and without a kind `OTHER`.
+    """
+
+    setting: Setting
+    reference: float
+    """Seconds of the reference operation when the table was made."""
+    prices: Mapping[str, Mapping[str, float]]
+    error: HeldOut
+    made_from: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """The detectors that were timed: id -> (multiply-adds, seconds)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reference < math.inf:
+            raise ValueError(f"the reference operation takes some seconds, but got {self.reference!r}")
+        priced = [(f"{kind}, {unit}", unit, some[unit]) for kind, some in self.prices.items() for unit in some]
+        bad = [name for name, unit, value in priced if unit not in UNITS or not 0 <= value < math.inf]
+        if bad or OTHER not in self.prices:
+            raise ValueError(
+                f"prices are of {', '.join(UNITS)}, finite, none negative, with a kind {OTHER}, "
+                f"but {bad[0] if bad else OTHER} is not so"
+            )
+
+    def __str__(self) -> str:
+        return f"predicted for {self.setting}; error of a prediction: {self.error}"
+
+    @property
+    def told(self) -> str:
+        """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
+        text = json.dumps(to_dict(self), sort_keys=True)
+        return f"{self}; table {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def predict(spec: DetectorSpec, table: LatencyTable) -> float:
+    """Seconds of a whole detector for a batch of the table's size, without suppression of boxes.
+
+    ValueError for a timm backbone not measured at the spec's size.
+    """
+    return charge(amounts(operators(spec), table.setting.batch, table.prices), table.prices)
+
+
+def charge(found: Mapping[str, Mapping[str, float]], prices: Mapping[str, Mapping[str, float]]) -> float:
+    """Seconds of the summed amounts of each kind."""
+    return math.fsum(
+        value * prices[kind].get(unit, 0.0) for kind, some in found.items() for unit, value in some.items()
+    )
+
+
+def amounts(
+    rows: tuple[Operator, ...], batch: int = 1, known: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, float]]:
+    """What a detector is charged for, summed by kind: {kind: {unit: amount}}.
+
+    A kind that is not in `known` counts as `OTHER`.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if not row.live:
+            continue
+        for kind, calls, macs, read, written, weights in terms(row, batch):
+            if known is not None and kind not in known:
+                kind = OTHER
+            some = found.setdefault(kind, dict.fromkeys(UNITS, 0.0))
+            some["calls"] += calls
+            some["macs"] += macs
+            some["read"] += read
+            some["written"] += written
+            some["weights"] += weights
+    return found
+
+
+NEAR, FAR = 2**19, "far memory"
+"""Elements that a processor's own cache holds (2 MiB in fp32), and the kind that those beyond them are charged as.
+
+Without it detectors of 600 pixels and more, whose maps are in no cache, come out too fast.
+"""
+
+WIDE = 16
+"""Channels that a kernel computes at a time: the groups of a grouped convolution are charged as if filled up to them.
+
+By bare multiply-adds, priced from RegNets with groups of 8, those with 16 and 24 came out 20 % too slow in PyTorch and
+twice too slow under ONNX Runtime (benchmarks/check_latency.py --backbones, with 1 here).
+"""
+
+CONVOLUTIONS = ("vector convolution", "pointwise", "convolution", "depthwise", "strided depthwise", "grouped")
+"""The kinds of convolution."""
+
+Term = tuple[str, int, int, int, int, int]
+"""A kind, and the amounts in the order of `UNITS`."""
+
+
+def terms(row: Operator, batch: int = 1) -> Iterator[Term]:
+    """What one operator is charged for: itself, the activation after it, and what of its maps no near cache holds.
+
+    A grouped convolution is charged for more multiply-adds than it has (`WIDE`).
+    """
+    read, written = batch * row.read, batch * row.written
+    name = kind(row)
+    yield name, 1, batch * (_filled(row) if name == "grouped" else row.macs), read, written, row.weights
+    if row.after and row.name != "activation":
+        yield f"after {row.after}", 1, 0, 0, written, 0
+    if read + written > NEAR:
+        yield FAR, 0, 0, 0, read + written - NEAR, 0
+
+
+def kind(row: Operator) -> str:
+    """The kind that an operator is timed as."""
+    if row.name == "activation":
+        return f"activation {row.after}"
+    if row.name == "conv":
+        return _convolution(row)
+    if row.name in ("linear", "matmul", "product"):
+        return "product"
+    return row.name
+
+
+def _convolution(row: Operator) -> str:
+    if row.target == (1, 1) and row.source == (1, 1):
+        return "vector convolution"
+    if row.groups == 1:
+        return "pointwise" if row.kernel == (1, 1) else "convolution"
+    if row.groups == row.c_in == row.c_out:
+        return "depthwise" if row.stride == 1 else "strided depthwise"
+    return "grouped"
+
+
+def _filled(row: Operator) -> int:
+    """The multiply-adds of a grouped convolution whose groups are filled up to `WIDE` channels."""
+    c_in, c_out = (-(-channels // row.groups // WIDE) * WIDE for channels in (row.c_in, row.c_out))
+    return row.groups * c_in * c_out * row.kernel[0] * row.kernel[1] * row.target[0] * row.target[1]
+
+
+# ---- the file ----
+
+
+def to_dict(table: LatencyTable) -> dict[str, Any]:
+    """Plain JSON data; `from_dict` is its inverse."""
+    return {"schema": SCHEMA, **asdict(table)}
+
+
+def from_dict(data: Mapping[str, Any]) -> LatencyTable:
+    """The inverse of `to_dict`; ValueError for data of another kind or schema."""
+    if not isinstance(data, dict):
+        raise ValueError(f"a table of timings is an object, but got {quoted(data)}")  # noqa: TRY004 - users'
+    if (schema := data.get("schema")) != SCHEMA:
+        raise ValueError(f"a table of timings has schema {SCHEMA}, but this has {quoted(schema)}")
+    data = {name: value for name, value in data.items() if name != "schema"}
+    own = {
+        "setting": lambda part: fields_of(part, Setting, "its setting", place="setting"),
+        "error": lambda part: fields_of(part, HeldOut, "its error", place="error"),
+    }
+    return fields_of(data, LatencyTable, "a table of timings", own)
+
+
+def read_table(path: Path | str) -> LatencyTable:
+    """The table in a file that `scalesearch calibrate` wrote.
+
+    Raises FileNotFoundError, and ValueError for a file that is no such table, with the mend.
+    """
+    try:
+        data = parse(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
+        ) from None
+    except (OSError, JsonError) as error:
+        raise ValueError(
+            f"{path}: a table of timings is a JSON file, but {error}; make it again with "
+            f"`scalesearch calibrate -o {path}`"
+        ) from None
+    try:
+        return from_dict(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; make it again with `scalesearch calibrate -o {path}`") from None
+
+
+def write_table(table: LatencyTable, path: Path) -> None:
+    """Writes the table as JSON, aside and renamed: a file is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.write_text(json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)

@@ -1,0 +1,78 @@
+"""`Meter`: every figure of a detector that a band or an objective asks for, one at a time or over arrays.
+
+Standard library, NumPy and arch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import FIGURES
+from scalesearch.cost.memory import Training, inference_memory, memory_grid, training_memory, training_memory_grid
+from scalesearch.cost.price import Cost, price, price_grid
+
+BY_ARRAY = ("macs", "params", "activations", "memory", "training_memory")
+"""The figures that are worked out over arrays; latency is a detector's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meter:
+    """What is worked out of each candidate: params, macs, activations, and `asked`.
+
+    Raises ValueError for a latency that nothing predicts.
+    """
+
+    asked: tuple[str, ...] = ()
+    """More names of FIGURES."""
+    training: Training = field(default_factory=Training)
+    """The batch and optimiser of training_memory."""
+    predict: Callable[[DetectorSpec], float] | None = None
+    """Seconds of a detector on some device, as a table of `scalesearch calibrate` has it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", tuple(name for name in FIGURES if name in self.asked))
+        if "latency" in self.asked and self.predict is None:
+            raise ValueError(
+                "a latency is predicted from a table of timings, but none was given; make one with "
+                "`scalesearch calibrate` and name it: latency: {table: FILE}"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures, those of every detector first."""
+        return (*Cost._fields, *(name for name in self.asked if name not in Cost._fields))
+
+    def __call__(self, spec: DetectorSpec) -> dict[str, float]:
+        """The figures of one detector, in `names`' order. ValueError as `price`."""
+        found: dict[str, float] = dict(price(spec)._asdict())
+        for name in self.names[len(found) :]:
+            found[name] = self._one(name, spec)
+        return found
+
+    def _one(self, name: str, spec: DetectorSpec) -> float:
+        if name == "memory":
+            return inference_memory(spec)
+        if name == "training_memory":
+            return training_memory(spec, self.training)
+        assert self.predict, "checked when it was made"
+        return self.predict(spec)
+
+    def grid(self, base: DetectorSpec, **dimensions: Any) -> dict[str, NDArray[np.int64]]:
+        """The figures of BY_ARRAY over arrays of dimensions, as `price_grid` takes them."""
+        found: dict[str, NDArray[np.int64]] = dict(price_grid(base, **dimensions)._asdict())
+        if "memory" in self.asked:
+            found["memory"] = memory_grid(base, **dimensions)
+        if "training_memory" in self.asked:
+            found["training_memory"] = training_memory_grid(base, self.training, **dimensions)
+        return found
+
+
+def meter_of(names: Iterable[str], **how: Any) -> Meter:
+    """The meter for these figures and objectives (`ap` is none of its business)."""
+    return Meter(asked=tuple(name for name in names if name in FIGURES), **how)

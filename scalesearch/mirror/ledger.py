@@ -1,0 +1,162 @@
+"""The Optuna ledger: the trials of a study as `optuna-dashboard` and people read them.
+
+It is written from the rows and can always be rebuilt from them; nothing reads it back, and no trouble with it ends a
+study that runs. It lies in the study's folder, or in any storage of Optuna's, beside other studies.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from scalesearch.mirror.frozen_trials import METRICS, distribution, told
+from scalesearch.mirror.storage import LedgerError, Place, identity, line, place
+from scalesearch.records.trials import Trial
+from scalesearch.search.samplers import DIRECTIONS
+from scalesearch.space.space import Choices
+
+_OWNER = "folder_id"
+"""Attribute of a study in a shared storage: whose it is."""
+_PATIENCE = 60.0
+"""Seconds until a storage that failed is tried again."""
+
+Say = Callable[[str], None]
+
+
+class Ledger:
+    """One Optuna study, kept in step with the trials. LedgerError where the storage cannot be had to begin with."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        objectives: Sequence[str],
+        axes: Mapping[str, Choices],
+        storage: str | None = None,
+        say: Say = print,
+    ) -> None:
+        self._name, self._objectives, self._say = name, list(objectives), say
+        self._space = {axis: distribution(choices) for axis, choices in axes.items()}
+        self._place: Place = place(storage, folder)
+        self._identity = "" if self._place.own else identity(folder)
+        self._study: optuna.Study | None = None
+        self._written: list[FrozenTrial] = []
+        self._known: dict[int, tuple[tuple[Trial, bool], FrozenTrial]] = {}
+        self._tried: float | None = None
+        self._open()
+
+    def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
+        """Make the ledger tell of exactly these trials, up to the first ordinal that is missing, so that numbers agree.
+
+        What is missing is added; what is wrong means writing all anew. A trial that stopped at a lower rung is told as
+        running until the search is over, for it may yet go on.
+        """
+        if self._tried is not None and not over and time.monotonic() - self._tried < _PATIENCE:
+            return
+        try:
+            self._keep([self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
+            self._tried = None
+        except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
+            if self._tried is None or over:
+                self._say(
+                    f"the ledger at {self._place.told} is behind ({line(error)}); the rows are whole, and it is written "
+                    "again from them"
+                )
+            self._tried, self._study = time.monotonic(), None
+
+    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
+        """Of a thousand trials few are new since the last time."""
+        before = self._known.get(trial.ordinal)
+        if before is None or before[0] != (trial, over):
+            self._known[trial.ordinal] = (trial, over), told(trial, self._objectives, self._space, over)
+        return self._known[trial.ordinal][1]
+
+    def _keep(self, wanted: list[FrozenTrial]) -> None:
+        study = self._study or self._open()
+        pairs = zip(self._written, wanted, strict=False)
+        if len(self._written) > len(wanted) or not all(_leads(there, trial) for there, trial in pairs):
+            study = self._rewritten()
+        for number, trial in enumerate(wanted):
+            if number == len(self._written):
+                study.add_trial(trial)
+                self._written.append(trial)
+            elif not _same(self._written[number], trial):
+                _finish(study, number, trial)
+            self._written[number] = trial
+
+    def _open(self) -> optuna.Study:
+        """The study as it is there; what cannot be read in the study's own folder is written anew."""
+        if not self._place.own:
+            return self._load()
+        try:
+            return self._load()
+        except Exception:  # noqa: BLE001  whatever a torn file makes Optuna raise: the rows are the truth
+            self._place.remove()
+            return self._load()
+
+    def _load(self) -> optuna.Study:
+        study = self._made(self._place.open())
+        if not self._place.own:
+            owner = study.user_attrs.get(_OWNER)
+            if owner not in (None, self._identity) or (owner is None and study.get_trials(deepcopy=False)):
+                raise LedgerError(
+                    f"{self._place.told} has a study {self._name!r} that was not written from this folder; give the "
+                    f"plan another name, or: optuna delete-study --study-name {self._name} --storage ..."
+                )
+            study.set_user_attr(_OWNER, self._identity)
+        self._written = list(study.get_trials(deepcopy=False))
+        self._study = study
+        return study
+
+    def _made(self, storage: BaseStorage) -> optuna.Study:
+        try:
+            study = optuna.load_study(study_name=self._name, storage=storage)
+        except KeyError:
+            directions = [DIRECTIONS[name] for name in self._objectives]
+            study = optuna.create_study(study_name=self._name, storage=storage, directions=directions)
+        names = [METRICS.get(name, name) for name in self._objectives]
+        with warnings.catch_warnings():
+            # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if study.metric_names != names:
+                study.set_metric_names(names)
+        return study
+
+    def _rewritten(self) -> optuna.Study:
+        """An empty study in place of what was there."""
+        if self._place.own:
+            self._place.remove()
+        else:
+            optuna.delete_study(study_name=self._name, storage=self._place.open())
+        return self._load()
+
+
+def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Whether a ledger that tells of one tells of the other."""
+    if one is other:
+        return True
+    parts = [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in (one, other)]
+    return parts[0] == parts[1]
+
+
+def _leads(written: FrozenTrial, wanted: FrozenTrial) -> bool:
+    """Whether what is written is right, or becomes right by going on: finished trials do not change."""
+    if _same(written, wanted):
+        return True
+    ordinals = [trial.user_attrs.get("ordinal") for trial in (written, wanted)]
+    return written.state == TrialState.RUNNING and written.params == wanted.params and ordinals[0] == ordinals[1]
+
+
+def _finish(study: optuna.Study, number: int, trial: FrozenTrial) -> None:
+    """Brings a running trial to where it is now."""
+    running = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    for name, value in trial.user_attrs.items():
+        running.set_user_attr(name, value)
+    if trial.state != TrialState.RUNNING:
+        study.tell(number, values=trial.values, state=trial.state)

@@ -1,0 +1,144 @@
+"""The oracle of `cost.memory`: what a built module really holds, seen while it runs.
+
+Kept maps by autograd's saved-tensor hooks; live maps by recording every operation and its storages, on the meta
+device, where nothing is allocated. May import arch, nn and torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from scalesearch.arch.backbone import BackboneMemory
+
+_ATEN = torch.ops.aten
+_POINTWISE = {
+    "add", "mul", "addcmul", "sub", "div", "silu", "relu", "hardtanh", "hardswish", "hardsigmoid", "sigmoid", "gelu",
+    "clone", "native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_to_copy", "tanh",
+    "leaky_relu", "clamp", "pow", "rsqrt", "exp", "copy", "native_layer_norm", "where",
+}  # fmt: skip
+"""Operations that may write over an operand that dies with them."""
+
+
+def kept_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
+    """Bytes that autograd keeps for backward while `run` runs: distinct storages, each once and whole.
+
+    The module's parameters and buffers are left out.
+    """
+    own = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+    with saved_storages() as seen:
+        result = run()  # held: what it keeps would go with it
+        total = sum(storage.nbytes() for place, storage in seen.items() if place not in own)
+    del result
+    return total
+
+
+@contextmanager
+def saved_storages() -> Iterator[dict[int, torch.UntypedStorage]]:
+    """The storages of tensors saved for backward, by place; they are held, so that no place is used twice."""
+    seen: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield seen
+
+
+def peak_numbers(module: nn.Module, images: Tensor) -> int:
+    """The largest sum of live maps while `images` pass through `module` in eval mode, by the rule of cost/liveness.py.
+
+    A copy padded at the edge counts as the map itself: a convolution of ours pads without one.
+    """
+    module.eval()
+    recorder = _Recorder(images)
+    with torch.no_grad(), recorder:
+        outputs = module(images)
+    return _peak(recorder, {recorder.place(x) for x in tree_leaves(outputs) if isinstance(x, Tensor)})
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Each operation on what comes of the images: the storages that it reads and the one that it makes."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alias: dict[int, int] = {}
+        self.sizes = {self.place(images): images.numel()}
+        self.held: list[Tensor] = [images]  # so that no place is used twice
+        self.ops: list[tuple[list[int], list[int], bool]] = []
+
+    def place(self, tensor: Tensor) -> int:
+        """The storage; of a padded copy, that of the map which it was made of."""
+        place = int(tensor.untyped_storage()._cdata)
+        while place in self.alias:
+            place = self.alias[place]
+        return place
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func._schema.name.split("::")[1].rstrip("_")
+        reads = [self.place(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        reads = list(dict.fromkeys(place for place in reads if place in self.sizes))
+        made = []
+        # Beside its result a norm gives statistics, and a max-pool indices: no maps.
+        for x in tree_leaves(out)[:1]:
+            if isinstance(x, Tensor) and reads and x.numel() and x.untyped_storage()._cdata not in self.alias:
+                self.held.append(x)
+                if name == "constant_pad_nd":
+                    self.alias[x.untyped_storage()._cdata] = reads[0]
+                elif self.place(x) not in self.sizes:
+                    self.sizes[self.place(x)] = x.numel()
+                    made.append(self.place(x))
+        if reads:
+            self.ops.append((reads, made, name in _POINTWISE))
+        return out
+
+
+def _peak(recorder: _Recorder, outputs: set[int]) -> int:
+    sizes = recorder.sizes
+    last = {place: i for i, (reads, _, _) in enumerate(recorder.ops) for place in reads}
+    last |= dict.fromkeys(outputs, len(recorder.ops))
+    alive = {next(iter(sizes))}
+    peak = 0
+    for i, (reads, made, pointwise) in enumerate(recorder.ops):
+        dying = [place for place in reads if last[place] <= i]
+        new = sum(sizes[place] for place in made)
+        over = pointwise and len(made) == 1 and any(sizes[place] == new for place in dying)
+        peak = max(peak, sum(sizes[place] for place in alive) + (0 if over else new))
+        alive -= set(dying)
+        alive |= {place for place in made if place in last}
+    return peak
+
+
+def backbone_memory(module: nn.Module, size: tuple[int, int]) -> BackboneMemory | None:
+    """What a backbone on the meta device holds for one image; None where it cannot be trained at this size."""
+    # The difference of two batches: what does not grow with the batch is no map. One image may be one position.
+    try:
+        two, three = (_kept_numbers(module, size, batch) for batch in (2, 3))
+    except Exception:  # noqa: BLE001  whatever somebody else's model raises: its price stands, its memory is unknown
+        return None
+    norms = sum(m.num_features for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    peak = peak_numbers(module, torch.empty(1, 3, *size, device="meta"))
+    return BackboneMemory(peak, three - two, norms)
+
+
+def _kept_numbers(module: nn.Module, size: tuple[int, int], batch: int) -> int:
+    """Numbers kept for a batch, and the maps that come out, each once."""
+    module.train()
+    images = torch.empty(batch, 3, *size, device="meta").to(memory_format=torch.channels_last)
+    own = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+    with saved_storages() as seen:
+        maps = module(images)
+        for x in maps:
+            seen[x.untyped_storage()._cdata] = x.untyped_storage()
+        total = sum(storage.nbytes() for place, storage in seen.items() if place not in own)
+    module.eval()
+    return total // 4

@@ -1,0 +1,91 @@
+"""Is the price right? Random specs over everything a spec can say, priced and counted side by side.
+
+`pytest` does twenty of them, `benchmarks/check_price.py` three hundred.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
+from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
+from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
+from scalesearch.arch.topology import FUSIONS, GATES, Node, Topology, pruned
+from scalesearch.cost.price import Breakdown, breakdown
+from scalesearch.profile.flop_counter import count
+from scalesearch.profile.resolve import resolve_spec
+
+SPANS = ((3, 7), (3, 7), (2, 5), (3, 5), (3, 6), (2, 7), (3, 8), (4, 7), (5, 8))
+TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002")
+
+
+def mismatch(spec: DetectorSpec) -> str:
+    """Where the price of a spec differs from its built module, part by part; "" where it does not."""
+    priced, counted = breakdown(spec), count(spec)
+    parts = [name for name in Breakdown.__dataclass_fields__ if getattr(priced, name) != counted[name]]
+    return "; ".join(f"{name}: priced {getattr(priced, name)}, counted {counted[name]}" for name in parts)
+
+
+def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:
+    """A spec drawn from `seed` alone: any size, span of levels, graph, fusion and option.
+
+    One in four has a timm backbone, measured into `cache` (None: the usual place).
+    """
+    draw = random.Random(seed)
+    topology = random_topology(draw, *draw.choice(SPANS))
+    backbone = _random_backbone(draw)
+    words: dict[str, Any] = {name: draw.choice(choices) for name, choices in CHOICES.items()}
+    if words["extra_levels"] == "pool":
+        words["laterals"] = "level"
+    bare = DetectorSpec(
+        size=(draw.randint(64, 400), draw.randint(64, 400)),
+        classes=draw.randint(1, 100),
+        backbone=backbone,
+        topology=topology,
+        repeats=draw.randint(1, 4),
+        width=8 * draw.randint(1, 20),
+        head_width=8 * draw.randint(1, 20),
+        head_depth=draw.randint(0, 4),
+        bias_before_norm=draw.random() < 0.5,
+        lateral_at_equal_width=draw.random() < 0.5,
+        separable=draw.random() < 0.7,
+        anchors=Anchors(octaves=draw.randint(1, 3)),
+        **words,
+    )
+    spec = resolve_spec(bare, cache)
+    if draw.random() < 0.4:
+        # At equal width a lateral may be dropped.
+        return dataclasses.replace(spec, width=spec.backbone.channels(draw.choice(spec.backbone_levels)))
+    return spec
+
+
+def random_topology(draw: random.Random, low: int, high: int) -> Topology:
+    """A published network or any graph at all over levels low..high, with any fusion at each node."""
+    kind = draw.choice([*(name for name in TOPOLOGIES if ONE_SPAN.get(name, (low, high)) == (low, high)), "any", "any"])
+    if kind != "any":
+        named = TOPOLOGIES[kind](low, high, draw.choice(FUSIONS[:5]))
+        if draw.random() < 0.5:
+            return named
+        return Topology(low, high, tuple(Node(n.level, n.inputs, _fusion(draw, n)) for n in named.nodes))
+    levels = [*range(low, high + 1)]
+    order = [draw.choice(levels) for _ in range(draw.randint(0, 6))] + draw.sample(levels, len(levels))
+    nodes: list[Node] = []
+    for number, level in enumerate(order, len(levels)):
+        inputs = tuple(draw.randrange(number) for _ in range(draw.randint(1, 4)))
+        nodes.append(Node(level, inputs, "sum"))
+    topology, _ = pruned(low, high, [Node(n.level, n.inputs, _fusion(draw, n)) for n in nodes])
+    return topology
+
+
+def _fusion(draw: random.Random, node: Node) -> str:
+    return draw.choice([f for f in FUSIONS if f not in GATES or len(node.inputs) > 1])
+
+
+def _random_backbone(draw: random.Random) -> Backbone:
+    if draw.random() < 0.25:
+        return TimmBackbone(name=draw.choice(TIMM))
+    width, depth = draw.uniform(0.25, 2.0), draw.uniform(0.25, 3.0)
+    return EfficientNet(width=round(width, 2), depth=round(depth, 2), lite=draw.random() < 0.3)

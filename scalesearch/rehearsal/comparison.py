@@ -1,0 +1,100 @@
+"""What rehearsals say: means over seeds with 95 % intervals, differences over the same seeds. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scalesearch.evidence.noise import Spread
+from scalesearch.rehearsal.result import Rehearsed, Step
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One sampler with or without the ladder, over its seeds."""
+
+    runs: tuple[Rehearsed, ...]
+    of_full: Spread | None
+    """Its hypervolume by that of full training with the same sampler, seed and number of candidates."""
+    of_full_above: Spread | None
+    """The same with AP counted from the band's median: both numbers small, so that this is the stricter one."""
+    full_then: Spread | None
+    """The hypervolume of full training after as many epochs as it took."""
+    over_random: Spread | None
+    """Its hypervolume (AP from the band's median) less that of random with the same seed, alike with or without ladder."""
+
+    @property
+    def first(self) -> Rehearsed:
+        """The run of the lowest seed."""
+        return self.runs[0]
+
+    @property
+    def share(self) -> Spread:
+        """Epochs trained, of training all of its candidates to the end."""
+        return Spread(tuple(run.epochs / run.full for run in self.runs))
+
+    def spread(self, of: Callable[[Step], float]) -> Spread:
+        """One of the numbers that a search ended with."""
+        return Spread(tuple(of(run.last) for run in self.runs))
+
+
+def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
+    """By sampler in the order of the runs, full training before the ladder."""
+    groups: dict[tuple[str, bool, int], list[Rehearsed]] = {}
+    for sampler in dict.fromkeys(run.sampler for run in runs):
+        for run in sorted((run for run in runs if run.sampler == sampler), key=lambda run: (run.ladder, run.seed)):
+            groups.setdefault((sampler, run.ladder, run.trials), []).append(run)
+    full = {(sampler, trials): group for (sampler, ladder, trials), group in groups.items() if not ladder}
+    found = []
+    for (sampler, ladder, trials), group in groups.items():
+        other = full.get((sampler, trials), []) if ladder else []
+        # Of as many candidates where there are such, else of more: what it had on the way is known.
+        least = min(
+            (n for name, climbs, n in groups if (name, climbs) == ("random", ladder) and n >= trials), default=0
+        )
+        others = groups.get(("random", ladder, least), [])
+        found.append(
+            Compared(
+                tuple(group),
+                _paired(group, other, lambda mine, its: mine.last.volume / its.last.volume if its.last.volume else 0.0),
+                _paired(group, other, lambda mine, its: mine.last.above / its.last.above if its.last.above else 0.0),
+                _paired(group, other, lambda mine, its: its.at(mine.epochs).volume),
+                None if sampler == "random" else _paired(group, others, _over),
+            )
+        )
+    return found
+
+
+def _over(mine: Rehearsed, its: Rehearsed) -> float:
+    """Of fewer candidates, against what the other had after as many epochs."""
+    return mine.last.above - (its.last if mine.candidates == its.candidates else its.at(mine.epochs)).above
+
+
+def _paired(
+    runs: Sequence[Rehearsed], others: Sequence[Rehearsed], by: Callable[[Rehearsed, Rehearsed], float]
+) -> Spread | None:
+    """Over the seeds that both have; None where they share none."""
+    by_seed = {run.seed: run for run in others}
+    values = tuple(by(run, by_seed[run.seed]) for run in runs if run.seed in by_seed)
+    return Spread(values) if values else None
+
+
+class Point(NamedTuple):
+    """The hypervolume after so much training, over seeds."""
+
+    epochs: float
+    volume: Spread
+    above: Spread
+
+
+def curve(runs: Sequence[Rehearsed], count: int = 40) -> list[Point]:
+    """`count` budgets in even steps up to the most that all runs have trained."""
+    most = min(run.epochs for run in runs)
+    found = []
+    for i in range(1, count + 1):
+        steps = [run.at(most * i / count) for run in runs]
+        found.append(
+            Point(most * i / count, Spread(tuple(s.volume for s in steps)), Spread(tuple(s.above for s in steps)))
+        )
+    return found

@@ -1,0 +1,182 @@
+"""A synthetic landscape to rehearse a search on: the AP of any detector at any epoch, a pure function of spec and seed.
+
+It is no model of any data set. It has what makes a search hard, in amounts that are stated: accuracy that saturates in
+the cost, an optimum of where the cost should go, interactions, a part that no axis explains, dear detectors that learn
+slowly so that cheap ones lead early, and seeds that differ. docs/rehearsal.md has the formula; a test holds its facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.topology import Topology
+from scalesearch.cost.price import breakdown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landscape:
+    """How accurate a detector becomes, how fast, and how much of what is seen is chance."""
+
+    macs: float
+    """The middle of the band, to which cost is relative."""
+    epochs: int
+    """Of a whole training."""
+    noise: float = 0.02
+    """Standard deviation of AP between seeds, the same all along a curve."""
+    wobble: float = 0.005
+    """Standard deviation of AP along a curve, beside that of seeds; neighbouring epochs have much of it in common."""
+    slowness: float = 1.0
+    """Power of the cost that the time constant of learning grows with."""
+    temper: float = 0.15
+    """Standard deviation of the logarithm of that time constant between detectors of equal cost and shape."""
+
+    def truth(self, spec: DetectorSpec) -> float:
+        """AP after the whole training, without noise."""
+        return max(0.01, _accuracy(spec, self.macs) + 0.008 * _normal(spec.id, "residual"))
+
+    def pace(self, spec: DetectorSpec) -> float:
+        """The time constant of learning, as a share of the whole training."""
+        dear = self.slowness * math.log(_form(spec).macs / self.macs)
+        deep = 0.06 * (spec.repeats - 2) + 0.03 * (spec.head_depth - 2)
+        return 0.22 * math.exp(dear + deep + self.temper * _normal(spec.id, "pace"))
+
+    def share(self, spec: DetectorSpec, epoch: int) -> float:
+        """Of its final AP, how much the detector has after `epoch` epochs, without noise."""
+        pace = self.pace(spec)
+        return math.expm1(-epoch / self.epochs / pace) / math.expm1(-1 / pace)
+
+    def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
+        """What an evaluation after `epoch` epochs would say."""
+        chance = self.noise * _normal(spec.id, seed) + self.wobble * self._wobble(spec.id, seed, epoch)
+        return max(0.0, self.truth(spec) * self.share(spec, epoch) + chance)
+
+    def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
+        """What `epochs` epochs cost: time goes with the multiply-adds, beside a fixed part."""
+        return epochs * (0.2 + _form(spec).macs / self.macs)
+
+    def _wobble(self, spec_id: str, seed: int, epoch: int) -> float:
+        """Standard normal, with a correlation of exp(-distance / a tenth of the training) between epochs."""
+        place = 10 * epoch / self.epochs
+        left, right = math.floor(place), math.floor(place) + 1
+        a, b = (_normal(spec_id, seed, "wobble", i) for i in (left, right))
+        far = place - left
+        return ((1 - far) * a + far * b) / math.hypot(1 - far, far)
+
+
+LANDSCAPES: dict[str, dict[str, float]] = {
+    "plain": {},
+    "crossing": {"slowness": 1.6, "temper": 0.4},
+    "noisy": {"noise": 0.04, "wobble": 0.01},
+}
+"""Landscapes by name: what differs from the defaults."""
+
+
+class _Form(NamedTuple):
+    """What of a spec its accuracy depends on."""
+
+    macs: int
+    size: float
+    neck: float
+    """Log of the feature network's multiply-adds to the backbone's."""
+    head: float
+    """Log of the heads' to the backbone's."""
+    slender: float
+    """Log of the feature network's depth (cells times nodes a level) to its width."""
+    mixing: float
+    """Share of the pairs of levels of which the second's output reads the first's map, in one cell."""
+    skips: float
+    """Edges into a node beyond the two that a chain has, on average."""
+
+
+@lru_cache(maxsize=100_000)
+def _form(spec: DetectorSpec) -> _Form:
+    parts = breakdown(spec)
+    heads = parts.class_head.macs + parts.box_head.macs
+    nodes = len(spec.topology.nodes) / len(spec.levels)
+    mixing, skips = _wiring(spec.topology)
+    return _Form(
+        macs=parts.total.macs,
+        size=math.sqrt(spec.size[0] * spec.size[1]),
+        neck=math.log(max(parts.neck.macs, 1) / parts.backbone.macs),
+        head=math.log(max(heads, 1) / parts.backbone.macs),
+        slender=math.log(spec.repeats * nodes / spec.width),
+        mixing=mixing,
+        skips=skips,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _wiring(topology: Topology) -> tuple[float, float]:
+    levels = list(topology.levels)
+    reads = [{level} for level in levels]
+    for node in topology.nodes:
+        reads.append(set().union(*(reads[i] for i in node.inputs)))
+    pairs = sum(len(reads[i]) for i in topology.outputs)
+    edges = sum(len(node.inputs) for node in topology.nodes) / len(topology.nodes)
+    return pairs / len(levels) ** 2, max(0.0, edges - 2)
+
+
+@lru_cache(maxsize=100_000)
+def _accuracy(spec: DetectorSpec, macs: float) -> float:
+    """AP that the cost allows, less what is lost by spending it in the wrong places, plus what the graph gives."""
+    form = _form(spec)
+    scale = math.log(form.macs / macs)
+    allowed = 0.60 * (1 - 0.35 * math.exp(-0.35 * scale))
+    large = math.log(form.size / 256) - 0.25 * scale  # the best size grows with the fourth root of the cost
+    neck, head, slender = form.neck + 1.2, form.head + 0.9, form.slender + 2.8
+    lost = 0.15 * large**2 + 0.025 * neck**2 + 0.025 * head**2 + 0.020 * slender**2
+    # A large image wants a deep feature network, which mixes its levels; heavy heads make up for a light neck.
+    lost += 0.03 * large * neck - 0.015 * neck * head
+    graph = 0.05 * (form.mixing - 0.6) + 0.012 * form.skips - 0.03 * (form.mixing - 0.6) * max(0.0, neck)
+    fine = 0.015 * (3 - spec.topology.min_level) * (1 if large < 0 else -1)  # level 2 makes up for a small image
+    return allowed - lost + graph + fine
+
+
+@lru_cache(maxsize=1_000_000)
+def _normal(*of: str | int) -> float:
+    """A standard normal number that belongs to these names and no others."""
+    digest = hashlib.sha256("/".join(map(str, of)).encode()).digest()
+    return float(np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal())
+
+
+class Facts(NamedTuple):
+    """What makes the search of a band on a landscape hard."""
+
+    candidates: int
+    crossing: float
+    """Share of pairs of candidates whose order at the first rung is not that at the end, without noise."""
+    slowness_by_cost: float
+    """Rank correlation of the time constant of learning with the multiply-adds."""
+    spread: float
+    """Standard deviation of the true AP."""
+    noise: float
+    """Standard deviation of the AP between seeds."""
+
+
+def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> Facts:
+    """Of the detectors `specs`; `epoch` is the first rung."""
+    final = np.array([landscape.truth(spec) for spec in specs])
+    early = final * [landscape.share(spec, epoch) for spec in specs]
+    pairs = np.triu_indices(len(specs), 1)
+    crossed = np.sign(final[pairs[0]] - final[pairs[1]]) != np.sign(early[pairs[0]] - early[pairs[1]])
+    paces, costs = [landscape.pace(spec) for spec in specs], [_form(spec).macs for spec in specs]
+    return Facts(
+        candidates=len(specs),
+        crossing=float(crossed.mean()) if len(crossed) else 0.0,
+        slowness_by_cost=_rank_correlation(paces, costs) if len(specs) > 1 else 0.0,
+        spread=float(final.std()),
+        noise=landscape.noise,
+    )
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    ranks = [np.argsort(np.argsort(np.array(values))).astype(np.float64) for values in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

@@ -1,0 +1,219 @@
+"""A search rehearsed: the driver as it is, on a world that answers at once, measured by what nobody sees in earnest.
+
+The world is a synthetic landscape or a recorded table. Nothing is written: rows are kept in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Protocol
+
+import numpy as np
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.execute.executor import InProcess
+from scalesearch.plan.ladder import Ladder, epochs_at
+from scalesearch.plan.plan import Plan
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.hypervolume import Points, hypervolume
+from scalesearch.records.pareto import UP
+from scalesearch.records.row import Key, Row
+from scalesearch.records.trials import Trial, best_trials
+from scalesearch.rehearsal.result import Rehearsed, Step
+from scalesearch.search.driver import search
+from scalesearch.search.study import Setting, Study
+from scalesearch.space.band import Band
+from scalesearch.space.candidates import Candidate
+from scalesearch.space.enumerated import EnumeratedBand
+
+_SAMPLE = 2_000
+"""Candidates drawn to stand for a band that cannot be enumerated."""
+_MARGIN = 0.1
+"""Of the range of a cost in the band: how far the reference point lies behind the dearest candidate."""
+
+
+_Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, float]]]
+"""The members of a candidate and what each costs."""
+
+
+class World(Protocol):
+    """What trainings come to, without training."""
+
+    def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
+        """What the evaluation after `epoch` epochs says."""
+
+    def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
+        """What `epochs` epochs take."""
+
+    def truth(self, spec: DetectorSpec) -> float:
+        """AP after the whole training without the noise of a seed, as far as it is known."""
+
+
+class MemoryStore:
+    """Rows in memory; the path is one that cannot be, so that nothing is ever found or removed there."""
+
+    path = Path(os.devnull) / "rehearsal"
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+        self._known: dict[Key, Row] = {}
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every row in order."""
+        return tuple(sorted(self._rows.values(), key=lambda row: row.order))
+
+    def find(self, row: Row) -> Row | None:
+        """The row of this row's name, where it is of an equal training."""
+        found = self._rows.get(row.file_name)
+        return found if found is not None and found.key == row.key else None
+
+    def known(self, key: Key) -> Row | None:
+        """A complete row of an equal training."""
+        return self._known.get(key)
+
+    def write(self, row: Row) -> None:
+        """Keeps the row, in place of one of the same name."""
+        self._rows[row.file_name] = row
+        if row.state == "complete":
+            self._known[row.key] = row
+
+
+class Yardstick:
+    """The hypervolume of a set of trials by their true values, as a share of that of the whole band."""
+
+    def __init__(self, band: Band, world: World, objectives: Sequence[str]) -> None:
+        self._world, self._objectives = world, tuple(objectives)
+        whole = self._points([(candidate.members, candidate.costs) for candidate in _all(band)])
+        low, high = whole.min(axis=0), whole.max(axis=0)
+        reference = high + _MARGIN * (high - low)
+        ap = [name in UP for name in objectives]
+        self._references = [np.where(ap, best, reference) for best in (0.0, np.median(whole, axis=0))]
+        self._whole = [hypervolume(whole, reference) for reference in self._references]
+
+    def measure(self, found: Sequence[Trial]) -> tuple[float, float]:
+        """With AP counted from 0, and from the median of the band."""
+        if not found:
+            return 0.0, 0.0
+        points = self._points([([row.spec for row in t.rows], [row.cost for row in t.rows]) for t in found])
+        volumes = [hypervolume(points, reference) for reference in self._references]
+        first, second = (mine / whole if whole else 0.0 for mine, whole in zip(volumes, self._whole, strict=True))
+        return first, second
+
+    def _points(self, items: Sequence[_Costed]) -> Points:
+        """[N, M], less being better; costs by their logarithm."""
+        return np.array([[self._value(name, specs, costs) for name in self._objectives] for specs, costs in items])
+
+    def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[Mapping[str, float]]) -> float:
+        if name in UP:
+            return -fmean(self._world.truth(spec) for spec in specs)
+        return math.log(fmean(cost[name] for cost in costs))
+
+
+def _all(band: Band) -> Sequence[Candidate]:
+    if isinstance(band, EnumeratedBand):
+        return band.candidates
+    rng = np.random.default_rng(0)
+    return [band.draw((), rng) for _ in range(_SAMPLE)]
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """One task as it was answered."""
+
+    task: Task
+    epochs: int
+    """That it added."""
+    seconds: float
+
+
+class Answers:
+    """Trains by asking the world, and keeps what was trained in order."""
+
+    def __init__(self, world: World, seed: int, rungs: Sequence[int]) -> None:
+        self._world, self._seed, self._rungs = world, seed, rungs
+        self._done: dict[str, int] = {}
+        self.log: list[_Trained] = []
+
+    def __call__(self, task: Task, label: str) -> Outcome:
+        spec, world, seed = task.spec, self._world, self._seed
+        before = self._done.get(spec.id, 0)
+        # Another candidate may share the detector, and be further up.
+        self._done[spec.id] = max(before, task.to_epoch)
+        seconds = world.seconds(spec, seed, task.to_epoch)
+        added = world.seconds(spec, seed, self._done[spec.id]) - (world.seconds(spec, seed, before) if before else 0.0)
+        self.log.append(_Trained(task, self._done[spec.id] - before, added))
+        curve = [(epoch, world.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
+        return Outcome(
+            state="complete",
+            curve=tuple((epoch, {"ap": ap}) for epoch, ap in curve),
+            seconds=seconds,
+            peak_memory=0,
+            images_per_second=0.0,
+        )
+
+
+_SETTING = Setting(
+    data="rehearsal",
+    splits={"train": "rehearsed", "select": "rehearsed", "train+select": "rehearsed", "val": "rehearsed"},
+    threads=1,
+    machine={},
+    versions={},
+)
+
+
+def check_rungs(ladder: Ladder | None) -> None:
+    """ValueError for rungs that a world knows nothing of."""
+    if ladder and any(rung.images < 1 or rung.size < 1 for rung in ladder.rungs):
+        raise ValueError(
+            "a rehearsal knows rungs of fewer epochs, but this ladder has rungs of fewer images or smaller ones; "
+            "give their epochs alone, or rehearse with --no-ladder"
+        )
+
+
+def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: str) -> Rehearsed:
+    """The search of `plan`, its seed and sampler among it, on `world`. ValueError as `check_rungs`."""
+    check_rungs(plan.ladder)
+    plan = dataclasses.replace(plan, workers=1)
+    rungs = epochs_at(plan.ladder, plan.recipe.epochs)
+    store, answers = MemoryStore(), Answers(world, plan.seed, rungs)
+    study = Study(plan=plan, unit=band.unit, band=band, folder=store, setting=_SETTING)
+    search(study, InProcess(answers), lambda text: None)
+    found = study.trials()
+    return Rehearsed(
+        setup=setup,
+        sampler=plan.sampler.name,
+        ladder=plan.ladder is not None,
+        seed=plan.seed,
+        trials=plan.trials,
+        candidates=len(found),
+        ended=sum(trial.complete for trial in found),
+        full=sum(len(trial.rows) for trial in found) * plan.recipe.epochs,
+        epochs=sum(one.epochs for one in answers.log),
+        seconds=round(sum(one.seconds for one in answers.log), 5),
+        steps=tuple(_steps(study, found, answers.log, yardstick)),
+    )
+
+
+def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardstick: Yardstick) -> list[Step]:
+    """A step for each candidate that came to its end and changed the front."""
+    epochs, seconds = 0, 0.0
+    ended: set[str] = set()
+    front: list[int] = []
+    steps: list[Step] = []
+    for one in log:
+        epochs, seconds = epochs + one.epochs, seconds + one.seconds
+        if one.task.to_epoch < study.plan.recipe.epochs:
+            continue
+        ended.add(one.task.spec.id)
+        there = [trial for trial in found if ended.issuperset(trial.key)]
+        chosen = best_trials(there, study.plan.objectives)
+        if [trial.ordinal for trial in chosen] != front:
+            front = [trial.ordinal for trial in chosen]
+            steps.append(Step(epochs, *(round(value, 5) for value in (seconds, *yardstick.measure(chosen)))))
+    return steps

@@ -1,0 +1,171 @@
+"""The trainings that are out: sent to the executor, sent again when they are lost, written down when they are back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import NamedTuple
+
+from scalesearch.cost.budget import human
+from scalesearch.execute.executor import Executor, WorkerLostError
+from scalesearch.plan.task import Outcome, Task, TaskError
+from scalesearch.records.row import OUTSIDE, Key, Row, RowError
+from scalesearch.search.jobs import Job, row_of, same_as, task_of
+from scalesearch.search.study import Study
+from scalesearch.space.space import shown
+
+Say = Callable[[str], None]
+
+ATTEMPTS = 3
+"""Workers that may die under one training before it counts as failed: what kills three is likely its own doing."""
+HOPELESS = 10
+"""Trainings after which a study ends if none came to its end: something is wrong with all."""
+
+
+class Out:
+    """The trainings that are out; each comes back as a row on disk."""
+
+    def __init__(self, study: Study, executor: Executor, say: Say) -> None:
+        self._study, self._executor, self._say = study, executor, say
+        self._out: dict[Future[Outcome], _Sent] = {}
+        self._noted: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many are out."""
+        return len(self._out)
+
+    def heading(self) -> dict[int, int]:
+        """The rung that each searched candidate in training is trained to, by ordinal."""
+        return {sent.job.ordinal: sent.job.rung for sent in self._out.values() if not sent.job.final}
+
+    def send(self, job: Job) -> None:
+        """See that the job gets its row: it may be there, be known from an equal training, or have to be trained."""
+        task = task_of(self._study, job)
+        empty = row_of(self._study, job, task, None)
+        found = self._study.folder.find(empty)
+        if found and (found.epochs_done >= job.to_epoch or found.state == "failed"):
+            return
+        while any(sent.key == empty.key for sent in self._out.values()):
+            self.collect_some()
+        known = self._study.folder.known(empty.key)
+        if known:
+            self._write(job, task, same_as(empty, known), " (known already)")
+        elif missed := self._missed(job):
+            self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
+        else:
+            self._submit(_Sent(job, task, empty.key, attempt=1))
+
+    def _missed(self, job: Job) -> str:
+        """Why a searched candidate is not to be trained: what it turns out to miss of its band, or that nobody knows."""
+        if self._study.confirm is None or job.final or job.rung > 0:
+            return ""
+        try:
+            missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
+        except Exception as error:  # noqa: BLE001  as of a training: the others are to be tried
+            return f"it could not be measured: {_told(error)}"
+        return OUTSIDE + missed if missed else ""
+
+    def _submit(self, sent: _Sent) -> None:
+        future = self._executor.submit(sent.task, sent.job.label)
+        self._out[future] = sent
+        if future.done():
+            self.collect_some()
+
+    def collect(self) -> None:
+        """Wait for all, and write their rows."""
+        while self._out:
+            self.collect_some()
+
+    def collect_some(self) -> None:
+        """Write the rows of those that are done, at least one."""
+        done, _ = wait(self._out, return_when=FIRST_COMPLETED)
+        for future in [future for future in self._out if future in done]:
+            self._back(future, self._out.pop(future))
+
+    def _back(self, future: Future[Outcome], sent: _Sent) -> None:
+        """A row for what came back; a lost task is sent again, and goes on from its last checkpoint."""
+        outcome = self._outcome(future, sent)
+        if outcome is None:
+            self._submit(sent._replace(attempt=sent.attempt + 1))
+            return
+        job, task, end = sent.job, sent.task, f", {outcome.seconds:.0f} s"
+        try:
+            self._write(job, task, row_of(self._study, job, task, outcome), end)
+        except RowError as error:  # an AP that is not finite
+            self._write(job, task, row_of(self._study, job, task, failure(str(error))), end)
+        self._note(outcome)
+        self._give_up()
+
+    def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
+        """What came of it, a failure where it raised; None where its worker was lost and another may fare better."""
+        try:
+            return future.result()
+        except WorkerLostError as lost:
+            if sent.attempt >= ATTEMPTS:
+                return failure(f"{ATTEMPTS} workers died under it, the last so: {lost}")
+            self._say(f"{sent.job.label}: {lost}; sent again")
+            return None
+        except TaskError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
+            return failure(_told(error))
+
+    def _note(self, outcome: Outcome) -> None:
+        """What a training has to say beside its numbers, the first time that one does: most say the same."""
+        for note in outcome.notes:
+            kind = re.sub(r"[0-9.]+", "", note)
+            if kind not in self._noted:
+                self._noted.add(kind)
+                self._say(f"  {note}")
+
+    def _give_up(self) -> None:
+        rows = self._study.folder.rows()
+        if len(rows) >= HOPELESS and all(row.state == "failed" for row in rows):
+            raise ValueError(
+                f"none of the first {len(rows)} trainings came to its end, the last for this reason: "
+                f"{rows[-1].reason}; mend that and begin anew with --out"
+            )
+
+    def _write(self, job: Job, task: Task, row: Row, end: str) -> None:
+        self._study.folder.write(row)
+        if not job.final and row.state != "stopped":
+            shutil.rmtree(task.folder, ignore_errors=True)
+        ap = row.final.get("ap")
+        score = f"AP {ap:.3f}" if ap is not None else "no AP"
+        told = f"failed: {row.reason}" if row.state == "failed" else f"{score} on {row.splits['evaluated']}"
+        self._say(f"{job.label}: {_describe(job, row)} -> {told}{end}")
+
+
+class _Sent(NamedTuple):
+    job: Job
+    task: Task
+    key: Key
+    attempt: int
+
+
+def failure(reason: str) -> Outcome:
+    """The outcome of a training that came to nothing."""
+    return Outcome(state="failed", reason=reason, seconds=0.0, peak_memory=0, images_per_second=0.0)
+
+
+def _told(error: Exception) -> str:
+    """An exception in a line, its kind first where the words alone do not say it."""
+    text = " ".join(str(error).split())
+    # torch has a kind for a GPU's memory, and for the CPU's the words of its allocator, which end in the system's.
+    full = "OutOfMemory" in type(error).__name__ or os.strerror(errno.ENOMEM) in text
+    if isinstance(error, MemoryError) or full:
+        return f"out of memory: {text or type(error).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _describe(job: Job, row: Row) -> str:
+    size = "x".join(str(side) for side in job.spec.size)
+    point = shown(job.point)
+    return (
+        f"{point + ', ' if point else ''}{human(row.cost['macs'])} MACs at {size}, {human(row.cost['params'])} params"
+    )

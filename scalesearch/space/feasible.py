@@ -1,0 +1,157 @@
+"""How much of a space is inside a band, and what: enumerated, estimated or drawn, priced over arrays of points.
+
+    share(space, budget)            the share of the points inside, exact where the space can be priced whole
+    draws(space, budget, rng, 5)    five points from inside, each uniform over all that are
+    enumerated(space, budget)       every point inside, in the order of the space
+
+Standard library, NumPy and arch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalesearch.cost.budget import Budget
+from scalesearch.cost.metrics import Meter, meter_of
+from scalesearch.space.blocks import Block, Inside, by_array, distances, grid_blocks, holds, random_blocks
+from scalesearch.space.space import Space
+
+WHOLE = 5_000_000
+"""Points up to which a space is priced whole: some ten seconds."""
+SAMPLE = 200_000
+"""Points that estimate a share: an interval of at most 0.5 %."""
+SLOW_WHOLE, SLOW_SAMPLE = 20_000, 4_000
+"""The same where each point has a price of its own."""
+_EMPTY = 100
+"""Blocks without a point inside before a draw gives up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How many of `priced` points are inside; all points of the space, or a uniform sample of them."""
+
+    points: int
+    priced: int
+    held: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every point was priced."""
+        return self.priced == self.points
+
+    @property
+    def value(self) -> float:
+        """The share inside."""
+        return self.held / self.priced
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % around it (Wilson, which is right also where nothing was held); the value itself where exact."""
+        if self.exact:
+            return self.value, self.value
+        z, n, p = 1.96, self.priced, self.value
+        middle, reach = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, (middle - reach) / (1 + z * z / n)), min(1.0, (middle + reach) / (1 + z * z / n))
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.held:,} of {self.points:,} points inside ({_percent(self.value)})"
+        low, high = (_percent(end) for end in self.interval)
+        told = _percent(self.value)
+        return f"{told} of {self.points:,} points inside ({low} .. {high}, from {self.priced:,} of them)"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def share(
+    space: Space,
+    budget: Budget,
+    meter: Meter | None = None,
+    rng: np.random.Generator | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> Share:
+    """The share of the points of `space` inside `budget`: exact up to WHOLE points, else estimated by a uniform sample.
+
+    `meter` is needed where the band has a latency, which it predicts.
+    """
+    meter, rng = meter or meter_of(budget.bounds), rng or np.random.default_rng(0)
+    blocks, goal = _whole_or_sample(space, budget, meter, rng)
+    priced = held = 0
+    for block in blocks:
+        mask = holds(block, budget, meter)[: goal - priced]
+        held += int(mask.sum())
+        priced += len(mask)
+        if watch:
+            watch(priced, goal)
+        if priced == goal:
+            break
+    return Share(points=space.count, priced=priced, held=held)
+
+
+def enumerated(space: Space, budget: Budget, meter: Meter | None = None) -> Iterator[Inside]:
+    """Every point inside, the last axis moving fastest; in as many blocks as the space has."""
+    meter = meter or meter_of(budget.bounds)
+    for block in grid_blocks(space, meter, budget):
+        for i in np.flatnonzero(holds(block, budget, meter)):
+            yield _measured(block.inside(int(i)), meter)
+
+
+def draws(
+    space: Space, budget: Budget, rng: np.random.Generator, count: int = 1, meter: Meter | None = None
+) -> list[Inside]:
+    """`count` points from inside, each uniform over all points inside: blocks are drawn, and what is outside rejected.
+
+    ValueError where many blocks hold none: the share inside is too small to find by drawing.
+    """
+    meter, empty, tried = meter or meter_of(budget.bounds), 0, 0
+    found: list[Inside] = []
+    for block in random_blocks(space, meter, budget, rng):
+        hits = np.flatnonzero(holds(block, budget, meter))[: count - len(found)]
+        found += [_measured(block.inside(int(i)), meter) for i in hits]
+        if len(found) == count:
+            break
+        empty, tried = (0 if len(hits) else empty + 1), tried + len(block.resolved)
+        if empty == _EMPTY:
+            raise ValueError(f"no point inside {budget} was drawn among {tried:,} of {space.count:,}; widen the band")
+    return found
+
+
+def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> Inside:
+    """The point nearest to the band (by `Budget.distance`), the first of equals; of a sample where that is all.
+
+    A latency counts for nothing here.
+    """
+    meter = meter or meter_of(budget.bounds)
+    blocks, goal = _whole_or_sample(space, budget, meter, np.random.default_rng(0))
+    best, at, priced = math.inf, None, 0
+    for block in blocks:
+        far = distances(block, budget)
+        i = int(far.argmin())
+        if far[i] < best:
+            best, at = float(far[i]), block.inside(i)
+        priced += len(far)
+        if priced >= goal:
+            break
+    assert at is not None, "a space has at least one point"
+    return _measured(at, meter)
+
+
+def _whole_or_sample(
+    space: Space, budget: Budget, meter: Meter, rng: np.random.Generator
+) -> tuple[Iterator[Block], int]:
+    """Blocks of the whole space where it can be priced whole, else of uniform points; and how many points to look at."""
+    whole, sample = (WHOLE, SAMPLE) if by_array(space, budget) else (SLOW_WHOLE, SLOW_SAMPLE)
+    if space.count <= whole:
+        return grid_blocks(space, meter, budget), space.count
+    return random_blocks(space, meter, budget, rng), sample
+
+
+def _measured(one: Inside, meter: Meter) -> Inside:
+    """With the figures that arrays do not have."""
+    return one if len(one.figures) == len(meter.names) else one._replace(figures=meter(one.spec))

@@ -1,0 +1,103 @@
+"""The band of a unit: all of its candidates where the space can be enumerated, else drawn and found by solving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalesearch.space.band import ONE_BY_ONE, Band, EmptyBandError, enumerable
+from scalesearch.space.blocks import Block, by_array, distances, grid_blocks, holds
+from scalesearch.space.candidates import Candidate, SpecUnit, Unit, distance, inside, miss
+from scalesearch.space.enumerated import EnumeratedBand, PricedBand
+from scalesearch.space.projected import SolvedBand
+from scalesearch.space.space import Choices, Point
+
+Watch = Callable[[int, int], None]
+"""Hears of (points done, points in all)."""
+
+
+def find_band(unit: Unit, watch: Watch | None = None) -> Band:
+    """The band of `unit`: enumerated up to ENUMERABLE points (ONE_BY_ONE where arrays do not serve), else solved.
+
+    `watch(done, total)` hears of the enumeration. Raises EmptyBandError with the nearest miss.
+    """
+    count = math.prod(len(axis.values) for axis in unit.axes.values())
+    if count > enumerable(unit):
+        band: Band = SolvedBand(unit, count)
+        band.draw((), np.random.default_rng(0))
+        return band
+    if isinstance(unit, SpecUnit) and by_array(unit.space, unit.budget):
+        return _enumerate_blocks(unit, count, watch)
+    return _enumerate(unit, count, watch)
+
+
+def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> EnumeratedBand | PricedBand:
+    """As `_enumerate`, by arrays of prices; where very many are inside, they become candidates when they are asked for."""
+    parts: list[dict[str, NDArray[np.int64]]] = []
+    rows: list[NDArray[np.int64]] = []
+    closest: tuple[float, Point] = (math.inf, {})
+    done = 0
+    for block in grid_blocks(unit.space, unit.meter, unit.budget):
+        hits = np.flatnonzero(holds(block, unit.budget, unit.meter))
+        parts.append({name: index[hits] for name, index in block.at.items()})
+        rows.append(block.identities(hits))
+        closest = min(closest, _closest(block, unit), key=lambda pair: pair[0])
+        done += len(block.resolved)
+        if watch:
+            watch(done, count)
+    resolved = np.concatenate(rows)
+    if not len(resolved):
+        raise _empty(unit, count, unit.solve(closest[1]))
+    # Equal rows are equal detectors: the first of them stays, in grid order.
+    first = np.sort(np.unique(resolved, axis=0, return_index=True)[1])
+    at = {name: np.concatenate([part[name] for part in parts])[first] for name in unit.axes}
+    summary = f"{len(resolved)} of {count} points inside, {len(first)} distinct"
+    band = PricedBand(unit, at, len(first), summary)
+    if len(first) > ONE_BY_ONE:
+        return band
+    found = {candidate.key: candidate for candidate in map(band.candidate, reversed(range(len(first))))}
+    return EnumeratedBand(
+        unit, tuple(reversed(found.values())), f"{len(resolved)} of {count} points inside, {len(found)} distinct"
+    )
+
+
+def _closest(block: Block, unit: SpecUnit) -> tuple[float, Point]:
+    far = distances(block, unit.budget)
+    i = int(far.argmin())
+    return float(far[i]), block.point(i)
+
+
+def _empty(unit: Unit, count: int, closest: Candidate) -> EmptyBandError:
+    return EmptyBandError(
+        f"the band must hold a candidate, but none of {count} is inside "
+        f"({'; '.join(str(budget) for budget in unit.budgets)}); the nearest misses: "
+        f"{miss(unit, closest)}, at {closest.point or 'the only point'}; widen the band or the space"
+    )
+
+
+def _enumerate(unit: Unit, count: int, watch: Watch | None) -> EnumeratedBand:
+    found: dict[tuple[str, ...], Candidate] = {}
+    closest: tuple[float, Candidate | None] = (math.inf, None)
+    held = 0
+    for done, point in enumerate(_points(unit.axes), 1):
+        candidate = unit.solve(point)
+        if inside(unit, candidate):
+            held += 1
+            found.setdefault(candidate.key, candidate)
+        elif (far := distance(unit, candidate)) < closest[0]:
+            closest = (far, candidate)
+        if watch and (done % 500 == 0 or done == count):
+            watch(done, count)
+    if not found:
+        assert closest[1] is not None, "a space has at least one point"
+        raise _empty(unit, count, closest[1])
+    return EnumeratedBand(unit, tuple(found.values()), f"{held} of {count} points inside, {len(found)} distinct")
+
+
+def _points(axes: Mapping[str, Choices]) -> Iterator[Point]:
+    for values in product(*(axis.values for axis in axes.values())):
+        yield dict(zip(axes, values, strict=True))

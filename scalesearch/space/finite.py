@@ -1,0 +1,101 @@
+"""A band over any finite set of candidates, such as the specs of a recorded table: rehearsal searches among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from scalesearch.arch.genes import Genes
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Bound, Budget
+from scalesearch.cost.metrics import Meter
+from scalesearch.space.band import EmptyBandError
+from scalesearch.space.candidates import Candidate
+from scalesearch.space.enumerated import EnumeratedBand
+from scalesearch.space.space import Choices, Value
+
+
+@dataclass(frozen=True)
+class _Brought(Meter):
+    """Answers with figures that are known, by the ids of their detectors."""
+
+    known: Mapping[str, Mapping[str, float]]
+
+    def __call__(self, spec: DetectorSpec) -> dict[str, float]:
+        return dict(self.known[spec.id])
+
+
+@dataclass(frozen=True)
+class FiniteUnit:
+    """Trials that are one of `candidates`; the axes are what their points differ in, values in order.
+
+    ValueError where points do not have the same axes, an axis has names and numbers, or two have the same point.
+    """
+
+    candidates: tuple[Candidate, ...]
+    budgets: tuple[Budget, ...]
+    """Around all of them where nobody gives others."""
+
+    def __post_init__(self) -> None:
+        names = list(self.candidates[0].point)
+        for candidate in self.candidates:
+            if list(candidate.point) != names:
+                raise ValueError(
+                    f"candidates of one band have the same axes, but got {names} and {list(candidate.point)}"
+                )
+        for name in names:
+            kinds = {isinstance(candidate.point[name], str) for candidate in self.candidates}
+            if len(kinds) > 1:
+                raise ValueError(f"an axis has names or numbers, but {name} has both")
+        if len(self._at) < len(self.candidates):
+            raise ValueError("candidates of one band have different points, but two have the same; add an axis")
+
+    @cached_property
+    def axes(self) -> Mapping[str, Choices]:
+        """What the points differ in."""
+        axes = {}
+        for name in self.candidates[0].point:
+            values = {candidate.point[name] for candidate in self.candidates}
+            if len(values) > 1:
+                axes[name] = Choices(tuple(sorted(values)))
+        return axes
+
+    @cached_property
+    def meter(self) -> Meter:
+        """The figures that the candidates bring: a recorded latency is not predicted again."""
+        return _Brought(
+            {spec.id: cost for one in self.candidates for spec, cost in zip(one.members, one.costs, strict=True)}
+        )
+
+    @property
+    def genes(self) -> Genes | None:
+        """None: a mutated graph would not be one of the candidates."""
+        return None
+
+    @cached_property
+    def _at(self) -> dict[tuple[Value, ...], Candidate]:
+        return {tuple(candidate.point.values()): candidate for candidate in self.candidates}
+
+    def solve(self, point: Mapping[str, Value]) -> Candidate:
+        """The candidate with exactly this point; KeyError where there is none."""
+        return self._at[tuple(point[name] for name in self.candidates[0].point)]
+
+
+def band_of(candidates: Sequence[Candidate]) -> EnumeratedBand:
+    """The band that is exactly these candidates; of those with equal members, the first.
+
+    Raises EmptyBandError where there are none, and ValueError as `FiniteUnit`.
+    """
+    if not candidates:
+        raise EmptyBandError("a band must hold a candidate, but the set is empty")
+    distinct: dict[tuple[str, ...], Candidate] = {}
+    for candidate in candidates:
+        distinct.setdefault(candidate.key, candidate)
+    found = tuple(distinct.values())
+    budgets = tuple(_around([candidate.costs[i]["macs"] for candidate in found]) for i in range(len(found[0].costs)))
+    return EnumeratedBand(FiniteUnit(found, budgets), found, f"{len(found)} candidates given")
+
+
+def _around(macs: Sequence[float]) -> Budget:
+    return Budget(macs=Bound(min(macs), max(macs)))

@@ -1,0 +1,122 @@
+"""What an epoch is fed with: batches on the device, augmented by the recipe, normalised; made ahead where that pays.
+
+Imports torch, data and plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scalesearch.data.augment import jitter, normalise
+from scalesearch.data.colour import colour
+from scalesearch.data.mix import mixup, mosaic
+from scalesearch.data.pixels import Batch, Pixels, batches
+from scalesearch.data.prefetch import ahead
+from scalesearch.data.shard import WHOLE, Part
+from scalesearch.plan.recipe import Recipe
+
+
+class Ready(NamedTuple):
+    """A batch that the network can take."""
+
+    places: Tensor
+    """[B] positions in the split."""
+    images: Tensor
+    """float32 [B, 3, h, w], normalised."""
+    boxes: Tensor
+    """[B, M, 4] xyxy in input pixels."""
+    labels: Tensor
+    """[B, M], -1 where there is no object."""
+    random: Tensor
+    """The generator's state after it: what the next batch starts from."""
+
+
+def prepared(
+    pixels: Pixels,
+    recipe: Recipe,
+    *,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    mixed: bool = True,
+    part: Part = WHOLE,
+    first: int = 0,
+    random: Tensor | None = None,
+) -> Iterator[Ready]:
+    """Our part of the batches of an epoch, a function of (seed, epoch); without mosaic and mixup unless `mixed`.
+
+    It starts with the `first`-th, from 0, and goes on from the state `random` of the batch before.
+    """
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+    if random is not None:
+        generator.set_state(random)
+    # What mixes images needs the whole batch, in every process; the rest is made for our part alone.
+    mixing = mixed and bool(recipe.mosaic or recipe.mixup)
+    mine, later = (WHOLE, part) if mixing else (part, WHOLE)
+    for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch, first=first, part=mine):
+        images, boxes, labels = _moved(batch, device)
+        if mixed and recipe.mosaic:
+            images, boxes, labels = mosaic(images, boxes, labels, generator, share=recipe.mosaic)
+        if recipe.flip or recipe.jitter != (1.0, 1.0):
+            images, boxes, labels = jitter(
+                images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, part=mine
+            )
+        if any(recipe.colour):
+            images = colour(images, generator, strengths=recipe.colour, part=mine)
+        if mixed and recipe.mixup:
+            images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
+        places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))
+        yield Ready(places, normalise(images, pixels.normalisation), boxes, labels, generator.get_state())
+
+
+def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
+    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle.
+
+    Close it where it is left early: its thread ends then.
+    """
+    if device.type == "cuda":
+        yield from _in_stream(batches, device)
+    else:
+        yield from ahead(batches) if spare_core() else batches
+
+
+def spare_core() -> bool:
+    """Whether this process may use more cores than torch has threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores > torch.get_num_threads()
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed of its own for each epoch of a training."""
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _moved(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Bytes go over, a fourth of what normalised floats are."""
+    tensors = (batch.images, batch.boxes, batch.labels)
+    if device.type != "cuda":
+        return tensors
+    images, boxes, labels = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
+    return images, boxes, labels
+
+
+def _in_stream(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready]:
+    """Batches made by a thread in a CUDA stream of its own, beside the step before."""
+    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def made() -> Iterator[tuple[Ready, torch.cuda.Event]]:
+        with torch.cuda.stream(side):
+            for ready in batches:
+                yield ready, side.record_event()
+
+    for ready, event in ahead(made()):
+        here = torch.cuda.current_stream(device)
+        here.wait_event(event)
+        for tensor in (ready.images, ready.boxes, ready.labels):
+            tensor.record_stream(here)  # its memory is not given away while this stream may still read it
+        yield ready

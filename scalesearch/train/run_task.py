@@ -1,0 +1,267 @@
+"""`run`: a task in, the points of its learning curve and a checkpoint out. Imports nn, data and plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
+from scalesearch.data.pixels import Pixels, open_pixels
+from scalesearch.data.sets import Data
+from scalesearch.data.split import DataError, Split, select_from
+from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
+from scalesearch.nn.checkpoints import file_hash
+from scalesearch.nn.model_file import KEY, told_text
+from scalesearch.plan.task import Outcome, Task, TaskError
+from scalesearch.train import checkpoint
+from scalesearch.train.anchor_match import match_report
+from scalesearch.train.coco_metrics import Evaluation
+from scalesearch.train.distributed import ALONE, Team
+from scalesearch.train.evaluation import evaluate
+from scalesearch.train.log import Log
+from scalesearch.train.loop import NonFinite, Training
+from scalesearch.train.peak_memory import PeakMemory
+
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, all steps, what is going on) as the task goes on."""
+
+SAVE_SECONDS = 60.0
+"""A checkpoint is due at the first step after this long, so that little is lost to an interruption."""
+
+
+def run(
+    task: Task,
+    data: Data,
+    *,
+    cache: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    tensorboard: bool = False,
+    team: Team = ALONE,
+) -> Outcome:
+    """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
+
+    On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
+    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images. The
+    processes of a `team` train it together and all have the outcome; the first one reads and writes the folder.
+
+    Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
+    none. A loss that is not finite, or a time limit passed, is no exception but an Outcome with state "failed".
+    """
+    give_back_freed_memory()  # what the training before left: it would count as this one's peak
+    keep_freed_memory()
+    place = team.device or torch.device(_auto() if device == "auto" else device)
+    memory = PeakMemory(place)
+    pixels = team.one_before_others(lambda: _open(task, data, cache, progress))
+    training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
+    points = _Points(task, data, training)
+    points.restore()
+    log = Log(task.folder, training.epoch, tensorboard=tensorboard) if team.first else None
+    try:
+        for numbers in _go(training, points, pixels[1], progress):
+            if log is not None:
+                log.add({**numbers, "memory": memory.read()})
+    except (NonFinite, TooLong) as error:
+        return points.outcome("failed", str(error), memory)
+    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_told(training))
+    matched = match_report(_seen(task), pixels[0])
+    return dataclasses.replace(points.outcome("complete", "", memory), notes=notes, matched=matched)
+
+
+def _loader_told(training: Training) -> str:
+    return f"the loader took {training.loader_share:.1%} of the time of training"
+
+
+class TooLong(Exception):
+    """A training went beyond its time limit; the message says how far it came."""
+
+
+def _go(
+    training: Training, points: _Points, held_out: Pixels, progress: Progress | None
+) -> Iterator[dict[str, float | None]]:
+    """Epochs, evaluations where they are due, checkpoints; after each epoch what the log tells of it."""
+    task, steps = points.task, training.steps_per_epoch
+    before = training.epoch * steps + training.step
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            done = training.epoch * steps + training.step
+            progress(done - before, task.to_epoch * steps - before, text)
+
+    def on_step(_: int, loss: float) -> None:
+        tell(f"epoch {training.epoch + 1}, loss {loss:.3f}")
+        points.save(at_once=False)
+        if task.time_limit is not None and points.seconds > task.time_limit:
+            raise TooLong(
+                f"it took longer than the time_limit of {task.time_limit:.0f} s, in epoch {training.epoch + 1} of "
+                f"{task.recipe.epochs}"
+            )
+
+    while training.epoch < task.to_epoch:
+        points.evaluated = {}
+        training.train_epoch(on_step)
+        if points.due(training.epoch):
+            tell(f"epoch {training.epoch}, evaluating")
+            model = training.evaluated()
+            points.add(evaluate(model, training.anchors, held_out, training.team), model)
+        yield points.told()
+        points.save(at_once=training.epoch == task.to_epoch)
+
+
+class _Points:
+    """The curve of a training and what its checkpoint says beside the weights."""
+
+    def __init__(self, task: Task, data: Data, training: Training) -> None:
+        self.task, self.training = task, training
+        self.identity = _identity(task, data)
+        self.detector = told_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
+        self.curve: list[tuple[int, dict[str, float | None]]] = []
+        self.evaluated: dict[str, Any] = {}
+        """The weights as they were evaluated, while they are those of the training."""
+        self.per_class: dict[str, float | None] = {}
+        self.start, self.before, self.saved = time.perf_counter(), 0.0, time.monotonic()
+
+    def due(self, epoch: int) -> bool:
+        every = self.task.recipe.eval_every
+        return epoch == self.task.to_epoch or (every > 0 and epoch % every == 0)
+
+    def add(self, evaluation: Evaluation, model: nn.Module) -> None:
+        """Takes in an evaluation of `model`, whose weights are kept as the best where they are."""
+        best = max((_ap(numbers) for _, numbers in self.curve), default=-2.0)
+        self.curve.append((self.training.epoch, evaluation.numbers))
+        self.per_class = evaluation.per_class
+        self.evaluated = model.state_dict()
+        if self.training.team.first and _ap(evaluation.numbers) > best:
+            state = {"evaluated": self.evaluated, KEY: self.detector, "epoch": self.training.epoch}
+            checkpoint.save(self.task.folder, {**state, "told": json.dumps(evaluation.numbers)}, checkpoint.BEST)
+
+    def told(self) -> dict[str, float | None]:
+        """What the log tells of the epoch that is over."""
+        training = self.training
+        numbers = dict(self.curve).get(training.epoch, {})
+        at = {"epoch": training.epoch, "step": training.epoch * training.steps_per_epoch, "seconds": training.seconds}
+        return {**at, **training.told, "ap": numbers.get("ap"), "ap50": numbers.get("ap50")}
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.start
+
+    def save(self, *, at_once: bool) -> None:
+        """Writes the checkpoint, unless it is early for one; of several processes the first one does."""
+        if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
+            return
+        told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
+        state = {**self.training.state(), "task": self.identity, "told": json.dumps(told), KEY: self.detector}
+        if self.evaluated:
+            # The averaged weights with other statistics of the norms; what is the same is stored once.
+            norms = dict(self.training.average.model.named_buffers())
+            state["evaluated"] = {**state["average"], **{n: v for n, v in self.evaluated.items() if n in norms}}
+        checkpoint.save(self.task.folder, state)
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        """Takes up the folder's checkpoint, if there is one."""
+        task = self.task
+        state = self.training.team.shared(lambda: checkpoint.load(task.folder))
+        epoch, step = (state["epoch"], state.get("step", 0)) if state else (0, 0)
+        if epoch < task.from_epoch:
+            raise TaskError(
+                f"a task from epoch {task.from_epoch} needs that checkpoint in its folder, but {task.folder} has "
+                f"{f'one of epoch {epoch}' if state else 'none'}: start from epoch 0"
+            )
+        if state is None:
+            return
+        if state.get("task") != self.identity:
+            raise TaskError(
+                f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
+                "seed, data or split, or started from other weights: give another folder"
+            )
+        told = json.loads(state["told"])
+        self.curve = [(at, numbers) for at, numbers in told["curve"]]
+        if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
+            # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
+            self.curve = []
+            return
+        self.per_class, self.before = told["per_class"], told["seconds"]
+        self.training.restore(state)
+
+    def outcome(self, state: Any, reason: str, memory: PeakMemory) -> Outcome:
+        training = self.training
+        steps = training.epoch * training.steps_per_epoch + training.step
+        images = steps * min(training.recipe.batch, len(training.pixels))
+        return Outcome(
+            state=state,
+            reason=reason,
+            curve=tuple(self.curve),
+            per_class=self.per_class,
+            seconds=self.seconds,
+            peak_memory=memory.read(),
+            images_per_second=images / training.seconds if training.seconds > 0 else 0.0,
+        )
+
+
+def _ap(numbers: Mapping[str, float | None]) -> float:
+    """AP to compare by: what has none, for lack of truth, is below all."""
+    value = numbers.get("ap")
+    return -1.0 if value is None else value
+
+
+def _identity(task: Task, data: Data) -> str:
+    """What must be the same for one training to go on: hashed, not the places of files."""
+    parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
+    parts += [file_hash(task.weights)] if task.weights else []
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None) -> tuple[Pixels, Pixels]:
+    """The pixels to train on and to evaluate on."""
+
+    def decoding(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total, "decoding images")
+
+    held_out = data.select if task.evaluate_on == "select" else data.val
+    train = _train_split(task, data)
+    spec = _seen(task)
+    try:
+        if task.images < 1:
+            _, train = select_from(train, task.images, seed=0)
+        opened = (open_pixels(split, spec.size, cache, decoding) for split in (train, held_out))
+        first, second = (dataclasses.replace(pixels, normalisation=spec.normalisation) for pixels in opened)
+    except DataError as error:
+        raise TaskError(str(error)) from None
+    return first, second
+
+
+def _seen(task: Task) -> DetectorSpec:
+    """The detector at the input size of this part: its share, in steps of a backbone's stride, at least one."""
+    if task.scale == 1:
+        return task.spec
+    step = 2**BACKBONE_TOP
+    height, width = (max(step, round(side * task.scale / step) * step) for side in task.spec.size)
+    return dataclasses.replace(task.spec, size=(min(height, task.spec.size[0]), min(width, task.spec.size[1])))
+
+
+def _train_split(task: Task, data: Data) -> Split:
+    if task.train_on == "train":
+        return data.train
+    reported = data.val if task.evaluate_on == "val" else data.select
+    if {image.file for image in data.select.images} & {image.file for image in reported.images}:
+        raise TaskError(
+            f"train_on: train+select must not train on what is evaluated, but select is {data.select.name!r} and the "
+            f"evaluation is on {reported.name!r}: use train_on: train"
+        )
+    name = f"{data.train.name} and {data.select.name}"
+    return dataclasses.replace(data.train, name=name, images=(*data.train.images, *data.select.images))
+
+
+def _auto() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,80 @@
+"""A detector that wants its images normalised otherwise gets them so: in training, evaluation, prediction and export."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scalesearch.app.export import export_onnx
+from scalesearch.app.trained_model import open_model, open_split
+from scalesearch.arch.scaling import PUBLISHED, named
+from scalesearch.arch.spec import DetectorSpec, to_dict
+from scalesearch.data.augment import normalise
+from scalesearch.data.pixels import open_pixels
+from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.plan.recipe import Recipe
+from scalesearch.train.evaluation import predict
+from scalesearch.train.loader import prepared
+from tests.app.conftest import Command, Trained
+from tests.detectors import TINY
+
+HALF = dataclasses.replace(TINY, normalisation="half")
+
+
+def test_it_is_of_the_detector() -> None:
+    assert HALF.id != TINY.id
+    assert {name for name in PUBLISHED if named(name).normalisation == "half"} == {
+        name for name in PUBLISHED if name.startswith("lite")
+    }
+    with pytest.raises(ValueError, match="normalisation must be one of imagenet, half, but got 'tanh'"):
+        dataclasses.replace(TINY, normalisation="tanh")
+
+
+def test_a_training_is_fed_so(trained: Trained) -> None:
+    pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
+    pixels = dataclasses.replace(pixels, normalisation="half")
+    recipe = Recipe(batch=len(pixels), flip=False, jitter=(1.0, 1.0))
+    (batch,) = prepared(pixels, recipe, seed=0, epoch=0, device=torch.device("cpu"))
+    raw = torch.from_numpy(np.ascontiguousarray(pixels.array[batch.places.numpy()]))
+    assert torch.equal(batch.images, normalise(raw, "half"))
+    assert not torch.equal(batch.images, normalise(raw))
+
+
+def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    aps: dict[DetectorSpec, float] = {}
+    for spec in (HALF, TINY):
+        design, run = tmp_path / f"{spec.normalisation}.json", tmp_path / spec.normalisation
+        design.write_text(json.dumps(to_dict(spec)))
+        options = ("--set", "epochs=6", "--set", "batch=4", "--set", "norm_batches=2", "--set", "learning_rate=0.005")
+        done = command("train", design, "--data", trained.data, "--out", run, *options)
+        assert done.status == 0, done.err
+        found = command("eval", run, "--data", trained.data, "--json")
+        told = json.loads((run / "result.json").read_text())
+        aps[spec] = json.loads(found.out)["numbers"]["ap"]
+        assert aps[spec] == pytest.approx(told["curve"][-1][1]["ap"], abs=1e-9)
+    assert aps[HALF] != aps[TINY]
+
+    model = open_model(tmp_path / "half", design=None, size=None, say=print)
+    assert model.spec == HALF
+    export_onnx(model, tmp_path / "half.onnx")
+    session = runtime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])
+    pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
+    raw = np.ascontiguousarray(pixels.array)
+    scores, _ = session.run(None, {"images": raw.transpose(0, 3, 1, 2).astype(np.float32)})[:2]
+    with torch.no_grad():
+        wanted = model.detector(normalise(torch.from_numpy(raw), "half")).class_logits
+    np.testing.assert_allclose(scores, wanted.numpy(), atol=1e-3)
+
+    command("predict", tmp_path / "half", trained.data / "val", "-o", tmp_path / "drawn", "--score", "0.01")
+    drawn = [row["score"] for row in json.loads((tmp_path / "drawn" / "detections.json").read_text())]
+    anchors = anchor_boxes(HALF, torch.device("cpu"))
+    rows = predict(model.detector, anchors, dataclasses.replace(pixels, normalisation="half"))
+    assert drawn and sorted(drawn) == pytest.approx(sorted(row["score"] for row in rows if row["score"] >= 0.01))

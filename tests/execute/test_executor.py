@@ -1,0 +1,179 @@
+"""Local processes: the same study however trainings overlap, errors that come back, processes that end."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scalesearch.execute import processes
+from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
+from scalesearch.execute.processes import LocalProcesses
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.search.driver import run
+from tests.execute.workers import (
+    Trials,
+    assert_nothing_lost_or_twice,
+    assert_refused,
+    count,
+    die_once,
+    refuse,
+    stick,
+    tiny_task,
+    told,
+    unfit,
+    who,
+)
+from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
+
+_slow = 0.0
+
+
+def prepare(slow: float) -> None:
+    """What a worker opens once."""
+    global _slow
+    _slow = slow
+
+
+def work(task: Task) -> Outcome:
+    """`learn`, the longer the dearer, so that trainings overtake each other."""
+    time.sleep(_slow * (task.spec.width % 24))
+    return learn(task, "")
+
+
+def sleep(task: Task) -> Outcome:
+    """A training that says who trains it and does not end by itself."""
+    (task.folder.parent.parent / "worker").write_text(str(os.getpid()))
+    time.sleep(600)
+    return learn(task, "")
+
+
+class Lagging(InProcess):
+    """One at a time, but with the lag of two workers: what two processes must equal."""
+
+    workers = 2
+
+
+@pytest.fixture
+def pool() -> Iterator[Executor]:
+    """Two workers."""
+    executor = LocalProcesses(2, work, prepare, (0.01,))
+    yield executor
+    executor.close()
+
+
+@pytest.mark.parametrize("text", [PLAN, FAMILY], ids=["spec", "family"])
+def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(tmp_path: Path, pool: Executor, text: str) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = make_study(tmp_path / "one", make_plan(tmp_path / "one", text))
+    run(one, Lagging(learn), lambda line: None)
+    two = make_study(tmp_path / "two", make_plan(tmp_path / "two", text))
+    run(two, pool, lambda line: None)
+    known = [[replace(row, seconds=0.0, reason="") for row in study.folder.rows()] for study in (one, two)]
+    assert known[0] == known[1]
+
+
+def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> None:
+    executor = LocalProcesses(4, count, prepare, (0.0,))
+    try:
+        trial = Trials(executor, [tiny_task(tmp_path / str(i), epochs=12) for i in range(10)])
+        for worker in trial.halted(4)[1:3]:
+            trial.kill(worker)
+        done = trial.finish()
+    finally:
+        executor.close()
+    assert trial.lost == 2
+    assert len(done) == 10
+    # The lost two went on from their last checkpoint; the others began at the beginning and ran once.
+    assert sorted(began > 0 for began in done.values()) == [False] * 8 + [True] * 2
+    assert all((tmp_path / str(i) / "begun").read_text().count("\n") == 1 + (done[i] > 0) for i in range(10))
+
+
+def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path) -> None:
+    executor = LocalProcesses(2, die_once, prepare, (0.0,))
+    try:
+        assert_nothing_lost_or_twice(tmp_path, executor)
+    finally:
+        executor.close()
+
+
+def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
+    executor = LocalProcesses(1, who, prepare, (0.0,))
+    try:
+        first = told(executor, tiny_task(tmp_path))["pid"]
+        os.kill(int(first), signal.SIGKILL)
+        os.waitid(os.P_PID, int(first), os.WEXITED | os.WNOWAIT)  # gone, and left for the executor to notice
+        assert told(executor, tiny_task(tmp_path))["pid"] != first
+    finally:
+        executor.close()
+
+
+def test_workers_have_their_environment_before_they_import_anything_in_turn(tmp_path: Path) -> None:
+    environments = [{"CUDA_VISIBLE_DEVICES": name} for name in ("4", "7")]
+    executor = LocalProcesses(3, who, prepare, (0.3,), environments)
+    try:
+        seen = [executor.submit(tiny_task(tmp_path), "") for _ in range(3)]
+        found = sorted(future.result().reason.split()[1] for future in seen)
+    finally:
+        executor.close()
+    assert found == ["4", "4", "7"]
+
+
+def test_what_a_training_raises_comes_out_as_it_was(tmp_path: Path) -> None:
+    for executor in (LocalProcesses(1, refuse, prepare, (0.0,)), InProcess(lambda task, label: refuse(task))):
+        try:
+            assert_refused(executor, tmp_path)
+        finally:
+            executor.close()
+    executor = LocalProcesses(1, stick, prepare, (0.0,))
+    with pytest.raises(RuntimeError, match="Sticky: not for pickle"):
+        executor.submit(tiny_task(tmp_path), "").result()
+    executor.close()
+
+
+def test_a_worker_that_cannot_be_prepared_says_so(tmp_path: Path) -> None:
+    executor = LocalProcesses(1, count, unfit, ())
+    with pytest.raises(UnfitWorkerError, match="a worker cannot be prepared: OSError: no such disk"):
+        executor.submit(tiny_task(tmp_path), "").result()
+    executor.close()
+
+
+def test_a_worker_whose_driver_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    ours, theirs = processes._SPAWN.Pipe()
+    work = pickle.dumps((who, prepare, (0.0,)))
+    worker = processes._SPAWN.Process(target=processes._work, args=(theirs, os.getpid(), {}, work))
+    worker.start()
+    theirs.close()
+    ours.send(tiny_task(tmp_path))
+    ours.close()
+    worker.join(60)
+    assert worker.exitcode == 0  # 1 after a traceback
+
+
+def test_closing_ends_the_workers(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path))
+    executor = LocalProcesses(1, sleep, prepare, (0.0,))
+    spec = study.band.grid(()).members[0]
+    task = Task(spec=spec, recipe=study.plan.recipe, seed=0, to_epoch=1, folder=tmp_path / "a" / "b")
+    executor.submit(task, "")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "worker").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = int((tmp_path / "worker").read_text())
+    executor.close()
+    while time.monotonic() < deadline:
+        try:
+            os.waitpid(worker, os.WNOHANG)
+            os.kill(worker, 0)
+        except (ProcessLookupError, ChildProcessError):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the worker outlived its executor")

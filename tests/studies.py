@@ -1,0 +1,108 @@
+"""A small space, a trainer of three lines, and a study that runs in milliseconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from scalesearch.cost import budget
+from scalesearch.cost.price import price
+from scalesearch.mirror.ledger import Ledger
+from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.folder import StudyFolder
+from scalesearch.search.study import Setting, Study
+from scalesearch.space.candidates import FamilyUnit, SpecUnit
+from scalesearch.space.find_band import find_band
+
+PLAN = """
+space:
+  backbone: efficientnet-w0.25-d0.3
+  topology: [fpn, panet, bifpn]
+  size: {low: 64, high: 128, step: 32}
+  width: {low: 16, high: 64, step: 8}
+  repeats: [1, 2, 3]
+  head_depth: 1
+band: {macs: {min: 8M, max: 16M}}
+sampler: {name: tpe, startup: 4}
+trials: 12
+winners: {top: 2, seeds: [0, 1]}
+baselines: {plain: {topology: fpn, size: 96, width: 24, repeats: 1}}
+"""
+
+FAMILY = """
+unit: family
+family:
+  bands: [{macs: {min: 4M, max: 6M}}, {macs: {min: 9M, max: 14M}}]
+  solve: {size: {low: 32, high: 256, step: 8}}
+space:
+  backbone: efficientnet-w0.25-d0.3
+  width_base: 24
+  width_factor: [1.0, 1.3, 1.6, 2.0]
+  repeats_base: 1
+  repeats_step: 1
+  head_depth: 1
+objectives: [ap]
+sampler: {name: grid}
+trials: 4
+winners: {top: 1, seeds: [0]}
+"""
+
+SETTING = Setting(
+    data="0" * 12,
+    splits={"train": "a", "select": "b", "train+select": "a and b", "val": "c"},
+    threads=1,
+    machine={"cpu": "none"},
+    versions={"python": "3"},
+)
+
+
+def make_plan(folder: Path, text: str = PLAN, *overrides: str) -> Plan:
+    """A plan read from `text`."""
+    file = folder / "toy.yaml"
+    file.write_text(text)
+    return read_plan(file, overrides)
+
+
+def make_study(folder: Path, plan: Plan) -> Study:
+    """A study of `plan` in `folder`."""
+    from scalesearch.arch.spec import Anchors
+
+    space = plan.space(classes=3, anchors=Anchors())
+    if plan.family:
+        unit: FamilyUnit | SpecUnit = FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
+    else:
+        unit = SpecUnit(space, plan.band or budget.from_dict({}))
+    opened = StudyFolder.open(folder / "study", plan, data=SETTING.data)
+    ledger = Ledger(opened.path, plan.name, plan.objectives, unit.axes)
+    return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, setting=SETTING, ledger=ledger)
+
+
+def learn(task: Task, label: str) -> Outcome:
+    """AP grows with cost, falls with the distance from width 40, and wobbles with the seed."""
+    cost = price(task.spec)
+    ap = math.log10(cost.macs) / 20 - abs(task.spec.width - 40) / 400 + task.seed / 100
+    curve = ((task.to_epoch, {"ap": ap, "ap50": 2 * ap, "ap_large": None}),)
+    return Outcome(state="complete", curve=curve, seconds=1.0, peak_memory=1, images_per_second=10.0)
+
+
+@pytest.fixture(autouse=True)
+def quiet_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """The study of PLAN, not begun."""
+    return make_study(tmp_path, make_plan(tmp_path))
+
+
+@pytest.fixture
+def said() -> tuple[list[str], Callable[[str], None]]:
+    """What was said, and what to say it with."""
+    lines: list[str] = []
+    return lines, lines.append
