@@ -14,8 +14,9 @@ from scalesearch.app.export import export_onnx
 from scalesearch.app.messages import tell_found
 from scalesearch.app.progress import Console
 from scalesearch.app.search_study import make_study, open_plan_data
-from scalesearch.app.trained_model import Model, evaluate, open_model, open_split
+from scalesearch.app.trained_model import Model, evaluate, open_model
 from scalesearch.app.workers import HERE, find_engine, make_executor
+from scalesearch.data.sets import open_split
 from scalesearch.evidence.noise import by_seed
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.design import read_recipe_file

@@ -232,7 +232,7 @@ def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tup
 def setting(plan: Plan, data: Data) -> Setting:
     """What the rows of this run have in common."""
     splits = dict(data.splits)
-    splits["train+select"] = splits["train"] if plan.data.select == "val" else plan.data.train
+    splits["train+select"] = splits["train"] if plan.data.select == "val" else data.whole
     return Setting(
         data=data.fingerprint, splits=splits, threads=torch.get_num_threads(), machine=machine(), versions=versions()
     )

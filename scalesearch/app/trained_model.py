@@ -13,8 +13,6 @@ import torch
 
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.data.coco import read_split
-from scalesearch.data.digits import digits_folder
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
 from scalesearch.nn.anchors import anchor_boxes
@@ -90,11 +88,6 @@ def _counted(spec: DetectorSpec, file: Path) -> DetectorSpec:
         if re.fullmatch(r"class_head\.predict\..*bias", name) and len(value) % spec.anchors.per_cell == 0:
             return dataclasses.replace(spec, classes=len(value) // spec.anchors.per_cell)
     return spec
-
-
-def open_split(source: str, split: str) -> Split:
-    """One split of `digits` or of a COCO folder. DataError as `read_split`."""
-    return read_split(digits_folder() if source == "digits" else Path(source), split)
 
 
 def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
       scalesearch anchors my_detector.yaml --data digits --json
     """
     from scalesearch.app.anchor_report import anchor_report
-    from scalesearch.app.trained_model import open_split
     from scalesearch.console.tables import show_anchors
+    from scalesearch.data.sets import open_split
     from scalesearch.plan.design import read_design
 
     found = anchor_report(read_design(design, size=size, say=note), open_split(data, split))

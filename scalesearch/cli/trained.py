@@ -32,8 +32,9 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
       scalesearch eval efficientdet_d0.pth --design d0 --data coco/
     """
     from scalesearch.app.trained_model import evaluate as run
-    from scalesearch.app.trained_model import open_model, open_split
+    from scalesearch.app.trained_model import open_model
     from scalesearch.console.tables import RichConsole, show_evaluation
+    from scalesearch.data.sets import open_split
 
     model = open_model(weights, design=design, size=size, say=note)
     with RichConsole() as console:

@@ -1,8 +1,8 @@
-"""Reads a COCO-format folder: `annotations/instances_<split>.json`, the images in `<split>/`.
+"""Reads one split of a COCO-format data set; `layout` says where it lies.
 
 What would make the numbers wrong is refused in one line (`DataError`); boxes that are broken by themselves are mended or
-left out, and counted in `Split.notes`: docs/data.md has the rules. Standard library and NumPy; images are not opened
-here.
+left out, and counted in `Split.notes`: docs/data.md has the rules. Images are opened only where the file does not say
+their size.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scalesearch.data.coco_entries import (
     Item,
     check_ids,
+    check_names,
     positions,
     read_areas,
     read_boxes,
@@ -22,18 +23,19 @@ from scalesearch.data.coco_entries import (
     read_crowds,
     read_images,
 )
+from scalesearch.data.headers import fill_sizes
+from scalesearch.data.layout import MEND, Place, find_split, missing
+from scalesearch.data.locate import locate
+from scalesearch.data.outlines import fill_boxes, needs_outline
 from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
 from scalesearch.data.units import check_units
 from scalesearch.inputs.documents import JsonError, parse_large
 
 __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_split", "select_from"]
 
-ROBOFLOW = "_annotations.coco.json"
-"""Its exports have the annotations among the images; in their place they are a COCO folder."""
-
 
 def read_split(folder: Path, split: str) -> Split:
-    """Reads one split of a COCO folder, images in the order of the file, labels in that of category ids.
+    """Reads one split of a data set, images in the order of the file, labels in that of category ids.
 
     Boxes are clipped to their image; those without area, outside, or not finite are left out. Both are counted in
     `notes`, as are copies and areas larger than their box, which are kept. COCO's train2017 (118,287
@@ -42,11 +44,23 @@ def read_split(folder: Path, split: str) -> Split:
     Raises:
         DataError: where the folder, the file, or an entry of it breaks a rule of the format.
     """
-    place = folder / "annotations" / f"instances_{split}.json"
-    document = _document(folder, split, place)
+    place = find_split(folder, split) if folder.is_dir() else None
+    if place is None:
+        raise missing(folder, split)
+    return read_place(place)
+
+
+def read_place(found: Place) -> Split:
+    """Reads the split that lies there. As `read_split`."""
+    place = found.file
+    document = _document(place)
     entries, objects = document["images"], document["annotations"]
-    categories, roots = read_categories(document["categories"], objects, place)
-    ids, widths, heights = read_images(entries, folder / split, place)
+    categories, grouping = read_categories(document["categories"], objects, place)
+    check_names(entries, place)
+    files, moved = locate([entry["file_name"] for entry in entries], found)
+    sized = fill_sizes(entries, files)
+    ids, widths, heights = read_images(entries, files, place)
+    outlined = fill_boxes(objects)
     owners = positions(objects, "image_id", ids, "images", place)
     labels = positions(objects, "category_id", [category.id for category in categories], "categories", place)
     renumbered = check_ids(objects, place)
@@ -55,7 +69,9 @@ def read_split(folder: Path, split: str) -> Split:
     notes = check_units(annotated, sizes[owners], place) + renumbered
     boxes, kept, mended = _clip(annotated, sizes[owners])
     areas, crowd = read_areas(objects, boxes, place), read_crowds(objects, place)
-    notes += mended + _oddities(owners[kept], labels[kept], annotated[kept], areas[kept])
+    notes = (
+        moved + sized + outlined + notes + mended + _oddities(owners[kept], labels[kept], annotated[kept], areas[kept])
+    )
     order = np.argsort(owners, kind="stable")
     order = order[kept[order]]
     bounds = np.searchsorted(owners[order], np.arange(len(entries) + 1)).tolist()
@@ -64,40 +80,35 @@ def read_split(folder: Path, split: str) -> Split:
         Image(
             id=ids[i],
             name=entry["file_name"],
-            file=folder / split / entry["file_name"],
+            file=files[i],
             width=widths[i],
             height=heights[i],
             boxes=corners[rows],
             labels=labels[rows],
             crowd=crowd[rows],
             areas=areas[rows],
-            group=None if entry.get("group") is None else str(entry["group"]),
+            group=_group(entry),
         )
         for i, entry in enumerate(entries)
         for rows in [slice(bounds[i], bounds[i + 1])]
     ]
-    return Split(name=split, images=tuple(images), categories=categories, notes=notes, roots=roots)
+    return Split(name=found.split, images=tuple(images), categories=categories, notes=notes, roots=grouping)
 
 
-def _document(folder: Path, split: str, place: Path) -> dict[str, list[Item]]:
+def _group(entry: Item) -> str | None:
+    """What must not be cut apart: the key `group`, or the picture that Roboflow made this one and others of."""
+    if entry.get("group") is not None:
+        return str(entry["group"])
+    source, mark, _ = entry["file_name"].rpartition(".rf.")
+    return source if mark else None
+
+
+def _document(place: Path) -> dict[str, list[Item]]:
     """The annotation file, with its three lists present and lists of objects."""
-    mend = "a COCO folder has annotations/instances_<split>.json and the images in <split>/"
-    if not folder.is_dir():
-        raise DataError(f"the data folder must exist, but {folder} is no folder: {mend}.")
-    if not place.is_file():
-        if (beside := folder / split / ROBOFLOW).is_file():
-            mend = f"copy {beside} to that place"
-        found = sorted(file.stem.removeprefix("instances_") for file in place.parent.glob("instances_*.json"))
-        raise DataError(
-            f"split {split!r} must have an annotation file, but {place} is missing (splits found: "
-            f"{', '.join(found) or 'none'}): {mend}."
-        )
-    if not (folder / split).is_dir():
-        raise DataError(f"split {split!r} must have its images in a folder, but {folder / split} is missing: {mend}.")
     document = _parsed(place)
     if not isinstance(document, dict):
         raise DataError(
-            f"an annotation file must hold an object, but {place} holds a {type(document).__name__}: {mend}."
+            f"an annotation file must hold an object, but {place} holds a {type(document).__name__}: {MEND}."
         )
     for key in ("images", "annotations", "categories"):
         items = document.get(key)
@@ -120,7 +131,7 @@ def _parsed(place: Path) -> object:
 
 
 def _without_outline(item: Item) -> Item:
-    if item.get("segmentation"):
+    if item.get("segmentation") and not needs_outline(item):
         item["segmentation"] = True
     return item
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,11 +55,15 @@ def _distinct_names(pairs: Sequence[tuple[int, str]], place: Path) -> None:
         )
 
 
-def read_images(entries: Sequence[Item], folder: Path, place: Path) -> tuple[list[int], list[int], list[int]]:
-    """(ids, widths, heights) of images whose files are all there, each listed once."""
-    ids = _whole_numbers(entries, "id", "image", place)
+def check_names(entries: Sequence[Item], place: Path) -> None:
+    """Each image has a file name."""
     for entry in entries:
         _require_text(entry, "file_name", "image", place)
+
+
+def read_images(entries: Sequence[Item], files: Sequence[Path], place: Path) -> tuple[list[int], list[int], list[int]]:
+    """(ids, widths, heights) of images, each of a file of its own."""
+    ids = _whole_numbers(entries, "id", "image", place)
     widths, heights = (_whole_numbers(entries, key, "image", place) for key in ("width", "height"))
     for entry, width, height in zip(entries, widths, heights, strict=True):
         if width < 1 or height < 1:
@@ -68,15 +71,11 @@ def read_images(entries: Sequence[Item], folder: Path, place: Path) -> tuple[lis
                 f"an image's width and height must be positive, but {entry['file_name']!r} has {width}x{height} in "
                 f"{place}: give the size in pixels."
             )
-        _inside(entry["file_name"], place)
-    missing = [file for entry in entries if not _is_file(file := folder / entry["file_name"])]
-    if missing:
-        raise DataError(
-            f"each image of {place} must exist, but {missing[0]}{_more(missing)} is missing: add it, or remove its "
-            f"entry."
-        )
     _unique(ids, "image ids", place)
-    _unique([os.path.normpath(entry["file_name"]) for entry in entries], "file names of images", place)
+    paths = [os.path.normpath(file) for file in files]
+    if len(set(paths)) < len(paths):
+        above = os.path.commonpath([os.path.dirname(path) for path in paths])
+        _unique([os.path.relpath(path, above) for path in paths], "file names of images", place)
     return ids, widths, heights
 
 
@@ -129,7 +128,7 @@ def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
         item, box = objects[bad[0]], found[bad[0]]
         mend = "give them in pixels, or remove the annotation"
         if box is None and "segmentation" in item:
-            mend = "it has a segmentation only, so write the box around it"
+            mend = "its segmentation is neither polygons nor a run-length mask, so write the box around it"
         raise DataError(
             f"bbox must be four numbers [x, y, width, height], but {_named(item)}{_more(bad)} has {box!r} in "
             f"{place}: {mend}."
@@ -161,21 +160,6 @@ def read_crowds(objects: Sequence[Item], place: Path) -> NDArray[np.bool_]:
             f"mend it, since crowds are neither learnt nor scored."
         )
     return np.array(values, dtype=np.bool_)
-
-
-def _inside(name: str, place: Path) -> None:
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in PurePosixPath(name).parts:
-        raise DataError(
-            f"file_name must be a path below the split's folder, but {name!r} in {place} leaves it: write it relative, "
-            f"and move or link the images there."
-        )
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(file).st_mode)
-    except (OSError, ValueError):  # no such file, a name that no file can have
-        return False
 
 
 def _whole_numbers(items: Sequence[Item], key: str, of: str, place: Path) -> list[int]:

@@ -11,9 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scalesearch.data.coco import read_split
+from scalesearch.data.categories import by_name
+from scalesearch.data.coco import read_place
 from scalesearch.data.digits import digits_folder
+from scalesearch.data.layout import Place, find_split, find_whole, missing, role
 from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
+
+VAL_SHARE, VAL_SEED = 0.2, 0
+"""How val is cut from train where a data set has none: always the same way, so that every command has the same val."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,6 +30,8 @@ class Data:
     val: Split
     fingerprint: str
     """12 hex digits: annotations, image names and byte sizes, how select is cut; not where the set lies."""
+    whole: str
+    """What train and select together are: the name of train, where select was cut from it."""
     splits: dict[str, str]
     """Role -> what it is, e.g. {"train": "train minus 20 % (seed 0)", ..., "val": "val"}."""
 
@@ -38,8 +45,10 @@ def open_data(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Data:
-    """Opens `digits` (drawn at the first call) or a COCO folder; `train` and `val` name its splits.
+    """Opens `digits` (drawn at the first call) or a data set of COCO's format; `train` and `val` name its splits.
 
+    Names of one role are one: `valid` is val, `train2017` is train. Without val, test is it; without that, it is cut from
+    train.
     `select` is the share of train to select on, cut by `seed`, or "val", which then is no unseen set any
     more.
 
@@ -47,12 +56,10 @@ def open_data(
         DataError: where the data set breaks a rule, a split has no object, or the two differ in their categories or
             share an image.
     """
-    folder = digits_folder(progress) if source == "digits" else Path(source)
-    if train == val:
-        raise DataError(f"train and val must be different splits, but both are {train!r} in {folder}: name another.")
-    whole, held_out = read_split(folder, train), read_split(folder, val)
+    folder = _folder(source, progress)
+    whole, held_out = _pair(folder, train, val)
     whole, held_out = with_classes(whole, held_out.categories), with_classes(held_out, whole.categories)
-    _same_categories(whole, held_out, folder)
+    held_out = by_name(held_out, whole.categories, whole.name)
     _apart(whole, held_out)
     held_out = replace(held_out, notes=held_out.notes + _unlearnt(whole, held_out))
     kept, chosen = (whole, held_out) if select == "val" else select_from(whole, float(select), seed)
@@ -65,42 +72,79 @@ def open_data(
         select=chosen,
         val=held_out,
         fingerprint=digest.hexdigest()[:12],
+        whole=whole.name,
         splits={"train": kept.name, "select": chosen.name, "val": held_out.name},
     )
 
 
-def _same_categories(first: Split, second: Split, folder: Path) -> None:
-    if first.categories == second.categories:
-        return
-    ours, theirs = ({(category.id, category.name) for category in split.categories} for split in (first, second))
-    only = "; ".join(
-        f"only {split.name} has {', '.join(f'{id_} {name!r}' for id_, name in sorted(extra))}"
-        for split, extra in ((first, ours - theirs), (second, theirs - ours))
-        if extra
-    )
-    raise DataError(
-        f"{first.name} and {second.name} must have the same categories, but in {folder}/annotations {only}: "
-        f"list the same ids and names in both files."
-    )
+def open_split(source: str | Path, split: str) -> Split:
+    """One split of `digits` or of a data set, by its name or role: the one that `open_data` has for that. DataError."""
+    folder = _folder(source)
+    if role(split) in ("train", "val"):
+        first, second = _pair(folder, "train", "val") if _is_cut(folder) else (None, None)
+        if first and second:
+            return first if role(split) == "train" else second
+    place = _found(folder, split)
+    if place is None:
+        raise missing(folder, split)
+    return read_place(place)
+
+
+def _folder(source: str | Path, progress: Progress | None = None) -> Path:
+    return digits_folder(progress) if source == "digits" else Path(source)
+
+
+def _found(folder: Path, split: str) -> Place | None:
+    """The split, or test where val is asked for and there is none."""
+    if not folder.is_dir():
+        return None
+    return find_split(folder, split) or (find_split(folder, "test") if role(split) == "val" else None)
+
+
+def _is_cut(folder: Path) -> bool:
+    return folder.is_dir() and _found(folder, "val") is None
+
+
+def _pair(folder: Path, train: str, val: str) -> tuple[Split, Split]:
+    """train and val as they lie in the folder, or val cut from train."""
+    if train == val:
+        raise DataError(f"train and val must be different splits, but both are {train!r} in {folder}: name another.")
+    first, second = _found(folder, train), _found(folder, val)
+    if first is None and folder.is_dir() and role(train) == "train":
+        first = find_whole(folder)
+    if first is None:
+        raise missing(folder, train)
+    if second is None and role(val) != "val":
+        raise missing(folder, val)
+    if second is None:
+        return _cut(read_place(first))
+    if first.file == second.file:
+        raise DataError(f"train and val must be different splits, but both are {first.file}: name another.")
+    held_out = read_place(second)
+    told = (f"split {second.split} stands for val: there is none",) if role(second.split) == "test" != role(val) else ()
+    return read_place(first), replace(held_out, notes=told + held_out.notes)
+
+
+def _cut(whole: Split) -> tuple[Split, Split]:
+    rest, held_out = select_from(whole, VAL_SHARE, VAL_SEED)
+    note = f"cut from {whole.name} by seed, for there is no val; it is the same for every command, and never trained on"
+    return replace(rest, name=f"{whole.name} without val"), replace(held_out, notes=(note,))
 
 
 def _apart(first: Split, second: Split) -> None:
-    """Two split folders may be links to one; an image that trains and reports is seen by its path."""
-    roots = [_root(split).resolve() for split in (first, second)]
-    if roots[0] != roots[1]:
-        return
-    shared = sorted({image.name for image in first.images} & {image.name for image in second.images})
+    """Two split folders may be links to one, or one folder may hold the pictures of both: an image is seen by its path."""
+    shared = sorted(_files(first) & _files(second))
     if shared:
         raise DataError(
-            f"{first.name} and {second.name} must not share images, but {roots[0] / shared[0]} is in both"
+            f"{first.name} and {second.name} must not share images, but {shared[0]} is in both"
             f"{f' (and {len(shared) - 1} more)' if len(shared) > 1 else ''}: list each in one of the files."
         )
 
 
-def _root(split: Split) -> Path:
-    """The folder that the images' names are relative to."""
-    image = split.images[0]
-    return image.file.parents[len(Path(image.name).parts) - 1]
+def _files(split: Split) -> set[Path]:
+    """The images' files, links of folders followed: a folder is asked once."""
+    folders = {folder: folder.resolve() for folder in {image.file.parent for image in split.images}}
+    return {folders[image.file.parent] / image.file.name for image in split.images}
 
 
 def _not_empty(split: Split, folder: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from scalesearch.app.export import export_onnx
-from scalesearch.app.trained_model import open_model, open_split
+from scalesearch.app.trained_model import open_model
 from scalesearch.data.pixels import open_pixels
+from scalesearch.data.sets import open_split
 from scalesearch.nn.agreement import Agreement
 from scalesearch.nn.model_file import read_told
 from scalesearch.nn.onnx_file import MOST

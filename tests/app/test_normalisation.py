@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from scalesearch.app.export import export_onnx
-from scalesearch.app.trained_model import open_model, open_split
+from scalesearch.app.trained_model import open_model
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import open_pixels
+from scalesearch.data.sets import open_split
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.plan.recipe import Recipe
 from scalesearch.train.evaluation import predict

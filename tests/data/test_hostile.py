@@ -79,8 +79,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "file name missing": (lose("images", "file_name"), "'file_name' as str, but id 20 has None"),
     "file name a number": (put("images", file_name=2), "'file_name' as str, but id 20, file_name 2 has 2"),
     "file name empty": (put("images", file_name=""), "'file_name' as str, but id 20.* has ''"),
-    "file name absolute": (put("images", file_name="/etc/2.png"), "path below the split's folder, but '/etc/2.png'"),
-    "file name with a drive": (put("images", file_name="C:\\data\\2.png"), r"below the split's folder, but 'C:"),
+    "file name absolute": (put("images", file_name="/etc/x.png"), "path below the split's folder, but '/etc/x.png'"),
+    "file name with a drive": (put("images", file_name="C:\\data\\x.png"), r"below the split's folder, but 'C:"),
     "file name leaves": (put("images", file_name="../val/2.png"), "below the split's folder, but '../val/2.png'"),
     "file name with a null": (put("images", file_name="2\0.png"), "must exist, but .* is missing"),
     "file name of no length that exists": (put("images", file_name="2" * 300), "must exist, but .*222 is missing"),
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         both(put("images", file_name="x.png"), put("images", 3, file_name="y.png")),
         r"must exist, but .*x.png \(and 1 more\) is missing: add it",
     ),
-    "width missing": (lose("images", "width"), "'width' as int, but id 20, file_name '2.png' has None"),
+    "width true": (put("images", width=True), "'width' as int, but id 20, file_name '2.png' has True"),
     "width zero": (put("images", width=0), "width and height must be positive, but '2.png' has 0x48"),
     "height negative": (put("images", height=-48), "must be positive, but '2.png' has 64x-48"),
     "height a string": (put("images", height="48"), "'height' as int, but id 20, file_name '2.png' has '48'"),
@@ -128,8 +128,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
         r"four numbers .*but id 2 \(and 1 more\) has \[\]",
     ),
     "segmentation only": (
-        both(lose("annotations", "bbox"), put("annotations", segmentation=[[1, 2, 9, 2, 9, 9]])),
-        "but id 2 has None in .*: it has a segmentation only, so write the box around it",
+        both(lose("annotations", "bbox"), put("annotations", segmentation=[["1", 2, 9, 2, 9, 9]])),
+        "but id 2 has None in .*: its segmentation is neither polygons nor a run-length mask",
     ),
     "area negative": (put("annotations", area=-1), "area must be a positive number, but id 2 has -1"),
     "area not a number": (put("annotations", area=float("nan")), "area must be a positive number, but id 2 has nan"),
@@ -357,13 +357,13 @@ def test_a_class_that_only_val_has_boxes_of_is_told(coco: Path) -> None:
     assert note.startswith(f"{blue} of ") and note.endswith("boxes kept: of classes without a box in train (blue)")
 
 
-@pytest.mark.parametrize(
-    "change", [lambda d: d["categories"].append({"id": 9, "name": "new"}), put("categories", 0, id=8)]
-)
-def test_val_with_other_classes_is_refused(coco: Path, change: Change) -> None:
-    new = both(change, lambda d: [i.update(category_id=3) for i in d["annotations"]])
+def test_val_with_other_classes_is_refused(coco: Path) -> None:
+    new = both(
+        lambda d: d["categories"].append({"id": 9, "name": "new"}),
+        lambda d: [i.update(category_id=9) for i in d["annotations"]],
+    )
     edit(coco, new, "val")
-    with pytest.raises(DataError, match="must have the same categories, but in .* only val has [89] "):
+    with pytest.raises(DataError, match="must have the same categories, but .*only val has 9 'new'"):
         open_data(coco)
 
 
@@ -557,12 +557,3 @@ def test_a_thousand_images_are_read_in_a_second(coco: Path) -> None:
     start = time.process_time()
     split = read_split(coco, "train")
     assert len(split.images) == 1010 and time.process_time() - start < 1.0
-
-
-def test_an_export_of_roboflow_is_told_what_to_do_and_then_is_one(coco: Path) -> None:
-    beside = coco / "train" / "_annotations.coco.json"
-    place(coco).rename(beside)
-    with pytest.raises(DataError, match=r"copy \S*_annotations\.coco\.json to that place"):
-        read_split(coco, "train")
-    place(coco).write_bytes(beside.read_bytes())
-    assert len(read_split(coco, "train").images) == 10

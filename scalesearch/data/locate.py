@@ -1,0 +1,182 @@
+"""Which file each `file_name` of a split means. Standard library only.
+
+A name is tried as it is written first; then, in this order, without its leading folders (tools write the path on their
+own machine), with slashes for backslashes, and by the names that the folder has in another case, another Unicode form,
+in a sub-folder, or without the eight hex digits that Label Studio puts before an uploaded one. What is found so is
+counted in a note; where two could be meant, none is taken. Nothing outside the folder is ever opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from scalesearch.data.layout import MEND, Place, key, role
+from scalesearch.data.split import DataError
+
+_SAMPLE = 20
+"""Names that a folder is judged by."""
+_HASH = re.compile(r"[0-9a-f]{8}-(.+)")
+
+
+def locate(names: Sequence[str], place: Place) -> tuple[list[Path], tuple[str, ...]]:
+    """The file of each name, and notes on those that were found under another name. DataError where one is not there."""
+    root = _root(names, place)
+    index: dict[str, list[Path]] | None = None
+    files: list[Path] = []
+    moved: list[int] = []
+    lost: list[int] = []
+    for i, name in enumerate(names):
+        found = root / name if _is_inside(name) else None
+        if found is None or not is_file(found):
+            if index is None:
+                index = _index(root, role(place.split))
+            found = _without_folders(root, name) or _respelt(root, name, index, place)
+            (moved if found else lost).append(i)
+        files.append(found or root / name)
+    if lost:
+        raise _lost(names, lost, root, place)
+    if not moved:
+        return files, ()
+    first = moved[0]
+    note = (
+        f"{len(moved)} of {len(names)} images found under another path than their file_name, as "
+        f"{files[first].relative_to(place.folder)} for {names[first]!r}"
+    )
+    return files, (note,)
+
+
+def is_file(file: Path) -> bool:
+    """Whether there is such a file; False also for a name that no file can have."""
+    try:
+        return stat.S_ISREG(os.stat(file).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _root(names: Sequence[str], place: Place) -> Path:
+    """Of the folders that it could be the first in which most of some names are, as written if possible."""
+    roots = place.roots or (place.folder / place.split,)
+    some = names[:: max(1, len(names) // _SAMPLE)]
+    best, most = roots[0], (0, 0)
+    for root in roots:
+        written = sum(_is_inside(name) and is_file(root / name) for name in some)
+        score = (written, sum(_without_folders(root, name) is not None for name in some) if written < len(some) else 0)
+        if score > most:
+            best, most = root, score
+    if most != (0, 0):
+        return best
+    for root in roots:
+        index = _index(root, role(place.split))
+        if any(_respelt(root, name, index, place) for name in some):
+            return root
+    return best
+
+
+def _is_inside(name: str) -> bool:
+    posix = PurePosixPath(name)
+    return not (posix.is_absolute() or PureWindowsPath(name).drive or ".." in posix.parts)
+
+
+def _parts(name: str) -> list[str]:
+    """Its folders and its own name, whichever slashes it has; of Label Studio's local files what comes after ?d=."""
+    path = name.rsplit("?d=", 1)[-1].replace("\\", "/")
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
+
+
+def _leads_elsewhere(root: Path, name: str) -> bool:
+    """Whether it is the path of another picture, which the one of the same name in this folder is not."""
+    return not _is_inside(name) and is_file(root / name)
+
+
+def _without_folders(root: Path, name: str) -> Path | None:
+    """The file at the end of the name's path that the folder has, the longest such end first."""
+    if _leads_elsewhere(root, name):
+        return None
+    parts = _parts(name)
+    ends = (root.joinpath(*parts[i:]) for i in range(len(parts)))
+    return next((file for file in ends if is_file(file)), None)
+
+
+def _index(root: Path, own: str | None) -> dict[str, list[Path]]:
+    """The files below a folder by the key of their name; folders of other splits are left out."""
+    found: dict[str, list[Path]] = {}
+    for parent, folders, files in os.walk(root):
+        if own:
+            folders[:] = [name for name in folders if role(name) in (None, own)]
+        for name in files:
+            found.setdefault(key(name), []).append(Path(parent, name))
+    return found
+
+
+def _respelt(root: Path, name: str, index: dict[str, list[Path]], place: Place) -> Path | None:
+    """The one file below the folder that the name means, or None where there is none, or are two.
+
+    In the folder of all splits a picture of the same name in any folder may be of another split: then one folder of the
+    path has to agree.
+    """
+    parts = _parts(name)
+    if not parts or _leads_elsewhere(root, name):
+        return None
+    hashed = _HASH.fullmatch(parts[-1])
+    found = index.get(key(parts[-1])) or (index.get(key(hashed[1])) if hashed else None) or []
+    shared = [_common(parts[:-1], file.relative_to(root).parts[:-1]) for file in found]
+    least = 1 if root == place.folder and role(place.split) else 0
+    best = [
+        file
+        for file, count in zip(found, shared, strict=True)
+        if count == max(shared) and (count >= least or file.parent == root)
+    ]
+    return best[0] if len(best) == 1 else None
+
+
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many folders two paths have in common, from the end."""
+    count = 0
+    for one, other in zip(reversed(first), reversed(second), strict=False):
+        if key(one) != key(other):
+            break
+        count += 1
+    return count
+
+
+def _lost(names: Sequence[str], lost: Sequence[int], root: Path, place: Place) -> DataError:
+    name = names[lost[0]]
+    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    if not _is_inside(name):
+        return DataError(
+            f"file_name must be a path below the split's folder, but {name!r} in {place.file} leaves it: write it "
+            f"relative, and move or link the images there."
+        )
+    seen = _seen(name, place)
+    own = place.folder / place.split
+    if len(lost) == len(names) and root in (own, place.folder, place.file.parent) and not own.is_dir():
+        return DataError(
+            f"split {place.split!r} must have its images in a folder, but {own} is missing{_pointed(seen, place)}: {MEND}."
+        )
+    return DataError(
+        f"each image of {place.file} must exist, but {root / name}{more} is missing{_pointed(seen, place)}: add it, or "
+        f"remove its entry."
+    )
+
+
+def _seen(name: str, place: Place) -> list[Path]:
+    """Where else in the data set there are pictures that could be meant: of that name, else of another suffix."""
+    parts = _parts(name)
+    if not parts:
+        return []
+    index = _index(place.folder, None)
+    wanted = parts[-1].rsplit(".", 1)[0]
+    return index.get(key(parts[-1])) or [
+        file for known, files in index.items() if known.rsplit(".", 1)[0] == key(wanted) for file in files
+    ]
+
+
+def _pointed(seen: Sequence[Path], place: Place) -> str:
+    if not seen:
+        return ""
+    names = ", ".join(str(file.relative_to(place.folder)) for file in seen[:3])
+    return f" (is it {names}{' or another' if len(seen) > 3 else ''}?)"

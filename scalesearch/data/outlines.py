@@ -1,0 +1,69 @@
+"""Boxes of objects that have an outline only, as labelme and some exports of masks write them. Imports pycocotools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pycocotools import mask
+
+Item = dict[str, Any]
+
+
+def needs_outline(item: Item) -> bool:
+    """Whether its box has to come from its outline: there is none, or it is all zeros."""
+    box = item.get("bbox")
+    return box is None or box == [] or box == [0, 0, 0, 0]
+
+
+def fill_boxes(objects: Sequence[Item]) -> tuple[str, ...]:
+    """Writes `bbox` into the objects that have an outline only; a note on how many."""
+    count = 0
+    for item in objects:
+        if needs_outline(item) and (box := outline_box(item.get("segmentation"))):
+            item["bbox"] = box
+            count += 1
+    return (f"{count} of {len(objects)} boxes taken from outlines: there were none",) if count else ()
+
+
+def outline_box(outline: object) -> list[float] | None:
+    """[x, y, width, height] around polygons, [[x, y, x, y, ...], ...], or a run-length mask; None for anything else."""
+    if isinstance(outline, dict):
+        return _mask_box(outline)
+    if not isinstance(outline, list) or not outline:
+        return None
+    rings = [outline] if all(_is_number(value) for value in outline) else outline
+    if not all(isinstance(ring, list) and len(ring) >= 4 and len(ring) % 2 == 0 for ring in rings):
+        return None
+    if not all(_is_number(value) for ring in rings for value in ring):
+        return None
+    across = [float(value) for ring in rings for value in ring[::2]]
+    down = [float(value) for ring in rings for value in ring[1::2]]
+    return [min(across), min(down), max(across) - min(across), max(down) - min(down)]
+
+
+def _mask_box(runs: Item) -> list[float] | None:
+    """Of {"size": [height, width], "counts": runs as a list or in COCO's compressed text}."""
+    size, counts = runs.get("size"), runs.get("counts")
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side < 2**15 for side in size)):
+        return None
+    if isinstance(counts, list):
+        if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != size[0] * size[1]:
+            return None
+        packed = mask.frPyObjects({"size": size, "counts": counts}, *size)
+    elif isinstance(counts, str) and _is_packed(counts):
+        packed = {"size": size, "counts": counts.encode()}
+    else:
+        return None
+    box: list[float] = mask.toBbox(packed).tolist()
+    return box if all(math.isfinite(value) for value in box) else None
+
+
+def _is_packed(text: str) -> bool:
+    """Whether each of its characters has six bits and the last one ends a number: pycocotools reads on past another."""
+    return bool(text) and all(48 <= ord(letter) < 112 for letter in text) and not (ord(text[-1]) - 48) & 0x20
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e9 < value < 1e9
