@@ -45,9 +45,10 @@ def _yolo(folder: Path, files: list[Path]) -> str | None:
     parts = ["images" if part == "labels" else part for part in place.relative_to(folder).parts]
     pictures = folder.joinpath(*parts)
     split = next((part for part in parts if part not in ("images", ".")), "train")
+    suffix = next((file.suffix for file in sorted(pictures.glob("*")) if file.suffix), ".jpg")
     return (
         f"is of YOLO's format: pip install globox, write the class names to names.txt, one a line in the order of "
-        f"data.yaml, and for each split run globox convert -f yolov5 -d {pictures} -m names.txt -F coco -A {place} "
+        f"data.yaml, and for each split run globox convert -f yolov5 -d {pictures} -g {suffix} -m names.txt -F coco -A {place} "
         f"{folder}/annotations_{split}.json"
     )
 

@@ -426,7 +426,10 @@ def deeper(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
-        (yolo, r"is of YOLO's format: pip install globox, .*globox convert -f yolov5 -d \S+images -m names.txt"),
+        (
+            yolo,
+            r"is of YOLO's format: pip install globox, .*globox convert -f yolov5 -d \S+images -g .png -m names.txt",
+        ),
         (
             voc,
             r"is of Pascal VOC's format: pip install globox, .*globox convert -f pascalvoc -F coco -A \S+Annotations",
