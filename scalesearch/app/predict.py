@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from scalesearch.report.draw_boxes import Drawn, draw_boxes
 from scalesearch.train.evaluation import predict
 
 DETECTIONS = "detections.json"
+_NAME, _LONGEST = 60, 240
+"""Characters of a class's name that are shown; bytes of a picture's name that are kept, of the 255 that there may be."""
 
 
 def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: float, console: Console) -> list[str]:
@@ -36,19 +40,33 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     found: list[dict[str, Any]] = []
     unread: list[str] = []
     names: set[str] = set()
-    for number, file in enumerate(files):
-        bar(number, len(files), file.name)
-        try:
-            drawn, rows = _one(model, anchors, file, number, score)
-        except DataError as error:
-            unread.append(str(error))
-            continue
-        name = _free(file.stem, names)
-        drawn.save(out / name)
-        found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
-        console.say(f"{file}: {_told(rows)} -> {out / name}")
-    write_whole(out / DETECTIONS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    try:
+        for number, file in enumerate(files):
+            bar(number, len(files), shown(file.name))
+            try:
+                drawn, rows, remarks = _one(model, anchors, file, number, score)
+            except (DataError, MemoryError) as error:
+                unread.append(shown(str(error) or f"{file}: too little memory for it"))
+                continue
+            name = _free(file.stem, names)
+            drawn.save(out / name)
+            found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
+            remarked = "".join(f" ({remark})" for remark in remarks)
+            console.say(shown(f"{file}: {_told(rows)} -> {out / name}{remarked}"))
+    finally:  # what was found is kept, also where the disk is full or the user stops it
+        write_whole(out / DETECTIONS, _as_json(found))
     return unread
+
+
+def _as_json(found: Sequence[dict[str, Any]]) -> str:
+    """As text that is UTF-8: bytes of a file's name that are not are written as Python reads them back."""
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def shown(text: str) -> str:
+    """Text that may hold a file's name, for a terminal: bytes that are no UTF-8 as \\xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
@@ -68,9 +86,9 @@ def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
 
 def _one(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
-) -> tuple[Any, list[dict[str, Any]]]:
-    """The picture drawn, and its rows, best first."""
-    picture, pixels = read_picture(file, number, model.spec.size, model.categories)
+) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
+    """The picture drawn, its rows, best first, and remarks on it."""
+    picture, pixels, remarks = read_picture(file, number, model.spec.size, model.categories)
     pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
     places = {category.id: (k, category.name) for k, category in enumerate(model.categories)}
     rows = [row for row in predict(model.detector, anchors, pixels) if row["score"] >= score]
@@ -78,12 +96,14 @@ def _one(
     for row in rows:
         (x, y, width, height), (label, name) = row["bbox"], places[row["category_id"]]
         row["category_name"] = name
-        drawn.append(Drawn((x, y, x + width, y + height), label, f"{name} {row['score']:.2f}"))
-    return draw_boxes(picture, drawn), rows
+        drawn.append(Drawn((x, y, x + width, y + height), label, f"{_short(name)} {row['score']:.2f}"))
+    return draw_boxes(picture, drawn), rows, remarks
 
 
 def _free(stem: str, taken: set[str]) -> str:
     """`<stem>.png`, or with a number where another picture has that name."""
+    raw = os.fsencode(stem)[:_LONGEST]
+    stem = raw.decode("utf-8", "ignore") if len(raw) == _LONGEST else stem
     name, count = f"{stem}.png", 1
     while name in taken:
         count += 1
@@ -92,7 +112,13 @@ def _free(stem: str, taken: set[str]) -> str:
     return name
 
 
+def _short(name: str) -> str:
+    """A class's name on a label or a line: one line, cut where it is long."""
+    name = " ".join(name.split())
+    return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
+
+
 def _told(rows: Sequence[dict[str, Any]]) -> str:
     """`3 red, 1 blue`."""
     names = [str(row["category_name"]) for row in rows]
-    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "nothing"
+    return ", ".join(f"{names.count(name)} {_short(name)}" for name in dict.fromkeys(names)) or "nothing"

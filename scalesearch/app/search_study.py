@@ -12,7 +12,7 @@ import optuna
 import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
-from scalesearch.app.messages import tell_data, tell_found
+from scalesearch.app.messages import look_at, tell_data, tell_found
 from scalesearch.app.progress import Console
 from scalesearch.app.workers import HERE, Engine, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
@@ -114,6 +114,7 @@ def open_plan_data(plan: Plan, console: Console) -> Data:
         seed=source.seed,
         progress=lambda done, total: bar(done, total, "images"),
     )
+    data = look_at(data, console)
     tell_data(data, console)
     return data
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from scalesearch.app.messages import tell_data
+from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.progress import Console, Silent
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
@@ -53,6 +53,7 @@ def train(
     """
     console = console if team.first else Silent()
     opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
+    opened = team.one_before_others(lambda: look_at(opened, console))
     tell_data(opened, console)
     spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None

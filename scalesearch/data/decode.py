@@ -1,22 +1,56 @@
 """An image file as pixels: decoded, upright, RGB, at the scale of its letterbox. Imports NumPy and PIL.
 
-Every mode of 8 bits is taken; what cannot be decoded, or is not of the annotated size, is refused by name.
+Every mode of 8 bits is taken, 16 bits of grey where the file says their range; what cannot be decoded, or is not of the
+annotated size, is refused by name.
 """
 
 from __future__ import annotations
 
-import struct
+import io
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
+import PIL.TiffImagePlugin
 from numpy.typing import NDArray
 
+from scalesearch.data.bytes import mended, significant_bits
 from scalesearch.data.split import DataError, Image, Split
 
 _TOLD = 5
 """Images that a refusal says the reason of; of the others the number."""
+_LEAST = 0.5
+"""Of a JPEG's rows, that must be there where its end is missing."""
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of each EXIF orientation upright."""
+
+MOST = PIL.Image.MAX_IMAGE_PIXELS or 0
+"""Pixels of an image, 89 million: PIL's bound, from which on it warns of files that are small and grow without end."""
+warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)  # as PIL's documentation has it
+
+
+class Upright(NamedTuple):
+    """A picture as it is to be seen."""
+
+    picture: PIL.Image.Image
+    """RGB."""
+    factor: int
+    """libjpeg's reduction of it."""
+    remarks: tuple[str, ...]
+    """What was done to it that its user should know of."""
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
@@ -45,36 +79,103 @@ def refuse(refused: list[DataError], split: Split) -> None:
 def decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """uint8 [rows, columns, 3] for input size (h, w): upright, at the scale of its letterbox. DataError."""
     scale, rows, columns = letterbox(image, size)
-    try:
-        with PIL.Image.open(image.file) as opened:
-            upright, factor = _upright(opened, image, max(rows, columns))
-            upright = rgb(upright, image)
-    except DataError:
-        raise
-    except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
-        raise DataError(f"an image must be readable, but {image.file} is not ({error}): write it again.") from error
+    upright, factor, _ = read_upright(image.file, (image.width, image.height), max(rows, columns))
     # The source rectangle that the letterbox shows, so that one scale holds exactly on both axes.
     region = (min(columns / scale / factor, upright.width), min(rows / scale / factor, upright.height))
     resized = upright.resize((columns, rows), PIL.Image.Resampling.BILINEAR, box=(0, 0, *region))
     return np.asarray(resized)
 
 
-def _upright(opened: PIL.Image.Image, image: Image, longest: int) -> tuple[PIL.Image.Image, int]:
-    """The image, turned as EXIF says if that gives the annotated size, and libjpeg's reduction."""
-    stored = opened.size
-    orientation = _orientation(opened)
-    turned = stored[::-1] if orientation >= 5 else stored
-    annotated = (image.width, image.height)
-    if annotated not in (turned, stored):
+def read_upright(file: Path, annotated: tuple[int, int] | None = None, longest: int | None = None) -> Upright:
+    """The picture in `file`, turned as EXIF says if that gives the `annotated` (width, height), if any is.
+
+    A JPEG may be reduced, to at least twice `longest`. One whose last rows are missing is taken, grey there; so is what
+    has broken metadata. DataError for what is no picture, too large, not of the annotated size, or of more than 8 bits a
+    channel without a range.
+    """
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # a FIFO or a device would be waited for
+            raise DataError(f"an image must be a file, but {_named(file)} is none: leave it out.")
+        return _upright(file, file, annotated, longest)
+    except DataError:
+        raise
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        raise _too_large(file) from None
+    except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
+        for content, ended in _again(file):
+            try:
+                return _upright(content, file, annotated, longest, ended=ended)
+            except DataError:
+                raise
+            except Exception:  # noqa: BLE001, S112 - the first one is told
+                continue
+        told = " ".join(str(error).split()).replace(str(file), file.name) or type(error).__name__
+        raise DataError(f"an image must be readable, but {_named(file)} is not ({told}): write it again.") from error
+
+
+def _again(file: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    try:
+        raw = file.read_bytes()
+    except OSError:
+        return
+    for content, ended in mended(raw):
+        yield io.BytesIO(content), ended
+
+
+def _upright(
+    source: Path | BinaryIO,
+    file: Path,
+    annotated: tuple[int, int] | None,
+    longest: int | None,
+    *,
+    ended: bool = False,
+) -> Upright:
+    with PIL.Image.open(source) as opened:
+        stored = opened.size
+        if stored[0] * stored[1] > MOST:
+            raise _too_large(file)
+        orientation = _orientation(opened)
+        turned = stored[::-1] if orientation >= 5 else stored
+        if annotated not in (None, turned, stored):
+            raise DataError(
+                f"an image must be of its annotated size, but {file} is {turned[0]}x{turned[1]} and its "
+                f"annotation says {annotated[0]}x{annotated[1]}: mend the one that is wrong."
+            )
+        if longest is not None:
+            # libjpeg need not compute more than twice the size needed; the resize that follows smooths the rest.
+            across, down = (max(1, 2 * longest * side // max(stored)) for side in stored)
+            opened.draft("RGB", (across, down))
+        factor = round(stored[0] / opened.width)
+        opened.load()
+        cut = _cut(opened, file) if ended else ""
+        picture, scaled = rgb(opened, file)
+        if orientation > 1 and annotated in (None, turned):
+            picture = picture.transpose(_TURNS[orientation])
+        return Upright(picture, factor, tuple(remark for remark in (cut, scaled) if remark))
+
+
+def _too_large(file: Path) -> DataError:
+    return DataError(
+        f"an image must have at most {MOST / 1e6:.0f} million pixels, but {_named(file)} has more: cut it into tiles, or "
+        "shrink it."
+    )
+
+
+def _cut(opened: PIL.Image.Image, file: Path) -> str:
+    """A remark on the rows that libjpeg filled with its grey; DataError where they are most."""
+    rows = np.asarray(opened.convert("RGB")).astype(np.int16)
+    there = np.flatnonzero((np.abs(rows - 128) > 1).any(axis=(1, 2)))
+    share = 1 - float(there[-1] + 1) / len(rows) if len(there) else 1.0
+    if share > _LEAST:
         raise DataError(
-            f"an image must be of its annotated size, but {image.file} is {turned[0]}x{turned[1]} and its "
-            f"annotation says {annotated[0]}x{annotated[1]}: mend the one that is wrong."
+            f"an image must be whole, but {_named(file)} is cut off: {1 - share:.0%} of its rows are there: write it again."
         )
-    # libjpeg need not compute more than twice the size needed; the resize that follows smooths the rest.
-    across, down = (max(1, 2 * longest * side // max(stored)) for side in stored)
-    opened.draft("RGB", (across, down))
-    factor = round(stored[0] / opened.width)
-    return (PIL.ImageOps.exif_transpose(opened) if orientation > 1 and annotated == turned else opened), factor
+    return "cut off: their last rows are grey where they are missing"
+
+
+def _named(file: Path) -> str:
+    """The path in a line, also where its bytes are no UTF-8."""
+    return str(file).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _orientation(opened: PIL.Image.Image) -> int:
@@ -83,19 +184,62 @@ def _orientation(opened: PIL.Image.Image) -> int:
         opened.load()  # getexif loads a PNG too, and what that raises is not of the EXIF block
     try:
         found = opened.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, struct.error):  # a broken EXIF block says nothing of the picture
+    except Exception:  # noqa: BLE001 - a broken EXIF block says nothing of the picture, and raises what it likes
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def rgb(upright: PIL.Image.Image, image: Image) -> PIL.Image.Image:
-    """The picture of `image` in RGB, of whatever mode it is. DataError for more than 8 bits a channel."""
-    if upright.mode.startswith(("I", "F")):
-        raise DataError(
-            f"images must have 8 bits a channel, but {image.file} is of PIL's mode {upright.mode}: convert "
-            f"it, since how its values scale to 8 bits is yours to say."
-        )
-    if "transparency" in upright.info:
+def rgb(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, str]:
+    """A loaded picture in RGB, of whatever mode it is, and how its values were scaled if they were.
+
+    DataError for more than 8 bits a channel whose range the file does not say.
+    """
+    if opened.mode.startswith(("I", "F")):
+        return _eight_bits(opened, file)
+    if "transparency" in opened.info:
         # PIL warns where a palette with transparency is not taken by way of RGBA.
-        upright = upright.convert("RGBA")
-    return upright.convert("RGB")
+        opened = opened.convert("RGBA")
+    return opened.convert("RGB"), ""
+
+
+def _eight_bits(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, str]:
+    """Grey of more bits, its range taken to 0..255: PNG's sBIT, TIFF's SMax- or MaxSampleValue, PGM's maxval say it."""
+    found = _range(opened, file)
+    if found is None:
+        raise DataError(
+            f"images must have 8 bits a channel, or say their range (PNG: sBIT, TIFF: SMaxSampleValue, PGM), but "
+            f"{_named(file)} is of PIL's mode {opened.mode} and does not: convert it, since how its values scale to 8 bits "
+            "is yours to say."
+        )
+    low, high = found
+    values = (np.asarray(opened).astype(np.float64) - low) * (255 / (high - low))
+    made = PIL.Image.fromarray(np.nan_to_num(values).clip(0, 255).round().astype(np.uint8))
+    return made.convert("RGB"), f"of more than 8 bits, scaled from {low:g}..{high:g} to 0..255 as their files say"
+
+
+def _range(opened: PIL.Image.Image, file: Path) -> tuple[float, float] | None:
+    """(black, white); None where the file does not say."""
+    low, high = 0.0, 0.0
+    if isinstance(opened, PIL.TiffImagePlugin.TiffImageFile):
+        tags = [(340, 341), (280, 281)]  # SMinSampleValue, SMaxSampleValue; MinSampleValue, MaxSampleValue
+        for least, most in tags:
+            if most in opened.tag_v2:
+                low, high = (_first(opened.tag_v2.get(tag, 0)) for tag in (least, most))
+                break
+        if opened.tag_v2.get(262) == 0:  # PhotometricInterpretation: white is 0
+            low, high = high, low
+    elif opened.format == "PNG" and (bits := significant_bits(file.read_bytes())):
+        # The standard has the bits shifted up to 16; what writes them as they are leaves the upper ones 0.
+        high = 2.0**bits - 1 if np.asarray(opened).max() < 2**bits else 65535.0
+    elif opened.format == "PPM" and opened.mode.startswith("I"):
+        high = 65535.0  # PIL has taken maxval to that
+    return (low, high) if low != high else None
+
+
+def _first(value: object) -> float:
+    first = value[0] if isinstance(value, tuple) else value
+    try:
+        number = float(first)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
+    return number if np.isfinite(number) else 0.0

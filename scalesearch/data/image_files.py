@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
-from scalesearch.data.decode import rgb
+from scalesearch.data.decode import read_upright
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.split import Category, DataError, Image, Split
 
@@ -21,7 +20,7 @@ SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", "
 
 
 def find_pictures(places: Iterable[Path]) -> list[Path]:
-    """The files named, and every picture below the folders named, in order, each once.
+    """The files named, and whatever has a picture's name below the folders named, in order, each once.
 
     Raises FileNotFoundError for what is not there, DataError for a folder without pictures.
     """
@@ -29,7 +28,7 @@ def find_pictures(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise FileNotFoundError(f"{place}: no such picture or folder")
-        below = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        below = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and not p.is_dir())
         if place.is_dir() and not below:
             raise DataError(f"a folder of pictures must have some, but {place} has no {', '.join(sorted(SUFFIXES))}")
         found += below if place.is_dir() else [place]
@@ -38,22 +37,15 @@ def find_pictures(places: Iterable[Path]) -> list[Path]:
 
 def read_picture(
     file: Path, number: int, size: tuple[int, int], categories: Sequence[Category]
-) -> tuple[PIL.Image.Image, Pixels]:
-    """The picture, upright in RGB at its own size, and letterboxed at (h, w) as a split of one image of id `number`.
+) -> tuple[PIL.Image.Image, Pixels, tuple[str, ...]]:
+    """The picture, upright in RGB at its own size, letterboxed at (h, w) as a split of one image of id `number`, remarks.
 
-    DataError where it cannot be read: damaged, no picture, or of more than 8 bits a channel.
+    DataError as `read_upright`.
     """
-    try:
-        with PIL.Image.open(file) as opened:
-            opened.load()
-            upright = PIL.ImageOps.exif_transpose(opened)
-        image = _image(file, number, upright)
-        picture = rgb(upright, image)
-        split = Split(name=file.name, images=(image,), categories=tuple(categories))
-        return picture, open_pixels(split, size)
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        told = " ".join(str(error).split()).replace(str(file), file.name)
-        raise DataError(f"a picture must be readable, but {file} is not ({told})") from error
+    picture, _, remarks = read_upright(file)
+    image = _image(file, number, picture)
+    split = Split(name=file.name, images=(image,), categories=tuple(categories))
+    return picture, open_pixels(split, size), remarks
 
 
 def _image(file: Path, number: int, upright: PIL.Image.Image) -> Image:

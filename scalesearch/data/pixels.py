@@ -93,7 +93,7 @@ def open_pixels(
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
-    file = cache / f"pixels-{_key(split)}-{size[0]}x{size[1]}.npy" if cache else None
+    file = cache / f"pixels-{key_of(split)}-{size[0]}x{size[1]}.npy" if cache else None
     lacking = "" if file and file.exists() else _lacking(shape, free_bytes(cache) if room is None else room, cache)
     targets = [(image, ~image.crowd, scale) for image, scale in zip(split.images, scales, strict=True)]
     return Pixels(
@@ -210,8 +210,8 @@ def _reserved(file: Path, shape: tuple[int, ...]) -> None:
         ) from error
 
 
-def _key(split: Split) -> str:
-    """Which files, as they are now: an image that is replaced is decoded again."""
+def key_of(split: Split) -> str:
+    """Hash of which files, as they are now: an image that is replaced is decoded again."""
     digest = hashlib.sha256(f"{_VERSION} {PAD}".encode())
     for image in split.images:
         stat = image.file.stat()

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.PngImagePlugin
 import pytest
 
+from scalesearch.app.predict import draw_detections
+from scalesearch.app.progress import Silent
+from scalesearch.app.trained_model import open_model
 from scalesearch.data.image_files import find_pictures
 from scalesearch.data.split import DataError
 from scalesearch.report.draw_boxes import Drawn, colour, draw_boxes, ink
 from tests.app.conftest import Command, Trained
 
 ORIENTATION = 0x0112
+
+
+class Lines(Silent):
+    """A console that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def opened(file: Path) -> PIL.Image.Image:
@@ -97,6 +113,60 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_done(trained: Trained, comm
     ]
     assert [file.name for file in (tmp_path / "out").glob("*.png")] == ["good.png"]
     assert listed(tmp_path / "out")
+
+
+def test_nothing_in_a_folder_ends_the_others(trained: Trained, command: Command, tmp_path: Path) -> None:
+    """A name that is no UTF-8, one as long as can be, a FIFO, a link to nowhere, a large text: each is done or named."""
+    upright = opened(trained.data / "val" / "5.png")
+    info = PIL.PngImagePlugin.PngInfo()
+    info.add_text("k", "x" * 2**21, zip=True)
+    upright.save(tmp_path / "text.png", pnginfo=info)
+    upright.save(tmp_path / os.fsdecode(b"\xff.png"))
+    upright.save(tmp_path / f"{'y' * 251}.png")
+    upright.convert("RGB").save(tmp_path / "broken.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "none.png")
+    done = command("predict", trained.folder, tmp_path, "-o", tmp_path / "out", "--score", "0.1")
+    assert done.status == 1
+    skipped = [line for line in done.err.splitlines() if line.startswith("skipped: ")]
+    assert len(skipped) == 2 and "fifo.png" in skipped[0] and "nowhere.png" in skipped[1]
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+    names = {row["file_name"] for row in listed(tmp_path / "out")}
+    assert str(tmp_path / os.fsdecode(b"\xff.png")) in names and len(names) == 4
+    assert "\\xff.png" in done.err.replace("\n", "") or "\\xff.png" in done.out.replace("\n", "")
+
+
+def test_a_fifo_that_is_named_is_not_waited_for(trained: Trained, command: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.png")
+    done = command("predict", trained.folder, tmp_path / "fifo.png", "-o", tmp_path / "out")
+    assert done.status == 1 and "skipped: an image must be a file" in done.err and listed(tmp_path / "out") == []
+
+
+def test_what_was_found_is_kept_where_the_rest_is_stopped(trained: Trained, tmp_path: Path) -> None:
+    """Here by an error of the console's; a full disk and Ctrl-C go the same way."""
+
+    class Stopped(Silent):
+        said = 0
+
+        def say(self, text: str) -> None:
+            self.said += 1
+            if self.said == 4:
+                raise KeyboardInterrupt
+
+    model = open_model(trained.folder, say=lambda text: None)
+    with pytest.raises(KeyboardInterrupt):
+        draw_detections(model, [trained.data / "val"], tmp_path, score=0.0, console=Stopped())
+    assert len({row["file_name"] for row in listed(tmp_path)}) == 4
+
+
+@pytest.mark.parametrize("name", ["long " * 20_000, "two\nlines", ""])
+def test_a_class_may_have_any_name(trained: Trained, tmp_path: Path, name: str) -> None:
+    model = open_model(trained.folder, say=lambda text: None)
+    model = dataclasses.replace(model, classes=((3, name), (7, "blue")))
+    said = Lines()
+    assert draw_detections(model, [trained.data / "val" / "5.png"], tmp_path, score=0.0, console=said) == []
+    assert len(said.lines[0]) < 500 + len(str(tmp_path)) * 2 and "\n" not in said.lines[0]
+    assert {row["category_name"] for row in listed(tmp_path)} <= {name, "blue"}
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(trained: Trained, command: Command, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_palettes_with_transparency_do_not_warn(coco: Path) -> None:
 def test_sixteen_bits_are_refused(coco: Path) -> None:
     split = read_split(coco, "train")
     PIL.Image.fromarray(np.zeros((48, 64), dtype=np.uint16)).save(coco / "one.png")
-    with pytest.raises(DataError, match=r"8 bits a channel, but .*one.png is of PIL's mode I"):
+    with pytest.raises(DataError, match=r"8 bits a channel, or say their range .*one.png is of PIL's mode I"):
         open_pixels(with_file(split, coco / "one.png"), (48, 64))
 
 

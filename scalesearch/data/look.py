@@ -1,0 +1,74 @@
+"""Every picture of a data set is looked at before anything is trained, so that none ends a search hours later.
+
+Imports NumPy and PIL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scalesearch.data.decode import read_upright, refuse
+from scalesearch.data.pixels import key_of
+from scalesearch.data.split import DataError, Image, Progress, Split
+
+_THREADS = 4
+_SIDE = 8
+"""Of what libjpeg makes: a look needs no pixels."""
+
+
+def looked_at(split: Split, cache: Path | None = None, progress: Progress | None = None) -> Split:
+    """The split with a note for each thing that was done to its pictures; with `cache`, files are looked at once.
+
+    DataError naming the pictures that cannot be decoded, or are not of the size that the annotations say.
+    """
+    file = cache / f"looked-{key_of(split)}.json" if cache else None
+    notes = _known(file) if file else None
+    if notes is None:
+        notes = _look(split, progress)
+        if file:
+            _keep(file, notes)
+    return dataclasses.replace(split, notes=split.notes + tuple(notes))
+
+
+def _look(split: Split, progress: Progress | None) -> list[str]:
+    refused, remarks = list[DataError](), Counter[str]()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, found in enumerate(pool.map(_remarks, split.images)):
+            if isinstance(found, DataError):
+                refused.append(found)
+            else:
+                remarks.update(found)
+            if progress is not None:
+                progress(done + 1, len(split.images))
+    if refused:
+        refuse(refused, split)
+    return [f"{count} of {len(split.images)} images {remark}" for remark, count in remarks.items()]
+
+
+def _remarks(image: Image) -> Sequence[str] | DataError:
+    try:
+        return read_upright(image.file, (image.width, image.height), _SIDE).remarks
+    except DataError as error:
+        return error
+
+
+def _known(file: Path) -> list[str] | None:
+    try:
+        notes = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return notes if isinstance(notes, list) and all(isinstance(note, str) for note in notes) else None
+
+
+def _keep(file: Path, notes: list[str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.stem, encoding="utf-8", delete=False) as out:
+        json.dump(notes, out)
+    os.replace(out.name, file)
