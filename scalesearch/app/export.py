@@ -10,6 +10,7 @@ from scalesearch.app.trained_model import Model
 from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.nn.agreement import Agreement, compare
+from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.model_file import KEY, save_weights, told_text
 from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
 
@@ -28,6 +29,7 @@ def export_onnx(
     """
     mean, std = NORMALISATIONS[model.spec.normalisation]
     form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
+    check_inference(model.spec, batch or 1)
     detector = model.detector.cpu()
     made = onnx_model(detector, form, _told(model, nms))
     found = compare(made.SerializeToString(), detector, form)

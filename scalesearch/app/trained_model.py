@@ -16,6 +16,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
 from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.checkpoints import file_hash, read_weights, translated
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.model_file import Classes, load_trained, read_told
@@ -23,7 +24,7 @@ from scalesearch.plan.design import read_design, read_size
 from scalesearch.profile.resolve import default_cache, resolve_spec
 from scalesearch.train import checkpoint
 from scalesearch.train.coco_metrics import coco_numbers
-from scalesearch.train.evaluation import predict
+from scalesearch.train.evaluation import BATCH, predict
 
 Say = Callable[[str], object]
 
@@ -67,9 +68,10 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
     spec = resolve_spec(dataclasses.replace(spec, size=read_size(size)) if size else spec)
     if told and not told.evaluated:
         say(f"{file} was written between two evaluations: its batch norms have running statistics, not evaluated ones")
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_inference(spec, 1, place)
     detector = build(spec)
     load_trained(detector, file)
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Model(file=file, detector=detector.eval().to(place), classes=told.classes if told else None)
 
 
@@ -97,6 +99,7 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
     """
     split = with_classes(split, model.categories)
     categories = checked_classes(model, split)
+    check_inference(model.spec, min(BATCH, len(split.images)), next(model.detector.parameters()).device)
     bar = console.bar("decoding images")
     cache = default_cache() / "pixels"
     pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))

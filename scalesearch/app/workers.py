@@ -25,6 +25,7 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.environment import machine, versions
+from scalesearch.profile.latency_setting import processors
 from scalesearch.profile.resolve import default_cache
 from scalesearch.train import run_task as training
 
@@ -71,6 +72,11 @@ def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
         if where.cpus is not None or where.gpus is not None:
             raise ValueError("--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers")
         workers = where.workers or plan.workers
+        if plan.threads and plan.threads > (most := processors()):
+            raise ValueError(
+                f"threads must be at most the {most} processors of this machine, but the plan has {plan.threads}; "
+                f"go on with --set threads={most}"
+            )
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
     console.say(slots.told)

@@ -33,6 +33,8 @@ _BENDS = tuple(size / 100 for size in range(6, 72, 6))
 _LANES = (0.37, 0.44, 0.51)
 _EASE = 0.75
 """In x, from a circle's centre to its lane."""
+_ALONG = 0.05
+"""Nearer than this, two arrows run along each other."""
 _SAMPLES, _COARSE = 400, 10
 """Pieces of a line, and of how many one is looked at while lines are compared."""
 
@@ -134,7 +136,11 @@ def _beside(line: Line, taken: Line) -> float:
     Arrows that leave or enter one circle together run side by side for a while: that is no fault.
     """
     inner = line[np.minimum(*(np.linalg.norm(line - line[end], axis=1) for end in (0, -1))) > 0.9]
-    near = np.linalg.norm(inner[:, None] - taken[None], axis=2) < 0.05
+    if not len(inner):
+        return 0.0
+    # Only what lies in the line's own rectangle can: a graph of many arrows has tens of thousands of points.
+    inside = (taken > inner.min(0) - _ALONG) & (taken < inner.max(0) + _ALONG)
+    near = np.linalg.norm(inner[:, None] - taken[None, inside.all(1)], axis=2) < _ALONG
     return 3 * float(near.any(1).sum()) / len(line)
 
 

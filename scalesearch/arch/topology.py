@@ -23,6 +23,8 @@ inputs are added. Only the gates depend on the order of the inputs.
 """
 
 GATES = ("gate_max", "gate_avg")
+MOST_NODES, MOST_EDGES = 64, 512
+"""Of one cell. Identities and pictures of larger graphs take minutes, and nobody has trained one: NAS-FPN has 11 nodes."""
 LEVELS = (2, 8)
 """The finest and the coarsest pyramid level that a topology may span (strides 4 to 256)."""
 
@@ -47,7 +49,7 @@ class Node:
 class Topology:
     """One cell: a span of levels and the nodes over it. Valid by construction.
 
-    Raises TopologyError for a span outside 2..8, a node without inputs, an input that is not an
+    Raises TopologyError for a span outside 2..8, more than `MOST_NODES` nodes or `MOST_EDGES` edges, a node without inputs, an input that is not an
     earlier number (dangling, or a cycle), a node whose level is outside the span, a level or an input
     that is no integer, an unknown fusion, a gate with fewer than two inputs, a level without a node, and
     a node that reaches no output (`pruned` drops those).
@@ -60,6 +62,7 @@ class Topology:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
         check_span(self.min_level, self.max_level)
+        check_number(len(self.nodes), sum(len(node.inputs) for node in self.nodes))
         _check_nodes(self)
         start = len(self.levels)
         alive = _alive(start, self.nodes)
@@ -106,6 +109,14 @@ def check_span(low: int, high: int) -> None:
     if not (type(low) is type(high) is int and LEVELS[0] <= low < high <= LEVELS[1]):
         raise TopologyError(
             f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]} and be integers, but got {low!r}..{high!r}"
+        )
+
+
+def check_number(nodes: int, edges: int) -> None:
+    """TopologyError for more nodes or edges than a topology may have."""
+    if nodes > MOST_NODES or edges > MOST_EDGES:
+        raise TopologyError(
+            f"a feature network has at most {MOST_NODES} nodes and {MOST_EDGES} edges, but got {nodes} and {edges}"
         )
 
 

@@ -12,6 +12,10 @@ import click
 
 from scalesearch import __version__
 from scalesearch.cli import design, latency, model, rehearse, space, study, trained
+from scalesearch.inputs.quoting import shortened
+
+LONGEST = 1000
+"""Characters of a line that says what is wrong."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -52,6 +56,8 @@ def main() -> None:
         _end(str(error), 2)
     except OSError as error:
         _end(_told(error), 2)
+    except MemoryError:
+        _end("there is not enough memory for this; take a smaller size or batch", 2)
     except (KeyboardInterrupt, click.Abort):
         _end("stopped; the same command continues from here", 130)
 
@@ -65,5 +71,5 @@ def _told(error: OSError) -> str:
 
 
 def _end(message: str, status: int) -> None:
-    print(f"scalesearch: {' '.join(message.split())}", file=sys.stderr)
+    print(f"scalesearch: {shortened(' '.join(message.split()), LONGEST)}", file=sys.stderr)
     sys.exit(status)

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cli.options import PATH, SIZE, note
+from scalesearch.cli.options import COUNT, PATH, SIZE, note
 
 
 @click.command()
 @click.argument("designs", nargs=-1, required=True, metavar="DESIGN...")
-@click.option("--classes", type=click.IntRange(1), help="Object classes; 90, or the file's, by default.")
+@click.option("--classes", type=COUNT, help="Object classes; 90, or the file's, by default.")
 @SIZE
 @click.option("--table", "timings", type=PATH, help="Predict the latency too, by a table of `scalesearch calibrate`.")
 @click.option("--plot", type=PATH, help="Draw cost over phi of the families among the designs: .svg, .png or .pdf.")

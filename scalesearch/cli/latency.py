@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from scalesearch.cli.options import PATH, SIZE, note
+from scalesearch.cli.options import BATCH, PATH, SIZE, note
 
 _SETTING = (
     click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
@@ -22,7 +22,7 @@ _SETTING = (
     ),
     click.option("--precision", type=click.Choice(("fp32", "bf16", "fp16")), default="fp32", show_default=True),
     click.option("--threads", type=click.IntRange(1), help="PyTorch's own number by default."),
-    click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images at a time."),
+    click.option("--batch", type=BATCH, default=1, show_default=True, help="Images at a time."),
 )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import FOLDER, PATH, SIZE, note
+from scalesearch.cli.options import FOLDER, PATH, SEED, SIZE, note
+from scalesearch.inputs.quoting import quoted
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
         return None
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise click.BadParameter(f"must be different whole numbers with commas between, as 0,1,2, but got {value!r}")
+    if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts) or len(set(parts)) < len(parts):
+        raise click.BadParameter(
+            f"must be different whole numbers with commas between, as 0,1,2, but got {quoted(value)}"
+        )
     return tuple(int(part) for part in parts)
 
 
@@ -24,7 +28,9 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
         return None
     names = [part.strip() for part in value.split(",")]
     if len(names) != 2 or not all(names):
-        raise click.BadParameter(f"must be two names with a comma between, as train2017,val2017, but got {value!r}")
+        raise click.BadParameter(
+            f"must be two names with a comma between, as train2017,val2017, but got {quoted(value)}"
+        )
     return names[0], names[1]
 
 
@@ -36,12 +42,12 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."
 )
-@click.option("--seed", type=click.IntRange(0), help="Of the weights, the order and the augmentation; 0 by default.")
+@click.option("--seed", type=SEED, help="Of the weights, the order and the augmentation; 0 by default.")
 @click.option("--weights", type=PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
 @SIZE
 @click.option("--tensorboard", is_flag=True, help="Beside log.csv, a log for TensorBoard.")
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
-@click.option("--top", type=click.IntRange(1), help="How many of them; 3 by default.")
+@click.option("--top", type=click.IntRange(1, 1000), help="How many of them; 3 by default.")
 @click.option("--seeds", callback=_seeds, metavar="N,N,...", help="Of each of them; the plan's by default.")
 @click.option("--out", type=FOLDER, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
+
+class Finite(click.FloatRange):
+    """A number in a range; click lets nan through, which no comparison is true of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number. BadParameter unless it is finite and in the range."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return float(found)
+
+
+SEED = click.IntRange(0, 2**63 - 1)
+"""What every random generator here takes."""
+BATCH = click.IntRange(1, 65_536)
+COUNT = click.IntRange(1, 100_000)
+"""Of trials, searches, classes."""
+WORKERS = click.IntRange(1, 256)
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)

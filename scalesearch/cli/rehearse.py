@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH
+from scalesearch.cli.options import COUNT, PATH
 
 
 @click.command()
@@ -15,12 +15,12 @@ from scalesearch.cli.options import PATH
 @click.option("--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="By name, with commas.")
 @click.option(
     "--seeds",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10_000),
     default=20,
     show_default=True,
     help="Searches for each sampler, from the plan's seed on.",
 )
-@click.option("--trials", type=click.IntRange(1), help="Candidates of each search, in place of the plan's number.")
+@click.option("--trials", type=COUNT, help="Candidates of each search, in place of the plan's number.")
 @click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
 @click.option("--landscape", show_default="plain", help="Of a PLAN: plain, crossing or noisy.")
 @click.option(

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH, note
+from scalesearch.cli.options import COUNT, PATH, SEED, note
 
 
 @click.command()
 @click.argument("plan", type=PATH)
-@click.option("--classes", type=click.IntRange(1), help="Object classes; the data set's by default.")
-@click.option("--count", type=click.IntRange(0), default=5, show_default=True, help="Candidates to draw from inside.")
-@click.option("--seed", default=0, show_default=True, help="Of the draws, and of the sample that estimates a share.")
+@click.option("--classes", type=COUNT, help="Object classes; the data set's by default.")
+@click.option(
+    "--count", type=click.IntRange(0, 1000), default=5, show_default=True, help="Candidates to draw from inside."
+)
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of the draws, and of the sample that estimates a share."
+)
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import PATH
+from scalesearch.cli.options import COUNT, PATH, WORKERS, Finite
 
 
 @click.command()
 @click.argument("plan", type=PATH)
 @click.option("--data", type=PATH, help="COCO folder, or digits, in place of the plan's data.source.")
 @click.option("--out", type=PATH, help="The study's folder; results/<name of the plan> by default.")
-@click.option("--trials", type=int, help="Candidates to train, in place of the plan's number.")
+@click.option("--trials", type=COUNT, help="Candidates to train, in place of the plan's number.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )
 @click.option("--finish", is_flag=True, help="Then score each winner on val and export it to ONNX.")
-@click.option("--workers", type=click.IntRange(1), help="Trainings at a time, in place of the plan's number.")
+@click.option("--workers", type=WORKERS, help="Trainings at a time, in place of the plan's number.")
 @click.option(
     "--ray", metavar="ADDRESS", help="Train on a Ray cluster: auto, local, or host:port. See docs/clusters.md."
 )
-@click.option("--cpus-per-task", type=click.IntRange(1), help="On the cluster; the plan's threads by default.")
-@click.option("--gpus-per-task", type=click.FloatRange(0), help="On the cluster; 1 by default where there are any.")
+@click.option("--cpus-per-task", type=click.IntRange(1, 1024), help="On the cluster; the plan's threads by default.")
+@click.option("--gpus-per-task", type=Finite(0, 1024), help="On the cluster; 1 by default where there are any.")
 @click.option(
     "--storage", metavar="URL", help="Optuna storage of the trials: sqlite:///..., postgresql://..., or a journal file."
 )

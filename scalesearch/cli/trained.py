@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, note
+from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, Finite, note
+from scalesearch.inputs.quoting import quoted
 
 DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
 
@@ -49,7 +51,7 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
 @click.argument("weights", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--out", "-o", type=FOLDER, required=True, help="Folder of the drawn pictures and of detections.json.")
-@click.option("--score", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="The least score.")
+@click.option("--score", type=Finite(0, 1), default=0.3, show_default=True, help="The least score.")
 @DESIGN
 @SIZE
 def predict(
@@ -80,8 +82,8 @@ def predict(
 def _batch(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
     if value == "dynamic":
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"must be a number from 1 on, or dynamic, but got {value!r}")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65_536:
+        raise click.BadParameter(f"must be a number from 1 to 65536, or dynamic, but got {quoted(value)}")
     return int(value)
 
 

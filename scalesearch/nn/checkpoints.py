@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import Topology
+from scalesearch.inputs.quoting import shortened
 from scalesearch.nn.backbone import told
 from scalesearch.nn.detector import Detector
 
@@ -91,6 +92,15 @@ class Misfit:
         found += [f"{name}: not in the file" for name in self.missing]
         return found + [f"{name}: not in the detector" for name in self.unknown]
 
+    def told(self, file: Path, detector: nn.Module) -> str:
+        """How many tensors fit, and the first that does not: a line of at most 300 characters."""
+        count = len(detector.state_dict())
+        fit = count - len(self.shapes) - len(self.missing)
+        return (
+            f"{shortened(str(file), 60)}: weights must fit their detector, but {fit} of its {count} tensors do, "
+            f"the first that does not is {shortened(self.lines()[0], 130)}"
+        )
+
 
 def file_hash(file: Path) -> str:
     """Twelve hex digits: a hash of the file's bytes, by which results name their weights. FileNotFoundError."""
@@ -103,7 +113,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     """Weights and statistics of `file` into `detector`; what was left out of the predicting convolutions.
 
     Those may have another shape (other classes, other anchors): they keep their values and are reported. Anything
-    else that does not fit is a ValueError that lists it by name and both shapes, and then nothing was changed.
+    else that does not fit is a ValueError with the first name and both shapes, and then nothing was changed.
     """
     weights = translated(read_weights(file), detector.spec)
     misfit = compare(weights, detector)
@@ -114,11 +124,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
         unknown=misfit.unknown,
     )
     if rest:
-        lines = rest.lines()
-        raise ValueError(
-            f"{file}: every weight but those of the predicting convolutions must fit, but {len(lines)} do not (are these "
-            f"the weights of another detector?): {'; '.join(lines)}"
-        )
+        raise ValueError(f"{rest.told(file, detector)}; are these the weights of another?")
     detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
     return Misfit(shapes=allowed, missing=(), unknown=())
 

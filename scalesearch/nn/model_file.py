@@ -77,10 +77,7 @@ class _Said:
 def load_trained(detector: Detector, file: Path) -> None:
     """All weights of `file` into `detector`. ValueError where any does not fit, the predicting ones too."""
     if misfit := load_weights(detector, file):
-        raise ValueError(
-            f"{file}: to be used as they are, weights must fit their detector, but these do not (other classes or "
-            f"anchors?): {'; '.join(misfit.lines())}"
-        )
+        raise ValueError(f"{misfit.told(file, detector)}; are these of other classes or anchors?")
 
 
 def save_weights(detector: Detector, classes: Classes, file: Path) -> None:

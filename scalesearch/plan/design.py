@@ -14,6 +14,7 @@ from scalesearch.arch.scaling import PUBLISHED, named, retinanet_nasfpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
 from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.quoting import quoted
 from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph_file import Graphs, read_graph_file
 from scalesearch.plan.reader import read_section
@@ -45,7 +46,7 @@ def read_design(
     elif Path(design).is_file():
         spec = _from_file(Path(design), say)
     else:
-        raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {design!r} is neither")
+        raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {quoted(design)} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
     if size:
         changes["size"] = read_size(size)
@@ -61,13 +62,13 @@ def read_network(design: str, levels: str | None = None, fusion: str | None = No
     if levels and design not in TOPOLOGIES:
         raise ValueError(f"levels are chosen for {', '.join(TOPOLOGIES)}, but {design!r} has its own; leave them out")
     if fusion and fusion not in FUSIONS:
-        raise ValueError(f"a fusion is one of {', '.join(FUSIONS)}, but got {fusion!r}")
+        raise ValueError(f"a fusion is one of {', '.join(FUSIONS)}, but got {quoted(fusion)}")
     if design in TOPOLOGIES:
         topology = TOPOLOGIES[design](*_span(levels or "3..7"))
     elif design not in DESIGNS and not Path(design).is_file():
         raise ValueError(
             f"a feature network is one of {', '.join(TOPOLOGIES)}, a detector ({', '.join(DESIGNS)}) or a file, "
-            f"but {design!r} is none of them"
+            f"but {quoted(design)} is none of them"
         )
     elif design not in DESIGNS and _is_graph(Path(design)):
         graph = read_graph_file(Path(design))
@@ -87,17 +88,17 @@ def _is_graph(path: Path) -> bool:
 
 
 def _span(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d)(?:\.\.|-)(\d)", text)
+    match = re.fullmatch(r"([0-9])(?:\.\.|-)([0-9])", text)
     if not match:
-        raise ValueError(f"levels are FINEST..COARSEST, as 3..7, but got {text!r}")
+        raise ValueError(f"levels are FINEST..COARSEST, as 3..7, but got {quoted(text)}")
     return int(match[1]), int(match[2])
 
 
 def read_size(text: str) -> tuple[int, int]:
     """`384x640` as (height, width). ValueError for anything else."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
     if not match:
-        raise ValueError(f"a size is HEIGHTxWIDTH in pixels, as 384x640, but got {text!r}")
+        raise ValueError(f"a size is HEIGHTxWIDTH in pixels, as 384x640, but got {quoted(text)}")
     return int(match[1]), int(match[2])
 
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from scalesearch.arch.networks import TOPOLOGIES
-from scalesearch.arch.topology import FUSIONS, GATES, LEVELS, Node, Topology, pruned
+from scalesearch.arch.topology import FUSIONS, GATES, LEVELS, Node, Topology, TopologyError, check_number, pruned
 from scalesearch.plan.reader import Section, Value, read_section
 
 _DEFAULT_FUSION = "fast"
@@ -42,7 +42,9 @@ def read_graph(value: Value) -> Graph:
     levels, items = _levels(section.need("levels")), section.need("nodes")
     section.done()
     places = items.items()
+    _check_number(items, len(places), 0)
     nodes = [_node(place, levels) for place in places]
+    _check_number(items, len(nodes), sum(len(node.inputs) for node in nodes))
     for k, (place, node) in enumerate(zip(places, nodes, strict=True)):
         _check_inputs(place, len(levels) + k, node, nodes, len(levels))
     if bare := sorted(set(levels) - {node.level for node in nodes}):
@@ -56,6 +58,13 @@ def read_graph(value: Value) -> Graph:
         for i in dropped
     )
     return Graph(topology, tuple(notes))
+
+
+def _check_number(items: Value, nodes: int, edges: int) -> None:
+    try:
+        check_number(nodes, edges)
+    except TopologyError as error:
+        raise items.error(f"is too large: {error}") from None
 
 
 def _levels(value: Value) -> range:

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from scalesearch.cost import budget
+from scalesearch.inputs.quoting import quoted
 from scalesearch.plan.yaml_tree import Entries, Items, Node, PlanError, Scalar, read_nodes
 
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,18})")
+"""At most 19 digits: the largest number asked for is a seed below 2**63."""
 _QUANTITIES = {
     budget.COUNTS: "a positive number such as 25M, 0.9G or 2.5e9",
     budget.BYTES: "an amount of memory such as 500MB, 2GiB or 1.5e9",
@@ -57,7 +59,7 @@ class Value:
             case Scalar(text=""):
                 got = "nothing; write a value after the colon, or leave the key out"
             case Scalar(text=text, plain=plain):
-                got = repr(text) if plain else f"the quoted text {text!r}"
+                got = quoted(text) if plain else f"the quoted text {quoted(text)}"
             case Items():
                 got = "a list"
             case _:
@@ -75,14 +77,18 @@ class Value:
             raise self.expected(what)
         return self.node.text
 
-    def integer(self, *, low: int | None = None) -> int:
-        """A whole number, at least `low`."""
+    def integer(self, *, low: int | None = None, high: int | None = None) -> int:
+        """A whole number, at least `low` and at most `high`."""
         what = "a whole number" + (f" of at least {low}" if low is not None else "")
+        what += f"{' and' if low is not None else ' of'} at most {high:,}" if high is not None else ""
         text = self._plain(what)
         if not _INTEGER.fullmatch(text):
-            zeros = " without leading zeros (YAML reads them as octal)" if re.fullmatch(r"[+-]?0[0-9]+", text) else ""
-            raise self.expected(what + zeros)
-        if low is not None and int(text) < low:
+            if re.fullmatch(r"[+-]?0[0-9]+", text):
+                what += " without leading zeros (YAML reads them as octal)"
+            elif re.fullmatch(r"[+-]?[0-9]{20,}", text):
+                what += " of at most 19 digits"
+            raise self.expected(what)
+        if (low is not None and int(text) < low) or (high is not None and int(text) > high):
             raise self.expected(what)
         return int(text)
 
@@ -109,7 +115,7 @@ class Value:
         """A time above 0: 90, 90s, 20min, 1.5h."""
         what = "a time such as 90s, 20min or 1.5h"
         match = _TIME.fullmatch(self._plain(what))
-        if not match or not float(match[1]):
+        if not match or not 0 < float(match[1]) < 1e9:
             raise self.expected(what)
         return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
 
@@ -124,7 +130,7 @@ class Value:
         """One of `words`; the nearest is suggested for another."""
         text, known = self.text(), list(words)
         if text not in known:
-            raise self.error(f"must be one of {', '.join(known)}, but got {text!r}{_nearest(text, known)}")
+            raise self.error(f"must be one of {', '.join(known)}, but got {quoted(text)}{_nearest(text, known)}")
         return text
 
     def of(self, hint: Any) -> Any:
@@ -213,11 +219,11 @@ class Section:
             return default
         return self.need(key).text()
 
-    def integer(self, key: str, default: int | None = None, *, low: int | None = None) -> int:
+    def integer(self, key: str, default: int | None = None, *, low: int | None = None, high: int | None = None) -> int:
         """`Value.integer` of the key, default as in `text`."""
         if default is not None and self.get(key) is None:
             return default
-        return self.need(key).integer(low=low)
+        return self.need(key).integer(low=low, high=high)
 
     def word(self, key: str, words: Iterable[str], default: str | None = None) -> str:
         """`Value.word` of the key, default as in `text`."""
@@ -254,7 +260,7 @@ class Section:
     def _unknown(self, key: str) -> PlanError:
         known = list(dict.fromkeys(self._asked))
         mend = _nearest(key, known) or f"; the keys here are {', '.join(known)}"
-        return PlanError(f"{self._nodes[key].place}: unknown key {self._dotted(key)!r}{mend}")
+        return PlanError(f"{self._nodes[key].place}: unknown key {quoted(self._dotted(key))}{mend}")
 
     def _dotted(self, key: str) -> str:
         return f"{self.value.key}.{key}" if self.value.key else key

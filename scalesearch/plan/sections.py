@@ -247,8 +247,8 @@ def read_sampler(section: Section) -> SamplerPlan:
     """`sampler: {name: one of SAMPLERS, startup:, population:}`."""
     sampler = SamplerPlan(
         name=section.word("name", SAMPLERS, SamplerPlan.name),
-        startup=section.integer("startup", SamplerPlan.startup, low=1),
-        population=section.integer("population", SamplerPlan.population, low=2),
+        startup=section.integer("startup", SamplerPlan.startup, low=1, high=100_000),
+        population=section.integer("population", SamplerPlan.population, low=2, high=100_000),
     )
     section.done()
     return sampler
@@ -280,7 +280,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
         if len(set(seeds)) != len(seeds):
             raise value.error(f"must be different, but got {', '.join(map(str, seeds))}; drop the repeated one")
     winners = WinnersPlan(
-        top=section.integer("top", WinnersPlan.top, low=0),
+        top=section.integer("top", WinnersPlan.top, low=0, high=1000),
         seeds=seeds,
         recipe=read_recipe(section.get("recipe"), base),
     )

@@ -13,6 +13,13 @@ from typing import Any
 
 import yaml
 
+from scalesearch.inputs.quoting import quoted
+
+MOST_BYTES = 2**20
+"""Of a plan's file: the longest of ours has 4 kB, and PyYAML reads some 100 kB a second."""
+DEPTH = 16
+"""Levels of lists and mappings in a plan; a graph's node in a baseline is at the seventh."""
+
 
 class PlanError(ValueError):
     """What is wrong with a plan, in one line: `file:line: rule, value, mend`."""
@@ -59,11 +66,15 @@ def read_nodes(path: Path | None, overrides: Sequence[str] = ()) -> Entries:
 
 def _read(path: Path) -> Entries:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        text = raw[:MOST_BYTES].decode("utf-8-sig", errors="strict" if len(raw) <= MOST_BYTES else "ignore")
     except OSError as error:
         raise PlanError(f"{path}: a plan is a file, but reading it failed ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise PlanError(f"{path}: a plan is UTF-8 text, but byte {error.start} is not; save it as UTF-8") from None
+    if len(raw) > MOST_BYTES:
+        raise PlanError(f"{path}: a plan has at most {MOST_BYTES // 2**20} MiB of text, but this file is longer")
     root = _parsed(text, str(path), lines=True)
     if not isinstance(root, Entries):
         what = "is empty" if root == _nothing(root.place) else "is not"
@@ -97,6 +108,8 @@ def _nothing(place: str) -> Scalar:
 
 
 class _Loader(yaml.SafeLoader):
+    depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
@@ -104,7 +117,12 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise _refused(f"tags are not read, but got {tag!r}; leave it out, its field knows the type", event)
-        return super().compose_node(parent, index)
+        if self.depth > DEPTH:
+            raise _refused(f"lists and mappings are at most {DEPTH} levels deep, but here are more", event)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _refused(rule: str, event: Any) -> yaml.MarkedYAMLError:
@@ -121,8 +139,8 @@ def _parsed(text: str, source: str, *, lines: bool) -> Node:
         raise PlanError(f"{place}: {_not_yaml(error, lines)}") from None
     except yaml.YAMLError as error:
         raise PlanError(f"{source}: not YAML: {_one_line(str(error))}") from None
-    except RecursionError:
-        raise PlanError(f"{source}: a plan is a few levels deep, but this one is nested too deeply to read") from None
+    except RecursionError:  # of brackets that PyYAML scans ahead
+        raise PlanError(f"{source}: lists and mappings are at most {DEPTH} levels deep, but here are more") from None
     start = f"{source}:1" if lines else source
     return _nothing(start) if node is None else _converted(node, source, start, lines)
 
@@ -163,7 +181,7 @@ def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
             raise PlanError(f"{at(key)}: a key is one word, but got a list or a mapping")
         if key.value in entries:
             first = entries[key.value].place
-            raise PlanError(f"{at(key)}: the key {key.value!r} is given twice, first in {first}; keep one")
+            raise PlanError(f"{at(key)}: the key {quoted(key.value)} is given twice, first in {first}; keep one")
         # A section's place is its key's line: that is where a reader looks for it.
         entries[key.value] = _converted(value, source, at(key), lines)
     return Entries(place, entries)

@@ -15,6 +15,7 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.operators import operators, stages
+from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.detector import build
 
 COUNTED = ("conv", "linear", "matmul", "bmm", "addmm", "baddbmm", "einsum")
@@ -63,6 +64,7 @@ def compare(spec: DetectorSpec) -> Comparison:
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from fvcore.nn import FlopCountAnalysis
 
+    check_inference(spec, 1)
     with _plain_attention():
         detector = build(spec).eval()
     # With gradients on, the trace would keep every activation.

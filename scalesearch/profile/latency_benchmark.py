@@ -24,6 +24,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import Setting
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
 from scalesearch.nn.postprocess import detect
@@ -90,7 +91,7 @@ class Latency:
 def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
     """One run of the detector as the backend deploys it, with random weights and images, and the detector.
 
-    Raises ValueError for a backbone that cannot be deployed.
+    Raises ValueError for a backbone that cannot be deployed, or a batch that does not fit into memory.
     """
     detector, images = _built(spec, setting)
     if setting.backend == "onnxruntime":
@@ -112,6 +113,7 @@ def prepared_with_images(spec: DetectorSpec, setting: Setting) -> tuple[Prepared
 
 def _built(spec: DetectorSpec, setting: Setting) -> tuple[Detector, Tensor]:
     device, dtype = device_of(setting), PRECISIONS[setting.precision]
+    check_inference(spec, setting.batch, device)
     torch.manual_seed(0)
     images = torch.randn(setting.batch, 3, *spec.size).to(device, dtype).contiguous(memory_format=torch.channels_last)
     return build(spec).to(device, dtype).eval(), images

@@ -5,6 +5,7 @@ May import arch, torch, and (inside one function) onnxruntime.
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
         )
     if backend == "onnxruntime" and precision != "fp32":
         raise ValueError(f"onnxruntime is timed in fp32, but got {precision}; take the backend eager or compile")
+    if threads and threads > (most := processors()):
+        raise ValueError(f"threads must be at most the {most} processors of this machine, but got {threads}")
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     if backend == "onnxruntime":
         versions["onnxruntime"] = runtime_for(device).__version__
@@ -46,6 +49,11 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
         batch=batch,
         versions=versions,
     )
+
+
+def processors() -> int:
+    """How many processors this machine has."""
+    return os.cpu_count() or 1
 
 
 def processor() -> str:

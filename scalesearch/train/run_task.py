@@ -18,6 +18,7 @@ from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
+from scalesearch.nn.capacity import training_shortage
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.model_file import KEY, told_text
 from scalesearch.plan.task import Outcome, Task, TaskError
@@ -54,11 +55,13 @@ def run(
     processes of a `team` train it together and all have the outcome; the first one reads and writes the folder.
 
     Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
-    none. A loss that is not finite, or a time limit passed, is no exception but an Outcome with state "failed".
+    none. A loss that is not finite, memory that does not suffice, or a time limit passed, is no exception but an Outcome with state "failed".
     """
     give_back_freed_memory()  # what the training before left: it would count as this one's peak
     keep_freed_memory()
     place = team.device or torch.device(_auto() if device == "auto" else device)
+    if reason := _shortage(task, place):
+        return Outcome(state="failed", reason=reason, seconds=0.0, peak_memory=0, images_per_second=0.0)
     memory = PeakMemory(place)
     pixels = team.one_before_others(lambda: _open(task, data, cache, progress))
     training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
@@ -239,6 +242,18 @@ def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None)
     except DataError as error:
         raise TaskError(str(error)) from None
     return first, second
+
+
+def _shortage(task: Task, place: torch.device) -> str:
+    recipe = task.recipe
+    return training_shortage(
+        _seen(task),
+        batch=recipe.batch,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum > 0,
+        checkpointing=recipe.checkpointing,
+        device=place,
+    )
 
 
 def _seen(task: Task) -> DetectorSpec:
