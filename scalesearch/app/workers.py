@@ -21,11 +21,11 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
+from scalesearch.inputs.machine import processors
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.environment import machine, versions
-from scalesearch.profile.latency_setting import processors
 from scalesearch.profile.resolve import default_cache
 from scalesearch.train import run_task as training
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scalesearch.inputs.machine import free_memory
+
 SPARED = 0.1
 """Share of what is free that is left to others."""
 
@@ -38,7 +40,7 @@ class Decoding:
 def free_bytes(cache: Path | None) -> int:
     """What may be filled: of the disk that the folder `cache` is or will be on, or of memory where there is none."""
     if cache is None:
-        free = _free_memory()
+        free = free_memory()
     else:
         there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
         free = shutil.disk_usage(there).free
@@ -58,12 +60,3 @@ def reserve(file: Path) -> None:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-
-
-def _free_memory() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        (line,) = [line for line in lines if line.startswith("MemAvailable:")]
-        return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

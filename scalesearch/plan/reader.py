@@ -80,7 +80,6 @@ class Value:
     def integer(self, *, low: int | None = None, high: int | None = None) -> int:
         """A whole number, at least `low` and at most `high`."""
         what = "a whole number" + (f" of at least {low}" if low is not None else "")
-        what += f"{' and' if low is not None else ' of'} at most {high:,}" if high is not None else ""
         text = self._plain(what)
         if not _INTEGER.fullmatch(text):
             if re.fullmatch(r"[+-]?0[0-9]+", text):
@@ -88,8 +87,10 @@ class Value:
             elif re.fullmatch(r"[+-]?[0-9]{20,}", text):
                 what += " of at most 19 digits"
             raise self.expected(what)
-        if (low is not None and int(text) < low) or (high is not None and int(text) > high):
+        if low is not None and int(text) < low:
             raise self.expected(what)
+        if high is not None and int(text) > high:
+            raise self.expected(f"a whole number of at most {high}")
         return int(text)
 
     def number(self, *, what: str = "a number") -> float:

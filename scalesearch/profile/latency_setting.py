@@ -5,7 +5,6 @@ May import arch, torch, and (inside one function) onnxruntime.
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from scalesearch.cost.latency import Setting
+from scalesearch.inputs.machine import processors
 
 BACKENDS = ("eager", "compile", "onnxruntime")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,11 +49,6 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
         batch=batch,
         versions=versions,
     )
-
-
-def processors() -> int:
-    """How many processors this machine has."""
-    return os.cpu_count() or 1
 
 
 def processor() -> str:
