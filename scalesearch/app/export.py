@@ -10,7 +10,7 @@ from scalesearch.app.trained_model import Model
 from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.nn.agreement import Agreement, compare
-from scalesearch.nn.capacity import check_inference
+from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import KEY, save_weights, told_text
 from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
 

@@ -16,9 +16,9 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.checkpoints import file_hash, read_weights, translated
 from scalesearch.nn.detector import Detector, build
+from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import Classes, load_trained, read_told
 from scalesearch.plan.design import read_design, read_size
 from scalesearch.profile.resolve import default_cache, resolve_spec

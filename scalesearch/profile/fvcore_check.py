@@ -15,8 +15,8 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.operators import operators, stages
-from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.detector import build
+from scalesearch.nn.memory_limit import check_inference
 
 COUNTED = ("conv", "linear", "matmul", "bmm", "addmm", "baddbmm", "einsum")
 """fvcore's names of what has multiply-adds by our convention; the rest of its total (norms, resizing) is left out."""

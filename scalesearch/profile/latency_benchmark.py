@@ -24,9 +24,9 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import Setting
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.capacity import check_inference
 from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
+from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.postprocess import detect
 from scalesearch.profile.latency_setting import PRECISIONS, device_of, runtime_for
 

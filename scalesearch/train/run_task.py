@@ -18,8 +18,8 @@ from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
-from scalesearch.nn.capacity import training_shortage
 from scalesearch.nn.checkpoints import file_hash
+from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, told_text
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint

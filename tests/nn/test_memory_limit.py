@@ -9,7 +9,7 @@ import pytest
 
 from scalesearch.arch.scaling import named
 from scalesearch.inputs.machine import free_memory, processors
-from scalesearch.nn.capacity import check_inference, training_shortage
+from scalesearch.nn.memory_limit import check_inference, training_shortage
 
 
 def test_a_detector_larger_than_memory_is_refused_with_both_numbers() -> None:
