@@ -77,15 +77,17 @@ def look(plan: Plan, console: Console, *, classes: int | None = None, count: int
     assert isinstance(unit, SpecUnit), "a plan's unit is a spec or a family"
     bar = console.bar("pricing the space")
     found = share(unit.space, unit.budget, unit.meter, rng, lambda done, total: bar(done, total, "points"))
+    nearest = ""
     if not found.held:
         miss = nearest_miss(unit.space, unit.budget, unit.meter)
-        told = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
+        nearest = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
         if found.exact:
-            return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=told)
+            return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
     try:
         drawn = _distinct(unit, rng, count)
     except ValueError as none:
-        return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=f"{none}; {told}")
+        nearest = "; ".join(filter(None, (str(none), nearest)))
+        return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
     return Look(bands=bands, held=str(found), share=found, candidates=drawn)
 
 

@@ -93,6 +93,7 @@ class Genes:
 
         Raises TopologyError for a graph that has more levels, nodes, inputs or fusions than these genes, or an edge twice.
         """
+        values: dict[str, int] = {}
         try:
             values = self._encode(topology)
             fits = self.decode(values) == topology

@@ -21,6 +21,8 @@ def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
             first = tuple(row for _, rows in stages(spec, backbone) for row in rows)
         case TimmBackbone() as backbone:
             first = _measured(spec, backbone)
+        case _:
+            raise AssertionError(f"{spec.backbone} is no backbone")
     class_outputs = spec.anchors.per_cell * spec.classes
     heads = (*_head(spec, "class_head", class_outputs), *_head(spec, "box_head", spec.anchors.per_cell * 4))
     return (*first, *_neck(spec), *heads)
