@@ -165,7 +165,7 @@ def second_epoch(spec: DetectorSpec, recipe: Recipe, pixels: Pixels, device: tor
     training.train_epoch()
     seconds, waited = training.seconds, training.waited
     training.train_epoch()
-    return training.told["images_per_second"], (training.waited - waited) / (training.seconds - seconds)
+    return training.logged["images_per_second"], (training.waited - waited) / (training.seconds - seconds)
 
 
 def data(batch: int, last: bool) -> tuple[Tensor, Tensor, Tensor]:

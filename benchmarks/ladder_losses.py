@@ -29,7 +29,7 @@ from scalesearch.app.rehearse import Stage, on_landscape
 from scalesearch.console.tables import NoteConsole
 from scalesearch.evidence.noise import Spread
 from scalesearch.records.trials import Trial
-from scalesearch.rehearsal.comparison_page import told
+from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.result import Rehearsed
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
@@ -46,7 +46,7 @@ class Searches:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+        self._yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
 
     def all(self, sampler: str, seed: int) -> dict[str, Rehearsed]:
         run = partial(self._run, sampler, seed)
@@ -75,7 +75,7 @@ class Searches:
 
         def at_end(trials: Sequence[Trial], epochs: int) -> NDArray[np.float64]:
             whole = stage.plan.recipe.epochs
-            return np.array([stage.world.ap(trial.rows[0].spec, seed, whole) for trial in trials])
+            return np.array([stage.surrogate.ap(trial.rows[0].spec, seed, whole) for trial in trials])
 
         plan = dataclasses.replace(
             stage.plan,
@@ -87,17 +87,17 @@ class Searches:
             patched.enter_context(mock.patch.object(driver, "propose", next_one))
             if perfect:
                 patched.enter_context(mock.patch.object(ladder, "_expected", at_end))
-            return rehearse(plan, stage.band, stage.world, self._yardstick, stage.setup), made
+            return rehearse(plan, stage.band, stage.surrogate, self._yardstick, stage.setup), made
 
 
 def line(name: str, sampler: str, seeds: Sequence[int], found: Sequence[dict[str, Rehearsed]]) -> str:
     """One sampler on one landscape: means over seeds, ratios seed by seed."""
-    full = told(Spread(tuple(one["full"].last.volume for one in found)))
+    full = spread_text(Spread(tuple(one["full"].last.volume for one in found)))
     parts = [f"full {full}"]
     for kind in KINDS:
         by = Spread(tuple(one[kind].last.volume / one["full"].last.volume for one in found))
         above = Spread(tuple(one[kind].last.above / one["full"].last.above for one in found))
-        parts.append(f"{kind} {told(by)} ({told(above)})")
+        parts.append(f"{kind} {spread_text(by)} ({spread_text(above)})")
     candidates = found[0]["full"].trials
     return f"{name} {sampler} {len(found)} x {candidates}, seeds {seeds[0]}..{seeds[-1]}: " + "; ".join(parts)
 

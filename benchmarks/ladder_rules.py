@@ -24,7 +24,7 @@ from scalesearch.evidence.noise import Spread
 from scalesearch.plan.ladder import Ladder
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
-from scalesearch.rehearsal.comparison_page import told
+from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
 from scalesearch.search import successive_halving as ladder
@@ -91,12 +91,12 @@ def main() -> None:
     ]
     for name in asked.landscapes.split(","):
         stage = on_landscape(PLAN, [f"trials={asked.trials}"], name, NoteConsole())
-        yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+        yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
 
         def run(sampler: str, seed: int, climbs: Ladder | None, stage=stage, yardstick=yardstick):
             chosen = dataclasses.replace(stage.plan.sampler, name=sampler)
             plan = dataclasses.replace(stage.plan, sampler=chosen, seed=seed, ladder=climbs)
-            return rehearse(plan, stage.band, stage.world, yardstick, stage.setup)
+            return rehearse(plan, stage.band, stage.surrogate, yardstick, stage.setup)
 
         for sampler in asked.samplers.split(","):
             full = [run(sampler, seed, None).last for seed in range(asked.seeds)]
@@ -106,7 +106,9 @@ def main() -> None:
                 volume = Spread(tuple(mine.last.volume / its.volume for mine, its in zip(runs, full, strict=True)))
                 above = Spread(tuple(mine.last.above / its.above for mine, its in zip(runs, full, strict=True)))
                 share = Spread(tuple(mine.epochs / mine.full for mine in runs)).mean
-                lines.append(f"{name:9} {sampler:7} {rule:9} {share:.1%} of the epochs  {told(volume)} | {told(above)}")
+                lines.append(
+                    f"{name:9} {sampler:7} {rule:9} {share:.1%} of the epochs  {spread_text(volume)} | {spread_text(above)}"
+                )
                 print(lines[-1], flush=True)
     if asked.out:
         asked.out.write_text("\n".join(lines) + "\n")

@@ -15,7 +15,7 @@ from scalesearch.mirror.ledger import Ledger
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
-from scalesearch.search.study import Setting, Study
+from scalesearch.search.study import Provenance, Study
 from scalesearch.space.candidates import FamilyUnit, SpecUnit
 from scalesearch.space.find_band import find_band
 
@@ -52,7 +52,7 @@ trials: 4
 winners: {top: 1, seeds: [0]}
 """
 
-SETTING = Setting(
+PROVENANCE = Provenance(
     data="0" * 12,
     splits={"train": "a", "select": "b", "train+select": "a and b", "val": "c"},
     threads=1,
@@ -77,9 +77,9 @@ def make_study(folder: Path, plan: Plan) -> Study:
         unit: FamilyUnit | SpecUnit = FamilyUnit(space, plan.family.bands, plan.family.phi, plan.family.solve)
     else:
         unit = SpecUnit(space, plan.band or budget.from_dict({}))
-    opened = StudyFolder.open(folder / "study", plan, data=SETTING.data)
+    opened = StudyFolder.open(folder / "study", plan, data=PROVENANCE.data)
     ledger = Ledger(opened.path, plan.name, plan.objectives, unit.axes)
-    return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, setting=SETTING, ledger=ledger)
+    return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, provenance=PROVENANCE, ledger=ledger)
 
 
 def learn(task: Task, label: str) -> Outcome:

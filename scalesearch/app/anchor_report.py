@@ -67,9 +67,9 @@ def _matched(spec: DetectorSpec, boxes: Tensor, groups: dict[str, NDArray[np.boo
         shares = {iou: float(hit.double().mean()) if some else None for iou, hit in matched.items()}
         mean = float(counts[0.5][rows].double().mean()) if some else None
         lines[name] = {"share": shares, "anchors_a_box": mean}
-    return {"anchors": _told(spec.anchors), "matched": lines}
+    return {"anchors": _fields(spec.anchors), "matched": lines}
 
 
-def _told(anchors: Anchors) -> dict[str, Any]:
+def _fields(anchors: Anchors) -> dict[str, Any]:
     """As a plan or a design writes them."""
     return {"scale": anchors.scale, "octaves": anchors.octaves, "aspects": [list(pair) for pair in anchors.aspects]}

@@ -7,7 +7,7 @@ import torch
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget, human
-from scalesearch.cost.latency import LatencyTable, Setting, predict, read_table
+from scalesearch.cost.latency import LatencySetting, LatencyTable, predict, read_table
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.latency_benchmark import measure
 from scalesearch.profile.latency_setting import setting_of
@@ -19,9 +19,9 @@ def plan_table(plan: Plan) -> LatencyTable | None:
     if plan.latency is None:
         return None
     table, was = read_table(plan.latency.table), plan.latency.timings
-    if was and was != table.told:
+    if was and was != table.description:
         raise ValueError(
-            f"{plan.latency.table}: the plan was made with the timings {was!r}, but the file has {table.told!r} now; "
+            f"{plan.latency.table}: the plan was made with the timings {was!r}, but the file has {table.description!r} now; "
             "bring the table back, or begin a new study with --out"
         )
     return table
@@ -44,14 +44,14 @@ def confirmation(plan: Plan, console: Console) -> Confirm | None:
     def confirm(spec: DetectorSpec, band: Budget) -> str:
         if "latency" not in band.bounds:
             return ""
-        found, told = measured(spec, table), predict(spec, table)
+        found, told = measured_latency(spec, table), predict(spec, table)
         missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
         return f"{missed} (predicted {human(told, 'latency')})" if missed else ""
 
     return confirm
 
 
-def measured(spec: DetectorSpec, table: LatencyTable) -> float:
+def measured_latency(spec: DetectorSpec, table: LatencyTable) -> float:
     """Seconds of a detector in the table's setting, as the table counts them."""
     threads = torch.get_num_threads()
     try:
@@ -60,7 +60,7 @@ def measured(spec: DetectorSpec, table: LatencyTable) -> float:
         torch.set_num_threads(threads)
 
 
-def _strange(setting: Setting) -> str:
+def _strange(setting: LatencySetting) -> str:
     """Why the table's setting cannot be had here; empty where it can."""
     threads = torch.get_num_threads()
     try:

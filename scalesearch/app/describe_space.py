@@ -26,7 +26,7 @@ _DRAWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class SpaceSummary:
     """What `scalesearch space` tells."""
 
     bands: tuple[str, ...]
@@ -61,7 +61,9 @@ class Look:
         }
 
 
-def look(plan: Plan, console: Console, *, classes: int | None = None, count: int = 5, seed: int = 0) -> Look:
+def describe_space(
+    plan: Plan, console: Console, *, classes: int | None = None, count: int = 5, seed: int = 0
+) -> SpaceSummary:
     """The space of `plan`, priced for `classes` (the data set's by default) and `count` candidates from inside.
 
     Anchors only count by their number at a position: those of the plan, or the published 9 where it says auto.
@@ -82,13 +84,13 @@ def look(plan: Plan, console: Console, *, classes: int | None = None, count: int
         miss = nearest_miss(unit.space, unit.budget, unit.meter)
         nearest = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
         if found.exact:
-            return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
+            return SpaceSummary(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
     try:
         drawn = _distinct(unit, rng, count)
     except ValueError as none:
         nearest = "; ".join(filter(None, (str(none), nearest)))
-        return Look(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
-    return Look(bands=bands, held=str(found), share=found, candidates=drawn)
+        return SpaceSummary(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
+    return SpaceSummary(bands=bands, held=str(found), share=found, candidates=drawn)
 
 
 def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Candidate, ...]:
@@ -103,12 +105,14 @@ def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Can
     return tuple(found.values())[:count]
 
 
-def _family(unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int, console: Console) -> Look:
+def _family(
+    unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int, console: Console
+) -> SpaceSummary:
     bar = console.bar("solving families")
     try:
         band = find_band(unit, lambda done, total: bar(done, total, "points"))
     except EmptyBandError as empty:
-        return Look(bands=bands, held="nothing", share=None, candidates=(), nearest=str(empty))
+        return SpaceSummary(bands=bands, held="nothing", share=None, candidates=(), nearest=str(empty))
     drawn: dict[tuple[str, ...], Candidate] = {}
     while len(drawn) < count:
         try:
@@ -116,7 +120,7 @@ def _family(unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, 
         except EmptyBandError:
             break
         drawn[candidate.key] = candidate
-    return Look(bands=bands, held=band.summary, share=None, candidates=tuple(drawn.values()))
+    return SpaceSummary(bands=bands, held=band.summary, share=None, candidates=tuple(drawn.values()))
 
 
 def _classes(plan: Plan, console: Console) -> int:

@@ -11,7 +11,7 @@ from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.nn.agreement import Agreement, compare
 from scalesearch.nn.memory_limit import check_inference
-from scalesearch.nn.model_file import KEY, save_weights, told_text
+from scalesearch.nn.model_file import KEY, description_text, save_weights
 from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
 
 
@@ -31,7 +31,7 @@ def export_onnx(
     form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
     check_inference(model.spec, batch or 1)
     detector = model.detector.cpu()
-    made = onnx_model(detector, form, _told(model, nms))
+    made = onnx_model(detector, form, _properties(model, nms))
     found = compare(made.SerializeToString(), detector, form)
     found.check()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def export_onnx(
     return found
 
 
-def _told(model: Model, nms: bool) -> dict[str, str]:
+def _properties(model: Model, nms: bool) -> dict[str, str]:
     """The file's properties: what a user of it must know, and what this project reads back."""
     spec, categories = model.spec, model.categories
     height, width = spec.size
@@ -61,5 +61,5 @@ def _told(model: Model, nms: bool) -> dict[str, str]:
         "input": f"images: float32 [B, 3, {height}, {width}], RGB in 0..255; normalisation is in the graph",
         "letterbox": f"the largest scale that fits, at the top left; the rest is {list(PAD)}",
         "outputs": outputs,
-        KEY: told_text(spec, [(category.id, category.name) for category in categories]),
+        KEY: description_text(spec, [(category.id, category.name) for category in categories]),
     }

@@ -122,7 +122,7 @@ def finish(path: Path, plan: Plan, console: Console) -> None:
             exported = _export(model, folder)
             # Last, for it says that the other is there.
             write_whole(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
-            console.say(f"winner {row.spec_id}: {_told(scored['numbers']['ap'], row)}; {exported}")
+            console.say(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
 
 
 def _finished(folder: Path, weights: Path) -> bool:
@@ -138,9 +138,9 @@ def _export(model: Model, folder: Path) -> str:
     return f"{folder / DETECTOR}, largest relative difference {found.difference:.2g}"
 
 
-def _told(ap: float | None, row: Row) -> str:
+def _score_text(ap: float | None, row: Row) -> str:
     own = row.final.get("ap")
-    told = "no AP" if ap is None else f"AP {ap:.3f} on {row.splits['evaluated']}"
+    text = "no AP" if ap is None else f"AP {ap:.3f} on {row.splits['evaluated']}"
     if ap is not None and own is not None and abs(ap - own) > 5e-4:
-        return f"{told} (its row says {own:.3f}: other hardware or versions)"
-    return told
+        return f"{text} (its row says {own:.3f}: other hardware or versions)"
+    return text

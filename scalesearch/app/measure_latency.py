@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import LatencyTable, Setting, write_table
+from scalesearch.cost.latency import LatencySetting, LatencyTable, write_table
 from scalesearch.profile import latency_benchmark as latency
 from scalesearch.profile.calibrate import calibrate as calibrated
 from scalesearch.profile.calibrate import candidate
@@ -18,12 +18,14 @@ DETECTORS = 40
 """Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
 
 
-def measure(spec: DetectorSpec, setting: Setting) -> Latency:
+def measure(spec: DetectorSpec, setting: LatencySetting) -> Latency:
     """The latency of one detector; ValueError for a backbone that cannot be deployed."""
     return latency.measure(resolve_spec(spec), setting)
 
 
-def calibrate(setting: Setting, out: Path | None, *, console: Console, detectors: int = DETECTORS) -> LatencyTable:
+def calibrate(
+    setting: LatencySetting, out: Path | None, *, console: Console, detectors: int = DETECTORS
+) -> LatencyTable:
     """Makes the table of timings of this machine, writes it to `out` or the cache, and says what came out."""
     specs = [candidate(seed) for seed in range(detectors)]
     bar = console.bar("calibrating", at_once=True)
@@ -35,6 +37,6 @@ def calibrate(setting: Setting, out: Path | None, *, console: Console, detectors
     return table
 
 
-def table_file(setting: Setting) -> Path:
+def table_file(setting: LatencySetting) -> Path:
     """Where the table of a setting is kept: a file in the cache that names the device."""
     return default_cache() / "latency" / (re.sub(r"[^A-Za-z0-9.]+", "-", str(setting)).strip("-") + ".json")

@@ -52,7 +52,7 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
             drawn.save(out / name)
             found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
             remarked = "".join(f" ({remark})" for remark in remarks)
-            console.say(shown(f"{file}: {_told(rows)} -> {out / name}{remarked}"))
+            console.say(shown(f"{file}: {_counts(rows)} -> {out / name}{remarked}"))
     finally:  # what was found is kept, also where the disk is full or the user stops it
         write_whole(out / DETECTIONS, _as_json(found))
     return unread
@@ -118,7 +118,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
 
 
-def _told(rows: Sequence[dict[str, Any]]) -> str:
+def _counts(rows: Sequence[dict[str, Any]]) -> str:
     """`3 red, 1 blue`."""
     names = [str(row["category_name"]) for row in rows]
     return ", ".join(f"{names.count(name)} {_short(name)}" for name in dict.fromkeys(names)) or "nothing"

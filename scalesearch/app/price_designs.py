@@ -99,11 +99,11 @@ def _is_plan(path: Path) -> bool:
 
 def _of_plan(path: Path, classes: int | None, console: Console) -> list[tuple[str, DetectorSpec, str, float | None]]:
     """A plan's baselines, and some candidates from inside its band, each member of each."""
-    from scalesearch.app.describe_space import look
+    from scalesearch.app.describe_space import describe_space
     from scalesearch.plan.plan import read_plan
 
     plan = read_plan(path)
-    seen = look(plan, console, classes=classes, count=DRAWN)
+    seen = describe_space(plan, console, classes=classes, count=DRAWN)
     console.say(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
     named = [(f"{i}: {shown(one.point) or 'the only point'}", one.members) for i, one in enumerate(seen.candidates, 1)]
     if named and plan.family is None:

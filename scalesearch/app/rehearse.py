@@ -25,7 +25,7 @@ from scalesearch.rehearsal.comparison import Compared, compare
 from scalesearch.rehearsal.comparison_page import write_rehearsal
 from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape, facts
 from scalesearch.rehearsal.result import Rehearsed, from_json
-from scalesearch.rehearsal.simulation import World, Yardstick, check_rungs, rehearse
+from scalesearch.rehearsal.simulation import Surrogate, Yardstick, check_rungs, rehearse
 from scalesearch.rehearsal.table import Table
 from scalesearch.space.band import Band
 from scalesearch.space.enumerated import EnumeratedBand
@@ -40,12 +40,12 @@ _PAIRS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Scenario:
     """What is rehearsed on."""
 
     plan: Plan
     band: Band
-    world: World
+    surrogate: Surrogate
     setup: str
     """Of what rehearsals that may be compared have in common."""
     facts: tuple[str, ...]
@@ -53,7 +53,7 @@ class Stage:
     """Which asks for this stage."""
 
 
-def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Stage:
+def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Scenario:
     """The plan's band on the landscape `name`; its data are not opened."""
     if name not in LANDSCAPES:
         raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
@@ -66,11 +66,11 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Conso
         raise ValueError(
             f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs"
         )
-    world = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
-    setup = _hash([_compared(plan), name, repr(world)])
-    told = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, world))
+    surrogate = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
+    setup = _hash([_compared(plan), name, repr(surrogate)])
+    facts = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, surrogate))
     command = _command(path, overrides) + (f" --landscape {name}" if name != "plain" else "")
-    return Stage(plan=plan, band=band, world=world, setup=setup, facts=told, command=command)
+    return Scenario(plan=plan, band=band, surrogate=surrogate, setup=setup, facts=facts, command=command)
 
 
 def is_table(path: Path) -> bool:
@@ -92,7 +92,7 @@ def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
     return found
 
 
-def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage:
+def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scenario:
     """The study in the folder `path` (or its results.jsonl) as a table; at most half of its candidates are searched.
 
     ValueError where an objective was not recorded; or nothing of the lowest rung, unless `ladder` is False.
@@ -113,19 +113,19 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Stage
             f"{folder}: the lowest rung is after {lowest} epochs, but the earliest AP that was recorded of all is after "
             f"{table.first_epoch}; rehearse with --no-ladder, or record with recipe.eval_every"
         )
-    told = (f"table {plan.name}: {len(table.candidates)} candidates recorded",)
-    return Stage(
+    facts = (f"table {plan.name}: {len(table.candidates)} candidates recorded",)
+    return Scenario(
         plan=plan,
         band=band_of(table.candidates),
-        world=table,
+        surrogate=table,
         setup=_hash([_compared(plan), table.fingerprint]),
-        facts=told,
+        facts=facts,
         command=_command(folder, overrides),
     )
 
 
 def run(
-    stage: Stage,
+    stage: Scenario,
     *,
     samplers: Sequence[str],
     seeds: int,
@@ -142,14 +142,14 @@ def run(
     numbers = range(stage.plan.seed, stage.plan.seed + seeds)
     wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
     have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
-    yardstick = Yardstick(stage.band, stage.world, stage.plan.objectives)
+    yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
     bar = console.bar("rehearsing")
     for done, (sampler, ladder, seed) in enumerate(wanted):
         bar(done, len(wanted), f"{sampler}, seed {seed}")
         if (sampler, ladder, seed, stage.plan.trials) in have:
             continue
         kept.append(
-            rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.world, yardstick, stage.setup)
+            rehearse(_asked(stage.plan, sampler, ladder, seed), stage.band, stage.surrogate, yardstick, stage.setup)
         )
         if out:
             with open(out / RUNS, "a", encoding="utf-8") as file:
@@ -167,7 +167,7 @@ def _command(path: Path, overrides: Sequence[str]) -> str:
     return f"scalesearch rehearse {path.name if path.is_absolute() else path} {options}".strip()
 
 
-def _commands(stage: Stage, found: Sequence[Compared]) -> list[str]:
+def _commands(stage: Scenario, found: Sequence[Compared]) -> list[str]:
     """What makes these lines, a command for each number of seeds and trials; the folder is named with -o."""
     names: dict[tuple[int, int], list[str]] = {}
     for one in found:
@@ -208,22 +208,22 @@ def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
     return kept
 
 
-def _facts(plan: Plan, band: Band, world: Landscape) -> list[str]:
+def _facts(plan: Plan, band: Band, surrogate: Landscape) -> list[str]:
     if not isinstance(band, EnumeratedBand):
         return []
     step = max(1, len(band.candidates) // _PAIRS)
     specs = [spec for candidate in band.candidates[::step] for spec in candidate.members]
     first = epochs_at(plan.ladder, plan.recipe.epochs)[0]
-    hard = facts(world, specs, first)
-    told = [
+    hard = facts(surrogate, specs, first)
+    lines = [
         f"true AP spreads by {hard.spread:.3f} (standard deviation), seeds by {hard.noise:.3f}",
         f"slowness goes with cost by a rank correlation of {hard.slowness_by_cost:.2f}",
     ]
     if plan.ladder:
-        told.append(
+        lines.append(
             f"pairs whose order after {first} epochs is not that at the end, without noise: {hard.crossing:.0%}"
         )
-    return told
+    return lines
 
 
 _COMPARED = ("unit", "band", "family", "space", "graphs", "detector", "anchors", "objectives", "ladder")

@@ -36,7 +36,7 @@ from scalesearch.records.folder import StudyFolder
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
 from scalesearch.search.driver import run
-from scalesearch.search.study import Setting, Study
+from scalesearch.search.study import Provenance, Study
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame, Point, Value
@@ -81,7 +81,7 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, st
         unit=unit,
         band=band,
         folder=folder,
-        setting=setting(plan, data),
+        provenance=provenance(plan, data),
         ledger=ledger,
         confirm=confirmation(plan, console),
     )
@@ -127,7 +127,7 @@ def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
 
 def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors], console: Console) -> Unit:
     """What the plan's trials are with these anchors, timm backbones measured."""
-    space = plan.space(classes=classes, anchors=anchors, measured=_measured(plan, _frames(plan), console))
+    space = plan.space(classes=classes, anchors=anchors, measured=_resolved(plan, _frames(plan), console))
     meter = make_meter(plan)
     if table := plan_table(plan):
         console.say(f"latency: {table}")
@@ -179,30 +179,30 @@ def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console
         bar(done, len(frames), "sizes")
     console.say(
         f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frame{'s' * (len(frames) != 1)}: "
-        + "; ".join(_frame_told(frame, anchors) for frame, anchors in list(found.items())[:4])
+        + "; ".join(_frame_text(frame, anchors) for frame, anchors in list(found.items())[:4])
         + ("; ..." if len(found) > 4 else "")
     )
-    console.say(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_told(split, shares)}")
+    console.say(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_text(split, shares)}")
     return found
 
 
-def _frame_told(frame: Frame, anchors: Anchors) -> str:
+def _frame_text(frame: Frame, anchors: Anchors) -> str:
     (height, width), min_level, max_level = frame
-    told = f"scale {anchors.scale:g}, {anchors.octaves} octaves, {len(anchors.aspects)} aspects"
-    return f"{told} at {height}x{width}, levels {min_level}..{max_level}"
+    text = f"scale {anchors.scale:g}, {anchors.octaves} octaves, {len(anchors.aspects)} aspects"
+    return f"{text} at {height}x{width}, levels {min_level}..{max_level}"
 
 
-def _shares_told(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
+def _shares_text(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
     """`RBC 100%, Platelets 4..62%`: by class, the range over the frames."""
-    told = []
+    parts = []
     for k, category in enumerate(split.categories):
         known = sorted(share for of_frame in shares if (share := of_frame[k]) is not None)
         if not known:
-            told.append(f"{category.name} no boxes")
+            parts.append(f"{category.name} no boxes")
             continue
         low, high = f"{known[0]:.0%}", f"{known[-1]:.0%}"
-        told.append(f"{category.name} {low if low == high else f'{low} .. {high}'}")
-    return ", ".join(told)
+        parts.append(f"{category.name} {low if low == high else f'{low} .. {high}'}")
+    return ", ".join(parts)
 
 
 def _backbones(plan: Plan) -> list[str]:
@@ -216,7 +216,7 @@ def _backbones(plan: Plan) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
+def _resolved(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
     """Each timm backbone of the plan, measured at every size that the space can ask for."""
     timm = [name for name in _backbones(plan) if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
@@ -230,10 +230,10 @@ def _measured(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tup
     return found
 
 
-def setting(plan: Plan, data: Data) -> Setting:
+def provenance(plan: Plan, data: Data) -> Provenance:
     """What the rows of this run have in common."""
     splits = dict(data.splits)
     splits["train+select"] = splits["train"] if plan.data.select == "val" else data.whole
-    return Setting(
+    return Provenance(
         data=data.fingerprint, splits=splits, threads=torch.get_num_threads(), machine=machine(), versions=versions()
     )

@@ -19,7 +19,7 @@ from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import file_hash, read_weights, translated
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.memory_limit import check_inference
-from scalesearch.nn.model_file import Classes, load_trained, read_told
+from scalesearch.nn.model_file import Classes, load_trained, read_description
 from scalesearch.plan.design import read_design, read_size
 from scalesearch.profile.resolve import default_cache, resolve_spec
 from scalesearch.train import checkpoint
@@ -57,22 +57,22 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
     It lies on the GPU where there is one. FileNotFoundError, or ValueError with the mend.
     """
     file = _file(weights)
-    told = read_told(file)
-    if told and design:
-        raise ValueError(f"{file} says itself which detector it is (spec {told.spec.id}): leave --design out")
-    if told is None and design is None:
+    described = read_description(file)
+    if described and design:
+        raise ValueError(f"{file} says itself which detector it is (spec {described.spec.id}): leave --design out")
+    if described is None and design is None:
         beside = file.parent / "result.json"
         mend = beside if beside.is_file() else "d0 .. lite4, or a file"
         raise ValueError(f"{file} does not say which detector its weights are of: name it with --design ({mend})")
-    spec = told.spec if told else _counted(read_design(str(design), say=say), file)
+    spec = described.spec if described else _counted(read_design(str(design), say=say), file)
     spec = resolve_spec(dataclasses.replace(spec, size=read_size(size)) if size else spec)
-    if told and not told.evaluated:
+    if described and not described.evaluated:
         say(f"{file} was written between two evaluations: its batch norms have running statistics, not evaluated ones")
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     check_inference(spec, 1, place)
     detector = build(spec)
     load_trained(detector, file)
-    return Model(file=file, detector=detector.eval().to(place), classes=told.classes if told else None)
+    return Model(file=file, detector=detector.eval().to(place), classes=described.classes if described else None)
 
 
 def _file(weights: Path) -> Path:

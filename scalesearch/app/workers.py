@@ -79,7 +79,7 @@ def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
             )
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
-    console.say(slots.told)
+    console.say(slots.summary)
     return Engine(workers=slots.workers, threads=slots.cpus, slots=slots)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from scalesearch.arch.topology import GATES, Node, Topology
 
-Key = tuple[int, tuple[int, ...], str]
+NodeEntry = tuple[int, tuple[int, ...], str]
 """An entry of the node list: level, inputs, fusion."""
 
 
@@ -34,7 +34,7 @@ def canonical(topology: Topology) -> Topology:
     """The representative of all topologies isomorphic to this one."""
     graph = _Graph(topology)
     states = [_State(tuple(_Cell((i,), (i,), None) for i in range(graph.inputs)))]
-    keys: list[Key] = []
+    keys: list[NodeEntry] = []
     for number in range(graph.inputs, graph.inputs + len(topology.nodes)):
         moves = [(key, state, move) for state in states for key, move in _moves(graph, state)]
         best = min(key for key, _, _ in moves)
@@ -102,7 +102,7 @@ class _Cell:
 
     members: tuple[int, ...]
     numbers: tuple[int, ...]
-    key: Key | None
+    key: NodeEntry | None
     """Their entry in the list; None for an input."""
 
 
@@ -116,7 +116,7 @@ class _State:
     def cell_of(self) -> dict[int, int]:
         return {member: place for place, cell in enumerate(self.cells) for member in cell.members}
 
-    def after(self, move: _State | int, key: Key, number: int) -> _State:
+    def after(self, move: _State | int, key: NodeEntry, number: int) -> _State:
         """The state with one more placed: a member of the cell `move`, or the last cell of the state `move`."""
         base, place = (self, move) if isinstance(move, int) else (move, len(move.cells) - 1)
         cells = [*base.cells]
@@ -124,7 +124,7 @@ class _State:
         return _State(tuple(cells))
 
 
-def _moves(graph: _Graph, state: _State) -> Iterator[tuple[Key, _State | int]]:
+def _moves(graph: _Graph, state: _State) -> Iterator[tuple[NodeEntry, _State | int]]:
     """What could be placed next: the smallest entry it could have, and how the cells stand then."""
     full = Counter[int]()
     for place, cell in enumerate(state.cells):
@@ -141,13 +141,13 @@ def _moves(graph: _Graph, state: _State) -> Iterator[tuple[Key, _State | int]]:
         if i not in graph.outputs or full[node.level] == graph.same_level[node.level] - 1:
             twins.setdefault(graph.twin[i], []).append(i)
     for members in twins.values():
-        if told := _told_apart(state, graph.ranks[members[0]]):
-            node, number = graph.node(members[0]), told.cell_of
-            read = [told.cells[number[j]] for j in node.inputs]
-            yield _key(node, read), _State((*told.cells, _Cell(tuple(members), (), None)))
+        if split := _split_twins(state, graph.ranks[members[0]]):
+            node, number = graph.node(members[0]), split.cell_of
+            read = [split.cells[number[j]] for j in node.inputs]
+            yield _key(node, read), _State((*split.cells, _Cell(tuple(members), (), None)))
 
 
-def _key(node: Node, read: Sequence[_Cell]) -> Key:
+def _key(node: Node, read: Sequence[_Cell]) -> NodeEntry:
     """The entry of a node whose input cells were told apart: their numbers are then its own."""
     taken: dict[int, dict[int, int]] = {}
     numbers = []
@@ -160,7 +160,7 @@ def _key(node: Node, read: Sequence[_Cell]) -> Key:
     return node.level, tuple(sorted(numbers)), node.fusion
 
 
-def _told_apart(state: _State, ranks: tuple[tuple[int, ...], ...]) -> _State | None:
+def _split_twins(state: _State, ranks: tuple[tuple[int, ...], ...]) -> _State | None:
     """The state where inputs of earlier ranks have the smaller numbers of their cells; None where these run out."""
     read = [state.cells[state.cell_of[j]] for group in ranks for j in group]
     if all(len(cell.members) == len(cell.numbers) == 1 for cell in read):

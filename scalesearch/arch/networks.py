@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from scalesearch.arch.topology import Node, Topology, TopologyError, check_span
 
 
-class _Graph:
+class _Builder:
     """A topology while it is wired: `add` returns the number of the new node. TopologyError for a bad span."""
 
     def __init__(self, min_level: int, max_level: int, fusion: str) -> None:
@@ -40,7 +40,7 @@ class _Graph:
 
 def fpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
     """One top-down pass (EfficientDet sec. 3.1): 5:7[4] 6:6[3,5] 7:5[2,6] 8:4[1,7] 9:3[0,8]."""
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     graph.chain(reversed(graph.levels), graph.source)
     return graph.done()
 
@@ -51,7 +51,7 @@ def fpn_repeated(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -
     How the second node of a level is wired was not published. Ours is a second top-down pass over the
     first: fpn, then 10:7[5] 11:6[6,10] 12:5[7,11] 13:4[8,12] 14:3[9,13].
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     first = graph.chain(reversed(graph.levels), graph.source)
     graph.chain(reversed(graph.levels), first)
     return graph.done()
@@ -62,7 +62,7 @@ def panet(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topol
 
     The layout of 10 nodes behind Table 5's "repeated FPN+PANet" (google/automl issue 790).
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     down = graph.chain(reversed(graph.levels), graph.source)
     graph.chain(graph.levels, down)
     return graph.done()
@@ -73,7 +73,7 @@ def panet_simplified(min_level: int = 3, max_level: int = 7, fusion: str = "fast
 
     5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7] 9:4[7,8] 10:5[6,9] 11:6[5,10] 12:7[4,11].
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     down = _top_down(graph)
     graph.chain(graph.levels[1:], {**down, max_level: graph.source[max_level]}, start=down[min_level])
     return graph.done()
@@ -85,7 +85,7 @@ def bifpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topol
     The simplified PANet plus an edge from each inner level's input to its output: 2n - 2 nodes for n
     levels (google/automl tf2/fpn_configs.py).
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     _bifpn(graph)
     return graph.done()
 
@@ -97,7 +97,7 @@ def qufpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topol
     20:3[0,19]; 21:7[12,16] 22:6[11,17] 23:5[10,18] 24:4[9,19] 25:3[8,20]. Every node has the same fusion,
     as the official builders do, though their configuration names another for the last five.
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     one = _bifpn(graph)
     up = graph.chain(graph.levels[1:], graph.source, start=graph.source[min_level])
     inner = {level: up[level] for level in graph.levels[1:-1]}
@@ -115,7 +115,7 @@ def fully_connected(min_level: int = 3, max_level: int = 7, fusion: str = "fast"
     10:3[0,1,2,3,4,9] 11:4[0,1,2,3,4,8,10] .. 14:7[0,1,2,3,4,5,13]. With a 1x1 convolution on each edge that
     reads the backbone it costs about what the table says (docs/feature_networks.md).
     """
-    graph = _Graph(min_level, max_level, fusion)
+    graph = _Builder(min_level, max_level, fusion)
     down = graph.chain(reversed(graph.levels), graph.source)
     everywhere = [dict.fromkeys(graph.levels, source) for source in graph.source.values()]
     inner = {level: down[level] for level in graph.levels[1:]}
@@ -160,12 +160,12 @@ def _nasfpn(low: int, high: int, fusion: str, gate: str, gated: tuple[tuple[int,
     return Topology(low, high, nodes)
 
 
-def _top_down(graph: _Graph) -> dict[int, int]:
+def _top_down(graph: _Builder) -> dict[int, int]:
     """The top-down pass that starts from the coarsest input itself: 5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7]."""
     return graph.chain(reversed(graph.levels[:-1]), graph.source, start=graph.source[graph.levels[-1]])
 
 
-def _bifpn(graph: _Graph) -> dict[int, int]:
+def _bifpn(graph: _Builder) -> dict[int, int]:
     """Adds a BiFPN; its output by level."""
     down = _top_down(graph)
     inner = {level: down[level] for level in graph.levels[1:-1]}

@@ -55,14 +55,14 @@ def main() -> None:
     except ValueError as error:
         _end(str(error), 2)
     except OSError as error:
-        _end(_told(error), 2)
+        _end(_one_line(error), 2)
     except MemoryError:
         _end("there is not enough memory for this; take a smaller size or batch", 2)
     except (KeyboardInterrupt, click.Abort):
         _end("stopped; the same command continues from here", 130)
 
 
-def _told(error: OSError) -> str:
+def _one_line(error: OSError) -> str:
     """The system's own, such as a full disk or a folder that may not be written, with its place; ours as it is."""
     if error.errno is None:
         return str(error)

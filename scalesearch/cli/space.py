@@ -33,14 +33,14 @@ def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple
       scalesearch space search_spaces/topology.yaml
       scalesearch space search_spaces/topology.yaml --set 'band={macs: {max: 0.5G}, memory: {max: 40MB}}' --json
     """
-    from scalesearch.app.describe_space import look
+    from scalesearch.app.describe_space import describe_space
     from scalesearch.console.tables import NoteConsole, show_space
     from scalesearch.plan.plan import read_plan
 
     read = read_plan(plan, list(changes))
     for line in read.notes:
         note(line)
-    found = look(read, NoteConsole(), classes=classes, count=count, seed=seed)
+    found = describe_space(read, NoteConsole(), classes=classes, count=count, seed=seed)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -81,11 +81,11 @@ def _wide() -> Console:
     return Console(highlight=False, soft_wrap=True, width=max(Console().width, _WIDE))
 
 
-Row = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
+PricedRow = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
 """A design's name, itself, its parts and its figures."""
 
 
-def show_costs(costs: Sequence[Row]) -> None:
+def show_costs(costs: Sequence[PricedRow]) -> None:
     """Print one design part by part, or several a row each."""
     console = _wide()
     console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
@@ -197,7 +197,7 @@ def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float
     return table
 
 
-def _designs(costs: Sequence[Row]) -> Table:
+def _designs(costs: Sequence[PricedRow]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("design", "input", "classes", *(_HEADS[name] for name in costs[0][3])):
         table.add_column(head, justify="left" if head == "design" else "right")

@@ -34,7 +34,7 @@ OTHER = "elementwise"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class LatencySetting:
     """What a latency is of: the same detector takes another time where any of these differs.
 
     ValueError for threads or a batch that are no whole numbers from 1 on.
@@ -86,7 +86,7 @@ class LatencyTable:
     ValueError for prices of anything else, or that are no numbers of at least 0, and without a kind `OTHER`.
     """
 
-    setting: Setting
+    setting: LatencySetting
     reference: float
     """Seconds of the reference operation when the table was made."""
     prices: Mapping[str, Mapping[str, float]]
@@ -109,7 +109,7 @@ class LatencyTable:
         return f"predicted for {self.setting}; error of a prediction: {self.error}"
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
         text = json.dumps(to_dict(self), sort_keys=True)
         return f"{self}; table {hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -230,7 +230,7 @@ def from_dict(data: Mapping[str, Any]) -> LatencyTable:
         raise ValueError(f"a table of timings has schema {SCHEMA}, but this has {quoted(schema)}")
     data = {name: value for name, value in data.items() if name != "schema"}
     own = {
-        "setting": lambda part: fields_of(part, Setting, "its setting", place="setting"),
+        "setting": lambda part: fields_of(part, LatencySetting, "its setting", place="setting"),
         "error": lambda part: fields_of(part, HeldOut, "its error", place="error"),
     }
     return fields_of(data, LatencyTable, "a table of timings", own)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scalesearch.arch.spec import NORMALISATIONS
 from scalesearch.data.pixels import PAD
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 
 """ImageNet's, per channel RGB in [0, 1], as the pretrained backbones expect."""
 
@@ -45,7 +45,7 @@ def jitter(
     *,
     scale: tuple[float, float],
     flip: bool,
-    part: Part = WHOLE,
+    shard: Shard = WHOLE,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Zooms each image about a random place, by a factor log-uniform in `scale`, and mirrors half of them.
 
@@ -55,7 +55,7 @@ def jitter(
         boxes: float32 [B, M, 4] xyxy in pixels.
         labels: int64 [B, M], -1 where there is no object.
         generator: the only source of randomness.
-        part: of the batch, that the images are.
+        shard: of the batch, that the images are.
 
     Returns:
         The same three, new. A box is clipped; it is 0 and its label -1 where too little of it is left
@@ -69,9 +69,9 @@ def jitter(
             f"0 < low <= high must hold for the scale of the jitter, but got {scale}: give e.g. (0.5, 2.0)."
         )
     size = (images.shape[1], images.shape[2])
-    whole = len(images) * part.world
+    whole = len(images) * shard.world
     draws = torch.rand(whole, 4, generator=generator, device=generator.device, dtype=torch.float64)
-    moves = [_move(draw, size, scale, flip) for draw in part.of(draws).tolist()]
+    moves = [_move(draw, size, scale, flip) for draw in shard.of(draws).tolist()]
     return move(images, boxes, labels, moves)
 
 

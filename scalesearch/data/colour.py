@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 
 OPERATIONS: tuple[Callable[[Tensor, float], Tensor], ...] = (
     v2.adjust_brightness,
@@ -26,7 +26,7 @@ def colour(
     generator: torch.Generator,
     *,
     strengths: tuple[float, float, float, float],
-    part: Part = WHOLE,
+    shard: Shard = WHOLE,
 ) -> Tensor:
     """Colours of each image changed by factors of its own, in an order of its own, as v2's ColorJitter draws them.
 
@@ -34,13 +34,13 @@ def colour(
         images: uint8 [B, H, W, 3], as batches are, on any device.
         generator: the only source of randomness, on the CPU.
         strengths: of `OPERATIONS`, as in `Recipe.colour`.
-        part: of the batch, that the images are.
+        shard: of the batch, that the images are.
 
     Returns:
         The same, new.
     """
-    whole = len(images) * part.world
-    draws = part.of(torch.rand(whole, 2, len(OPERATIONS), generator=generator, dtype=torch.float64))
+    whole = len(images) * shard.world
+    draws = shard.of(torch.rand(whole, 2, len(OPERATIONS), generator=generator, dtype=torch.float64))
     changed = torch.empty_like(images)
     for row, (amounts, ranks) in enumerate(draws.tolist()):
         planes = images[row].permute(2, 0, 1).contiguous()  # the hue of interleaved ones takes a third longer

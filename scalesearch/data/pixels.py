@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scalesearch.data.capacity import Decoding, free_bytes, reserve
 from scalesearch.data.decode import decode, letterbox, refuse, tried
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import DataError, Progress, Split
 
 PAD = (124, 116, 104)
@@ -148,7 +148,7 @@ def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def batches(
-    pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, part: Part = WHOLE
+    pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, shard: Shard = WHOLE
 ) -> Iterator[Batch]:
     """One epoch of training batches, in an order that is a function of (seed, epoch) only; of each our part.
 
@@ -157,12 +157,12 @@ def batches(
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(pixels))
     for start in range(first * batch, max(1, len(order) - batch + 1), batch):
         index = order[start : start + batch]
-        yield _batch(pixels, index[part.rows(len(index))])
+        yield _batch(pixels, index[shard.rows(len(index))])
 
 
-def eval_batches(pixels: Pixels, batch: int, part: Part = WHOLE) -> Iterator[Batch]:
+def eval_batches(pixels: Pixels, batch: int, shard: Shard = WHOLE) -> Iterator[Batch]:
     """All images in their order; the last batch may be short. Of `world` processes each has every `world`-th batch."""
-    for start in range(part.rank * batch, len(pixels), part.world * batch):
+    for start in range(shard.rank * batch, len(pixels), shard.world * batch):
         yield _batch(pixels, np.arange(start, min(start + batch, len(pixels))))
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Part(NamedTuple):
+class Shard(NamedTuple):
     """The `rank`-th of `world` equal parts of every batch.
 
     What is random is drawn for the whole batch and cut, so that it does not depend on the number of processes.
@@ -26,4 +26,4 @@ class Part(NamedTuple):
         return batch[self.rows(len(batch))]
 
 
-WHOLE = Part()
+WHOLE = Shard()

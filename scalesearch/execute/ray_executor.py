@@ -33,7 +33,7 @@ class Slots:
     workers: int
     cpus: int
     gpus: float
-    told: str
+    summary: str
 
 
 def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int | None) -> Slots:
@@ -82,8 +82,8 @@ def fit(
             "less by --cpus-per-task and --gpus-per-task, or say by --workers how many tasks a growing cluster shall run"
         )
     count = workers or slots
-    told = f"ray at {address}: {len(nodes)} nodes, {count} trainings at a time, {wanted} each"
-    return Slots(workers=count, cpus=cores, gpus=each, told=told)
+    summary = f"ray at {address}: {len(nodes)} nodes, {count} trainings at a time, {wanted} each"
+    return Slots(workers=count, cpus=cores, gpus=each, summary=summary)
 
 
 def _slots(node: Mapping[str, float], cpus: int, gpus: float) -> int:

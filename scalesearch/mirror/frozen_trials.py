@@ -19,7 +19,9 @@ METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
 """How a dashboard calls objectives and costs; the others by their own names."""
 
 
-def told(trial: Trial, objectives: Sequence[str], space: Mapping[str, BaseDistribution], over: bool) -> FrozenTrial:
+def frozen_trial(
+    trial: Trial, objectives: Sequence[str], space: Mapping[str, BaseDistribution], over: bool
+) -> FrozenTrial:
     """COMPLETE with its values, FAIL with its reason, or stopped at a lower rung: PRUNED with its APs as attributes.
 
     It carries no intermediate values: of a pruned trial they make Optuna's multi-objective TPE raise at every ask, for

@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.mirror.frozen_trials import METRICS, distribution, told
+from scalesearch.mirror.frozen_trials import METRICS, distribution, frozen_trial
 from scalesearch.mirror.storage import LedgerError, Place, identity, line, place
 from scalesearch.records.trials import Trial
 from scalesearch.search.samplers import DIRECTIONS
@@ -60,21 +60,21 @@ class Ledger:
         if self._tried is not None and not over and time.monotonic() - self._tried < _PATIENCE:
             return
         try:
-            self._keep([self._told(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
+            self._keep([self._frozen(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
             self._tried = None
         except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
             if self._tried is None or over:
                 self._say(
-                    f"the ledger at {self._place.told} is behind ({line(error)}); the rows are whole, and it is written "
+                    f"the ledger at {self._place.shown} is behind ({line(error)}); the rows are whole, and it is written "
                     "again from them"
                 )
             self._tried, self._study = time.monotonic(), None
 
-    def _told(self, trial: Trial, over: bool) -> FrozenTrial:
+    def _frozen(self, trial: Trial, over: bool) -> FrozenTrial:
         """Of a thousand trials few are new since the last time."""
         before = self._known.get(trial.ordinal)
         if before is None or before[0] != (trial, over):
-            self._known[trial.ordinal] = (trial, over), told(trial, self._objectives, self._space, over)
+            self._known[trial.ordinal] = (trial, over), frozen_trial(trial, self._objectives, self._space, over)
         return self._known[trial.ordinal][1]
 
     def _keep(self, wanted: list[FrozenTrial]) -> None:
@@ -106,7 +106,7 @@ class Ledger:
             owner = study.user_attrs.get(_OWNER)
             if owner not in (None, self._identity) or (owner is None and study.get_trials(deepcopy=False)):
                 raise LedgerError(
-                    f"{self._place.told} has a study {self._name!r} that was not written from this folder; give the "
+                    f"{self._place.shown} has a study {self._name!r} that was not written from this folder; give the "
                     f"plan another name, or: optuna delete-study --study-name {self._name} --storage ..."
                 )
             study.set_user_attr(_OWNER, self._identity)

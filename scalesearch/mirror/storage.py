@@ -40,7 +40,7 @@ class Place:
     """A database; else `file` is a journal."""
     file: Path | None = None
     own: bool
-    told: str
+    shown: str
 
     def open(self) -> BaseStorage:
         """Optuna's storage. LedgerError where there is none; an own file that is torn raises what it makes Optuna raise."""
@@ -52,7 +52,7 @@ class Place:
             raise
         except Exception as error:  # noqa: BLE001  whatever Optuna, SQLAlchemy or a database's driver raises
             raise LedgerError(
-                f"--storage must be one that Optuna can open, but {self.told}: {line(error)}; mend it, or leave "
+                f"--storage must be one that Optuna can open, but {self.shown}: {line(error)}; mend it, or leave "
                 "--storage out for a file in the study's folder"
             ) from None
 
@@ -68,7 +68,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
     Raises LedgerError for what is neither, and for a database whose driver is not installed.
     """
     if storage is None:
-        return Place(file=folder / FILE, own=True, told=str(folder / FILE))
+        return Place(file=folder / FILE, own=True, shown=str(folder / FILE))
     if "://" not in storage:
         file = Path(storage)
         if file.is_dir() or not file.absolute().parent.is_dir():
@@ -76,7 +76,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
                 f"--storage is a URL or a journal file in a folder that is there, but {storage} is "
                 f"{'a folder' if file.is_dir() else 'in none'}; try sqlite:///{file.name}.db"
             )
-        return Place(file=file, own=False, told=storage)
+        return Place(file=file, own=False, shown=storage)
     try:
         url = make_url(storage)
     except ArgumentError:
@@ -87,7 +87,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
         # SQLAlchemy's own choice depends on its version.
         url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
     hidden, whole = (url.render_as_string(hide_password=hide) for hide in (True, False))
-    return Place(url=whole, own=False, told=hidden)
+    return Place(url=whole, own=False, shown=hidden)
 
 
 def _journal(file: Path | None, *, own: bool) -> BaseStorage:

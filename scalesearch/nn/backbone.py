@@ -168,12 +168,12 @@ def _features_only(name: str, **options: Any) -> Any:
             raise _no_depth(name) from error
         if options.pop("pretrained", False) and _works(name, options):
             raise ValueError(
-                f"the pretrained weights of timm's {name!r} could not be loaded: {told(error)}; they are fetched once "
+                f"the pretrained weights of timm's {name!r} could not be loaded: {one_line(error)}; they are fetched once "
                 "from the network, so look there, take a name with weights, or train with pretrained: false"
             ) from error
         where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
         raise ValueError(
-            f"timm's {name!r} does not work as a backbone: {where} failed with {told(error)}; take another backbone "
+            f"timm's {name!r} does not work as a backbone: {where} failed with {one_line(error)}; take another backbone "
             "or size"
         ) from error
 
@@ -195,7 +195,7 @@ def _works(name: str, options: dict[str, Any]) -> bool:
     return True
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """An error of somebody else's code on one line: its kind, and what it says if it says anything."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -24,7 +24,7 @@ from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import Topology
 from scalesearch.inputs.quoting import shortened
-from scalesearch.nn.backbone import told
+from scalesearch.nn.backbone import one_line
 from scalesearch.nn.detector import Detector
 
 Weights = dict[str, Tensor]
@@ -92,7 +92,7 @@ class Misfit:
         found += [f"{name}: not in the file" for name in self.missing]
         return found + [f"{name}: not in the detector" for name in self.unknown]
 
-    def told(self, file: Path, detector: nn.Module) -> str:
+    def summary(self, file: Path, detector: nn.Module) -> str:
         """How many tensors fit, and the first that does not: a line of at most 300 characters."""
         count = len(detector.state_dict())
         fit = count - len(self.shapes) - len(self.missing)
@@ -124,7 +124,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
         unknown=misfit.unknown,
     )
     if rest:
-        raise ValueError(f"{rest.told(file, detector)}; are these the weights of another?")
+        raise ValueError(f"{rest.summary(file, detector)}; are these the weights of another?")
     detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
     return Misfit(shapes=allowed, missing=(), unknown=())
 
@@ -194,7 +194,7 @@ def unpickled(file: Path) -> Any:
         ) from None
     except Exception as error:  # noqa: BLE001 - of bytes that are none, torch's reader raises IndexError, OSError, ...
         # Only torch's first sentence: those after it may advise to run what is in the file.
-        first = told(error).split(". ")[0]
+        first = one_line(error).split(". ")[0]
         raise ValueError(f"{file}: not a checkpoint of torch, or a damaged one ({first})") from None
 
 

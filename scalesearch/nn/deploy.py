@@ -21,7 +21,7 @@ from torch.export import Dim
 from torch.fx.passes.shape_prop import ShapeProp
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.nn.backbone import told
+from scalesearch.nn.backbone import one_line
 from scalesearch.nn.detector import Detector, Outputs
 
 _ATEN = torch.ops.aten
@@ -118,7 +118,7 @@ def _recorded(detector: Detector) -> fx.GraphModule:
     except Exception as error:
         raise ValueError(
             f"a detector must be recordable by torch.export to be deployed, but {detector.spec.backbone.name} at "
-            f"{detector.spec.size[0]}x{detector.spec.size[1]} failed with {told(error)[:400]}"
+            f"{detector.spec.size[0]}x{detector.spec.size[1]} failed with {one_line(error)[:400]}"
         ) from error
     return program.module(check_guards=False)
 

@@ -28,7 +28,7 @@ Classes = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class ModelDescription:
     """What a file says of its weights."""
 
     spec: DetectorSpec
@@ -39,12 +39,12 @@ class Told:
     interrupted between evaluations."""
 
 
-def told_text(spec: DetectorSpec, classes: Sequence[tuple[int, str]]) -> str:
-    """What a file carries, as JSON text; `read_told` is its inverse."""
+def description_text(spec: DetectorSpec, classes: Sequence[tuple[int, str]]) -> str:
+    """What a file carries, as JSON text; `read_description` is its inverse."""
     return json.dumps({"spec": specs.to_dict(spec), "classes": [list(pair) for pair in classes]}, ensure_ascii=False)
 
 
-def read_told(file: Path) -> Told | None:
+def read_description(file: Path) -> ModelDescription | None:
     """What the file says of itself; None where it says nothing, like effdet's and our own before they did.
 
     Raises FileNotFoundError, and ValueError for a file that is damaged or tells of no detector.
@@ -60,15 +60,15 @@ def read_told(file: Path) -> Told | None:
     if not isinstance(text, str):
         return None
     try:
-        told = fields_of(parse(text), _Said, "it", {"spec": specs.from_dict})
+        found = fields_of(parse(text), _Description, "it", {"spec": specs.from_dict})
     except ValueError as error:
         raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but {error}") from None
-    return Told(spec=told.spec, classes=told.classes, evaluated=evaluated)
+    return ModelDescription(spec=found.spec, classes=found.classes, evaluated=evaluated)
 
 
 @dataclass(frozen=True)
-class _Said:
-    """The fields of `told_text`."""
+class _Description:
+    """The fields of `description_text`."""
 
     spec: DetectorSpec
     classes: Classes
@@ -77,13 +77,13 @@ class _Said:
 def load_trained(detector: Detector, file: Path) -> None:
     """All weights of `file` into `detector`. ValueError where any does not fit, the predicting ones too."""
     if misfit := load_weights(detector, file):
-        raise ValueError(f"{misfit.told(file, detector)}; are these of other classes or anchors?")
+        raise ValueError(f"{misfit.summary(file, detector)}; are these of other classes or anchors?")
 
 
 def save_weights(detector: Detector, classes: Classes, file: Path) -> None:
     """The detector's weights as a .safetensors file that says what they are of."""
     tensors = {name: value.detach().contiguous().cpu() for name, value in detector.state_dict().items()}
-    save_file(tensors, file, metadata={KEY: told_text(detector.spec, classes)})
+    save_file(tensors, file, metadata={KEY: description_text(detector.spec, classes)})
 
 
 def _metadata(file: Path) -> dict[str, str]:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import GATES
-from scalesearch.arch.topology import Node as NodeData
+from scalesearch.arch.topology import GATES, Node
 from scalesearch.nn.layers import Activation, Conv3, Lateral, norm, resample
 from scalesearch.nn.recompute import call
 
@@ -85,10 +84,10 @@ def _gate(maps: list[Tensor], kind: str) -> Tensor:
     return out
 
 
-class Node(nn.Module):
+class FusionNode(nn.Module):
     """Resample the inputs, join them, convolve: act, conv, norm or conv, norm, act."""
 
-    def __init__(self, spec: DetectorSpec, node: NodeData, *, first: bool) -> None:
+    def __init__(self, spec: DetectorSpec, node: Node, *, first: bool) -> None:
         super().__init__()
         own = first and spec.laterals == "edge"
         self.inputs = node.inputs
@@ -118,7 +117,7 @@ class Cell(nn.Module):
 
     def __init__(self, spec: DetectorSpec, *, first: bool) -> None:
         super().__init__()
-        self.nodes = nn.ModuleList(Node(spec, node, first=first) for node in spec.topology.nodes)
+        self.nodes = nn.ModuleList(FusionNode(spec, node, first=first) for node in spec.topology.nodes)
         self.outputs = spec.topology.outputs
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:

@@ -57,10 +57,10 @@ def need_onnx() -> None:
         )
 
 
-def onnx_model(detector: Detector, form: Form, told: Mapping[str, str]) -> Any:
+def onnx_model(detector: Detector, form: Form, properties: Mapping[str, str]) -> Any:
     """The detector as an onnx.ModelProto: `images` float32 [B, 3, H, W], RGB in 0..255 -> its outputs.
 
-    Those are Outputs' two, and with `nms` before them FOUND. `told` becomes its properties. Raises ValueError as
+    Those are Outputs' two, and with `nms` before them FOUND. `properties` becomes its properties. Raises ValueError as
     `prepare`, and as `need_onnx`.
     """
     need_onnx()
@@ -73,7 +73,7 @@ def onnx_model(detector: Detector, form: Form, told: Mapping[str, str]) -> Any:
     model: Any = onnx_program(module, images, names, batch=form.batch, opset=form.opset).model_proto
     if form.nms:
         model = _suppressed(model, form)
-    onnx.helper.set_model_props(model, dict(told))
+    onnx.helper.set_model_props(model, dict(properties))
     onnx.checker.check_model(model)
     return model
 

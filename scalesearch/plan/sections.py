@@ -171,7 +171,7 @@ class LatencyPlan:
     table: str
     """File of `scalesearch calibrate`, which names the device; a path from where the command runs, as data.source."""
     timings: str = ""
-    """What the table said when the plan was read (`LatencyTable.told`): a study goes on with no other."""
+    """What the table said when the plan was read (`LatencyTable.description`): a study goes on with no other."""
 
 
 def read_latency(value: Value | None) -> LatencyPlan | None:
@@ -183,7 +183,7 @@ def read_latency(value: Value | None) -> LatencyPlan | None:
     section.done()
     if not timings and Path(file).is_file():
         try:
-            timings = read_table(file).told
+            timings = read_table(file).description
         except ValueError as error:
             raise section.error(f"names a file that is no table of timings: {error}") from None
     return LatencyPlan(table=file, timings=timings)

@@ -24,12 +24,12 @@ from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import CONVOLUTIONS, OTHER, HeldOut, LatencyTable, Setting, amounts
+from scalesearch.cost.latency import CONVOLUTIONS, OTHER, HeldOut, LatencySetting, LatencyTable, amounts
 from scalesearch.cost.price import price
 from scalesearch.profile.operator_timing import Amounts, Observed, observe
 from scalesearch.profile.resolve import resolve_spec
 
-Key = tuple[str, str]
+PriceKey = tuple[str, str]
 """A kind of operator and a unit."""
 
 TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002", "mobilenetv2_050", "regnety_002")
@@ -97,7 +97,7 @@ def _group_of(kind: str) -> str:
 @dataclasses.dataclass(frozen=True)
 class _Equation:
     detector: int
-    terms: Mapping[Key, float]
+    terms: Mapping[PriceKey, float]
     value: float
     weight: float
 
@@ -122,7 +122,7 @@ def _equations(number: int, one: Observed, batch: int) -> list[_Equation]:
     return found
 
 
-def _flat(found: Amounts) -> dict[Key, float]:
+def _flat(found: Amounts) -> dict[PriceKey, float]:
     """The terms that are fitted: all units of what multiplies, of anything else calls and elements of its larger side."""
     return {
         (kind, unit): value
@@ -155,7 +155,7 @@ def _likenesses(observed: Sequence[Observed]) -> list[_Equation]:
 
     Each counts as `LIKENESS` detectors in which the kind does what it does on average.
     """
-    uses: dict[Key, list[float]] = defaultdict(list)
+    uses: dict[PriceKey, list[float]] = defaultdict(list)
     for one in observed:
         for key, value in _flat(one.amounts).items():
             if value and not one.amounts[key[0]]["macs"]:
@@ -187,7 +187,7 @@ def estimate(found: Amounts, prices: Mapping[str, Mapping[str, float]]) -> float
 
 
 def calibrate(
-    setting: Setting,
+    setting: LatencySetting,
     specs: Sequence[DetectorSpec],
     *,
     rounds: int = 12,
@@ -207,7 +207,7 @@ def calibrate(
     return table(setting, observed)
 
 
-def table(setting: Setting, observed: Sequence[Observed]) -> LatencyTable:
+def table(setting: LatencySetting, observed: Sequence[Observed]) -> LatencyTable:
     """The table that the observed latencies give."""
     reference = median(one.reference for one in observed)
     prices = fit(observed, setting.batch)

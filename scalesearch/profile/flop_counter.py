@@ -19,7 +19,7 @@ from scalesearch.nn.detector import build
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 
-def measure(module: nn.Module, *inputs: Any) -> tuple[Cost, Any]:
+def count_module(module: nn.Module, *inputs: Any) -> tuple[Cost, Any]:
     """What one call of `module` costs, and what it returns; in eval mode, without gradients.
 
     macs: half of FlopCounterMode's count (convolutions, matrix products, attention). activations:
@@ -54,10 +54,10 @@ def count(spec: DetectorSpec) -> dict[str, Cost]:
     with torch.device("meta"):
         detector = build(spec)
         images = torch.empty(1, 3, *spec.size)
-    backbone, maps = measure(detector.backbone, images)
-    neck, maps = measure(detector.neck, maps)
-    class_head, _ = measure(detector.class_head, maps)
-    box_head, _ = measure(detector.box_head, maps)
+    backbone, maps = count_module(detector.backbone, images)
+    neck, maps = count_module(detector.neck, maps)
+    class_head, _ = count_module(detector.class_head, maps)
+    box_head, _ = count_module(detector.box_head, maps)
     return {"backbone": backbone, "neck": neck, "class_head": class_head, "box_head": box_head}
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import Setting
+from scalesearch.cost.latency import LatencySetting
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
@@ -59,7 +59,7 @@ Call = Callable[[], Any]
 class Latency:
     """A detector's measured latency for one batch. Times are seconds, intervals are 95 % intervals of a median."""
 
-    setting: Setting
+    setting: LatencySetting
     detector: str
     """The spec's id."""
     size: tuple[int, int]
@@ -88,7 +88,7 @@ class Latency:
 # ---- what is timed ----
 
 
-def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
+def deployed(spec: DetectorSpec, setting: LatencySetting) -> tuple[Call, Detector]:
     """One run of the detector as the backend deploys it, with random weights and images, and the detector.
 
     Raises ValueError for a backbone that cannot be deployed, or a batch that does not fit into memory.
@@ -105,13 +105,13 @@ def deployed(spec: DetectorSpec, setting: Setting) -> tuple[Call, Detector]:
     return call, detector
 
 
-def prepared_with_images(spec: DetectorSpec, setting: Setting) -> tuple[Prepared, Tensor]:
+def prepared_with_images(spec: DetectorSpec, setting: LatencySetting) -> tuple[Prepared, Tensor]:
     """What the backend eager runs, and a batch for it."""
     detector, images = _built(spec, setting)
     return prepare(detector), images
 
 
-def _built(spec: DetectorSpec, setting: Setting) -> tuple[Detector, Tensor]:
+def _built(spec: DetectorSpec, setting: LatencySetting) -> tuple[Detector, Tensor]:
     device, dtype = device_of(setting), PRECISIONS[setting.precision]
     check_inference(spec, setting.batch, device)
     torch.manual_seed(0)
@@ -119,7 +119,7 @@ def _built(spec: DetectorSpec, setting: Setting) -> tuple[Detector, Tensor]:
     return build(spec).to(device, dtype).eval(), images
 
 
-def _session(detector: Detector, images: Tensor, setting: Setting) -> Call:
+def _session(detector: Detector, images: Tensor, setting: LatencySetting) -> Call:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "detector.onnx"
         export_onnx(detector, file)
@@ -128,7 +128,7 @@ def _session(detector: Detector, images: Tensor, setting: Setting) -> Call:
     return lambda: Outputs(*(torch.from_numpy(x) for x in session.run(None, {"images": array})))
 
 
-def open_session(model: str | bytes, setting: Setting, profile: str | None = None) -> Any:
+def open_session(model: str | bytes, setting: LatencySetting, profile: str | None = None) -> Any:
     """An ONNX Runtime session for a setting; `profile`: where its own timings go."""
     cuda = device_of(setting).type == "cuda"
     runtime = runtime_for("cuda" if cuda else "cpu")
@@ -164,12 +164,12 @@ def reference_of(device: torch.device) -> Call:
 # ---- timing ----
 
 
-def clock_of(setting: Setting) -> str:
+def clock_of(setting: LatencySetting) -> str:
     """processor where one thread of a CPU does all the work, else wall."""
     return "processor" if device_of(setting).type == "cpu" and setting.threads == 1 else "wall"
 
 
-def timer(setting: Setting) -> Callable[[Call], float]:
+def timer(setting: LatencySetting) -> Callable[[Call], float]:
     """Seconds of one call, by the setting's clock."""
     clock = time.thread_time if clock_of(setting) == "processor" else time.perf_counter
     wait: Call = torch.cuda.synchronize if device_of(setting).type == "cuda" else lambda: None
@@ -201,7 +201,7 @@ class Turns:
         return [run / ((a + b) / 2) for run, a, b in zip(self.runs, self.references, self.references[1:], strict=False)]
 
 
-def take_turns(call: Call, setting: Setting, *, rounds: int, seconds: float = math.inf) -> Turns:
+def take_turns(call: Call, setting: LatencySetting, *, rounds: int, seconds: float = math.inf) -> Turns:
     """Runs `call` and the reference in turn, at most `rounds` times and, after eight rounds, `seconds` in all."""
     keep_freed_memory()
     reference, timed = reference_of(device_of(setting)), timer(setting)
@@ -231,7 +231,7 @@ def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = ROUNDS) -> Latency:
+def measure(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = ROUNDS) -> Latency:
     """Builds a detector, deploys it, and times it in turn with the reference: at most `rounds` times.
 
     ValueError for a backbone that cannot be deployed.
@@ -260,7 +260,7 @@ def measure(spec: DetectorSpec, setting: Setting, *, rounds: int = ROUNDS) -> La
     )
 
 
-def _suppression(outputs: Outputs, detector: Detector, setting: Setting) -> float:
+def _suppression(outputs: Outputs, detector: Detector, setting: LatencySetting) -> float:
     spec = detector.spec
     anchors, timed = anchor_boxes(spec).to(outputs.box_deltas.device), timer(setting)
     return median(timed(lambda: detect(outputs, anchors, spec.size)) for _ in range(5))

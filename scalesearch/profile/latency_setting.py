@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from scalesearch.cost.latency import Setting
+from scalesearch.cost.latency import LatencySetting
 from scalesearch.inputs.machine import processors
 
 BACKENDS = ("eager", "compile", "onnxruntime")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def setting_of(device: str, backend: str, precision: str, threads: int | None, batch: int) -> Setting:
+def setting_of(device: str, backend: str, precision: str, threads: int | None, batch: int) -> LatencySetting:
     """The setting of this machine, with the device's own name and the versions of what computes.
 
     Sets torch's number of threads. Raises ValueError for what is not there or does not go together.
@@ -41,7 +41,7 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
         versions["onnxruntime"] = runtime_for(device).__version__
     torch.set_num_threads(threads or torch.get_num_threads())
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
-    return Setting(
+    return LatencySetting(
         device=name,
         backend=backend,
         precision=precision,
@@ -74,7 +74,7 @@ def runtime_for(device: str) -> Any:
     return onnxruntime
 
 
-def device_of(setting: Setting) -> torch.device:
+def device_of(setting: LatencySetting) -> torch.device:
     """Where a setting runs: a GPU where its name is this GPU's."""
     cuda = torch.cuda.is_available() and setting.device == torch.cuda.get_device_name()
     return torch.device("cuda" if cuda else "cpu")

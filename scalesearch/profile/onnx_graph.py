@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 OPSET = 20
 
 
-class _Graph:
+class _OnnxGraph:
     """An ONNX graph while it is drawn."""
 
     def __init__(self, size: Size) -> None:
@@ -64,7 +64,7 @@ class _Graph:
 
 def sketch(rows: Sequence[Operator], size: Size) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
     """The graph as a file's bytes, and random values for its inputs. ValueError for an operator that it cannot draw."""
-    graph = _Graph(size)
+    graph = _OnnxGraph(size)
     for row in rows:
         if row.live:
             _draw(graph, row)
@@ -73,7 +73,7 @@ def sketch(rows: Sequence[Operator], size: Size) -> tuple[bytes, dict[str, NDArr
     return _bytes(graph), feed
 
 
-def _bytes(graph: _Graph) -> bytes:
+def _bytes(graph: _OnnxGraph) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     read = {name for node in graph.nodes for name in node.input}
@@ -95,7 +95,7 @@ def _bytes(graph: _Graph) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _draw(graph: _Graph, row: Operator) -> None:
+def _draw(graph: _OnnxGraph, row: Operator) -> None:
     """Adds one operator."""
     source, target = (row.c_in, *row.source), (row.c_out, *row.target)
     if row.name == "concat" and row.part != "backbone":
@@ -125,18 +125,18 @@ def _pads(row: Operator) -> list[int]:
     return [totals[0] // 2, totals[1] // 2, totals[0] - totals[0] // 2, totals[1] - totals[1] // 2]
 
 
-def _conv(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _conv(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     kernel = graph.weights(row.c_out, row.c_in // row.groups, *row.kernel)
     shape = {"kernel_shape": list(row.kernel), "strides": [row.stride] * 2, "pads": _pads(row), "group": row.groups}
     return graph.add("Conv", inputs[0], kernel, graph.weights(row.c_out), **shape)
 
 
-def _pool(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _pool(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     name = "MaxPool" if row.name == "max_pool" else "AveragePool"
     return graph.add(name, inputs[0], kernel_shape=list(row.kernel), strides=[row.stride] * 2, pads=_pads(row))
 
 
-def _resize(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _resize(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     # As an exported detector has it: the batch is not known beforehand, which keeps ORT's blocked layout from it.
     first = graph.add("Shape", inputs[0], start=0, end=2)
     sizes = graph.add("Concat", first, graph.constant(row.target, np.int64), axis=0)
@@ -147,18 +147,18 @@ def _resize(graph: _Graph, row: Operator, inputs: list[str]) -> str:
     return graph.add("Resize", inputs[0], "", "", sizes, **how)
 
 
-def _pad(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _pad(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     down, across = (t - s for s, t in zip(row.source, row.target, strict=True))
     amounts = [0, 0, down // 2, across // 2, 0, 0, down - down // 2, across - across // 2]
     return graph.add("Pad", inputs[0], graph.constant(amounts, np.int64))
 
 
-def _mean(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _mean(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     total = graph.add("ReduceSum", inputs[0], graph.constant([2, 3], np.int64), keepdims=1)
     return graph.add("Div", total, graph.constant(float(row.source[0] * row.source[1])))
 
 
-def _fused(graph: _Graph, row: Operator, inputs: list[str]) -> str:
+def _fused(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
     if row.name == "fuse_gate":
         gate, *inputs = inputs
         inputs[1] = graph.add("Mul", inputs[1], graph.add("Sigmoid", gate))
@@ -171,7 +171,7 @@ def _fused(graph: _Graph, row: Operator, inputs: list[str]) -> str:
     return graph.add("Identity", out) if len(inputs) == 1 and row.name == "fuse_sum" else out
 
 
-def _join(graph: _Graph, row: Operator) -> None:
+def _join(graph: _OnnxGraph, row: Operator) -> None:
     """The heads' maps of all levels, cells in rows."""
     ends = [name for name, shape in graph.maps.items() if graph.uses[name] == 0 and shape[0] == row.c_in]
     wanted, rows = row.source[0], []
@@ -184,7 +184,7 @@ def _join(graph: _Graph, row: Operator) -> None:
     graph.add("Concat", *rows, axis=0)
 
 
-def _activated(graph: _Graph, name: str, x: str) -> str:
+def _activated(graph: _OnnxGraph, name: str, x: str) -> str:
     match name:
         case "":
             return x

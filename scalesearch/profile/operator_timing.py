@@ -19,7 +19,7 @@ from torch import Tensor, fx
 
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import Setting, amounts
+from scalesearch.cost.latency import LatencySetting, amounts
 from scalesearch.cost.operators import operators
 from scalesearch.cost.price import price
 from scalesearch.nn.deploy import Prepared
@@ -62,7 +62,7 @@ class Observed:
     """Seconds."""
 
 
-def observe(spec: DetectorSpec, setting: Setting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
+def observe(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
     """Times one detector, whole and, where the backend tells, the share of each of its convolutions."""
     rows = operators(spec)
     shares: list[Part] = []
@@ -130,7 +130,7 @@ def _shaped(x: list[int], weight: list[int], out: list[int], stride: int, groups
 
 
 @torch.no_grad()
-def _clocked(prepared: Prepared, images: Tensor, setting: Setting, *, rounds: int) -> list[Part]:
+def _clocked(prepared: Prepared, images: Tensor, setting: LatencySetting, *, rounds: int) -> list[Part]:
     clock, runs = _Clock(prepared.graph, timer(setting)), []
     for _ in range(rounds):
         clock.run(images)
@@ -161,7 +161,7 @@ def _shares(found: Mapping[str, Operator | str], runs: Sequence[Mapping[str, flo
     return [*shares, *groups.items()]
 
 
-def _profiled(model: bytes, feed: Any, setting: Setting, *, rounds: int) -> list[Part]:
+def _profiled(model: bytes, feed: Any, setting: LatencySetting, *, rounds: int) -> list[Part]:
     """The operators by ONNX Runtime's own clock. Convolutions that take an activation along are not told apart from others."""
     with TemporaryDirectory() as folder:
         session = open_session(model, setting, profile=f"{folder}/profile")

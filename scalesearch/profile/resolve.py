@@ -20,8 +20,8 @@ from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import Cost
-from scalesearch.nn.backbone import TimmFeatures, told
-from scalesearch.profile.flop_counter import measure
+from scalesearch.nn.backbone import TimmFeatures, one_line
+from scalesearch.profile.flop_counter import count_module
 from scalesearch.profile.memory_trace import backbone_memory
 from scalesearch.profile.operator_trace import record
 
@@ -96,14 +96,14 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         model = TimmFeatures(name, levels, size)
         images = torch.empty(1, 3, *size)
     try:
-        cost, maps = measure(model, images)
+        cost, maps = count_module(model, images)
         operators = record(model, images)
     except Exception as error:
         # Some work at no other size than that of their weights.
         inside: Any = model.model
         _, height, width = inside.pretrained_cfg["input_size"]
         raise ValueError(
-            f"timm's {name!r} failed on an image of {where} with {told(error)}; "
+            f"timm's {name!r} failed on an image of {where} with {one_line(error)}; "
             f"take a size divisible by {2 ** max(levels)}, or {height}x{width}, its own, or another backbone"
         ) from error
     for level, x in zip(levels, maps, strict=True):

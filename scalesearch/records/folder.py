@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
-from scalesearch.records.row import Key, Row, RowError, from_json
+from scalesearch.records.row import Row, RowError, TrainingKey, from_json
 
 PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
 _ASIDE = ".*.tmp"
@@ -77,7 +77,7 @@ class StudyFolder:
         found = self._rows.get(row.file_name)
         return found if found is not None and found.key == row.key else None
 
-    def known(self, key: Key) -> Row | None:
+    def known(self, key: TrainingKey) -> Row | None:
         """A complete row of an equal training, whatever its kind."""
         return known(self.rows(), key)
 
@@ -133,7 +133,7 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: row.order))
 
 
-def known(rows: Iterable[Row], key: Key) -> Row | None:
+def known(rows: Iterable[Row], key: TrainingKey) -> Row | None:
     """The first complete row of an equal training (same spec, recipe, data, seed, epochs and splits)."""
     for row in rows:
         if row.state == "complete" and row.epochs_done == row.epochs_planned and row.key == key:

@@ -30,7 +30,7 @@ class RowError(ValueError):
     """A row that cannot be read or written; the message names what is wrong in it."""
 
 
-class Key(NamedTuple):
+class TrainingKey(NamedTuple):
     """What makes two trainings the same: with an equal key, the outcome is known already."""
 
     spec_id: str
@@ -95,10 +95,10 @@ class Row:
                 raise RowError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
 
     @property
-    def key(self) -> Key:
-        """See `Key`."""
+    def key(self) -> TrainingKey:
+        """See `TrainingKey`."""
         splits = tuple(sorted(self.splits.items()))
-        return Key(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
+        return TrainingKey(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
 
     @property
     def outside(self) -> bool:

@@ -33,12 +33,12 @@ def lines(found: Sequence[Compared]) -> list[tuple[str, ...]]:
             name(one),
             f"{len(one.runs)} x {max(run.candidates for run in one.runs)}",
             f"{one.share.mean:.1%}",
-            told(one.spread(lambda step: step.volume)),
-            told(one.of_full),
-            told(one.full_then),
-            told(one.spread(lambda step: step.above)),
-            told(one.of_full_above),
-            told(one.over_random),
+            spread_text(one.spread(lambda step: step.volume)),
+            spread_text(one.of_full),
+            spread_text(one.full_then),
+            spread_text(one.spread(lambda step: step.above)),
+            spread_text(one.of_full_above),
+            spread_text(one.over_random),
         )
         for one in found
     ]
@@ -49,7 +49,7 @@ def name(one: Compared) -> str:
     return one.first.sampler + (", ladder" if one.first.ladder else "")
 
 
-def told(spread: Spread | None) -> str:
+def spread_text(spread: Spread | None) -> str:
     """Mean and half of its 95 % interval."""
     if spread is None:
         return "-"

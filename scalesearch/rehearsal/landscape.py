@@ -147,7 +147,7 @@ def _normal(*of: str | int) -> float:
     return float(np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal())
 
 
-class Facts(NamedTuple):
+class LandscapeFacts(NamedTuple):
     """What makes the search of a band on a landscape hard."""
 
     candidates: int
@@ -161,14 +161,14 @@ class Facts(NamedTuple):
     """Standard deviation of the AP between seeds."""
 
 
-def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> Facts:
+def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> LandscapeFacts:
     """Of the detectors `specs`; `epoch` is the first rung."""
     final = np.array([landscape.truth(spec) for spec in specs])
     early = final * [landscape.share(spec, epoch) for spec in specs]
     pairs = np.triu_indices(len(specs), 1)
     crossed = np.sign(final[pairs[0]] - final[pairs[1]]) != np.sign(early[pairs[0]] - early[pairs[1]])
     paces, costs = [landscape.pace(spec) for spec in specs], [_form(spec).macs for spec in specs]
-    return Facts(
+    return LandscapeFacts(
         candidates=len(specs),
         crossing=float(crossed.mean()) if len(crossed) else 0.0,
         slowness_by_cost=_rank_correlation(paces, costs) if len(specs) > 1 else 0.0,

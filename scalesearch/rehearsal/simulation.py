@@ -1,6 +1,6 @@
-"""A search rehearsed: the driver as it is, on a world that answers at once, measured by what nobody sees in earnest.
+"""A search rehearsed: the driver as it is, on a surrogate that answers at once, measured by what nobody sees in earnest.
 
-The world is a synthetic landscape or a recorded table. Nothing is written: rows are kept in memory.
+The surrogate is a synthetic landscape or a recorded table. Nothing is written: rows are kept in memory.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.hypervolume import Points, hypervolume
 from scalesearch.records.pareto import UP
-from scalesearch.records.row import Key, Row
+from scalesearch.records.row import Row, TrainingKey
 from scalesearch.records.trials import Trial, best_trials
 from scalesearch.rehearsal.result import Rehearsed, Step
 from scalesearch.search.driver import search
-from scalesearch.search.study import Setting, Study
+from scalesearch.search.study import Provenance, Study
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import EnumeratedBand
@@ -42,7 +42,7 @@ _Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, float]]]
 """The members of a candidate and what each costs."""
 
 
-class World(Protocol):
+class Surrogate(Protocol):
     """What trainings come to, without training."""
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
@@ -62,7 +62,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
-        self._known: dict[Key, Row] = {}
+        self._known: dict[TrainingKey, Row] = {}
 
     def rows(self) -> tuple[Row, ...]:
         """Every row in order."""
@@ -73,7 +73,7 @@ class MemoryStore:
         found = self._rows.get(row.file_name)
         return found if found is not None and found.key == row.key else None
 
-    def known(self, key: Key) -> Row | None:
+    def known(self, key: TrainingKey) -> Row | None:
         """A complete row of an equal training."""
         return self._known.get(key)
 
@@ -87,8 +87,8 @@ class MemoryStore:
 class Yardstick:
     """The hypervolume of a set of trials by their true values, as a share of that of the whole band."""
 
-    def __init__(self, band: Band, world: World, objectives: Sequence[str]) -> None:
-        self._world, self._objectives = world, tuple(objectives)
+    def __init__(self, band: Band, surrogate: Surrogate, objectives: Sequence[str]) -> None:
+        self._world, self._objectives = surrogate, tuple(objectives)
         whole = self._points([(candidate.members, candidate.costs) for candidate in _all(band)])
         low, high = whole.min(axis=0), whole.max(axis=0)
         reference = high + _MARGIN * (high - low)
@@ -133,22 +133,24 @@ class _Trained:
 
 
 class Answers:
-    """Trains by asking the world, and keeps what was trained in order."""
+    """Trains by asking the surrogate, and keeps what was trained in order."""
 
-    def __init__(self, world: World, seed: int, rungs: Sequence[int]) -> None:
-        self._world, self._seed, self._rungs = world, seed, rungs
+    def __init__(self, surrogate: Surrogate, seed: int, rungs: Sequence[int]) -> None:
+        self._world, self._seed, self._rungs = surrogate, seed, rungs
         self._done: dict[str, int] = {}
         self.log: list[_Trained] = []
 
     def __call__(self, task: Task, label: str) -> Outcome:
-        spec, world, seed = task.spec, self._world, self._seed
+        spec, surrogate, seed = task.spec, self._world, self._seed
         before = self._done.get(spec.id, 0)
         # Another candidate may share the detector, and be further up.
         self._done[spec.id] = max(before, task.to_epoch)
-        seconds = world.seconds(spec, seed, task.to_epoch)
-        added = world.seconds(spec, seed, self._done[spec.id]) - (world.seconds(spec, seed, before) if before else 0.0)
+        seconds = surrogate.seconds(spec, seed, task.to_epoch)
+        added = surrogate.seconds(spec, seed, self._done[spec.id]) - (
+            surrogate.seconds(spec, seed, before) if before else 0.0
+        )
         self.log.append(_Trained(task, self._done[spec.id] - before, added))
-        curve = [(epoch, world.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
+        curve = [(epoch, surrogate.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
         return Outcome(
             state="complete",
             curve=tuple((epoch, {"ap": ap}) for epoch, ap in curve),
@@ -158,7 +160,7 @@ class Answers:
         )
 
 
-_SETTING = Setting(
+_PROVENANCE = Provenance(
     data="rehearsal",
     splits={"train": "rehearsed", "select": "rehearsed", "train+select": "rehearsed", "val": "rehearsed"},
     threads=1,
@@ -168,7 +170,7 @@ _SETTING = Setting(
 
 
 def check_rungs(ladder: Ladder | None) -> None:
-    """ValueError for rungs that a world knows nothing of."""
+    """ValueError for rungs that a surrogate knows nothing of."""
     if ladder and any(rung.images < 1 or rung.size < 1 for rung in ladder.rungs):
         raise ValueError(
             "a rehearsal knows rungs of fewer epochs, but this ladder has rungs of fewer images or smaller ones; "
@@ -176,13 +178,13 @@ def check_rungs(ladder: Ladder | None) -> None:
         )
 
 
-def rehearse(plan: Plan, band: Band, world: World, yardstick: Yardstick, setup: str) -> Rehearsed:
-    """The search of `plan`, its seed and sampler among it, on `world`. ValueError as `check_rungs`."""
+def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick, setup: str) -> Rehearsed:
+    """The search of `plan`, its seed and sampler among it, on `surrogate`. ValueError as `check_rungs`."""
     check_rungs(plan.ladder)
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
-    store, answers = MemoryStore(), Answers(world, plan.seed, rungs)
-    study = Study(plan=plan, unit=band.unit, band=band, folder=store, setting=_SETTING)
+    store, answers = MemoryStore(), Answers(surrogate, plan.seed, rungs)
+    study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=_PROVENANCE)
     search(study, InProcess(answers), lambda text: None)
     found = study.trials()
     return Rehearsed(

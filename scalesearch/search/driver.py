@@ -14,7 +14,7 @@ from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.search.jobs import TASKS, Job, final_jobs, winner_jobs
-from scalesearch.search.pending import Out, Say
+from scalesearch.search.pending import PendingJobs, Say
 from scalesearch.search.propose import propose
 from scalesearch.search.study import Study
 from scalesearch.search.successive_halving import promotion
@@ -28,7 +28,7 @@ def run(study: Study, executor: Executor, say: Say) -> None:
     Raises whatever a training raises, KeyboardInterrupt among it; rows written so far stay.
     """
     search(study, executor, say)
-    out = Out(study, executor, say)
+    out = PendingJobs(study, executor, say)
     for job in final_jobs(study):
         out.send(job)
     out.collect()
@@ -39,7 +39,7 @@ def train_winners(study: Study, executor: Executor, say: Say, winners: WinnersPl
 
     Their rows lie beside those of the plan's own winners. Raises as `run`.
     """
-    out = Out(study, executor, say)
+    out = PendingJobs(study, executor, say)
     for job in winner_jobs(study, winners, name):
         out.send(job)
     out.collect()
@@ -52,7 +52,7 @@ def search(study: Study, executor: Executor, say: Say) -> None:
     happen to be done: so a study is the same however its trainings overlap, and wherever it was interrupted. On a
     ladder that holds for one worker; with several, who goes on depends on who is there.
     """
-    out = Out(study, executor, say)
+    out = PendingJobs(study, executor, say)
     steps = _Steps(study, executor.workers, say)
     while True:
         done = study.trials()

@@ -14,7 +14,7 @@ from scalesearch.arch.genes import Genes, mutate
 from scalesearch.records.pareto import UP, non_dominated
 from scalesearch.space.space import Choices, Point
 
-Told = Sequence[tuple[Point, Sequence[float]]]
+Observations = Sequence[tuple[Point, Sequence[float]]]
 """Points with the objectives that they came to, by ordinal."""
 
 _TOURNAMENT = 0.25
@@ -26,11 +26,11 @@ def ask(
     genes: Genes | None,
     objectives: Sequence[str],
     population: int,
-    told: Told,
+    observed: Observations,
     rng: np.random.Generator,
 ) -> Point:
-    """A mutant of the best of a random quarter of the last `population` of `told`: by front, then by AP."""
-    alive = told[-population:]
+    """A mutant of the best of a random quarter of the last `population` of `observed`: by front, then by AP."""
+    alive = observed[-population:]
     ranks = _ranks(alive, objectives)
     count = min(len(alive), max(2, round(_TOURNAMENT * population)))
     drawn = rng.choice(len(alive), size=count, replace=False)
@@ -44,11 +44,11 @@ def _worse(values: Sequence[float], objectives: Sequence[str]) -> list[float]:
     return sorted(signed[i] for i, name in enumerate(objectives) if name in UP) + signed
 
 
-def _ranks(told: Told, objectives: Sequence[str]) -> list[int]:
+def _ranks(observed: Observations, objectives: Sequence[str]) -> list[int]:
     """The number of the front that each is on: 0 for what none dominates, then without those, and so on."""
-    ranks, left = [0] * len(told), list(range(len(told)))
+    ranks, left = [0] * len(observed), list(range(len(observed)))
     while left:
-        front = set(non_dominated(left, lambda i: told[i][1], objectives))
+        front = set(non_dominated(left, lambda i: observed[i][1], objectives))
         left = [i for i in left if i not in front]
         for i in left:
             ranks[i] += 1

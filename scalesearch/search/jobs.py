@@ -144,10 +144,10 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
         cost=study.unit.meter(job.spec),
         recipe=job.recipe.to_dict(),
         recipe_id=job.recipe.id,
-        data=study.setting.data,
+        data=study.provenance.data,
         splits={
-            "train": study.setting.splits[task.train_on],
-            "evaluated": study.setting.splits[task.evaluate_on],
+            "train": study.provenance.splits[task.train_on],
+            "evaluated": study.provenance.splits[task.evaluate_on],
         },
         seed=job.seed,
         epochs_done=outcome.curve[-1][0] if outcome and outcome.curve else 0,
@@ -160,9 +160,9 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
         seconds=outcome.seconds if outcome else 0.0,
         peak_memory=outcome.peak_memory if outcome else 0,
         images_per_second=outcome.images_per_second if outcome else 0.0,
-        threads=study.setting.threads,
-        machine=dict((outcome.machine if outcome else None) or study.setting.machine),
-        versions=dict(study.setting.versions),
+        threads=study.provenance.threads,
+        machine=dict((outcome.machine if outcome else None) or study.provenance.machine),
+        versions=dict(study.provenance.versions),
     )
 
 

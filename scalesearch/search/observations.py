@@ -18,7 +18,7 @@ _DOUBT = 2.0
 """Trials that came to their end which speak for no slope at all: the first few say little."""
 
 
-def told_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tuple[Trial, list[float]]]:
+def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tuple[Trial, list[float]]]:
     """The trials that a sampler hears of, in the order given, each with its objectives.
 
     A complete trial tells its own. A stopped one, trained to a lower rung only, tells its costs and the AP that it

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from scalesearch.cost.budget import human
 from scalesearch.execute.executor import Executor, WorkerLostError
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.records.row import OUTSIDE, Key, Row, RowError
+from scalesearch.records.row import OUTSIDE, Row, RowError, TrainingKey
 from scalesearch.search.jobs import Job, row_of, same_as, task_of
 from scalesearch.search.study import Study
 from scalesearch.space.space import shown
@@ -26,7 +26,7 @@ HOPELESS = 10
 """Trainings after which a study ends if none came to its end: something is wrong with all."""
 
 
-class Out:
+class PendingJobs:
     """The trainings that are out; each comes back as a row on disk."""
 
     def __init__(self, study: Study, executor: Executor, say: Say) -> None:
@@ -67,7 +67,7 @@ class Out:
         try:
             missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
         except Exception as error:  # noqa: BLE001  as of a training: the others are to be tried
-            return f"it could not be measured: {_told(error)}"
+            return f"it could not be measured: {_error_text(error)}"
         return OUTSIDE + missed if missed else ""
 
     def _submit(self, sent: _Sent) -> None:
@@ -113,7 +113,7 @@ class Out:
         except TaskError:
             raise
         except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
-            return failure(_told(error))
+            return failure(_error_text(error))
 
     def _note(self, outcome: Outcome) -> None:
         """What a training has to say beside its numbers, the first time that one does: most say the same."""
@@ -137,14 +137,14 @@ class Out:
             shutil.rmtree(task.folder, ignore_errors=True)
         ap = row.final.get("ap")
         score = f"AP {ap:.3f}" if ap is not None else "no AP"
-        told = f"failed: {row.reason}" if row.state == "failed" else f"{score} on {row.splits['evaluated']}"
-        self._say(f"{job.label}: {_describe(job, row)} -> {told}{end}")
+        result = f"failed: {row.reason}" if row.state == "failed" else f"{score} on {row.splits['evaluated']}"
+        self._say(f"{job.label}: {_describe(job, row)} -> {result}{end}")
 
 
 class _Sent(NamedTuple):
     job: Job
     task: Task
-    key: Key
+    key: TrainingKey
     attempt: int
 
 
@@ -153,7 +153,7 @@ def failure(reason: str) -> Outcome:
     return Outcome(state="failed", reason=reason, seconds=0.0, peak_memory=0, images_per_second=0.0)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """An exception in a line, its kind first where the words alone do not say it."""
     text = " ".join(str(error).split())
     # torch has a kind for a GPU's memory, and for the CPU's the words of its allocator, which end in the system's.

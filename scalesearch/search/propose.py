@@ -16,12 +16,12 @@ from scalesearch.plan.sections import SamplerPlan
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.evolution import Told, mutant
-from scalesearch.search.observations import told_values
+from scalesearch.search.evolution import Observations, mutant
+from scalesearch.search.observations import observed_values
 from scalesearch.space.band import Band, Seen
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import PricedBand
-from scalesearch.space.projected import SolvedBand
+from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
@@ -58,44 +58,48 @@ def propose(
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "qmc":
         return Proposal(band.nearest(_sobol(band.unit.axes, seed, ordinal), seen, rng), "qmc")
-    told = [(trial.point, values) for trial, values in told_values(trials, objectives)]
-    if _starting(sampler, ordinal, len(told)):
+    observed = [(trial.point, values) for trial, values in observed_values(trials, objectives)]
+    if _starting(sampler, ordinal, len(observed)):
         return Proposal(band.draw(seen, rng), "random")
-    point = _ask(band, sampler, objectives, told, seen, rng)
+    point = _ask(band, sampler, objectives, observed, seen, rng)
     return Proposal(band.nearest(point, seen, rng), sampler.name)
 
 
-def _starting(sampler: SamplerPlan, ordinal: int, told: int) -> bool:
+def _starting(sampler: SamplerPlan, ordinal: int, observed: int) -> bool:
     """Whether the candidate still belongs to the random start."""
     if sampler.name == "nsga2":
-        return told < sampler.population
-    return ordinal < sampler.startup or not told
+        return observed < sampler.population
+    return ordinal < sampler.startup or not observed
 
 
 def _ask(
     band: Band,
     sampler: SamplerPlan,
     objectives: Sequence[str],
-    told: Told,
+    observed: Observations,
     seen: Seen,
     rng: np.random.Generator,
 ) -> Point:
     """The point that the sampler wants to see next, wherever it is."""
     unit = band.unit
     if sampler.name == "evolution":
-        return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, told, rng)
+        return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, observed, rng)
     number = int(rng.integers(2**31))
-    return samplers.ask(sampler, unit.axes, objectives, number, told, lambda: _pool(band, objectives, told, seen, rng))
+    return samplers.ask(
+        sampler, unit.axes, objectives, number, observed, lambda: _pool(band, objectives, observed, seen, rng)
+    )
 
 
-def _pool(band: Band, objectives: Sequence[str], told: Told, seen: Seen, rng: np.random.Generator) -> list[Point]:
+def _pool(
+    band: Band, objectives: Sequence[str], observed: Observations, seen: Seen, rng: np.random.Generator
+) -> list[Point]:
     """Unseen points of the band for a model to choose among: some from anywhere, some near the front."""
     unit = band.unit
     anywhere, near = _POOL_OF_GRAPHS if unit.genes else _POOL
-    front = [point for point, _ in non_dominated(told, lambda item: item[1], objectives)]
+    front = [point for point, _ in non_dominated(observed, lambda item: item[1], objectives)]
     starts = [front[int(rng.integers(len(front)))] for _ in range(near)]
     asked = [mutant(point, unit.axes, unit.genes, rng) for point in starts]
-    if isinstance(band, SolvedBand):
+    if isinstance(band, ProjectedBand):
         # Its draws are uniform, and take 40 ms, a graph's 260.
         asked += [
             {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in unit.axes.items()}

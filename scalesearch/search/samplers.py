@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.pareto import UP, non_dominated
-from scalesearch.search.evolution import Told
+from scalesearch.search.evolution import Observations
 from scalesearch.space.space import Choices, Point, Value
 
 DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
@@ -37,22 +37,27 @@ _LONG_AGO = datetime(2000, 1, 1)
 
 
 def ask(
-    sampler: SamplerPlan, axes: Mapping[str, Choices], objectives: Sequence[str], seed: int, told: Told, pool: Pool
+    sampler: SamplerPlan,
+    axes: Mapping[str, Choices],
+    objectives: Sequence[str],
+    seed: int,
+    observed: Observations,
+    pool: Pool,
 ) -> Point:
-    """The point that Optuna's sampler asks for after `told`: of GP inside the band, of the others anywhere on the axes."""
+    """The point that Optuna's sampler asks for after `observed`: of GP inside the band, of the others anywhere on the axes."""
     space = {name: distribution(axis) for name, axis in sorted(axes.items())}
     if sampler.name == "gp":
-        told = _few(told, objectives, len(axes))
+        observed = _few(observed, objectives, len(axes))
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
         storage=storage,
-        study_name="told",
+        study_name="observations",
         directions=[DIRECTIONS[name] for name in objectives],
         sampler=_fresh(sampler, seed, lambda: [_encode(axes, point) for point in pool()]),
     )
-    number = storage.get_study_id_from_name("told")
-    for point, values in told:
-        storage.create_new_trial(number, template_trial=_told(space, _encode(axes, point), values))
+    number = storage.get_study_id_from_name("observations")
+    for point, values in observed:
+        storage.create_new_trial(number, template_trial=_observed_trial(space, _encode(axes, point), values))
     answer = study.ask(fixed_distributions=space).params
     return {name: _decode(axes[name], answer[name]) for name in axes}
 
@@ -117,12 +122,12 @@ class _GP(GPSampler):
         return best
 
 
-def _few(told: Told, objectives: Sequence[str], axes: int) -> Told:
+def _few(observed: Observations, objectives: Sequence[str], axes: int) -> Observations:
     """As many as a fit has time for: those on the front, and of the others the latest."""
     most = math.isqrt(_FITTED // axes)
-    front = {id(item) for item in non_dominated(told, lambda item: item[1], objectives)}
-    best = sorted(range(len(told)), key=lambda i: (id(told[i]) in front, i))[-most:]
-    return [told[i] for i in sorted(best)]
+    front = {id(item) for item in non_dominated(observed, lambda item: item[1], objectives)}
+    best = sorted(range(len(observed)), key=lambda i: (id(observed[i]) in front, i))[-most:]
+    return [observed[i] for i in sorted(best)]
 
 
 class _Trial(FrozenTrial):
@@ -132,7 +137,7 @@ class _Trial(FrozenTrial):
         return copy(self)
 
 
-def _told(space: dict[str, BaseDistribution], params: Point, values: Sequence[float]) -> FrozenTrial:
+def _observed_trial(space: dict[str, BaseDistribution], params: Point, values: Sequence[float]) -> FrozenTrial:
     return _Trial(
         number=-1,
         trial_id=-1,

@@ -10,14 +10,14 @@ from typing import Protocol
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget
 from scalesearch.plan.plan import Plan
-from scalesearch.records.row import Key, Row
+from scalesearch.records.row import Row, TrainingKey
 from scalesearch.records.trials import Trial, trials
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Provenance:
     """What every row of one run has in common."""
 
     data: str
@@ -42,7 +42,7 @@ class Store(Protocol):
     def find(self, row: Row) -> Row | None:
         """The row of this row's name, where it is of an equal training."""
 
-    def known(self, key: Key) -> Row | None:
+    def known(self, key: TrainingKey) -> Row | None:
         """A complete row of an equal training, whatever its kind."""
 
     def write(self, row: Row) -> object:
@@ -62,13 +62,13 @@ Confirm = Callable[[DetectorSpec, Budget], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A plan with its candidates, its folder and its setting."""
+    """A plan with its candidates, its folder and the provenance of its rows."""
 
     plan: Plan
     unit: Unit
     band: Band
     folder: Store
-    setting: Setting
+    provenance: Provenance
     ledger: Ledger | None = None
     """None for a study that nobody looks at, such as a rehearsed one."""
     confirm: Confirm | None = None

@@ -31,7 +31,7 @@ Axes = Mapping[str, NDArray[np.int64]]
 """Points as the index of each one's value on every free axis."""
 
 
-class Inside(NamedTuple):
+class FeasiblePoint(NamedTuple):
     """A point inside the band."""
 
     point: Point
@@ -62,10 +62,12 @@ class Block:
         """The i-th point."""
         return {name: self.space.free[name].values[int(index[i])] for name, index in self.at.items()}
 
-    def inside(self, i: int) -> Inside:
+    def inside(self, i: int) -> FeasiblePoint:
         """The i-th point, its detector and figures."""
         point = self.point(i)
-        return Inside(point, self.space.spec(point), {name: int(values[i]) for name, values in self.figures.items()})
+        return FeasiblePoint(
+            point, self.space.spec(point), {name: int(values[i]) for name, values in self.figures.items()}
+        )
 
 
 def by_array(space: Space, budget: Budget) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from scalesearch.cost.budget import Budget
 from scalesearch.cost.metrics import Meter, meter_of
-from scalesearch.space.blocks import Block, Inside, by_array, distances, grid_blocks, holds, random_blocks
+from scalesearch.space.blocks import Block, FeasiblePoint, by_array, distances, grid_blocks, holds, random_blocks
 from scalesearch.space.space import Space
 
 WHOLE = 5_000_000
@@ -94,26 +94,26 @@ def share(
     return Share(points=space.count, priced=priced, held=held)
 
 
-def enumerated(space: Space, budget: Budget, meter: Meter | None = None) -> Iterator[Inside]:
+def enumerated(space: Space, budget: Budget, meter: Meter | None = None) -> Iterator[FeasiblePoint]:
     """Every point inside, the last axis moving fastest; in as many blocks as the space has."""
     meter = meter or meter_of(budget.bounds)
     for block in grid_blocks(space, meter, budget):
         for i in np.flatnonzero(holds(block, budget, meter)):
-            yield _measured(block.inside(int(i)), meter)
+            yield _with_all_metrics(block.inside(int(i)), meter)
 
 
 def draws(
     space: Space, budget: Budget, rng: np.random.Generator, count: int = 1, meter: Meter | None = None
-) -> list[Inside]:
+) -> list[FeasiblePoint]:
     """`count` points from inside, each uniform over all points inside: blocks are drawn, and what is outside rejected.
 
     ValueError where many blocks hold none: the share inside is too small to find by drawing.
     """
     meter, empty, tried = meter or meter_of(budget.bounds), 0, 0
-    found: list[Inside] = []
+    found: list[FeasiblePoint] = []
     for block in random_blocks(space, meter, budget, rng):
         hits = np.flatnonzero(holds(block, budget, meter))[: count - len(found)]
-        found += [_measured(block.inside(int(i)), meter) for i in hits]
+        found += [_with_all_metrics(block.inside(int(i)), meter) for i in hits]
         if len(found) == count:
             break
         empty, tried = (0 if len(hits) else empty + 1), tried + len(block.resolved)
@@ -122,7 +122,7 @@ def draws(
     return found
 
 
-def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> Inside:
+def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> FeasiblePoint:
     """The point nearest to the band (by `Budget.distance`), the first of equals; of a sample where that is all.
 
     A latency counts for nothing here.
@@ -139,7 +139,7 @@ def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> In
         if priced >= goal:
             break
     assert at is not None, "a space has at least one point"
-    return _measured(at, meter)
+    return _with_all_metrics(at, meter)
 
 
 def _whole_or_sample(
@@ -152,6 +152,6 @@ def _whole_or_sample(
     return random_blocks(space, meter, budget, rng), sample
 
 
-def _measured(one: Inside, meter: Meter) -> Inside:
+def _with_all_metrics(one: FeasiblePoint, meter: Meter) -> FeasiblePoint:
     """With the figures that arrays do not have."""
     return one if len(one.figures) == len(meter.names) else one._replace(figures=meter(one.spec))

@@ -13,7 +13,7 @@ from scalesearch.space.band import ONE_BY_ONE, Band, EmptyBandError, enumerable
 from scalesearch.space.blocks import Block, by_array, distances, grid_blocks, holds
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit, distance, inside, miss
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
-from scalesearch.space.projected import SolvedBand
+from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
 
 Watch = Callable[[int, int], None]
@@ -27,7 +27,7 @@ def find_band(unit: Unit, watch: Watch | None = None) -> Band:
     """
     count = math.prod(len(axis.values) for axis in unit.axes.values())
     if count > enumerable(unit):
-        band: Band = SolvedBand(unit, count)
+        band: Band = ProjectedBand(unit, count)
         band.draw((), np.random.default_rng(0))
         return band
     if isinstance(unit, SpecUnit) and by_array(unit.space, unit.budget):

@@ -28,7 +28,7 @@ _STEPS = 200
 
 
 @dataclass(frozen=True)
-class SolvedBand:
+class ProjectedBand:
     """A space too large to enumerate: drawn from in blocks; a point is moved into the band by its slice or by a walk."""
 
     unit: Unit

@@ -9,14 +9,14 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels
 from scalesearch.nn.anchors import match_counts
 
-TOLD = 20
+MOST_CLASSES = 20
 """Classes that have a line of their own, at most."""
 
 
 def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
     """A line a class: the share of its boxes that an anchor can match at IoU 0.5, and by how many anchors.
 
-    Of more than TOLD classes those that match worst have one; classes without boxes share one.
+    Of more than MOST_CLASSES classes those that match worst have one; classes without boxes share one.
     """
     boxes = torch.from_numpy(np.concatenate([*pixels.boxes, np.zeros((0, 4), np.float32)]))
     labels = torch.from_numpy(np.concatenate([*pixels.labels, np.zeros(0, np.int64)]))
@@ -24,7 +24,7 @@ def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
     counts = match_counts(spec, boxes).double()
     found = {c.name: counts[labels == k] for k, c in enumerate(categories)}
     shares = {name: float((own > 0).double().mean()) for name, own in found.items() if len(own)}
-    worst = sorted(shares, key=shares.__getitem__)[:TOLD] if len(shares) > TOLD else []
+    worst = sorted(shares, key=shares.__getitem__)[:MOST_CLASSES] if len(shares) > MOST_CLASSES else []
     lines = [
         f"{name}: anchors match {100 * share:.0f} % of {len(found[name])} boxes at IoU 0.5, "
         f"{float(found[name].mean()):.1f} anchors a box"
@@ -32,8 +32,10 @@ def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
         if not worst or name in worst
     ]
     if worst:
-        lines.append(f"the other {len(shares) - TOLD} classes: anchors match at least {100 * shares[worst[-1]]:.0f} %")
+        lines.append(
+            f"the other {len(shares) - MOST_CLASSES} classes: anchors match at least {100 * shares[worst[-1]]:.0f} %"
+        )
     if empty := [name for name in found if name not in shares]:
-        more = f" and {len(empty) - TOLD} more" if len(empty) > TOLD else ""
-        lines.append(f"{', '.join(empty[:TOLD])}{more}: no boxes in {pixels.split.name}")
+        more = f" and {len(empty) - MOST_CLASSES} more" if len(empty) > MOST_CLASSES else ""
+        lines.append(f"{', '.join(empty[:MOST_CLASSES])}{more}: no boxes in {pixels.split.name}")
     return tuple(lines)

@@ -9,7 +9,7 @@ from scalesearch.nn.losses import Losses
 from scalesearch.train.distributed import ALONE, Team
 
 
-class Tally:
+class EpochAverages:
     """Sums over the steps of an epoch so far; on the device, so that no step waits for them."""
 
     def __init__(self, device: torch.device) -> None:
@@ -21,14 +21,14 @@ class Tally:
         self._sums += torch.stack([losses.total.detach(), losses.class_.detach(), losses.box.detach()]).float()
         self._steps, self._images = self._steps + 1, self._images + images
 
-    def told(self, rate: float, seconds: float, team: Team = ALONE) -> dict[str, float]:
+    def finish(self, rate: float, seconds: float, team: Team = ALONE) -> dict[str, float]:
         """The epoch as the log tells it, which then is over; `seconds` are those of its training."""
         loss, class_loss, box_loss = (team.mean(self._sums) / max(1, self._steps)).tolist()
-        told = {"learning_rate": rate, "loss": loss, "class_loss": class_loss, "box_loss": box_loss}
-        told["images_per_second"] = self._images * team.world / seconds if seconds > 0 else 0.0
+        means = {"learning_rate": rate, "loss": loss, "class_loss": class_loss, "box_loss": box_loss}
+        means["images_per_second"] = self._images * team.world / seconds if seconds > 0 else 0.0
         self._sums.zero_()
         self._steps = self._images = 0
-        return told
+        return means
 
     def state(self) -> Tensor:
         """[5]: for a checkpoint within an epoch."""

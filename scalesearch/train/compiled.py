@@ -22,11 +22,11 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Any]:
         try:
             return run(images)
         except (TorchDynamoException, InductorError) as error:
-            raise ValueError(f"compile: true did not work here ({_told(error)}): set compile: false") from error
+            raise ValueError(f"compile: true did not work here ({_first_line(error)}): set compile: false") from error
 
     return forward
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

@@ -20,7 +20,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ PATIENCE = timedelta(hours=2)
 class Team:
     """The processes that train one model; one alone, unless `joined` found more."""
 
-    part: Part = WHOLE
+    shard: Shard = WHOLE
     device: torch.device | None = None
     """This process's; None: whatever the task is given."""
     local: int = 0
@@ -41,12 +41,12 @@ class Team:
     @property
     def world(self) -> int:
         """How many they are."""
-        return self.part.world
+        return self.shard.world
 
     @property
     def first(self) -> bool:
         """Whether this one writes and talks."""
-        return self.part.rank == 0
+        return self.shard.rank == 0
 
     @property
     def synced(self) -> bool:
@@ -112,9 +112,9 @@ class Team:
         """What the first process makes, for all. What it raises, all raise."""
         if self.world == 1:
             return make()
-        told: list[Any] = [_tried(make) if self.first else None]
-        dist.broadcast_object_list(told, 0)
-        value, error = told[0]
+        sent: list[Any] = [_tried(make) if self.first else None]
+        dist.broadcast_object_list(sent, 0)
+        value, error = sent[0]
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
@@ -164,15 +164,15 @@ def joined() -> Iterator[Team]:
         with warnings.catch_warnings():
             # 1x1 kernels in channels_last: their strides differ by the dimensions of size 1, their memory does not.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
-            yield Team(part=Part(rank, world), device=device, local=local)
+            yield Team(shard=Shard(rank, world), device=device, local=local)
     except (Exception, KeyboardInterrupt):
-        if _told_already(store):
+        if _reported_already(store):
             raise SystemExit(1) from None
         raise
     dist.destroy_process_group()
 
 
-def _told_already(store: Any) -> bool:
+def _reported_already(store: Any) -> bool:
     """Whether another process has an exception to tell; also where its going took the store with it."""
     try:
         return int(store.add("failed", 1)) > 1

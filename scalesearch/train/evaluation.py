@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import Pixels, eval_batches
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import ground_truth
 from scalesearch.nn.postprocess import detect
 from scalesearch.train.coco_metrics import Evaluation, coco_numbers
@@ -56,13 +56,13 @@ def refresh_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, anchors: Tensor, pixels: Pixels, *, candidates: int = CANDIDATES, part: Part = WHOLE
+    model: nn.Module, anchors: Tensor, pixels: Pixels, *, candidates: int = CANDIDATES, shard: Shard = WHOLE
 ) -> list[dict[str, Any]]:
     """COCO results of all images of `pixels`, at most 100 an image; of our part of the batches, where we are several."""
     model.eval()
     results: list[dict[str, Any]] = []
     split = pixels.split
-    for batch in eval_batches(pixels, BATCH, part):
+    for batch in eval_batches(pixels, BATCH, shard):
         outputs = model(normalise(batch.images.to(anchors.device), pixels.normalisation))
         found = detect(outputs, anchors, pixels.size, candidates=candidates)
         for position, (boxes, scores, labels) in zip(batch.index.tolist(), found, strict=True):
@@ -80,7 +80,7 @@ def predict(
 
 def evaluate(model: nn.Module, anchors: Tensor, pixels: Pixels, team: Team = ALONE) -> Evaluation:
     """The COCO numbers of the model over all images of `pixels`, which the processes of a team share out."""
-    found = team.gathered(predict(model, anchors, pixels, part=team.part))
+    found = team.gathered(predict(model, anchors, pixels, shard=team.shard))
     place = {image.id: position for position, image in enumerate(pixels.split.images)}
     # In the order of one process: of equal scores the evaluators take the first.
     results = sorted(chain.from_iterable(found), key=lambda result: place[result["image_id"]])

@@ -17,7 +17,7 @@ from scalesearch.data.colour import colour
 from scalesearch.data.mix import mixup, mosaic
 from scalesearch.data.pixels import Batch, Pixels, batches
 from scalesearch.data.prefetch import ahead
-from scalesearch.data.shard import WHOLE, Part
+from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.plan.recipe import Recipe
 
 
@@ -44,7 +44,7 @@ def prepared(
     epoch: int,
     device: torch.device,
     mixed: bool = True,
-    part: Part = WHOLE,
+    shard: Shard = WHOLE,
     first: int = 0,
     random: Tensor | None = None,
 ) -> Iterator[Ready]:
@@ -57,17 +57,17 @@ def prepared(
         generator.set_state(random)
     # What mixes images needs the whole batch, in every process; the rest is made for our part alone.
     mixing = mixed and bool(recipe.mosaic or recipe.mixup)
-    mine, later = (WHOLE, part) if mixing else (part, WHOLE)
-    for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch, first=first, part=mine):
+    mine, later = (WHOLE, shard) if mixing else (shard, WHOLE)
+    for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch, first=first, shard=mine):
         images, boxes, labels = _moved(batch, device)
         if mixed and recipe.mosaic:
             images, boxes, labels = mosaic(images, boxes, labels, generator, share=recipe.mosaic)
         if recipe.flip or recipe.jitter != (1.0, 1.0):
             images, boxes, labels = jitter(
-                images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, part=mine
+                images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, shard=mine
             )
         if any(recipe.colour):
-            images = colour(images, generator, strengths=recipe.colour, part=mine)
+            images = colour(images, generator, strengths=recipe.colour, shard=mine)
         if mixed and recipe.mixup:
             images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
         places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))

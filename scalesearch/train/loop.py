@@ -25,7 +25,7 @@ from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.train.averages import Tally
+from scalesearch.train.averages import EpochAverages
 from scalesearch.train.compiled import compiled
 from scalesearch.train.distributed import ALONE, Team
 from scalesearch.train.ema import Average
@@ -76,8 +76,8 @@ class Training:
         """Within an epoch: the states of the generators after its last step."""
         self.seconds = self.waited = self.began = 0.0
         """Of training, of waiting for batches; and `seconds` when the epoch began."""
-        self.tally = Tally(device)
-        self.told: dict[str, float] = {}
+        self.averages = EpochAverages(device)
+        self.logged: dict[str, float] = {}
         """Of the last epoch: learning_rate, loss and its parts, images_per_second."""
 
     @property
@@ -113,12 +113,12 @@ class Training:
                 if on_step is not None:
                     on_step(self.step, loss)
         rate = learning_rate(self.recipe, before + self.step - 1, steps)
-        self.told = self.tally.told(rate, self.seconds - self.began, self.team)
+        self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
 
     def _seed(self) -> None:
         """Of what the network draws: the epoch's, or where the epoch is taken up again, as it was."""
-        rank = self.team.part.rank
+        rank = self.team.shard.rank
         torch.manual_seed((epoch_seed(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
         if rank == 0 and "network" in self.random:
             torch.set_rng_state(self.random["network"].cpu())
@@ -128,7 +128,7 @@ class Training:
     def _batches(self) -> Iterator[Ready]:
         """Those of this epoch that are not done yet."""
         random = self.random["batches"].cpu() if self.random else None
-        return self._prepared(epoch=self.epoch, part=self.team.part, first=self.step, random=random)
+        return self._prepared(epoch=self.epoch, shard=self.team.shard, first=self.step, random=random)
 
     def _prepared(self, **where: Any) -> Iterator[Ready]:
         return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
@@ -163,7 +163,7 @@ class Training:
         with self.precision.autocast():
             outputs = self.forward(batch.images)
         found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
-        self.tally.add(found, len(batch.images))
+        self.averages.add(found, len(batch.images))
         return found.total
 
     def _where(self, step: int, rate: float, loss: float, batch: Ready) -> str:
@@ -188,9 +188,9 @@ class Training:
         return model.eval()
 
     def _endless(self) -> Iterator[Ready]:
-        part, epoch = self.team.part if self.team.synced else WHOLE, self.epoch
+        shard, epoch = self.team.shard if self.team.synced else WHOLE, self.epoch
         while True:
-            yield from self._prepared(epoch=epoch, part=part, mixed=False)
+            yield from self._prepared(epoch=epoch, shard=shard, mixed=False)
             epoch += 1
 
     def state(self) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "random": self.random,
-            "tally": self.tally.state(),
+            "tally": self.averages.state(),
             "seconds": self.seconds,
             "waited": self.waited,
             "began": self.began,
@@ -224,7 +224,7 @@ class Training:
         self.step, self.random = state.get("step", 0), state.get("random", {})
         self.began = state.get("began", self.seconds)
         if "tally" in state:
-            self.tally.restore(state["tally"])
+            self.averages.restore(state["tally"])
 
 
 def own_random(device: torch.device) -> AbstractContextManager[None]:

@@ -20,7 +20,7 @@ from scalesearch.data.split import DataError, Split, select_from
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.memory_limit import training_shortage
-from scalesearch.nn.model_file import KEY, told_text
+from scalesearch.nn.model_file import KEY, description_text
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.train import checkpoint
 from scalesearch.train.anchor_match import match_report
@@ -74,12 +74,12 @@ def run(
                 log.add({**numbers, "memory": memory.read()})
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
-    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_told(training))
+    notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_note(training))
     matched = match_report(_seen(task), pixels[0])
     return dataclasses.replace(points.outcome("complete", "", memory), notes=notes, matched=matched)
 
 
-def _loader_told(training: Training) -> str:
+def _loader_note(training: Training) -> str:
     return f"the loader took {training.loader_share:.1%} of the time of training"
 
 
@@ -115,7 +115,7 @@ def _go(
             tell(f"epoch {training.epoch}, evaluating")
             model = training.evaluated()
             points.add(evaluate(model, training.anchors, held_out, training.team), model)
-        yield points.told()
+        yield points.log_line()
         points.save(at_once=training.epoch == task.to_epoch)
 
 
@@ -125,7 +125,7 @@ class _Points:
     def __init__(self, task: Task, data: Data, training: Training) -> None:
         self.task, self.training = task, training
         self.identity = _identity(task, data)
-        self.detector = told_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
+        self.detector = description_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
         self.curve: list[tuple[int, dict[str, float | None]]] = []
         self.evaluated: dict[str, Any] = {}
         """The weights as they were evaluated, while they are those of the training."""
@@ -146,12 +146,12 @@ class _Points:
             state = {"evaluated": self.evaluated, KEY: self.detector, "epoch": self.training.epoch}
             checkpoint.save(self.task.folder, {**state, "told": json.dumps(evaluation.numbers)}, checkpoint.BEST)
 
-    def told(self) -> dict[str, float | None]:
+    def log_line(self) -> dict[str, float | None]:
         """What the log tells of the epoch that is over."""
         training = self.training
         numbers = dict(self.curve).get(training.epoch, {})
         at = {"epoch": training.epoch, "step": training.epoch * training.steps_per_epoch, "seconds": training.seconds}
-        return {**at, **training.told, "ap": numbers.get("ap"), "ap50": numbers.get("ap50")}
+        return {**at, **training.logged, "ap": numbers.get("ap"), "ap50": numbers.get("ap50")}
 
     @property
     def seconds(self) -> float:
@@ -161,8 +161,8 @@ class _Points:
         """Writes the checkpoint, unless it is early for one; of several processes the first one does."""
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
-        told = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
-        state = {**self.training.state(), "task": self.identity, "told": json.dumps(told), KEY: self.detector}
+        saved = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
+        state = {**self.training.state(), "task": self.identity, "told": json.dumps(saved), KEY: self.detector}
         if self.evaluated:
             # The averaged weights with other statistics of the norms; what is the same is stored once.
             norms = dict(self.training.average.model.named_buffers())
@@ -187,13 +187,13 @@ class _Points:
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
                 "seed, data or split, or started from other weights: give another folder"
             )
-        told = json.loads(state["told"])
-        self.curve = [(at, numbers) for at, numbers in told["curve"]]
+        saved = json.loads(state["told"])
+        self.curve = [(at, numbers) for at, numbers in saved["curve"]]
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
             self.curve = []
             return
-        self.per_class, self.before = told["per_class"], told["seconds"]
+        self.per_class, self.before = saved["per_class"], saved["seconds"]
         self.training.restore(state)
 
     def outcome(self, state: Any, reason: str, memory: PeakMemory) -> Outcome:

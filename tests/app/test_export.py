@@ -15,7 +15,7 @@ from scalesearch.app.trained_model import open_model
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_split
 from scalesearch.nn.agreement import Agreement
-from scalesearch.nn.model_file import read_told
+from scalesearch.nn.model_file import read_description
 from scalesearch.nn.onnx_file import MOST
 from tests.app.conftest import Command, Trained
 from tests.detectors import TINY
@@ -78,7 +78,7 @@ def test_what_is_past_the_count_is_padding(trained: Trained, tmp_path: Path) -> 
 def test_weights_alone_say_what_they_are(trained: Trained, command: Command, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     assert command("export", trained.folder, "-o", file).status == 0
-    told = read_told(file)
+    told = read_description(file)
     assert told is not None and told.spec.id == TINY.id and told.classes == ((3, "red"), (7, "blue"))
     numbers = [
         json.loads(command("eval", at, "--data", trained.data, "--json").out)["numbers"]

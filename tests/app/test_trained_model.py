@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalesearch.nn.model_file import KEY, read_told
+from scalesearch.nn.model_file import KEY, read_description
 from scalesearch.train.checkpoint import BEST, FORMER, LAST
 from tests.app.conftest import Command, Trained
 from tests.conftest import write_coco
@@ -87,7 +87,7 @@ def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
     torch.save(state, tmp_path / LAST)
     done = command("eval", tmp_path, "--data", trained.data, "--json")
     assert done.status == 0 and "written between two evaluations" in done.err
-    told = read_told(tmp_path / LAST)
+    told = read_description(tmp_path / LAST)
     assert told is not None and not told.evaluated and told.classes == ((3, "red"), (7, "blue"))
 
 

@@ -16,8 +16,8 @@ from scalesearch.cost.latency import (
     NEAR,
     UNITS,
     HeldOut,
+    LatencySetting,
     LatencyTable,
-    Setting,
     amounts,
     from_dict,
     predict,
@@ -37,7 +37,7 @@ SETTING |= {"versions": {"torch": "2"}}
 def table(batch: int = 1, **prices: Any) -> LatencyTable:
     """A nanosecond for each multiply-add of a convolution and each element written, a microsecond for a call."""
     known = {kind: {"calls": 1e-6, "macs": 1e-10, "written": 1e-9} for kind in KINDS} | prices
-    setting = Setting(**SETTING | {"batch": batch})
+    setting = LatencySetting(**SETTING | {"batch": batch})
     return LatencyTable(
         setting=setting,
         reference=0.003,
@@ -117,8 +117,8 @@ def test_a_file_brings_a_table_back(tmp_path: Path) -> None:
 
 
 def test_a_table_says_what_it_is_and_two_that_differ_say_otherwise() -> None:
-    assert table().told == table().told != dataclasses.replace(table(), reference=0.004).told
-    assert table().told.startswith(
+    assert table().description == table().description != dataclasses.replace(table(), reference=0.004).description
+    assert table().description.startswith(
         "predicted for a device, eager, fp32, 1 thread, batch 1; error of a prediction: 5.0%"
     )
 

@@ -26,9 +26,9 @@ from tests.execute.workers import (
     refuse,
     stick,
     tiny_task,
-    told,
     unfit,
     who,
+    worker_facts,
 )
 from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
 
@@ -107,10 +107,10 @@ def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path) -> None:
 def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
     executor = LocalProcesses(1, who, prepare, (0.0,))
     try:
-        first = told(executor, tiny_task(tmp_path))["pid"]
+        first = worker_facts(executor, tiny_task(tmp_path))["pid"]
         os.kill(int(first), signal.SIGKILL)
         os.waitid(os.P_PID, int(first), os.WEXITED | os.WNOWAIT)  # gone, and left for the executor to notice
-        assert told(executor, tiny_task(tmp_path))["pid"] != first
+        assert worker_facts(executor, tiny_task(tmp_path))["pid"] != first
     finally:
         executor.close()
 

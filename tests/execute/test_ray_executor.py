@@ -25,9 +25,9 @@ from tests.execute.workers import (
     prepared,
     refuse,
     tiny_task,
-    told,
     unfit,
     who,
+    worker_facts,
 )
 
 # ---- how tasks fit into nodes: no Ray needed ----
@@ -163,8 +163,8 @@ def make(slots: Slots) -> Iterator[Make]:
 def test_a_task_sees_what_it_was_given(make: Make, slots: Slots, tmp_path: Path) -> None:
     executor = make(who, prepared, 0.0)
     assert executor.workers == 3
-    assert slots.told.endswith("3 nodes, 3 trainings at a time, 1 CPU each")
-    seen = told(executor, tiny_task(tmp_path))
+    assert slots.summary.endswith("3 nodes, 3 trainings at a time, 1 CPU each")
+    seen = worker_facts(executor, tiny_task(tmp_path))
     assert seen["pid"] != str(os.getpid())
     assert (seen["gpus"], seen["threads"]) == ("empty", "1")
 

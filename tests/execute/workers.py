@@ -87,7 +87,7 @@ def who(task: Task) -> Outcome:
     return outcome(f"{os.getpid()} {seen} {os.environ.get('OMP_NUM_THREADS')}")
 
 
-def told(executor: Executor, task: Task) -> dict[str, str]:
+def worker_facts(executor: Executor, task: Task) -> dict[str, str]:
     """What `who` said."""
     return dict(
         zip(("pid", "gpus", "threads"), executor.submit(task, "").result(timeout=60).reason.split(), strict=True)

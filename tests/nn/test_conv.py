@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.nn.conv import Conv2d, adopt
-from scalesearch.profile.flop_counter import measure
+from scalesearch.profile.flop_counter import count_module
 
 KINDS = [  # c_in, c_out, kernel, stride, groups, bias
     (8, 8, 5, 1, 8, False),
@@ -70,7 +70,7 @@ def test_same_padding_gives_a_map_of_the_size_rounded_up_and_puts_the_odd_pixel_
 
 def test_a_counter_sees_the_convolutions_as_they_are_priced() -> None:
     conv = _conv((8, 8, 3, 2, 8, False), same=True)
-    cost, _ = measure(conv, torch.zeros(1, 8, 16, 16, dtype=torch.float64))
+    cost, _ = count_module(conv, torch.zeros(1, 8, 16, 16, dtype=torch.float64))
     assert cost == (72, 72 * 64, 8 * 64)
 
 

@@ -15,7 +15,7 @@ from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import CHOICES, DetectorSpec
 from scalesearch.cost.price import Breakdown, breakdown, price
-from scalesearch.profile.flop_counter import count, fvcore_count, measure
+from scalesearch.profile.flop_counter import count, count_module, fvcore_count
 from scalesearch.profile.price_check import SPANS, TIMM, mismatch, random_spec, random_topology
 
 
@@ -34,7 +34,7 @@ from scalesearch.profile.price_check import SPANS, TIMM, mismatch, random_spec, 
     ids=["conv", "depthwise", "linear", "uncounted"],
 )
 def test_toys(layer: nn.Module, shape: tuple[int, ...], expected: tuple[int, int, int]) -> None:
-    cost, _ = measure(layer, torch.zeros(shape))
+    cost, _ = count_module(layer, torch.zeros(shape))
     assert cost == expected
 
 
@@ -42,7 +42,7 @@ def test_measuring_leaves_a_module_as_it_was() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     module[0].bias.requires_grad_(False)  # type: ignore[union-attr]
     before = module[1].running_mean.clone()  # type: ignore[union-attr]
-    cost, _ = measure(module, torch.ones(1, 3, 2, 2))
+    cost, _ = count_module(module, torch.ones(1, 3, 2, 2))
     assert cost.params == 12 + 8
     assert module.training
     assert [p.requires_grad for p in module.parameters()] == [True, False, True, True]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalesearch.records.row import Key, Row, RowError, from_dict, from_json
+from scalesearch.records.row import Row, RowError, TrainingKey, from_dict, from_json
 
 MakeRow = Callable[..., Row]
 
@@ -120,7 +120,7 @@ def test_torn_text_and_nan_are_refused(make_row: MakeRow) -> None:
 def test_an_equal_training_has_an_equal_key(make_row: MakeRow) -> None:
     row = make_row()
     splits = (("evaluated", "20 % of train (seed 0)"), ("train", "train minus 20 % (seed 0)"))
-    assert row.key == Key(row.spec_id, row.recipe_id, "0123456789ab", 0, 3, splits)
+    assert row.key == TrainingKey(row.spec_id, row.recipe_id, "0123456789ab", 0, 3, splits)
     assert make_row(kind="winner", ordinal=5, proposed_by="tpe", seconds=1.0).key == row.key
     others: list[dict[str, Any]] = [
         {"width": 24},

@@ -1,4 +1,4 @@
-"""Rehearsals: the driver as it is on a world that answers at once, and a recorded table gives the rows it must."""
+"""Rehearsals: the driver as it is on a surrogate that answers at once, and a recorded table gives the rows it must."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from scalesearch.search.study import Study
 from scalesearch.space.candidates import SpecUnit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
-from tests.studies import PLAN, SETTING, learn, make_plan, make_study
+from tests.studies import PLAN, PROVENANCE, learn, make_plan, make_study
 
 LADDER = Ladder(rungs=(Rung(epochs=0.2), Rung(epochs=0.5)))
 
 
-def rehearsed(plan: Plan, world: Landscape | None = None) -> Rehearsed:
+def rehearsed(plan: Plan, surrogate: Landscape | None = None) -> Rehearsed:
     assert plan.band and plan.band.macs
     band = find_band(SpecUnit(plan.space(classes=3, anchors=Anchors()), plan.band))
-    world = world or Landscape(macs=plan.band.macs.middle, epochs=plan.recipe.epochs)
-    return rehearse(plan, band, world, Yardstick(band, world, plan.objectives), "here")
+    surrogate = surrogate or Landscape(macs=plan.band.macs.middle, epochs=plan.recipe.epochs)
+    return rehearse(plan, band, surrogate, Yardstick(band, surrogate, plan.objectives), "here")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_replay_gives_the_recorded_rows(recorded: list[Row], plan: Plan) -> No
     band = band_of(table.candidates)
     store = MemoryStore()
     plan = replace(plan, ladder=None, trials=99, sampler=replace(plan.sampler, name="random"))
-    study = Study(plan=plan, unit=band.unit, band=band, folder=store, setting=SETTING)
+    study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=PROVENANCE)
     search(study, InProcess(Answers(table, 0, (10,))), lambda text: None)
     known: dict[str, set[tuple[float | None, float]]] = {}
     for row in recorded:
@@ -160,14 +160,14 @@ def test_what_was_recorded_of_a_candidate_is_not_worked_out_again(recorded: list
 
 
 def test_a_detector_that_two_candidates_share_is_trained_once(plan: Plan) -> None:
-    world = Landscape(macs=1e7, epochs=10)
+    surrogate = Landscape(macs=1e7, epochs=10)
     spec = rehearsed_spec(plan)
-    answers, place = Answers(world, 0, (2, 5, 10)), Path(os.devnull)
+    answers, place = Answers(surrogate, 0, (2, 5, 10)), Path(os.devnull)
     for to_epoch in (2, 5, 2, 10):
         task = Task(spec=spec, recipe=plan.recipe, seed=0, to_epoch=to_epoch, folder=place)
         assert answers(task, "").curve[-1][0] == to_epoch
     assert [one.epochs for one in answers.log] == [2, 3, 0, 5]
-    assert sum(one.seconds for one in answers.log) == pytest.approx(world.seconds(spec, 0, 10))
+    assert sum(one.seconds for one in answers.log) == pytest.approx(surrogate.seconds(spec, 0, 10))
 
 
 def rehearsed_spec(plan: Plan) -> DetectorSpec:

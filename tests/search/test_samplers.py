@@ -18,13 +18,13 @@ from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.search import evolution, samplers
-from scalesearch.search.observations import gain_slope, told_values
+from scalesearch.search.observations import gain_slope, observed_values
 from scalesearch.search.propose import propose
 from scalesearch.space.band import Band, EmptyBandError
 from scalesearch.space.candidates import Candidate, SpecUnit, inside
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import FiniteUnit, band_of
-from scalesearch.space.projected import SolvedBand
+from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point, Space, steps
 
 GENES = Genes(levels=(3, 5), nodes=5, inputs=2, fusions=("fast", "sum"))
@@ -78,7 +78,7 @@ def searched(band: Band, sampler: str, count: int, objectives: Sequence[str] = B
     return trials
 
 
-# ---- told ----
+# ---- observed ----
 
 
 def costing(candidate: Candidate, macs: float) -> Candidate:
@@ -91,11 +91,11 @@ def test_a_stopped_trial_tells_its_ap_and_the_median_gain_of_those_that_went_on(
     trials = [trial(i, candidates[i], *curve) for i, curve in enumerate(whole)]
     trials += [trial(3, candidates[3], 0.05, state="stopped"), trial(4, candidates[4], 0.1, 0.25, state="stopped")]
     trials += [trial(5, candidates[5], state="failed")]
-    told = told_values(trials, BOTH)
-    assert [t.ordinal for t, _ in told] == [0, 1, 2, 3, 4]
-    assert [values[0] for _, values in told] == pytest.approx([0.4, 0.3, 0.7, 0.35, 0.35])
-    assert [values[1] for _, values in told] == [c.costs[0]["macs"] for c in candidates[:5]]
-    assert told_values(trials[3:], ["ap"])[0][1] == [0.05]  # Nobody went on: no gain.
+    observed = observed_values(trials, BOTH)
+    assert [t.ordinal for t, _ in observed] == [0, 1, 2, 3, 4]
+    assert [values[0] for _, values in observed] == pytest.approx([0.4, 0.3, 0.7, 0.35, 0.35])
+    assert [values[1] for _, values in observed] == [c.costs[0]["macs"] for c in candidates[:5]]
+    assert observed_values(trials[3:], ["ap"])[0][1] == [0.05]  # Nobody went on: no gain.
 
 
 def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_did() -> None:
@@ -105,7 +105,7 @@ def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_di
     )
     whole = [trial(i, one, 0.1, ap) for i, (one, ap) in enumerate([(cheap, 0.2), (middle, 0.4), (dear, 0.6)])]
     trials = whole + [trial(3 + i, one, 0.1, state="stopped") for i, one in enumerate(stopped)]
-    low, high = (values[0] for _, values in told_values(trials, ["ap"])[3:])
+    low, high = (values[0] for _, values in observed_values(trials, ["ap"])[3:])
     assert 0.2 < low < 0.4 < high < 0.6  # Between the median gain and the line: three say only so much.
     assert low + high == pytest.approx(0.8)
     assert gain_slope([1.0], [0.3], 0.0) == 0 and gain_slope([1.0, 2.0], [0.1, 0.3], 0.0) == pytest.approx(0.2)
@@ -134,7 +134,7 @@ def test_stopped_and_failed_trials_are_no_hindrance(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"grid"}))
 def test_graphs_alone_in_a_narrow_band(sampler: str) -> None:
     band = free_band()
-    assert isinstance(band, SolvedBand)
+    assert isinstance(band, ProjectedBand)
     trials = searched(band, sampler, 8 if sampler == "gp" else 14)
     assert len({t.key for t in trials}) == len(trials)
     for t in trials:
@@ -203,7 +203,7 @@ def test_a_fresh_process_proposes_the_same() -> None:
 AXES = {"a": Choices(("x", "y", "z")), "b": Choices(tuple(range(9))), "c": Choices(tuple(range(9)))}
 
 
-def told(count: int, seed: int = 0) -> list[tuple[Point, list[float]]]:
+def observations(count: int, seed: int = 0) -> list[tuple[Point, list[float]]]:
     """Points whose score is all in a being y and b being small; of the others none is on a front."""
     rng, found = np.random.default_rng(seed), []
     for _ in range(count):
@@ -215,13 +215,13 @@ def told(count: int, seed: int = 0) -> list[tuple[Point, list[float]]]:
 def asked(name: str, seen: list[tuple[Point, list[float]]], seed: int) -> Point:
     if name == "evolution":
         return evolution.ask(AXES, None, ["ap"], 16, seen, np.random.default_rng(seed))
-    pool = [point for point, _ in told(64, seed)]
+    pool = [point for point, _ in observations(64, seed)]
     return samplers.ask(SamplerPlan(name=name), AXES, ["ap"], seed, seen, lambda: pool)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_was_good_is_asked_for_again(name: str) -> None:
-    answers = [asked(name, told(32), seed) for seed in range(24)]
+    answers = [asked(name, observations(32), seed) for seed in range(24)]
     scores = [float(answer["a"] == "y") - float(answer["b"]) / 9 for answer in answers]
     assert np.mean(scores) > 0.05  # -0.11 by chance, with a standard error of 0.11
 

@@ -160,10 +160,10 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
     states = []
 
     def train(task: Task, label: str) -> Outcome:
-        states.append([trial.state.name for trial in told()])
+        states.append([trial.state.name for trial in mirrored()])
         return learn(task, label)
 
-    def told() -> list[optuna.trial.FrozenTrial]:
+    def mirrored() -> list[optuna.trial.FrozenTrial]:
         file = study.folder.path / FILE
         if not file.exists():
             return []
@@ -172,15 +172,15 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
 
     run(study, InProcess(train), lambda text: None)
     assert ["RUNNING", "RUNNING"] in states
-    assert [trial.state.name for trial in told()] == [
+    assert [trial.state.name for trial in mirrored()] == [
         "COMPLETE" if trial.complete else "PRUNED" for trial in study.trials()
     ]
-    assert [trial.number for trial in told()] == list(range(9))
+    assert [trial.number for trial in mirrored()] == list(range(9))
     assert all(
         trial.user_attrs["AP"] == round(own.rows[0].final["ap"] or 0, 4)
-        for trial, own in zip(told(), study.trials(), strict=True)
+        for trial, own in zip(mirrored(), study.trials(), strict=True)
     )
-    assert not any(trial.intermediate_values for trial in told())  # Optuna's multi-objective TPE raises on them
+    assert not any(trial.intermediate_values for trial in mirrored())  # Optuna's multi-objective TPE raises on them
 
 
 def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said: Said) -> None:

@@ -16,7 +16,7 @@ from scalesearch.space.band import EmptyBandError
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, inside
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.find_band import find_band
-from scalesearch.space.projected import SolvedBand
+from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.slices import slices_of
 from scalesearch.space.space import Choices, Space, steps
 from tests.studies import FAMILY, make_plan, make_study
@@ -73,7 +73,7 @@ def make_text(band: str) -> str:
 def test_a_space_too_large_to_enumerate_is_solved(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "ENUMERABLE", 10)
     band, rng = find_band(study.unit), np.random.default_rng(1)
-    assert isinstance(band, SolvedBand)
+    assert isinstance(band, ProjectedBand)
     seen: set[tuple[str, ...]] = set()
     for _ in range(25):
         candidate = band.draw(seen, rng)

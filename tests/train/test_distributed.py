@@ -21,7 +21,7 @@ from torch import nn
 from scalesearch.arch.spec import to_dict
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_data
-from scalesearch.data.shard import Part
+from scalesearch.data.shard import Shard
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
@@ -68,7 +68,7 @@ def _all(team: Team, coco: Path, folder: Path) -> None:
     reports = [train_by(team, coco, recipe, folder) for recipe in (FROZEN, MIXED, LEARNT, STILL)]
     outcomes = [run(task(folder / name, recipe), open_data(coco), team=team) for name, recipe in TASKS.items()]
     told = [dataclasses.asdict(outcome) for outcome in outcomes]
-    torch.save([reports, json.dumps(told)], folder / f"report{team.part.rank}.pt")
+    torch.save([reports, json.dumps(told)], folder / f"report{team.shard.rank}.pt")
 
 
 def task(folder: Path, recipe: Recipe) -> Task:
@@ -233,17 +233,17 @@ def test_an_error_of_one_process_ends_all_and_is_told_once(coco: Path, tmp_path:
 )
 def test_batches_that_do_not_divide_are_refused(batch: int, images: int, world: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Team(part=Part(0, world)).check_batch(batch, images)
+        Team(shard=Shard(0, world)).check_batch(batch, images)
 
 
 def test_batches_that_divide() -> None:
     for batch, images, world in ((8, 100, 4), (8, 100, 1), (7, 100, 1), (16, 8, 2)):
-        Team(part=Part(0, world)).check_batch(batch, images)
+        Team(shard=Shard(0, world)).check_batch(batch, images)
 
 
 def test_parts_make_the_whole() -> None:
     whole = torch.arange(12)
-    assert torch.cat([Part(rank, 3).of(whole) for rank in range(3)]).tolist() == whole.tolist()
+    assert torch.cat([Shard(rank, 3).of(whole) for rank in range(3)]).tolist() == whole.tolist()
 
 
 def test_synchronized_norms_keep_weights_activations_and_outputs() -> None:
@@ -263,7 +263,7 @@ def _norms_on_gpus(team: Team, coco: Path, folder: Path) -> None:
     losses: list[float] = []
     for _ in range(LEARNT.epochs):
         training.train_epoch(lambda _, loss: losses.append(loss))
-    torch.save([losses, training.evaluated().cpu().state_dict()], folder / f"gpu{team.part.rank}.pt")
+    torch.save([losses, training.evaluated().cpu().state_dict()], folder / f"gpu{team.shard.rank}.pt")
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="synchronized batch norms need two GPUs")

@@ -14,7 +14,7 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.losses import Losses
 from scalesearch.train import checkpoint
 from scalesearch.train import run_task as tasks
-from scalesearch.train.averages import Tally
+from scalesearch.train.averages import EpochAverages
 from scalesearch.train.log import COLUMNS, FILE, Log, read
 from scalesearch.train.run_task import run
 from tests.train.test_run_task import RECIPE, same, task
@@ -126,13 +126,13 @@ def test_tensorboard_has_the_same_numbers(data: Data, tmp_path: Path, monkeypatc
 
 def test_a_tally_goes_on_within_an_epoch() -> None:
     steps = [Losses(*map(torch.tensor, values)) for values in ((3.0, 1.0, 0.5), (5.0, 2.0, 1.5))]
-    whole, cut, rest = (Tally(torch.device("cpu")) for _ in range(3))
+    whole, cut, rest = (EpochAverages(torch.device("cpu")) for _ in range(3))
     for step in steps:
         whole.add(step, 4)
     cut.add(steps[0], 4)
     rest.restore(cut.state())
     rest.add(steps[1], 4)
     expected = {"learning_rate": 0.1, "loss": 4.0, "class_loss": 1.5, "box_loss": 1.0, "images_per_second": 4.0}
-    assert whole.told(0.1, 2.0) == rest.told(0.1, 2.0) == expected
+    assert whole.finish(0.1, 2.0) == rest.finish(0.1, 2.0) == expected
     whole.add(steps[0], 2)  # the next epoch begins at nothing
-    assert whole.told(0.1, 1.0)["loss"] == 3.0
+    assert whole.finish(0.1, 1.0)["loss"] == 3.0

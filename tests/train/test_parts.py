@@ -16,7 +16,7 @@ from scalesearch.data.pixels import open_pixels
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.train import checkpoint
-from scalesearch.train.anchor_match import TOLD, match_report
+from scalesearch.train.anchor_match import MOST_CLASSES, match_report
 from scalesearch.train.ema import Average
 from scalesearch.train.evaluation import refresh_norms
 from scalesearch.train.loop import own_random
@@ -135,9 +135,11 @@ def test_a_thousand_classes_are_told_in_a_few_lines(coco: Path) -> None:
     place.write_text(json.dumps(document))
     lines = match_report(TINY, open_pixels(read_split(coco, "train"), TINY.size))
     boxes = sum(not annotation["iscrowd"] for annotation in document["annotations"])
-    assert len(lines) == TOLD + 2 and lines[-2].startswith(f"the other {boxes - TOLD} classes: anchors match at least ")
+    assert len(lines) == MOST_CLASSES + 2 and lines[-2].startswith(
+        f"the other {boxes - MOST_CLASSES} classes: anchors match at least "
+    )
     assert lines[-1].startswith("red, blue, c") and lines[-1].endswith(
-        f"and {1000 - boxes - TOLD} more: no boxes in train"
+        f"and {1000 - boxes - MOST_CLASSES} more: no boxes in train"
     )
 
 
