@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 
+_DIGITS = 12
+"""Significant digits by which two gains differ: the order of a sum, which a processor chooses, moves the sixteenth."""
+
 
 def hypervolume(points: Points, reference: Points) -> float:
     """The volume between `reference` [M] and the points [N, M] that are better than it in every objective.
@@ -36,8 +39,9 @@ def hypervolume(points: Points, reference: Points) -> float:
 def by_gain(points: Points, reference: Points) -> Iterator[int]:
     """All N positions, best first: rank by rank, within a rank always the one that adds most hypervolume to its rank.
 
-    A rank is what the ranks before it leave non-dominated. Equal gains are ordered by the first objective, then by
-    position, so that the order is a function of the points. Lazy: the first few cost little.
+    A rank is what the ranks before it leave non-dominated. Gains that are equal to 12 digits are ordered by the first
+    objective, then by position, so that the order is a function of the points on any processor. Lazy: the first few
+    cost little.
     """
     left = list(range(len(points)))
     while left:
@@ -57,6 +61,10 @@ def _non_dominated(points: Points, left: list[int]) -> list[int]:
 def _greedy(points: Points, rank: list[int], reference: Points) -> Iterator[int]:
     chosen: list[int] = []
     while rest := [i for i in rank if i not in chosen]:
-        best = min((-hypervolume(points[[*chosen, i]], reference), points[i, 0], i) for i in rest)
+        best = min((-_rounded(hypervolume(points[[*chosen, i]], reference)), points[i, 0], i) for i in rest)
         chosen.append(best[2])
         yield best[2]
+
+
+def _rounded(volume: float) -> float:
+    return float(f"{volume:.{_DIGITS - 1}e}")

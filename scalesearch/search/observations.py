@@ -14,6 +14,8 @@ from typing import NamedTuple
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 
+_DIGITS = 12
+"""Significant digits of what is told: a mean or a logarithm differs between processors in the sixteenth."""
 _DOUBT = 2.0
 """Trials that came to their end which speak for no slope at all: the first few say little."""
 
@@ -25,16 +27,22 @@ def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[
     can be expected to end at: its last one plus the median gain, from that epoch to the end, of those that went on
     (0 where none did), and for what it costs more or less than they `gain_slope`. A failed one is not told: inside the
     band failing is rare, and as a bad value it would drive the sampler off a region for what may be a lost worker.
+
+    Equal rows tell equal numbers on every processor: they are rounded to 12 significant digits.
     """
     gains = _gains([trial for trial in trials if not trial.failed])
     found = []
     for trial in trials:
         if trial.complete:
-            found.append((trial, trial.values(objectives)))
+            found.append((trial, [_rounded(value) for value in trial.values(objectives)]))
         elif trial.stopped:
             ap = fmean(_expected(row, gains.get((i, row.epochs_done))) for i, row in enumerate(trial.rows))
-            found.append((trial, [ap if name == "ap" else trial.value(name) for name in objectives]))
+            found.append((trial, [_rounded(ap if name == "ap" else trial.value(name)) for name in objectives]))
     return found
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS - 1}e}")
 
 
 def gain_slope(macs: Sequence[float], gains: Sequence[float], spread: float) -> float:

@@ -95,7 +95,8 @@ def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> 
         else:
             values = np.log([max(trial.value(name), 1e-12) for trial in trials])
         low, high = values.min(), values.max()
-        columns.append((values - low) / (high - low) if high > low else np.zeros(len(values)))
+        # Rounded: equal costs have logarithms that differ in their last bits by the place in the array.
+        columns.append(((values - low) / (high - low)).round(12) if high > low else np.zeros(len(values)))
         reference.append((1.0 if high > low else 0.0) + (0.0 if name in UP and high > low else _MARGIN))
     return np.stack(columns, axis=1), np.array(reference)
 

@@ -15,7 +15,7 @@ from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.search.driver import run, train_winners
 from scalesearch.search.study import Study
-from tests.studies import learn
+from tests.studies import PLAN, learn, make_plan, make_study
 
 FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
 
@@ -60,8 +60,9 @@ def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
     assert text.count("2 candidates are too few for a rank correlation.") == 2
 
 
-def test_many_have_a_rank_correlation(study: Study) -> None:
+def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
     """The toy's AP depends on the seed by the same for all: the order is kept, until one is turned round."""
+    study = make_study(tmp_path, make_plan(tmp_path, PLAN, "sampler={name: random}", "trials=24"))
     run(study, InProcess(learn), lambda text: None)
     train_winners(study, InProcess(learn), lambda text: None, dataclasses.replace(FULL, top=99), "full")
     facts = gather(study.plan, study.folder.rows())
