@@ -187,7 +187,7 @@ def said() -> str:
     """What each sampler proposes on a small space, TPE where scores are equal but for their last bits, evolution on graphs."""
     counts = {"tpe": 24, "nsga2": 12, "gp": 6, "evolution": 12, "qmc": 6, "random": 6}
     kept = [(name, [t.key for t in searched(numbers_band(), name, count)]) for name, count in counts.items()]
-    equal = [asked("tpe", told(12, seed), seed) for seed in range(25)]
+    equal = [asked("tpe", observations(12, seed), seed) for seed in range(25)]
     return repr([*kept, equal, [t.key for t in searched(free_band(), "evolution", 6)]])
 
 
