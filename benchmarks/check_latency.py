@@ -30,8 +30,9 @@ from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import LatencyTable, predict, read_table
+from scalesearch.cost.latency import LatencyTable, predict
 from scalesearch.cost.price import price
+from scalesearch.plan.latency_table import read_table
 from scalesearch.profile.calibrate import calibrate, candidate
 from scalesearch.profile.latency_benchmark import REFERENCE, deployed, take_turns
 from scalesearch.profile.latency_setting import setting_of

@@ -26,7 +26,7 @@ import optuna
 from numpy.typing import NDArray
 
 from scalesearch.app.rehearse import Stage, on_landscape
-from scalesearch.console.tables import NoteConsole
+from scalesearch.console.progress import NoteConsole
 from scalesearch.evidence.noise import Spread
 from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.comparison_page import spread_text

@@ -19,7 +19,7 @@ import numpy as np
 import optuna
 
 from scalesearch.app.rehearse import on_landscape
-from scalesearch.console.tables import NoteConsole
+from scalesearch.console.progress import NoteConsole
 from scalesearch.evidence.noise import Spread
 from scalesearch.plan.ladder import Ladder
 from scalesearch.records.pareto import non_dominated

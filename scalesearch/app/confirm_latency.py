@@ -7,7 +7,8 @@ import torch
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget, human
-from scalesearch.cost.latency import LatencySetting, LatencyTable, predict, read_table
+from scalesearch.cost.latency import LatencySetting, LatencyTable, predict
+from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.latency_benchmark import measure
 from scalesearch.profile.latency_setting import setting_of

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import LatencySetting, LatencyTable, write_table
+from scalesearch.cost.latency import LatencySetting, LatencyTable
+from scalesearch.plan.latency_table import write_table
 from scalesearch.profile import latency_benchmark as latency
 from scalesearch.profile.calibrate import calibrate as calibrated
 from scalesearch.profile.calibrate import candidate

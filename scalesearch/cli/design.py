@@ -47,8 +47,9 @@ def cost(
       scalesearch cost d0 --size 128x128 --check
     """
     from scalesearch.app.price_designs import as_text, draw, priced
-    from scalesearch.console.tables import NoteConsole, show_costs
-    from scalesearch.cost.latency import read_table
+    from scalesearch.console.cost_tables import show_costs
+    from scalesearch.console.progress import NoteConsole
+    from scalesearch.plan.latency_table import read_table
 
     if as_json and as_csv:
         raise ValueError("an output has one form, but both --json and --csv were given; drop one")
@@ -68,7 +69,7 @@ def cost(
 
 
 def _check(specs: list[tuple[str, DetectorSpec]], *, quiet: bool) -> None:
-    from scalesearch.console.tables import show_comparison
+    from scalesearch.console.cost_tables import show_comparison
     from scalesearch.profile.fvcore_check import compare
 
     compared = [(name, compare(spec)) for name, spec in specs]
@@ -114,7 +115,7 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
       scalesearch anchors my_detector.yaml --data digits --json
     """
     from scalesearch.app.anchor_report import anchor_report
-    from scalesearch.console.tables import show_anchors
+    from scalesearch.console.anchor_tables import show_anchors
     from scalesearch.data.sets import open_split
     from scalesearch.plan.design import read_design
 

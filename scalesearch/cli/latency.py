@@ -59,7 +59,7 @@ def measure(
       scalesearch measure d0 --device cuda --precision fp16 --batch 8
     """
     from scalesearch.app import measure_latency as timing
-    from scalesearch.console.tables import show_latency
+    from scalesearch.console.latency_tables import show_latency
     from scalesearch.plan.design import read_design
     from scalesearch.profile.latency_setting import setting_of
 
@@ -90,7 +90,7 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
       scalesearch calibrate --backend onnxruntime --threads 1 -o this_machine.json
     """
     from scalesearch.app import measure_latency as timing
-    from scalesearch.console.tables import RichConsole
+    from scalesearch.console.progress import RichConsole
     from scalesearch.profile.latency_setting import setting_of
 
     setting = setting_of(device, backend, precision, threads, batch)

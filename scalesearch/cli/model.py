@@ -95,7 +95,7 @@ def train(
     if design is None:
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
     from scalesearch.app.train_one import train as run
-    from scalesearch.console.tables import RichConsole
+    from scalesearch.console.progress import RichConsole
     from scalesearch.plan.design import read_design, read_recipe_file
     from scalesearch.train.distributed import joined
 
@@ -129,8 +129,8 @@ def _train_front(
     seeds: tuple[int, ...] | None,
     data: str | None,
 ) -> None:
-    from scalesearch.app.finish_study import train_front
-    from scalesearch.console.tables import RichConsole
+    from scalesearch.app.train_front import train_front
+    from scalesearch.console.progress import RichConsole
 
     with RichConsole() as console:
         report = train_front(study, top=top, recipe=recipe, changes=changes, seeds=seeds, data=data, console=console)

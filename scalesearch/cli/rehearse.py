@@ -51,7 +51,8 @@ def rehearse(
       scalesearch rehearse results/quickstart --samplers random,tpe --no-ladder
     """
     from scalesearch.app import rehearse as launch
-    from scalesearch.console.tables import RichConsole, show_table
+    from scalesearch.console.progress import RichConsole
+    from scalesearch.console.tables import show_table
     from scalesearch.plan.sections import SAMPLERS
     from scalesearch.rehearsal.comparison_page import HEADS, LEGEND, lines, to_dict
 

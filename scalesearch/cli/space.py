@@ -34,7 +34,8 @@ def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple
       scalesearch space search_spaces/topology.yaml --set 'band={macs: {max: 0.5G}, memory: {max: 40MB}}' --json
     """
     from scalesearch.app.describe_space import describe_space
-    from scalesearch.console.tables import NoteConsole, show_space
+    from scalesearch.console.progress import NoteConsole
+    from scalesearch.console.space_tables import show_space
     from scalesearch.plan.plan import read_plan
 
     read = read_plan(plan, list(changes))

@@ -57,7 +57,7 @@ def search(
     from scalesearch.app.finish_study import finish as finish_winners
     from scalesearch.app.search_study import search as run
     from scalesearch.app.workers import Where
-    from scalesearch.console.tables import RichConsole
+    from scalesearch.console.progress import RichConsole
     from scalesearch.nn.onnx_file import need_onnx
     from scalesearch.plan.plan import read_plan
 

@@ -33,9 +33,10 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
       scalesearch eval runs/best.pt --data coco/ --split val2017 --size 640x640 --json
       scalesearch eval efficientdet_d0.pth --design d0 --data coco/
     """
-    from scalesearch.app.trained_model import evaluate as run
+    from scalesearch.app.evaluate import evaluate as run
     from scalesearch.app.trained_model import open_model
-    from scalesearch.console.tables import RichConsole, show_evaluation
+    from scalesearch.console.evaluation_tables import show_evaluation
+    from scalesearch.console.progress import RichConsole
     from scalesearch.data.sets import open_split
 
     model = open_model(weights, design=design, size=size, say=note)
@@ -68,7 +69,7 @@ def predict(
     """
     from scalesearch.app.predict import draw_detections
     from scalesearch.app.trained_model import open_model
-    from scalesearch.console.tables import RichConsole
+    from scalesearch.console.progress import RichConsole
 
     model = open_model(weights, design=design, size=size, say=note)
     with RichConsole() as console:

@@ -10,16 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.operators import operators
-from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import fields_of
 
@@ -234,33 +231,3 @@ def from_dict(data: Mapping[str, Any]) -> LatencyTable:
         "error": lambda part: fields_of(part, HeldOut, "its error", place="error"),
     }
     return fields_of(data, LatencyTable, "a table of timings", own)
-
-
-def read_table(path: Path | str) -> LatencyTable:
-    """The table in a file that `scalesearch calibrate` wrote.
-
-    Raises FileNotFoundError, and ValueError for a file that is no such table, with the mend.
-    """
-    try:
-        data = parse(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
-        ) from None
-    except (OSError, JsonError) as error:
-        raise ValueError(
-            f"{path}: a table of timings is a JSON file, but {error}; make it again with "
-            f"`scalesearch calibrate -o {path}`"
-        ) from None
-    try:
-        return from_dict(data)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; make it again with `scalesearch calibrate -o {path}`") from None
-
-
-def write_table(table: LatencyTable, path: Path) -> None:
-    """Writes the table as JSON, aside and renamed: a file is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)

@@ -15,9 +15,9 @@ from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch.spec import CHOICES, NORMALISATIONS, Anchors, DetectorSpec
 from scalesearch.cost.budget import FIGURES, Bound, Budget, human
-from scalesearch.cost.latency import read_table
 from scalesearch.plan.axes import read_axis, read_axis_value
 from scalesearch.plan.graph_file import Graphs
+from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.space.space import Choices, Point

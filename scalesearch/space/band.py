@@ -11,15 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from scalesearch.space.blocks import by_array
+from scalesearch.space import blocks
+from scalesearch.space.blocks import ONE_BY_ONE
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit
 from scalesearch.space.space import Point
-
-ENUMERABLE = 5_000_000
-"""Points up to which a space that is priced over arrays is priced whole: some ten seconds."""
-
-ONE_BY_ONE = 50_000
-"""Points up to which any other is, and candidates that are held as such: about 7 s at 7,000 a second."""
 
 Seen = Collection[tuple[str, ...]]
 """Keys of candidates that are not to come again."""
@@ -51,6 +46,5 @@ class Band(Protocol):
 
 
 def enumerable(unit: Unit) -> int:
-    """Points up to which the space of `unit` is enumerated."""
-    arrays = isinstance(unit, SpecUnit) and by_array(unit.space, unit.budget)
-    return ENUMERABLE if arrays else min(ENUMERABLE, ONE_BY_ONE)
+    """Points up to which the space of `unit` is enumerated; members of a family are priced one by one."""
+    return blocks.enumerable(unit.space, unit.budget) if isinstance(unit, SpecUnit) else ONE_BY_ONE

@@ -18,6 +18,10 @@ from scalesearch.cost.budget import Budget
 from scalesearch.cost.metrics import BY_ARRAY, Meter
 from scalesearch.space.space import COEFFICIENTS, Point, Space
 
+ENUMERABLE = 5_000_000
+"""Points up to which a space that is priced over arrays is priced whole: some ten seconds."""
+ONE_BY_ONE = 50_000
+"""Points up to which any other is, and candidates that are held as such: about 7 s at 7,000 a second."""
 BLOCK = 16_384
 SLOW_BLOCK = 256
 """Points of a block, and of one where each point has a price of its own: free graphs, predicted latency."""
@@ -73,6 +77,11 @@ class Block:
 def by_array(space: Space, budget: Budget) -> bool:
     """Whether the space is priced over arrays; else each point has a price of its own."""
     return "latency" not in budget.bounds and math.prod(len(space.free[name].values) for name in _words(space)) <= _FEW
+
+
+def enumerable(space: Space, budget: Budget) -> int:
+    """Points up to which the space is priced whole, to count what is inside as well as to search it."""
+    return ENUMERABLE if by_array(space, budget) else min(ENUMERABLE, ONE_BY_ONE)
 
 
 def holds(block: Block, budget: Budget, meter: Meter) -> NDArray[np.bool_]:

@@ -17,14 +17,21 @@ import numpy as np
 
 from scalesearch.cost.budget import Budget
 from scalesearch.cost.metrics import Meter, meter_of
-from scalesearch.space.blocks import Block, FeasiblePoint, by_array, distances, grid_blocks, holds, random_blocks
+from scalesearch.space.blocks import (
+    Block,
+    FeasiblePoint,
+    by_array,
+    distances,
+    enumerable,
+    grid_blocks,
+    holds,
+    random_blocks,
+)
 from scalesearch.space.space import Space
 
-WHOLE = 5_000_000
-"""Points up to which a space is priced whole: some ten seconds."""
 SAMPLE = 200_000
 """Points that estimate a share: an interval of at most 0.5 %."""
-SLOW_WHOLE, SLOW_SAMPLE = 20_000, 4_000
+SLOW_SAMPLE = 4_000
 """The same where each point has a price of its own."""
 _EMPTY = 100
 """Blocks without a point inside before a draw gives up."""
@@ -76,7 +83,7 @@ def share(
     rng: np.random.Generator | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> Share:
-    """The share of the points of `space` inside `budget`: exact up to WHOLE points, else estimated by a uniform sample.
+    """The share of the points of `space` inside `budget`: exact where it is enumerable, else estimated by a uniform sample.
 
     `meter` is needed where the band has a latency, which it predicts.
     """
@@ -146,10 +153,9 @@ def _whole_or_sample(
     space: Space, budget: Budget, meter: Meter, rng: np.random.Generator
 ) -> tuple[Iterator[Block], int]:
     """Blocks of the whole space where it can be priced whole, else of uniform points; and how many points to look at."""
-    whole, sample = (WHOLE, SAMPLE) if by_array(space, budget) else (SLOW_WHOLE, SLOW_SAMPLE)
-    if space.count <= whole:
+    if space.count <= enumerable(space, budget):
         return grid_blocks(space, meter, budget), space.count
-    return random_blocks(space, meter, budget, rng), sample
+    return random_blocks(space, meter, budget, rng), SAMPLE if by_array(space, budget) else SLOW_SAMPLE
 
 
 def _with_all_metrics(one: FeasiblePoint, meter: Meter) -> FeasiblePoint:

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from scalesearch.space.band import ONE_BY_ONE, Band, EmptyBandError, enumerable
-from scalesearch.space.blocks import Block, by_array, distances, grid_blocks, holds
+from scalesearch.space.band import Band, EmptyBandError, enumerable
+from scalesearch.space.blocks import ONE_BY_ONE, Block, by_array, distances, grid_blocks, holds
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit, distance, inside, miss
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.projected import ProjectedBand

@@ -10,7 +10,8 @@ import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.cost.budget import Bound, Budget
-from scalesearch.cost.latency import OTHER, HeldOut, LatencyTable, write_table
+from scalesearch.cost.latency import OTHER, HeldOut, LatencyTable
+from scalesearch.plan.latency_table import write_table
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
 from scalesearch.profile.latency_setting import setting_of
 from tests.detectors import TINY

@@ -11,7 +11,8 @@ import pytest
 
 from scalesearch.app.price_designs import as_text, draw, priced
 from scalesearch.arch.scaling import named
-from scalesearch.console.tables import NoteConsole, show_costs
+from scalesearch.console.cost_tables import show_costs
+from scalesearch.console.progress import NoteConsole
 from scalesearch.cost.latency import predict
 from scalesearch.cost.price import price
 from tests.cost.test_latency import table

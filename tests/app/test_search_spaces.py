@@ -9,7 +9,7 @@ import pytest
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.scaling import PUBLISHED
 from scalesearch.arch.spec import Anchors
-from scalesearch.console.tables import NoteConsole
+from scalesearch.console.progress import NoteConsole
 from scalesearch.plan.plan import read_plan
 from scalesearch.space.candidates import inside
 

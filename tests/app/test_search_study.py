@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors
-from scalesearch.console.tables import NoteConsole
+from scalesearch.console.progress import NoteConsole
 from scalesearch.cost.price import price
 from scalesearch.plan.plan import read_plan
 from scalesearch.space.candidates import SpecUnit

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from scalesearch.app.rehearse import on_landscape
-from scalesearch.console.tables import NoteConsole
+from scalesearch.console.progress import NoteConsole
 from scalesearch.rehearsal.result import Rehearsed
 from tests.benchmarks.scripts import script
 

@@ -21,11 +21,10 @@ from scalesearch.cost.latency import (
     amounts,
     from_dict,
     predict,
-    read_table,
     to_dict,
-    write_table,
 )
 from scalesearch.cost.operators import operators
+from scalesearch.plan.latency_table import read_table, write_table
 
 KINDS = ("pointwise", "depthwise", "strided depthwise", "convolution", "product", "elementwise")
 

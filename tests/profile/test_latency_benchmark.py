@@ -15,9 +15,10 @@ from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.networks import bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import OTHER, amounts, predict, read_table, write_table
+from scalesearch.cost.latency import OTHER, amounts, predict
 from scalesearch.cost.operators import operators
 from scalesearch.nn.detector import build
+from scalesearch.plan.latency_table import read_table, write_table
 from scalesearch.profile import latency_benchmark as latency
 from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit, held_out
 from scalesearch.profile.latency_benchmark import interval, measure, take_turns

@@ -10,7 +10,7 @@ import pytest
 from scalesearch.cost.budget import Bound, Budget
 from scalesearch.cost.price import price
 from scalesearch.search.study import Study
-from scalesearch.space import band as bands
+from scalesearch.space import blocks
 from scalesearch.space import find_band as find
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, inside
@@ -71,7 +71,7 @@ def make_text(band: str) -> str:
 
 
 def test_a_space_too_large_to_enumerate_is_solved(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bands, "ENUMERABLE", 10)
+    monkeypatch.setattr(blocks, "ENUMERABLE", 10)
     band, rng = find_band(study.unit), np.random.default_rng(1)
     assert isinstance(band, ProjectedBand)
     seen: set[tuple[str, ...]] = set()
@@ -111,7 +111,7 @@ def test_the_nearest_of_a_slice_is_the_nearest_of_all_with_its_names(
 ) -> None:
     whole, rng = study.band, np.random.default_rng(0)
     assert isinstance(whole, EnumeratedBand)
-    monkeypatch.setattr(bands, "ENUMERABLE", 10)
+    monkeypatch.setattr(blocks, "ENUMERABLE", 10)
     solved = find_band(study.unit)
     seen = {candidate.key for candidate in whole.candidates[::3]}
     axes = study.unit.axes

@@ -54,7 +54,7 @@ def test_a_backbone_that_follows_phi_is_priced_as_it_is() -> None:
 
 def test_an_estimate_has_the_true_share_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     true = share(SPACE, BUDGET).value
-    monkeypatch.setattr(inside, "WHOLE", 10)
+    monkeypatch.setattr(blocks, "ENUMERABLE", 10)
     monkeypatch.setattr(inside, "SAMPLE", 1000)
     monkeypatch.setattr(blocks, "BLOCK", 500)
     found = [share(SPACE, BUDGET, rng=np.random.default_rng(seed)) for seed in range(10)]

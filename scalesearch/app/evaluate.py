@@ -1,0 +1,80 @@
+"""A trained detector scored on a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from scalesearch.app.progress import Console
+from scalesearch.app.trained_model import Model
+from scalesearch.data.pixels import open_pixels
+from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
+from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.checkpoints import file_hash
+from scalesearch.nn.memory_limit import check_inference
+from scalesearch.profile.resolve import default_cache
+from scalesearch.train.coco_metrics import coco_numbers
+from scalesearch.train.evaluation import BATCH, predict
+
+
+def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
+    """COCO's numbers of the model on a split, as plain data: over all, and for each class.
+
+    ValueError where the classes of the model and of the data are not the same.
+    """
+    split = with_classes(split, model.categories)
+    categories = checked_classes(model, split)
+    check_inference(model.spec, min(BATCH, len(split.images)), next(model.detector.parameters()).device)
+    bar = console.bar("decoding images")
+    cache = default_cache() / "pixels"
+    pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))
+    anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
+    named = dataclasses.replace(split, categories=categories)
+    predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
+    known = {category.id for category in split.categories}
+    results = [one for one in predict(model.detector, anchors, predicted) if one["category_id"] in known]
+    found = coco_numbers(ground_truth(split), results)
+    counts = box_counts(split)
+    boxes = {category.name: int(count) for category, count in zip(split.categories, counts, strict=True)}
+    return {
+        "weights": {"file": model.file.name, "sha256": file_hash(model.file)},
+        "spec_id": model.spec.id,
+        "size": list(model.spec.size),
+        "split": split.name,
+        "images": len(split.images),
+        "boxes": int(counts.sum()),
+        "numbers": found.numbers,
+        "classes": {name: {"boxes": boxes[name], **numbers} for name, numbers in found.classes.items()},
+    }
+
+
+def checked_classes(model: Model, split: Split) -> tuple[Category, ...]:
+    """The category of each label of the model; ValueError where the data has others.
+
+    A file without names fits data of as many categories, in the order of their ids, or of ids up to its number of
+    classes: label k is the id k + 1 (effdet's 90 classes on COCO's 80 categories).
+    """
+    ours, theirs = model.categories, split.categories
+    if model.classes is None:
+        if len(ours) == len(theirs):
+            return theirs
+        if all(1 <= category.id <= len(ours) for category in theirs):
+            return ours
+        raise ValueError(
+            f"a model and its data must have the same classes, but {model.file} has {len(ours)} without names and "
+            f"{split.name} has {len(theirs)} with ids up to {theirs[-1].id}: evaluate it on the data it was trained on"
+        )
+    if ours != theirs:
+        only = [
+            f"only the {whose} has {', '.join(f'{c.id} {c.name!r}' for c in extra)}"
+            for whose, extra in (
+                ("model", [c for c in ours if c not in theirs]),
+                ("data", [c for c in theirs if c not in ours]),
+            )
+            if extra
+        ]
+        raise ValueError(
+            f"a model and its data must have the same classes (ids and names), but of {model.file} and {split.name} "
+            f"{'; '.join(only)}: give the data it was trained on, or train it on this"
+        )
+    return ours

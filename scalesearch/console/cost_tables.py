@@ -1,0 +1,75 @@
+"""Prices as tables: a design part by part, several designs a row each, a price beside a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.console.tables import HEADS, wide
+from scalesearch.cost.budget import human
+from scalesearch.cost.price import Breakdown, Cost
+
+PricedRow = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
+"""A design's name, itself, its parts and its figures."""
+
+
+def show_costs(costs: Sequence[PricedRow]) -> None:
+    """Print one design part by part, or several a row each."""
+    console = wide()
+    console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
+    if len(costs) == 1:
+        _, _, _, figures = costs[0]
+        more = ", ".join(f"{HEADS[name]} {human(figures[name], name)}" for name in figures if name not in Cost._fields)
+        console.print(more, markup=False)
+    console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
+
+
+def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float]) -> Table:
+    title = f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title), title_justify="left", title_style="none")
+    table.add_column("")
+    for head in ("parameters", "FLOPs", "activations"):
+        table.add_column(head, justify="right")
+    for part, numbers in cost.to_dict().items():
+        table.add_row(
+            part.replace("_", " "),
+            f"{numbers['params']:,}",
+            human(numbers["macs"]),
+            human(numbers["activations"]),
+            style="bold" if part == "total" else None,
+        )
+    return table
+
+
+def _designs(costs: Sequence[PricedRow]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("design", "input", "classes", *(HEADS[name] for name in costs[0][3])):
+        table.add_column(head, justify="left" if head == "design" else "right")
+    for name, spec, _, figures in costs:
+        size = f"{spec.size[0]}x{spec.size[1]}"
+        table.add_row(Text(name), size, str(spec.classes), *(human(value, key) for key, value in figures.items()))
+    return table
+
+
+def show_comparison(name: str, comparison: Any, *, errors: bool = False) -> None:
+    """Print a `profile.fvcore_check.Comparison`, on standard error if `errors`."""
+    console = Console(highlight=False, soft_wrap=True, stderr=errors)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(Text(f"{name}: multiply-adds"))
+    for head in ("price", "fvcore's trace", ""):
+        table.add_column(head, justify="left" if not head else "right")
+    for entry in comparison.entries:
+        verdict = "equal" if entry.agrees else f"differs by {entry.counted - entry.priced + entry.unused:+,}"
+        unused = f"; the trace drops {entry.unused:,} that nothing reads" if entry.unused else ""
+        table.add_row(entry.name, f"{entry.priced:,}", f"{entry.counted:,}", verdict + unused)
+    console.print(table)
+    console.print(
+        f"not multiply-adds by our convention, left out: {', '.join(comparison.left_out) or 'nothing'}", markup=False
+    )
+    console.print(f"not counted by the tracer: {', '.join(comparison.uncounted) or 'nothing'}", markup=False)

@@ -1,0 +1,75 @@
+"""Lines and progress bars on a terminal, and lines on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_PATIENCE = 0.5
+"""Seconds before a bar is shown: what is over by then needs none."""
+
+
+class RichConsole:
+    """One bar at a time at the bottom, lines above it; without a terminal, lines only."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"))
+        console = Console(soft_wrap=True)
+        self._progress = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """The update (done, total, what) of a new bar; it shows after half a second, unless `at_once`."""
+        start = time.monotonic() - _PATIENCE * at_once
+        shown: TaskID | None = None
+
+        def update(done: int, total: int, what: str) -> None:
+            nonlocal shown
+            if shown is None and time.monotonic() - start >= _PATIENCE and done < total:
+                for earlier in self._progress.task_ids:
+                    self._progress.remove_task(earlier)
+                shown = self._progress.add_task(label, total=total, what=what)
+            if shown in self._progress.task_ids:
+                assert shown is not None
+                self._progress.update(shown, completed=done, total=total, what=what)
+
+        return update
+
+
+class NoteConsole:
+    """Lines on standard error, where they spoil no table and no JSON; no bars."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        print(text, file=sys.stderr)
+
+    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+        """Nothing."""
+        return lambda done, total, what: None

@@ -1,0 +1,49 @@
+"""What a band holds of a space, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.console.tables import wide
+from scalesearch.cost.budget import human
+from scalesearch.space.space import shown
+
+
+def show_space(
+    bands: Sequence[str],
+    held: str,
+    nearest: str,
+    candidates: Sequence[tuple[Mapping[str, Any], Sequence[DetectorSpec], Sequence[Mapping[str, float]]]],
+) -> None:
+    """Print what a space holds of its bands, then a row for each member of each (point, members, their figures).
+
+    A family's members are told by the dimensions that its point only implies.
+    """
+    console = wide()
+    console.print(f"band: {'; '.join(bands)}", markup=False)
+    console.print(held, markup=False)
+    if nearest:
+        console.print(f"nothing was found inside; the nearest misses: {nearest}", markup=False)
+    if not candidates:
+        return
+    _, specs, costs = candidates[0]
+    figures, dimensions = list(costs[0]), ["input", "width", "repeats", "head depth"] if len(specs) > 1 else []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("point")
+    for name in (*dimensions, *figures):
+        table.add_column({"macs": "FLOPs", "params": "parameters"}.get(name, name.replace("_", " ")), justify="right")
+    for point, specs, costs in candidates:
+        for i, (spec, cost) in enumerate(zip(specs, costs, strict=True)):
+            height, width = spec.size
+            sizes = [f"{height}x{width}", str(spec.width), str(spec.repeats), str(spec.head_depth)]
+            table.add_row(
+                shown(point) if i == 0 else "",
+                *sizes[: len(dimensions)],
+                *(human(cost[name], name) for name in figures),
+            )
+    console.print(table)
