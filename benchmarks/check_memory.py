@@ -38,9 +38,9 @@ from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.plan.recipe import Recipe
 from scalesearch.profile.memory_trace import kept_bytes, peak_numbers
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.train.ema import Average
-from scalesearch.train.optimizer import make_optimizer
-from scalesearch.train.peak_memory import PeakMemory
+from scalesearch.training.ema import Average
+from scalesearch.training.optimizer import make_optimizer
+from scalesearch.training.peak_memory import PeakMemory
 
 TOLERANCE = 0.15
 

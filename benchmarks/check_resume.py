@@ -34,8 +34,8 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.train import checkpoint
-from scalesearch.train import run_task as training
+from scalesearch.training import checkpoint
+from scalesearch.training import run_task as training
 
 RECIPE = Recipe(
     epochs=3,

@@ -29,12 +29,12 @@ from scalesearch.cost.price import price
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import Proposal, propose
 from scalesearch.space.band import Band, EmptyBandError
 from scalesearch.space.candidates import SpecUnit
 from scalesearch.space.enumerated import EnumeratedBand
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Choices, Space, steps
+from scalesearch.study.propose import Proposal, propose
 
 OBJECTIVES = ("ap", "macs")
 TRAINED, GP_TRAINED, MOST = 100, 60, 1.05

@@ -36,7 +36,7 @@ from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.nn.postprocess import detect
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.profile.environment import machine
-from scalesearch.train.peak_memory import PeakMemory
+from scalesearch.training.peak_memory import PeakMemory
 
 NAME = "efficientdet_d0"
 BATCH, BOXES = 4, 7

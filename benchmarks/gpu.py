@@ -41,7 +41,7 @@ from scalesearch.nn.losses import assign, detection_loss
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.environment import machine, versions
-from scalesearch.train.loop import Training
+from scalesearch.training.loop import Training
 
 HERE = Path(__file__).parent
 SIZE = 512
@@ -199,7 +199,7 @@ def theirs(batch: int, last: bool, precision: torch.dtype | None) -> Callable[[]
 
 
 def ours(batch: int, last: bool, precision: torch.dtype | None, *, compile_: bool = False) -> Callable[[], None]:
-    """Our step, as train/loop.py takes it."""
+    """Our step, as training/loop.py takes it."""
     spec = peer_spec(NAME)
     model = build(spec).train().cuda().to(memory_format=torch.channels_last)
     forward = torch.compile(model) if compile_ else model

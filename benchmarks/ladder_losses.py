@@ -33,9 +33,9 @@ from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.result import Rehearsed
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
-from scalesearch.search import driver
-from scalesearch.search import successive_halving as ladder
-from scalesearch.search.propose import Proposal, propose
+from scalesearch.study import driver
+from scalesearch.study import successive_halving as ladder
+from scalesearch.study.propose import Proposal, propose
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
 KINDS = ("replayed", "perfect", "ladder", "its own in full")

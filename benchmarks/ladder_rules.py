@@ -2,7 +2,7 @@
 
     python benchmarks/ladder_rules.py --samplers random --seeds 20 --out results/rehearsal/rules.txt
 
-Each rule orders the candidates of a rung; how many go on is the ladder's own. `expected` is what `search/successive_halving.py` does,
+Each rule orders the candidates of a rung; how many go on is the ladder's own. `expected` is what `study/successive_halving.py` does,
 `as seen` the same by AP at the rung (MO-ASHA's rank, hypervolume within it), `crowding` the same rank with NSGA-II's
 crowding distance within it, `residual` AP at the rung beside a line over log MACs, `ap` AP at the rung alone.
 """
@@ -27,7 +27,7 @@ from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
-from scalesearch.search import successive_halving as ladder
+from scalesearch.study import successive_halving as ladder
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
 Rule = Callable[[Sequence[Trial], int, Sequence[str]], Iterator[Trial]]

@@ -23,9 +23,9 @@ from check_samplers import OBJECTIVES, SEED, Case, ap, cases, trial_of
 
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.trials import Trial
-from scalesearch.search.propose import Proposal, propose
 from scalesearch.space.band import Band, EmptyBandError
 from scalesearch.space.find_band import find_band
+from scalesearch.study.propose import Proposal, propose
 
 BANDS = ({"min": "60M", "max": "100M"}, {"min": "300M", "max": "304M"}, {"min": "22M", "max": "25M"})
 ROWS, GP_ROWS, ROUNDS = 1_000, 300, 5

@@ -39,12 +39,12 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.environment import machine
 from scalesearch.profile.resolve import default_cache, resolve_spec
-from scalesearch.train.coco_metrics import Evaluation, coco_numbers
-from scalesearch.train.ema import Average
-from scalesearch.train.evaluation import evaluate, refresh_norms
-from scalesearch.train.loader import Ready, fed, prepared
-from scalesearch.train.loop import Training
-from scalesearch.train.optimizer import learning_rate, make_optimizer
+from scalesearch.training.coco_metrics import Evaluation, coco_numbers
+from scalesearch.training.ema import Average
+from scalesearch.training.evaluation import evaluate, refresh_norms
+from scalesearch.training.loader import Ready, fed, prepared
+from scalesearch.training.loop import Training
+from scalesearch.training.optimizer import learning_rate, make_optimizer
 
 CPU = torch.device("cpu")
 SIDE, BATCH = 256, 16

@@ -37,9 +37,9 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.environment import machine
 from scalesearch.profile.resolve import default_cache, resolve_spec
-from scalesearch.train import loader as feed
-from scalesearch.train.loop import Training, losses
-from scalesearch.train.optimizer import make_optimizer
+from scalesearch.training import loader as feed
+from scalesearch.training.loop import Training, losses
+from scalesearch.training.optimizer import make_optimizer
 
 STUDIES = {"digits": Path("results/quickstart"), "bccd": Path("results/topology")}
 COLOUR = (0.4, 0.4, 0.4, 0.1)

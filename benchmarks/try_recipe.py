@@ -31,7 +31,7 @@ from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.train.run_task import run
+from scalesearch.training.run_task import run
 
 
 def main() -> None:

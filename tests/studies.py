@@ -15,9 +15,9 @@ from scalesearch.mirror.ledger import Ledger
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
-from scalesearch.search.study import Provenance, Study
 from scalesearch.space.candidates import FamilyUnit, SpecUnit
 from scalesearch.space.find_band import find_band
+from scalesearch.study.study import Provenance, Study
 
 PLAN = """
 space:

@@ -19,24 +19,24 @@ ALLOWED = {
     "plan": {"inputs", "arch", "cost", "space"},
     "records": {"inputs", "arch", "space", "plan"},
     "execute": {"inputs", "plan"},
-    "search": {"inputs", "arch", "cost", "space", "plan", "records", "execute"},
-    "mirror": {"inputs", "cost", "space", "records", "search"},
+    "study": {"inputs", "arch", "cost", "space", "plan", "records", "execute"},
+    "mirror": {"inputs", "cost", "space", "records", "study"},
     "evidence": {"inputs", "records"},
     "report": {"inputs", "arch", "cost", "space", "plan", "records", "evidence"},
-    "rehearsal": {"inputs", "arch", "cost", "space", "plan", "records", "execute", "search", "evidence"},
+    "rehearsal": {"inputs", "arch", "cost", "space", "plan", "records", "execute", "study", "evidence"},
     "nn": {"inputs", "arch", "cost"},
     "profile": {"inputs", "arch", "cost", "nn"},
     "data": {"inputs", "arch"},
-    "train": {"inputs", "arch", "nn", "data", "plan"},
+    "training": {"inputs", "arch", "nn", "data", "plan"},
     "console": {"arch", "cost", "space"},
 }
 TOP = {"__init__", "__main__", "cli", "app"}
 """Above the rooms; only `cli` and `app` join them."""
 WITHOUT_TORCH = (
-    *("inputs", "arch", "cost", "space", "plan", "records", "execute", "search", "mirror", "evidence", "report"),
+    *("inputs", "arch", "cost", "space", "plan", "records", "execute", "study", "mirror", "evidence", "report"),
     *("rehearsal", "console"),
 )
-WITHOUT_OPTUNA = tuple(room for room in ALLOWED if room not in ("search", "mirror"))
+WITHOUT_OPTUNA = tuple(room for room in ALLOWED if room not in ("study", "mirror"))
 TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}
 
 

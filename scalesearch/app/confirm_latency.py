@@ -12,7 +12,7 @@ from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.latency_benchmark import measure
 from scalesearch.profile.latency_setting import setting_of
-from scalesearch.search.study import Confirm
+from scalesearch.study.study import Confirm
 
 
 def plan_table(plan: Plan) -> LatencyTable | None:

@@ -13,8 +13,8 @@ from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.profile.resolve import default_cache
-from scalesearch.train.coco_metrics import coco_numbers
-from scalesearch.train.evaluation import BATCH, predict
+from scalesearch.training.coco_metrics import coco_numbers
+from scalesearch.training.evaluation import BATCH, predict
 
 
 def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from scalesearch.nn.checkpoints import file_hash
 from scalesearch.plan.plan import Plan
 from scalesearch.records.folder import read_rows, write_whole
 from scalesearch.records.row import Row
-from scalesearch.search.jobs import weights_folder
-from scalesearch.train import checkpoint
+from scalesearch.study.jobs import weights_folder
+from scalesearch.training import checkpoint
 
 EVALUATION, DETECTOR = "evaluation.json", "detector.onnx"
 """What `finish` adds to the weights of a winner."""

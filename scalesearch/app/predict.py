@@ -19,7 +19,7 @@ from scalesearch.data.split import DataError
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.records.folder import write_whole
 from scalesearch.report.draw_boxes import Drawn, draw_boxes
-from scalesearch.train.evaluation import predict
+from scalesearch.training.evaluation import predict
 
 DETECTIONS = "detections.json"
 _NAME, _LONGEST = 60, 240

@@ -1,4 +1,4 @@
-"""A study's way through the rooms: plan and data in, rows and a report out. It hands `train`'s task to `search`."""
+"""A study's way through the rooms: plan and data in, rows and a report out. It hands `training`'s task to `study`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
-from scalesearch.search.driver import run
-from scalesearch.search.study import Provenance, Study
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame, Point, Value
+from scalesearch.study.driver import run
+from scalesearch.study.study import Provenance, Study
 
 
 def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:

@@ -21,8 +21,8 @@ from scalesearch.records.folder import PLAN, StudyFolder
 from scalesearch.records.trials import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
-from scalesearch.search.driver import train_winners
-from scalesearch.search.study import Study
+from scalesearch.study.driver import train_winners
+from scalesearch.study.study import Study
 
 
 def train_front(

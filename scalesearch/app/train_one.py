@@ -16,14 +16,14 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import default_cache, resolve_spec
 from scalesearch.records.folder import write_whole
-from scalesearch.train import run_task as training
-from scalesearch.train.distributed import ALONE, Team
+from scalesearch.training import run_task as training
+from scalesearch.training.distributed import ALONE, Team
 
 
 def trainer(
     data: Data, console: Console, *, tensorboard: bool = False, team: Team = ALONE
 ) -> Callable[[Task, str], Outcome]:
-    """`train`'s task over this data, with a progress bar a training."""
+    """`training`'s task over this data, with a progress bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
         cache, progress = default_cache() / "pixels", console.bar(label)

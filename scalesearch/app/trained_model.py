@@ -18,7 +18,7 @@ from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import Classes, load_trained, read_description
 from scalesearch.plan.design import read_design, read_size
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.train import checkpoint
+from scalesearch.training import checkpoint
 
 Say = Callable[[str], object]
 

@@ -27,7 +27,7 @@ from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.environment import machine, versions
 from scalesearch.profile.resolve import default_cache
-from scalesearch.train import run_task as training
+from scalesearch.training import run_task as training
 
 
 @dataclass(frozen=True, kw_only=True)

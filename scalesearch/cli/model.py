@@ -97,7 +97,7 @@ def train(
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
     from scalesearch.plan.design import read_design, read_recipe_file
-    from scalesearch.train.distributed import joined
+    from scalesearch.training.distributed import joined
 
     with joined() as team, RichConsole() as console:
         spec, chosen = read_design(design, size=size, say=note), read_recipe_file(recipe, changes)

@@ -37,7 +37,7 @@ class Training:
     momentum: bool = True
     """Whether SGD has any."""
     average: bool = True
-    """Whether averaged weights are held beside (train/ema.py holds them always)."""
+    """Whether averaged weights are held beside (training/ema.py holds them always)."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd") or self.batch < 1:

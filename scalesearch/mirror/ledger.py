@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scalesearch.mirror.frozen_trials import METRICS, distribution, frozen_trial
 from scalesearch.mirror.storage import LedgerError, Place, identity, line, place
 from scalesearch.records.trials import Trial
-from scalesearch.search.samplers import DIRECTIONS
 from scalesearch.space.space import Choices
+from scalesearch.study.samplers import DIRECTIONS
 
 _OWNER = "folder_id"
 """Attribute of a study in a shared storage: whose it is."""

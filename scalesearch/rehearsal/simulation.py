@@ -26,11 +26,11 @@ from scalesearch.records.pareto import UP
 from scalesearch.records.row import Row, TrainingKey
 from scalesearch.records.trials import Trial, best_trials
 from scalesearch.rehearsal.result import Rehearsed, Step
-from scalesearch.search.driver import search
-from scalesearch.search.study import Provenance, Study
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import EnumeratedBand
+from scalesearch.study.driver import search
+from scalesearch.study.study import Provenance, Study
 
 _SAMPLE = 2_000
 """Candidates drawn to stand for a band that cannot be enumerated."""

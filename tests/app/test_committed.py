@@ -11,8 +11,8 @@ from scalesearch.app.search_study import unit_of
 from scalesearch.plan.plan import read_plan
 from scalesearch.records.folder import read_rows
 from scalesearch.records.trials import trials
-from scalesearch.search.propose import propose
 from scalesearch.space.find_band import find_band
+from scalesearch.study.propose import propose
 
 RESULTS = Path(__file__).parents[2] / "results"
 

@@ -19,8 +19,8 @@ from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_split
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.plan.recipe import Recipe
-from scalesearch.train.evaluation import predict
-from scalesearch.train.loader import prepared
+from scalesearch.training.evaluation import predict
+from scalesearch.training.loader import prepared
 from tests.app.conftest import Command, Trained
 from tests.detectors import TINY
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scalesearch.nn.model_file import KEY, read_description
-from scalesearch.train.checkpoint import BEST, FORMER, LAST
+from scalesearch.training.checkpoint import BEST, FORMER, LAST
 from tests.app.conftest import Command, Trained
 from tests.conftest import write_coco
 from tests.detectors import TINY

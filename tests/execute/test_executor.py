@@ -16,7 +16,7 @@ from scalesearch.execute import processes
 from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.search.driver import run
+from scalesearch.study.driver import run
 from tests.execute.workers import (
     Trials,
     assert_nothing_lost_or_twice,

@@ -14,7 +14,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.execute.executor import Executor, WorkerLostError
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.search.driver import run
+from scalesearch.study.driver import run
 from tests.studies import learn, make_plan, make_study
 
 EPOCH = 0.1

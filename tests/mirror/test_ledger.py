@@ -25,8 +25,8 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import Ledger
 from scalesearch.mirror.storage import FILE, IDENTITY, LedgerError, place
 from scalesearch.records.trials import Trial, best_trials
-from scalesearch.search.driver import run
-from scalesearch.search.study import Study
+from scalesearch.study.driver import run
+from scalesearch.study.study import Study
 from tests.studies import learn
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

@@ -19,11 +19,11 @@ from scalesearch.rehearsal.landscape import Landscape
 from scalesearch.rehearsal.result import Rehearsed, Step, from_json
 from scalesearch.rehearsal.simulation import Answers, MemoryStore, Yardstick, rehearse
 from scalesearch.rehearsal.table import Table
-from scalesearch.search.driver import run, search
-from scalesearch.search.study import Study
 from scalesearch.space.candidates import SpecUnit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
+from scalesearch.study.driver import run, search
+from scalesearch.study.study import Study
 from tests.studies import PLAN, PROVENANCE, learn, make_plan, make_study
 
 LADDER = Ladder(rungs=(Rung(epochs=0.2), Rung(epochs=0.5)))

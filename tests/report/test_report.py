@@ -15,9 +15,9 @@ from scalesearch.report.facts import gather
 from scalesearch.report.front_plot import draw_front
 from scalesearch.report.page import page
 from scalesearch.report.write import write_report
-from scalesearch.search.driver import run
-from scalesearch.search.pending import failure
-from scalesearch.search.study import Study
+from scalesearch.study.driver import run
+from scalesearch.study.pending import failure
+from scalesearch.study.study import Study
 from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from scalesearch.cost.budget import Bound, Budget
 from scalesearch.cost.price import price
-from scalesearch.search.study import Study
 from scalesearch.space import blocks
 from scalesearch.space import find_band as find
 from scalesearch.space.band import EmptyBandError
@@ -19,6 +18,7 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.slices import slices_of
 from scalesearch.space.space import Choices, Space, steps
+from scalesearch.study.study import Study
 from tests.studies import FAMILY, make_plan, make_study
 
 

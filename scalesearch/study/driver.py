@@ -13,13 +13,13 @@ from scalesearch.execute.executor import Executor
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
-from scalesearch.search.jobs import TASKS, Job, final_jobs, winner_jobs
-from scalesearch.search.pending import PendingJobs, Say
-from scalesearch.search.propose import propose
-from scalesearch.search.study import Study
-from scalesearch.search.successive_halving import promotion
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.space import Point
+from scalesearch.study.jobs import TASKS, Job, final_jobs, winner_jobs
+from scalesearch.study.pending import PendingJobs, Say
+from scalesearch.study.propose import propose
+from scalesearch.study.study import Study
+from scalesearch.study.successive_halving import promotion
 
 
 def run(study: Study, executor: Executor, say: Say) -> None:

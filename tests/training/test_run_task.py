@@ -14,10 +14,10 @@ from scalesearch.arch.spec import Anchors
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.train import checkpoint
-from scalesearch.train import run_task as tasks
-from scalesearch.train.coco_metrics import NUMBERS
-from scalesearch.train.run_task import run
+from scalesearch.training import checkpoint
+from scalesearch.training import run_task as tasks
+from scalesearch.training.coco_metrics import NUMBERS
+from scalesearch.training.run_task import run
 from tests.detectors import TINY
 
 RECIPE = Recipe(epochs=4, batch=3, norm_batches=2)

@@ -22,14 +22,14 @@ from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.train import checkpoint
-from scalesearch.train.anchor_match import match_report
-from scalesearch.train.coco_metrics import Evaluation
-from scalesearch.train.distributed import ALONE, Team
-from scalesearch.train.evaluation import evaluate
-from scalesearch.train.log import Log
-from scalesearch.train.loop import NonFinite, Training
-from scalesearch.train.peak_memory import PeakMemory
+from scalesearch.training import checkpoint
+from scalesearch.training.anchor_match import match_report
+from scalesearch.training.coco_metrics import Evaluation
+from scalesearch.training.distributed import ALONE, Team
+from scalesearch.training.evaluation import evaluate
+from scalesearch.training.log import Log
+from scalesearch.training.loop import NonFinite, Training
+from scalesearch.training.peak_memory import PeakMemory
 
 Progress = Callable[[int, int, str], None]
 """Called with (steps done, all steps, what is going on) as the task goes on."""

@@ -19,8 +19,8 @@ from scalesearch.plan.plan import PlanError
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.search.driver import run
-from scalesearch.search.successive_halving import promotion
+from scalesearch.study.driver import run
+from scalesearch.study.successive_halving import promotion
 from tests.studies import PLAN, make_plan, make_study
 
 LADDER = PLAN + "ladder: {rungs: [0.2, 0.5], keep: 0.34}\nrecipe: {epochs: 10}\n"

@@ -14,9 +14,9 @@ from scalesearch.cost.budget import human
 from scalesearch.execute.executor import Executor, WorkerLostError
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import OUTSIDE, Row, RowError, TrainingKey
-from scalesearch.search.jobs import Job, row_of, same_as, task_of
-from scalesearch.search.study import Study
 from scalesearch.space.space import shown
+from scalesearch.study.jobs import Job, row_of, same_as, task_of
+from scalesearch.study.study import Study
 
 Say = Callable[[str], None]
 

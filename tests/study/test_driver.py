@@ -13,8 +13,8 @@ from scalesearch.cost.budget import Budget
 from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
-from scalesearch.search.driver import run
-from scalesearch.search.study import Study
+from scalesearch.study.driver import run
+from scalesearch.study.study import Study
 from tests.studies import FAMILY, learn, make_plan, make_study
 
 Said = tuple[list[str], Callable[[str], None]]

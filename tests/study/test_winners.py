@@ -13,8 +13,8 @@ from scalesearch.records.folder import read_rows
 from scalesearch.records.trials import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
-from scalesearch.search.driver import run, train_winners
-from scalesearch.search.study import Study
+from scalesearch.study.driver import run, train_winners
+from scalesearch.study.study import Study
 from tests.studies import PLAN, learn, make_plan, make_study
 
 FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))

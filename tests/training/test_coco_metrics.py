@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from scalesearch.train.coco_metrics import NUMBERS, coco_numbers
+from scalesearch.training.coco_metrics import NUMBERS, coco_numbers
 
 Dictionary = dict[str, Any]
 

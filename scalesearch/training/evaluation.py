@@ -17,8 +17,8 @@ from scalesearch.data.pixels import Pixels, eval_batches
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import ground_truth
 from scalesearch.nn.postprocess import detect
-from scalesearch.train.coco_metrics import Evaluation, coco_numbers
-from scalesearch.train.distributed import ALONE, Team
+from scalesearch.training.coco_metrics import Evaluation, coco_numbers
+from scalesearch.training.distributed import ALONE, Team
 
 BATCH = 16
 

@@ -15,13 +15,13 @@ from scalesearch.data.coco import read_split
 from scalesearch.data.pixels import open_pixels
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
-from scalesearch.train import checkpoint
-from scalesearch.train.anchor_match import MOST_CLASSES, match_report
-from scalesearch.train.ema import Average
-from scalesearch.train.evaluation import refresh_norms
-from scalesearch.train.loop import own_random
-from scalesearch.train.optimizer import learning_rate, make_optimizer
-from scalesearch.train.peak_memory import PeakMemory
+from scalesearch.training import checkpoint
+from scalesearch.training.anchor_match import MOST_CLASSES, match_report
+from scalesearch.training.ema import Average
+from scalesearch.training.evaluation import refresh_norms
+from scalesearch.training.loop import own_random
+from scalesearch.training.optimizer import learning_rate, make_optimizer
+from scalesearch.training.peak_memory import PeakMemory
 from tests.detectors import TINY
 
 

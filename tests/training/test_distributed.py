@@ -25,10 +25,10 @@ from scalesearch.data.shard import Shard
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.train.distributed import ALONE, Team, joined, synchronized
-from scalesearch.train.evaluation import evaluate, norms_of
-from scalesearch.train.loop import Training
-from scalesearch.train.run_task import run
+from scalesearch.training.distributed import ALONE, Team, joined, synchronized
+from scalesearch.training.evaluation import evaluate, norms_of
+from scalesearch.training.loop import Training
+from scalesearch.training.run_task import run
 from tests.conftest import write_coco
 from tests.detectors import TINY
 

@@ -23,7 +23,7 @@ import numpy as np
 from scalesearch.records.hypervolume import Points, by_gain
 from scalesearch.records.pareto import UP
 from scalesearch.records.trials import Trial
-from scalesearch.search.observations import gain_slope
+from scalesearch.study.observations import gain_slope
 
 _MARGIN = 0.1
 """Of a cost's range: how far the reference point lies behind the dearest candidate, which else would add nothing."""

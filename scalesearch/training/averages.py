@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.nn.losses import Losses
-from scalesearch.train.distributed import ALONE, Team
+from scalesearch.training.distributed import ALONE, Team
 
 
 class EpochAverages:

@@ -12,12 +12,12 @@ import torch
 
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.losses import Losses
-from scalesearch.train import checkpoint
-from scalesearch.train import run_task as tasks
-from scalesearch.train.averages import EpochAverages
-from scalesearch.train.log import COLUMNS, FILE, Log, read
-from scalesearch.train.run_task import run
-from tests.train.test_run_task import RECIPE, same, task
+from scalesearch.training import checkpoint
+from scalesearch.training import run_task as tasks
+from scalesearch.training.averages import EpochAverages
+from scalesearch.training.log import COLUMNS, FILE, Log, read
+from scalesearch.training.run_task import run
+from tests.training.test_run_task import RECIPE, same, task
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from scalesearch.execute.executor import InProcess
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
-from scalesearch.search.driver import search
-from scalesearch.search.propose import propose
-from scalesearch.search.study import Study
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.candidates import inside
+from scalesearch.study.driver import search
+from scalesearch.study.propose import propose
+from scalesearch.study.study import Study
 from tests.studies import PLAN, learn, make_plan, make_study
 
 

@@ -17,15 +17,15 @@ from scalesearch.cost.budget import from_dict
 from scalesearch.plan.sections import SAMPLERS, SamplerPlan
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.search import evolution, samplers
-from scalesearch.search.observations import gain_slope, observed_values
-from scalesearch.search.propose import propose
 from scalesearch.space.band import Band, EmptyBandError
 from scalesearch.space.candidates import Candidate, SpecUnit, inside
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import FiniteUnit, band_of
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point, Space, steps
+from scalesearch.study import evolution, samplers
+from scalesearch.study.observations import gain_slope, observed_values
+from scalesearch.study.propose import propose
 
 GENES = Genes(levels=(3, 5), nodes=5, inputs=2, fusions=("fast", "sum"))
 CONSTANTS = {
@@ -192,7 +192,7 @@ def said() -> str:
 
 
 def test_a_fresh_process_proposes_the_same_as_if_on_an_older_processor() -> None:
-    code = "import tests.search.test_samplers as t; print(t.said())"
+    code = "import tests.study.test_samplers as t; print(t.said())"
     root = str(Path(__file__).parents[2])
     older = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Prescott"}
     if newer := np.show_config(mode="dicts")["SIMD Extensions"].get("found"):

@@ -14,17 +14,17 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.train import checkpoint
-from scalesearch.train import loader as feed
-from scalesearch.train import run_task as tasks
-from scalesearch.train.compiled import compiled
-from scalesearch.train.evaluation import refresh_norms
-from scalesearch.train.loader import fed, prepared
-from scalesearch.train.loop import Training
-from scalesearch.train.precision import Precision
-from scalesearch.train.run_task import run
+from scalesearch.training import checkpoint
+from scalesearch.training import loader as feed
+from scalesearch.training import run_task as tasks
+from scalesearch.training.compiled import compiled
+from scalesearch.training.evaluation import refresh_norms
+from scalesearch.training.loader import fed, prepared
+from scalesearch.training.loop import Training
+from scalesearch.training.precision import Precision
+from scalesearch.training.run_task import run
 from tests.detectors import TINY
-from tests.train.test_run_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
+from tests.training.test_run_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
 
 CPU = torch.device("cpu")
 DEEP = dataclasses.replace(TINY, backbone=EfficientNet(width=0.25, depth=0.5))
@@ -195,7 +195,7 @@ def test_statistics_are_those_of_the_whole_network() -> None:
 
 
 def test_nesterov_is_a_choice() -> None:
-    from scalesearch.train.optimizer import make_optimizer
+    from scalesearch.training.optimizer import make_optimizer
 
     for nesterov in (True, False):
         (first, _) = make_optimizer(nn.Conv2d(3, 4, 3), Recipe(optimizer="sgd", nesterov=nesterov)).param_groups

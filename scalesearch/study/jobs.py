@@ -14,8 +14,8 @@ from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.records.trials import best_trials
-from scalesearch.search.study import Study
 from scalesearch.space.space import Point
+from scalesearch.study.study import Study
 
 TASKS = "tasks"
 """Where searched trainings have their checkpoints, each until its row needs it no more."""

@@ -23,8 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.pareto import UP, non_dominated
-from scalesearch.search.evolution import Observations
 from scalesearch.space.space import Choices, Point, Value
+from scalesearch.study.evolution import Observations
 
 DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
 """Optuna's direction of each objective."""

@@ -25,14 +25,14 @@ from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.train.averages import EpochAverages
-from scalesearch.train.compiled import compiled
-from scalesearch.train.distributed import ALONE, Team
-from scalesearch.train.ema import Average
-from scalesearch.train.evaluation import norms_of, refresh_norms
-from scalesearch.train.loader import Ready, epoch_seed, fed, prepared
-from scalesearch.train.optimizer import learning_rate, make_optimizer
-from scalesearch.train.precision import Precision
+from scalesearch.training.averages import EpochAverages
+from scalesearch.training.compiled import compiled
+from scalesearch.training.distributed import ALONE, Team
+from scalesearch.training.ema import Average
+from scalesearch.training.evaluation import norms_of, refresh_norms
+from scalesearch.training.loader import Ready, epoch_seed, fed, prepared
+from scalesearch.training.optimizer import learning_rate, make_optimizer
+from scalesearch.training.precision import Precision
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""

@@ -15,14 +15,14 @@ import numpy as np
 from scalesearch.plan.sections import SamplerPlan
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
-from scalesearch.search import evolution, samplers
-from scalesearch.search.evolution import Observations, mutant
-from scalesearch.search.observations import observed_values
 from scalesearch.space.band import Band, Seen
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import PricedBand
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
+from scalesearch.study import evolution, samplers
+from scalesearch.study.evolution import Observations, mutant
+from scalesearch.study.observations import observed_values
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
 """Candidates that GP chooses among: from anywhere in the band, and mutants of the front. To bring a random graph into

@@ -1,1 +1,0 @@
-"""train/: a spec and a recipe in, points of a learning curve and a checkpoint out. Imports nn, data and plan."""
