@@ -30,7 +30,7 @@ ALLOWED = {
     "training": {"inputs", "arch", "nn", "data", "plan"},
     "console": {"arch", "cost", "space"},
 }
-TOP = {"__init__", "__main__", "cli", "app"}
+TOP = {"__init__", "__main__", "cli", "app", "api"}
 """Above the rooms; only `cli` and `app` join them."""
 WITHOUT_TORCH = (
     *("inputs", "arch", "cost", "space", "plan", "records", "execute", "study", "mirror", "evidence", "report"),

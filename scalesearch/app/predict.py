@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 
 from scalesearch.app.progress import Console
@@ -58,6 +59,16 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     return unread
 
 
+def detections(model: Model, places: Sequence[Path], *, score: float) -> list[dict[str, Any]]:
+    """The rows of `draw_detections` without the drawing. Raises DataError for the first picture that cannot be read."""
+    anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
+    found: list[dict[str, Any]] = []
+    for number, file in enumerate(find_pictures(places)):
+        _, rows, _ = _detected(model, anchors, file, number, score)
+        found += [{"file_name": str(file), **row} for row in rows]
+    return found
+
+
 def _as_json(found: Sequence[dict[str, Any]]) -> str:
     """As text that is UTF-8: bytes of a file's name that are not are written as Python reads them back."""
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
@@ -88,16 +99,24 @@ def _one(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
 ) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
     """The picture drawn, its rows, best first, and remarks on it."""
-    picture, pixels, remarks = read_picture(file, number, model.spec.size, model.categories)
-    pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
-    places = {category.id: (k, category.name) for k, category in enumerate(model.categories)}
-    rows = [row for row in predict(model.detector, anchors, pixels) if row["score"] >= score]
+    picture, rows, remarks = _detected(model, anchors, file, number, score)
+    labels = {category.id: k for k, category in enumerate(model.categories)}
     drawn = []
     for row in rows:
-        (x, y, width, height), (label, name) = row["bbox"], places[row["category_id"]]
-        row["category_name"] = name
+        (x, y, width, height), label, name = row["bbox"], labels[row["category_id"]], row["category_name"]
         drawn.append(Drawn((x, y, x + width, y + height), label, f"{_short(name)} {row['score']:.2f}"))
     return draw_boxes(picture, drawn), rows, remarks
+
+
+def _detected(
+    model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
+) -> tuple[PIL.Image.Image, list[dict[str, Any]], tuple[str, ...]]:
+    """The picture, its rows, best first, and remarks on it."""
+    picture, pixels, remarks = read_picture(file, number, model.spec.size, model.categories)
+    pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
+    names = {category.id: category.name for category in model.categories}
+    rows = [row for row in predict(model.detector, anchors, pixels) if row["score"] >= score]
+    return picture, [{**row, "category_name": names[row["category_id"]]} for row in rows], remarks
 
 
 def _free(stem: str, taken: set[str]) -> str:

@@ -1,0 +1,141 @@
+"""The verbs of the command line as functions: what `import scalesearch as ss` offers to a notebook or a script.
+
+Each takes plain values and gives data back. Every error of the user's is a ValueError or an OSError with the mend.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scalesearch.app import evaluate as evaluation
+from scalesearch.app import predict as prediction
+from scalesearch.app import search_study, train_one, trained_model
+from scalesearch.app.progress import Console, Silent
+from scalesearch.app.trained_model import Model
+from scalesearch.app.workers import Where
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.data.sets import open_split
+from scalesearch.plan.design import read_design, read_recipe_file
+from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.task import Outcome
+from scalesearch.report.study_results import StudyResults, read_study
+
+Changes = Mapping[str, Any]
+"""`{"trials": 6, "recipe.epochs": 10}`: dotted keys of a plan or fields of a recipe, in place of what the file says."""
+
+
+def load_plan(file: str | Path, changes: Changes | None = None) -> Plan:
+    """The plan in a YAML file, with every default filled in. PlanError names file, line and mend."""
+    return read_plan(file, _overrides(changes))
+
+
+def search(
+    plan: Plan | str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    storage: str | None = None,
+) -> StudyResults:
+    """Run a study, or go on with it, to its report; its results as `read_study` gives them.
+
+    plan     a plan, or its YAML file
+    data     a COCO folder, or digits, in place of the plan's
+    out      the study's folder, by default results/<name of the plan>
+    workers  trainings at a time, in place of the plan's number
+    storage  where Optuna's trials are kept, as `sqlite:///studies.db`; by default a journal in the folder
+    """
+    plan = plan if isinstance(plan, Plan) else read_plan(plan)
+    if data is not None:
+        plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, source=str(data)))
+    if workers is not None:
+        plan = dataclasses.replace(plan, workers=workers)
+    folder = Path(out) if out is not None else Path("results") / plan.name
+    search_study.search(plan, folder, _console(), Where(workers=workers), storage)
+    return read_study(folder)
+
+
+def train(
+    design: DetectorSpec | str | Path,
+    *,
+    data: str | Path = "digits",
+    splits: tuple[str, str] = ("train", "val"),
+    recipe: Recipe | Changes | str | Path | None = None,
+    seed: int = 0,
+    weights: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Outcome:
+    """Train one detector on the first of `splits`, and score it on the second; what it came to.
+
+    design   a DetectorSpec, a published name such as d0, or a file; its number of classes becomes the data's
+    recipe   a Recipe, the name of a preset, a YAML file, or fields in place of the defaults ({"epochs": 10})
+    weights  a file to start from in place of random weights
+    out      the folder of checkpoints and result.json; the same call goes on with what was interrupted in it
+    """
+    spec = design if isinstance(design, DetectorSpec) else read_design(str(design))
+    return train_one.train(
+        spec,
+        _recipe(recipe),
+        data=str(data),
+        splits=splits,
+        seed=seed,
+        out=Path(out) if out is not None else None,
+        console=_console(),
+        weights=Path(weights) if weights is not None else None,
+    )
+
+
+def load_model(weights: str | Path, *, design: str | None = None, size: tuple[int, int] | None = None) -> Model:
+    """The trained detector in a run's folder or a file of weights; `design` where the file does not say which it is.
+
+    `size` (height, width) in place of its own input size. Its torch module is `.detector`.
+    """
+    asked = f"{size[0]}x{size[1]}" if size else None
+    return trained_model.open_model(Path(weights), design=design, size=asked, say=_console().say)
+
+
+def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") -> dict[str, Any]:
+    """COCO's twelve numbers on a split, over all (`numbers`) and by class (`classes`), as plain data.
+
+    ValueError where the model's classes are not the data's.
+    """
+    return evaluation.evaluate(_model(model), open_split(str(data), split), _console())
+
+
+def predict(
+    model: Model | str | Path, images: str | Path | Sequence[str | Path], *, score: float = 0.3
+) -> list[dict[str, Any]]:
+    """What the model finds from `score` on in each picture, a file or a folder of them.
+
+    One dict a detection, in the order of the pictures and best first: file_name, category_id, category_name,
+    bbox ([x, y, width, height] in pixels of the upright picture) and score. DataError for what cannot be read.
+    """
+    places = [images] if isinstance(images, str | Path) else images
+    return prediction.detections(_model(model), [Path(place) for place in places], score=score)
+
+
+def _model(model: Model | str | Path) -> Model:
+    return model if isinstance(model, Model) else load_model(model)
+
+
+def _recipe(recipe: Recipe | Changes | str | Path | None) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        preset = recipe.get("preset")
+        fields = {name: value for name, value in recipe.items() if name != "preset"}
+        return read_recipe_file(Path(str(preset)) if preset else None, _overrides(fields))
+    return read_recipe_file(Path(recipe) if recipe is not None else None, ())
+
+
+def _overrides(changes: Changes | None) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in (changes or {}).items()]
+
+
+def _console() -> Console:
+    return Silent()

@@ -1,0 +1,82 @@
+"""`StudyResults`: a study's folder as a notebook wants it: its trials, its front, its winners, a data frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from scalesearch.plan.plan import Plan, read_plan
+from scalesearch.records.folder import PLAN, StudyError, read_rows
+from scalesearch.records.row import Row
+from scalesearch.records.trials import Trial
+from scalesearch.report.facts import Facts, gather
+
+_STATES = {True: "COMPLETE", False: "FAIL"}
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What a study came to, read once from its folder."""
+
+    folder: Path
+    plan: Plan
+    rows: tuple[Row, ...]
+    """Every training, in the order of search, winners, baselines."""
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the report says: winners and baselines by seed, failures, the noise."""
+        return gather(self.plan, self.rows)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The candidates by ordinal."""
+        return self.facts.trials
+
+    @property
+    def best_trials(self) -> list[Trial]:
+        """The front: the complete trials that no other is better than in every objective, best AP first."""
+        return self.facts.front
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """One line a trial, in the columns of Optuna's `trials_dataframe`.
+
+        number, values_<objective> (None for a trial that did not reach the top rung), duration, params_<axis>,
+        user_attrs_* (proposed_by, spec_id, epochs, the costs and APs; of a family a list with an entry a member), state
+        (COMPLETE, PRUNED by the ladder, FAIL).
+        """
+        return pd.DataFrame([_line(trial, self.plan.objectives) for trial in self.trials])
+
+
+def read_study(folder: str | Path) -> StudyResults:
+    """The study in `folder`, also while it runs. StudyError where there is none; RowError for a row that is broken."""
+    path = Path(folder)
+    if not (path / PLAN).is_file():
+        raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    return StudyResults(path, read_plan(path / PLAN), read_rows(path))
+
+
+def _line(trial: Trial, objectives: tuple[str, ...]) -> dict[str, object]:
+    known = {name: name != "ap" or trial.complete for name in objectives}
+    line: dict[str, object] = {"number": trial.ordinal}
+    line |= {f"values_{name}": trial.value(name) if known[name] else None for name in objectives}
+    line["duration"] = pd.Timedelta(seconds=sum(row.seconds for row in trial.rows))
+    line |= {f"params_{name}": value for name, value in sorted(trial.point.items())}
+    line["user_attrs_proposed_by"] = trial.proposed_by
+    members = [_member(row) for row in trial.rows]
+    line |= {f"user_attrs_{name}": _one_or_all([member[name] for member in members]) for name in members[0]}
+    line["state"] = "PRUNED" if trial.stopped else _STATES[trial.complete]
+    return line
+
+
+def _member(row: Row) -> dict[str, object]:
+    found: dict[str, object] = {"spec_id": row.spec_id, "size": "x".join(map(str, row.spec.size))}
+    found |= {"epochs": row.epochs_done, "seed": row.seed, **row.cost}
+    return found | {name: row.final.get(name) for name in ("ap", "ap50", "ap75")}
+
+
+def _one_or_all(values: list[object]) -> object:
+    return values[0] if len(values) == 1 else values
