@@ -24,6 +24,12 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
     """
     split = with_classes(split, model.categories)
     categories = checked_classes(model, split)
+    if model.classes is None:
+        how = "in the order of their ids" if len(categories) == len(split.categories) else "by their ids"
+        console.say(
+            f"{model.file.name} does not say its classes: its {len(model.categories)} outputs are taken for those of "
+            f"{split.name}, {how}"
+        )
     check_inference(model.spec, min(BATCH, len(split.images)), next(model.detector.parameters()).device)
     bar = console.bar("decoding images")
     cache = default_cache() / "pixels"

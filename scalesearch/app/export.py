@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from scalesearch.app.trained_model import Model
-from scalesearch.arch.spec import NORMALISATIONS
+from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.nn.agreement import Agreement, compare
 from scalesearch.nn.memory_limit import check_inference
@@ -47,7 +47,7 @@ def export_onnx(
 def _properties(model: Model, nms: bool) -> dict[str, str]:
     """The file's properties: what a user of it must know, and what this project reads back."""
     spec, categories = model.spec, model.categories
-    height, width = spec.size
+    (height, width), (mean, std) = spec.size, NORMALISATIONS[spec.normalisation]
     outputs = (
         "boxes: xyxy in input pixels, best first; labels: places in classes; past count: 0 and -1"
         if nms
@@ -59,6 +59,7 @@ def _properties(model: Model, nms: bool) -> dict[str, str]:
         "category_ids": json.dumps([category.id for category in categories]),
         "input_size": json.dumps([height, width]),
         "input": f"images: float32 [B, 3, {height}, {width}], RGB in 0..255; normalisation is in the graph",
+        "normalisation": json.dumps({"name": spec.normalisation, "mean": mean, "std": std}),
         "letterbox": f"the largest scale that fits, at the top left; the rest is {list(PAD)}",
         "outputs": outputs,
         KEY: description_text(spec, [(category.id, category.name) for category in categories]),

@@ -29,6 +29,7 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import Ledger
 from scalesearch.mirror.storage import place
 from scalesearch.nn.anchors import fit_anchors, matched_share
+from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.environment import machine, versions
 from scalesearch.profile.resolve import resolve
@@ -40,6 +41,8 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame, Point, Value
 from scalesearch.study.driver import run
 from scalesearch.study.study import Provenance, Study
+from scalesearch.training.norms import check_norms
+from scalesearch.training.run_task import scaled
 
 
 def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:
@@ -56,7 +59,9 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
         place(storage).open()  # what cannot be had is told before anything is done
     engine = find_engine(plan, where, console)
     torch.set_num_threads(engine.threads)
+    _check_norms(plan)
     data = open_plan_data(plan, console)
+    _check_norms(plan, len(data.train.images))
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         study = make_study(plan, data, folder, console, storage)
         executor = make_executor(engine, plan, data, folder.path, console)
@@ -127,7 +132,12 @@ def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
 
 def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors], console: Console) -> Unit:
     """What the plan's trials are with these anchors, timm backbones measured."""
-    space = plan.space(classes=classes, anchors=anchors, measured=_resolved(plan, _frames(plan), console))
+    space = plan.space(
+        classes=classes,
+        anchors=anchors,
+        measured=_resolved(plan, _frames(plan), console),
+        normalisations=_normalisations(plan, console),
+    )
     meter = make_meter(plan)
     if table := plan_table(plan):
         console.say(f"latency: {table}")
@@ -228,6 +238,27 @@ def _resolved(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tup
         found[name, low, high] = resolve(name, sizes=sizes, levels=range(low, min(high, 5) + 1))
         bar(done, len(timm) * len(spans), name)
     return found
+
+
+def _normalisations(plan: Plan, console: Console) -> dict[str, str]:
+    """By backbone, what the pretrained weights see images normalised by; none where nothing starts from any."""
+    if not (plan.recipe.pretrained or plan.winners.recipe.pretrained):
+        return {}
+    named = {name: weights_normalisation(parse(name)) for name in _backbones(plan)}
+    found = {name: own for name, own in named.items() if own}
+    for own in sorted(set(found.values()) - {plan.detector["normalisation"]}):
+        which = ", ".join(name for name, other in found.items() if other == own)
+        console.say(f"images are normalised by {own}, which the pretrained weights were trained with: {which}")
+    return found
+
+
+def _check_norms(plan: Plan, images: int | None = None) -> None:
+    """ValueError where a candidate's batch norm would have one value a channel, at a rung of the ladder too."""
+    rungs = plan.ladder.rungs if plan.ladder else ()
+    known = images and max(1, round(images * min((rung.images for rung in rungs), default=1.0)))
+    for recipe, (size, low, high) in product((plan.recipe, plan.winners.recipe), _frames(plan)):
+        least = scaled(size, min((rung.size for rung in rungs), default=1.0))
+        check_norms(dataclasses.replace(named("d0", size=least), topology=fpn(low, high)), recipe, known)
 
 
 def provenance(plan: Plan, data: Data) -> Provenance:

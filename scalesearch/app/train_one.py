@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scalesearch.app.messages import look_at, tell_data
+from scalesearch.app.prepare import as_weights_want, with_fitted_anchors
 from scalesearch.app.progress import Console, Silent
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
@@ -18,6 +19,7 @@ from scalesearch.profile.resolve import default_cache, resolve_spec
 from scalesearch.records.folder import write_whole
 from scalesearch.training import run_task as training
 from scalesearch.training.distributed import ALONE, Team
+from scalesearch.training.norms import check_norms
 
 
 def trainer(
@@ -42,20 +44,26 @@ def train(
     out: Path | None,
     console: Console,
     weights: Path | None = None,
+    fit: bool = False,
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
 
-    It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
+    With `fit` its anchors are fitted to the training boxes. It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     The processes of a `team` do it together; the first one says and writes.
     """
     console = console if team.first else Silent()
+    check_norms(spec, recipe)
+    if recipe.pretrained and weights is None:
+        spec = as_weights_want(spec, console)
     opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
+    check_norms(spec, recipe, len(opened.train.images))
     opened = team.one_before_others(lambda: look_at(opened, console))
     tell_data(opened, console)
-    spec = resolve_spec(dataclasses.replace(spec, classes=len(opened.train.categories)))
+    spec = dataclasses.replace(spec, classes=len(opened.train.categories))
+    spec = resolve_spec(with_fitted_anchors(spec, opened.train, console) if fit else spec)
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
     folder = out or Path("results") / name

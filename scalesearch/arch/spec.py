@@ -18,6 +18,7 @@ from typing import Any
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.canonical import canonical
+from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.topology import Node, Topology
 from scalesearch.inputs.quoting import quoted
 
@@ -42,14 +43,6 @@ LIMITS = {
     "head_depth": (0, 100),
 }
 """The ranges of the fields of `DetectorSpec` that are integers, ends included; each side of the size for itself."""
-
-Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and deviation of red, green and blue in 0..1."""
-NORMALISATIONS: dict[str, Statistics] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((127 / 255,) * 3, (128 / 255,) * 3),
-}
-"""What images are normalised by before a detector sees them (google/automl hparams_config.py mean_rgb, stddev_rgb)."""
 
 BACKBONE_TOP = 5
 """The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
@@ -142,7 +135,8 @@ class DetectorSpec:
     """Of a node after its fusion. Heads are always convolution, norm, activation."""
     anchors: Anchors = Anchors()
     normalisation: str = "imagenet"
-    """Of the images; half: by 127 and 128 of 255, as the published lite detectors were trained, and those of AdvProp."""
+    """Of the images, one of NORMALISATIONS; half: by 127 and 128 of 255, as the published lite detectors were trained, and
+    those of AdvProp; with pretrained weights what those were trained with."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _sides(self.size))

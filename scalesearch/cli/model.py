@@ -96,7 +96,7 @@ def train(
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
-    from scalesearch.plan.design import read_design, read_recipe_file
+    from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
     from scalesearch.training.distributed import joined
 
     with joined() as team, RichConsole() as console:
@@ -110,6 +110,7 @@ def train(
             out=out,
             console=console,
             weights=weights,
+            fit=fits_anchors(design),
             tensorboard=tensorboard,
             team=team,
         )

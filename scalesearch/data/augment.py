@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalesearch.arch.spec import NORMALISATIONS
+from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.data.shard import WHOLE, Shard
 

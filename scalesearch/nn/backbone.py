@@ -14,11 +14,13 @@ import timm
 import torch
 from timm.layers.drop import DropPath
 from timm.layers.norm_act import BatchNormAct2d
+from timm.models import get_pretrained_cfg
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
 
-from scalesearch.arch.backbone import EfficientNet, TimmBackbone
+from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
+from scalesearch.arch.normalisation import NORMALISATIONS, normalisation_of
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import squeeze
 from scalesearch.nn.conv import Conv2d, adopt
@@ -155,6 +157,26 @@ def _create(
     if read := getattr(model, "_stage_out_idx", None):
         model.blocks = model.blocks[: max(read)]
     return cast(nn.Module, model)
+
+
+def weights_normalisation(backbone: Backbone) -> str | None:
+    """What the pretrained weights of timm's model see their images normalised by; None for what has none.
+
+    ValueError where it is nothing that a detector can give.
+    """
+    if not isinstance(backbone, TimmBackbone) or not timm.is_model(backbone.name):
+        return None
+    known = get_pretrained_cfg(backbone.name)
+    if known is None or not known.has_weights:
+        return None
+    found = normalisation_of(known.mean, known.std)
+    if found is None:
+        raise ValueError(
+            f"the pretrained weights of timm's {backbone.name!r} want images normalised by mean {list(known.mean)} and "
+            f"deviation {list(known.std)}, but a detector has one of {', '.join(NORMALISATIONS)}: take other weights, or "
+            "pretrained: false"
+        )
+    return found
 
 
 def _features_only(name: str, **options: Any) -> Any:

@@ -53,6 +53,17 @@ def read_design(
     return dataclasses.replace(spec, **changes)
 
 
+def fits_anchors(design: str) -> bool:
+    """Whether the file says `anchors: auto`: of a spec they are the published ones, until they are fitted to boxes."""
+    if design in DESIGNS or not Path(design).is_file():
+        return False
+    try:
+        value = read_section(Path(design)).get("anchors")
+    except PlanError:
+        return False
+    return value is not None and value.is_word("auto")
+
+
 def read_network(design: str, levels: str | None = None, fusion: str | None = None, *, say: Say) -> Topology:
     """The feature network called `design`: a published one's name, a detector as `read_design`, or a graph's file.
 

@@ -92,6 +92,7 @@ class Plan:
         classes: int,
         anchors: Anchors | Mapping[Frame, Anchors] | None = None,
         measured: Mapping[tuple[str, int, int], Backbone] | None = None,
+        normalisations: Mapping[str, str] | None = None,
     ) -> Space:
         """The plan's space for a data set of `classes`; `anchors` are the fitted ones, used where the plan says auto.
 
@@ -108,6 +109,7 @@ class Plan:
             fixed=self.detector,
             anchors=fixed,
             measured=measured or {},
+            normalisations=normalisations or {},
             graphs=self.graphs,
             genes=self.genes,
         )

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from scalesearch.arch.spec import CHOICES, NORMALISATIONS, Anchors, DetectorSpec
+from scalesearch.arch.normalisation import NORMALISATIONS
+from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.cost.budget import FIGURES, Bound, Budget, human
 from scalesearch.plan.axes import read_axis, read_axis_value
 from scalesearch.plan.graph_file import Graphs

@@ -107,6 +107,7 @@ class Space:
     axes: by name. fixed: fields of `DetectorSpec` that all candidates share, other than the axes'.
     anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
     measured: resolved timm backbones by name, min_level and max_level, put in before anything is priced.
+    normalisations: by a backbone's name, what its pretrained weights see images normalised by, in place of `fixed`.
     graphs: a user's feature networks by the name that the axis topology has for them. Each keeps its own levels.
     genes: free graphs in place of the axis topology; each gene is an axis that varies, after all others.
     """
@@ -116,6 +117,7 @@ class Space:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     anchors: Anchors | Mapping[Frame, Anchors] = field(default_factory=Anchors)
     measured: Mapping[tuple[str, int, int], backbones.Backbone] = field(default_factory=dict)
+    normalisations: Mapping[str, str] = field(default_factory=dict)
     graphs: Mapping[str, Topology] = field(default_factory=dict)
     genes: Genes | None = None
 
@@ -204,7 +206,7 @@ class Space:
             head_width=width,
             head_depth=self._dimension("head_depth", at),
             anchors=anchors,
-            **self.fixed,
+            **{**self.fixed, **({"normalisation": own} if (own := self.normalisations.get(name)) else {})},
         )
 
     @cached_property

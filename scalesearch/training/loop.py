@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,23 @@ from torch import Tensor, nn
 
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.shard import WHOLE
+from scalesearch.data.split import Category
 from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.nn.checkpoints import load_weights
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.losses import Losses, assign, detection_loss
+from scalesearch.nn.model_file import read_description
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Task
+from scalesearch.plan.task import Task, TaskError
 from scalesearch.training.averages import EpochAverages
 from scalesearch.training.compiled import compiled
 from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.ema import Average
 from scalesearch.training.evaluation import norms_of, refresh_norms
 from scalesearch.training.loader import Ready, epoch_seed, fed, prepared
+from scalesearch.training.norms import advice
 from scalesearch.training.optimizer import learning_rate, make_optimizer
 from scalesearch.training.precision import Precision
 
@@ -58,7 +62,8 @@ class Training:
             torch.manual_seed(task.seed)
             pretrained = recipe.pretrained and task.weights is None
             model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
-        self.notes = _started(model, task.weights) if task.weights else ()
+        self.spec = task.spec
+        self.notes = _started(model, task.weights, pixels.split.categories) if task.weights else _fed(task)
         if recipe.batch > len(pixels):
             self.notes += (
                 f"a batch is all {len(pixels)} images there are, not the recipe's {recipe.batch}: set batch",
@@ -161,18 +166,29 @@ class Training:
         recipe = self.recipe
         targets = assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
         with self.precision.autocast():
-            outputs = self.forward(batch.images)
+            outputs = self._outputs(batch.images)
         found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
         self.averages.add(found, len(batch.images))
         return found.total
+
+    def _outputs(self, images: Tensor) -> Any:
+        try:
+            return self.forward(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            # Of a backbone's own, such as those of a squeezed map; `check_norms` has looked at the feature network.
+            raise TaskError(
+                f"batch norm needs more than one value a channel, but one of the network's sees a map of 1x1 and a batch of "
+                f"{len(images)}: set batch to 2 or more, or freeze_norms=true"
+            ) from error
 
     def _where(self, step: int, rate: float, loss: float, batch: Ready) -> str:
         parts = self.team.gathered(batch.places.tolist())
         ids = self.team.shared(lambda: [self.pixels.split.images[i].id for part in parts for i in part])
         return (
             f"the loss or its gradient is not finite at step {step + 1} (epoch {self.epoch + 1}, learning rate "
-            f"{rate:.3g}, images {', '.join(map(str, ids))}): lower learning_rate or "
-            f"{'clip' if self.recipe.clip else 'set clip (10 is usual)'}"
+            f"{rate:.3g}, images {', '.join(map(str, ids))}): " + advice(self.spec, self.recipe, len(ids))
         )
 
     def evaluated(self) -> nn.Module:
@@ -232,9 +248,29 @@ def own_random(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
-def _started(model: Detector, weights: Path) -> tuple[str, ...]:
-    """Loads a file of weights; a line for each that keeps its random start."""
-    return tuple(f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines())
+def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> tuple[str, ...]:
+    """Loads a file of weights; a line for each that keeps its random start, and for what the file was trained on else."""
+    notes = [f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines()]
+    told = read_description(weights)
+    if told and told.spec.normalisation != model.spec.normalisation:
+        notes.append(
+            f"{weights.name} was trained on images normalised by {told.spec.normalisation}, and the detector normalises by "
+            f"{model.spec.normalisation}: set normalisation"
+        )
+    theirs, ours = (told.classes if told else ()), tuple((c.id, c.name) for c in categories)
+    names = [name for _, name in theirs]
+    if len(theirs) == len(ours) and names != [name for _, name in ours]:
+        pairs = [f"{name!r} from {was!r}" for (_, name), was in zip(ours, names, strict=True) if name != was]
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        notes.append(f"{weights.name} is of other classes, which these start from: {', '.join(pairs[:5])}{more}")
+    return tuple(notes)
+
+
+def _fed(task: Task) -> tuple[str, ...]:
+    """A line where pretrained weights see images normalised otherwise than they were trained with."""
+    own, given = weights_normalisation(task.spec.backbone) if task.recipe.pretrained else None, task.spec.normalisation
+    line = f"the pretrained weights were trained on images normalised by {own}, and the detector's are by {given}"
+    return () if own in (None, given) else (f"{line}: set normalisation",)
 
 
 def losses(outputs: Any, targets: Any, recipe: Recipe, positives: Tensor | None = None) -> Losses:

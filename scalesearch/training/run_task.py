@@ -257,12 +257,17 @@ def _shortage(task: Task, place: torch.device) -> str:
 
 
 def _seen(task: Task) -> DetectorSpec:
-    """The detector at the input size of this part: its share, in steps of a backbone's stride, at least one."""
-    if task.scale == 1:
-        return task.spec
+    """The detector at the input size of this part."""
+    return dataclasses.replace(task.spec, size=scaled(task.spec.size, task.scale))
+
+
+def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
+    """(h, w) of a share of an input's sides, in steps of a backbone's stride, at least one and at most the whole."""
+    if share == 1:
+        return size
     step = 2**BACKBONE_TOP
-    height, width = (max(step, round(side * task.scale / step) * step) for side in task.spec.size)
-    return dataclasses.replace(task.spec, size=(min(height, task.spec.size[0]), min(width, task.spec.size[1])))
+    height, width = (max(step, round(side * share / step) * step) for side in size)
+    return min(height, size[0]), min(width, size[1])
 
 
 def _train_split(task: Task, data: Data) -> Split:

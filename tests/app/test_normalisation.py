@@ -8,16 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from scalesearch.app.export import export_onnx
 from scalesearch.app.trained_model import open_model
+from scalesearch.arch.backbone import TimmBackbone
+from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_split
 from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.plan.recipe import Recipe
 from scalesearch.training.evaluation import predict
 from scalesearch.training.loader import prepared
@@ -32,8 +37,61 @@ def test_it_is_of_the_detector() -> None:
     assert {name for name in PUBLISHED if named(name).normalisation == "half"} == {
         name for name in PUBLISHED if name.startswith("lite")
     }
-    with pytest.raises(ValueError, match="normalisation must be one of imagenet, half, but got 'tanh'"):
+    with pytest.raises(ValueError, match="normalisation must be one of imagenet, half, inception, .*, but got 'tanh'"):
         dataclasses.replace(TINY, normalisation="tanh")
+
+
+def test_what_every_pretrained_tag_of_timm_wants_has_a_name() -> None:
+    """So that no weights are fed in silence what they were not trained with."""
+    names = {weights_normalisation(TimmBackbone(name=name)) for name in timm.list_pretrained()}
+    assert names == {"imagenet", "inception", "clip", "unit", "dpn", "satellite"}
+
+
+def test_weights_that_want_what_has_no_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = dataclasses.replace(timm.get_pretrained_cfg("resnet18"), mean=(0.1, 0.2, 0.3))
+    monkeypatch.setattr("scalesearch.nn.backbone.get_pretrained_cfg", lambda name: odd)
+    with pytest.raises(ValueError, match=r"normalised by mean \[0.1, 0.2, 0.3\] .*: take other weights"):
+        weights_normalisation(TimmBackbone(name="resnet18"))
+
+
+def as_fetched(home: Path, name: str, tag: str) -> None:
+    """Random weights where the hub's cache would have timm's."""
+    place = home / "hub" / f"models--timm--{name}.{tag}"
+    for folder in ("refs", f"snapshots/{'a' * 40}"):
+        (place / folder).mkdir(parents=True)
+    (place / "refs" / "main").write_text("a" * 40)
+    save_file(timm.create_model(name).state_dict(), place / "snapshots" / ("a" * 40) / "model.safetensors")
+
+
+def test_pretrained_weights_decide(
+    trained: Trained, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, stands in the design, the ONNX file, and what is fed; without pretrained weights it is the design's."""
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    as_fetched(tmp_path, "test_resnet", "r160_in1k")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    spec = dataclasses.replace(TINY, backbone=TimmBackbone(name="test_resnet"))
+    (design := tmp_path / "design.json").write_text(json.dumps(to_dict(spec)))
+    for pretrained, expected in ((True, "inception"), (False, "imagenet")):
+        run = tmp_path / expected
+        options = ("--set", "epochs=1", "--set", "norm_batches=1", "--set", f"pretrained={str(pretrained).lower()}")
+        done = command("train", design, "--data", trained.data, "--out", run, *options)
+        assert done.status == 0, done.err
+        said = " ".join((done.out + done.err).split())
+        assert ("images are normalised by inception, which the pretrained weights were" in said) is pretrained
+        model = open_model(run, say=lambda text: None)
+        assert model.spec.normalisation == expected
+        assert json.loads((run / "result.json").read_text())["spec"].get("normalisation", "imagenet") == expected
+        done = command("export", run, "-o", tmp_path / f"{expected}.onnx")
+        assert done.status == 0, done.err
+        told = {one.key: one.value for one in onnx.load(tmp_path / f"{expected}.onnx").metadata_props}
+        assert json.loads(told["normalisation"])["mean"] == list(NORMALISATIONS[expected][0])
+    from_run = ("--weights", tmp_path / "inception" / "last.pt", "--set", "epochs=1")
+    done = command("train", design, "--data", trained.data, "--out", tmp_path / "again", *from_run)
+    assert "was trained on images normalised by inception, and the detector normalises by imagenet" in " ".join(
+        (done.out + done.err).split()
+    )
 
 
 def test_a_training_is_fed_so(trained: Trained) -> None:

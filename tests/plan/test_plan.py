@@ -238,7 +238,7 @@ BAD_SPEC = {
         "detector: {width: 8}": "10: detector cannot set 'width', which the space, the data or the anchors say",
         "detector: {padding: smae}": "10: detector.padding must be one of same, symmetric, but got 'smae'; did you",
         "detector: {separable: on}": "10: detector.separable must be true or false, but got 'on'",
-        "detector: {normalisation: imagenets}": "10: detector.normalisation must be one of imagenet, half, but got",
+        "detector: {normalisation: imagenets}": "10: detector.normalisation must be one of imagenet, half, inception, ",
         "detector: {norm_eps: 2}": "10: detector.norm_eps must be in (0, 1), but got 2.0",
         "detector:\n  extra_levels: pool": "11: detector.extra_levels: pool reads the one lateral of the coarsest",
     },

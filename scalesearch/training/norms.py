@@ -1,0 +1,47 @@
+"""How many values a batch norm has to make statistics of: one is none. Imports arch."""
+
+from __future__ import annotations
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.plan.recipe import Recipe
+
+FEW = 8
+"""Values of a channel below which its mean and variance are mostly chance."""
+
+
+def norm_values(spec: DetectorSpec, batch: int) -> tuple[int, int]:
+    """(level, values of a channel) where a batch norm of the feature network has the fewest."""
+    return min(((level, batch * _cells(spec, level)) for level in spec.levels), key=lambda pair: pair[1])
+
+
+def check_norms(spec: DetectorSpec, recipe: Recipe, images: int | None = None) -> None:
+    """ValueError where a batch norm would have one value a channel: torch refuses that, at the first step.
+
+    `images` are all there are, once that is known; a batch is of no more.
+    """
+    batch = min(recipe.batch, images or recipe.batch)
+    level, values = norm_values(spec, batch)
+    if values > 1 or recipe.freeze_norms:
+        return
+    height, width = spec.size
+    mend = "set batch to 2 or more" if images is None or images > 1 else "add images"
+    raise ValueError(
+        f"batch norm needs more than one value a channel, but the map of level {level} is 1x1 at {height}x{width} and a "
+        f"batch is of one image: {mend}, or a larger size, or freeze_norms=true"
+    )
+
+
+def advice(spec: DetectorSpec, recipe: Recipe, batch: int) -> str:
+    """What to change where a loss is no number: the batch where it leaves batch norms next to nothing."""
+    level, values = norm_values(spec, batch)
+    if values < FEW and not recipe.freeze_norms:
+        return (
+            f"raise batch, since batch norms of level {level} have {values} values a channel here, or set "
+            "freeze_norms=true, or lower learning_rate"
+        )
+    return f"lower learning_rate or {'clip' if recipe.clip else 'set clip (10 is usual)'}"
+
+
+def _cells(spec: DetectorSpec, level: int) -> int:
+    rows, columns = spec.map_size(level)
+    return rows * columns
