@@ -29,6 +29,7 @@ from rich.progress import track
 from scalesearch.arch.spec import DetectorSpec, from_dict
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import open_data
+from scalesearch.io.cache import cache_folder
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
@@ -36,7 +37,7 @@ from scalesearch.nn.losses import assign
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.environment import machine
-from scalesearch.profile.resolve import default_cache, resolve_spec
+from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import loader as feed
 from scalesearch.training.loop import Training, losses
 from scalesearch.training.optimizer import make_optimizer
@@ -87,7 +88,7 @@ def _macs(row: dict[str, dict[str, int]]) -> int:
 
 def part(source: str | Path, spec: DetectorSpec, count: int) -> Pixels:
     """The first `count` training images at the spec's size, from the decoded cache."""
-    pixels = open_pixels(open_data(source).train, spec.size, default_cache() / "pixels")
+    pixels = open_pixels(open_data(source).train, spec.size, cache_folder() / "pixels")
     split = dataclasses.replace(pixels.split, images=pixels.split.images[:count])
     array = pixels.array[:count]  # type: ignore[misc, index]
     parts = {name: getattr(pixels, name)[:count] for name in ("scales", "boxes", "labels")}

@@ -9,10 +9,10 @@ from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
+from scalesearch.io.cache import cache_folder
+from scalesearch.io.hashes import file_hash
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.memory_limit import check_inference
-from scalesearch.profile.resolve import default_cache
 from scalesearch.training.coco_metrics import coco_numbers
 from scalesearch.training.evaluation import BATCH, predict
 
@@ -32,7 +32,7 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
         )
     check_inference(model.spec, min(BATCH, len(split.images)), next(model.detector.parameters()).device)
     bar = console.bar("decoding images")
-    cache = default_cache() / "pixels"
+    cache = cache_folder() / "pixels"
     pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
     named = dataclasses.replace(split, categories=categories)

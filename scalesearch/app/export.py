@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from scalesearch.app.trained_model import Model
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.data.pixels import PAD
+from scalesearch.io.publish import publish_or_keep
 from scalesearch.nn.agreement import Agreement, compare
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import KEY, description_text, save_weights
@@ -34,13 +34,7 @@ def export_onnx(
     made = onnx_model(detector, form, _properties(model, nms))
     found = compare(made.SerializeToString(), detector, form)
     found.check()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        aside.write_bytes((without_raw(made) if nms else made).SerializeToString())
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    publish_or_keep(file, (without_raw(made) if nms else made).SerializeToString())
     return found
 
 

@@ -11,9 +11,10 @@ from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model, open_model
 from scalesearch.data.sets import open_split
 from scalesearch.evidence.noise import by_seed
-from scalesearch.nn.checkpoints import file_hash
+from scalesearch.io.hashes import file_hash
+from scalesearch.io.publish import publish
 from scalesearch.plan.plan import Plan
-from scalesearch.records.folder import read_rows, write_whole
+from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
 from scalesearch.study.jobs import weights_folder
 from scalesearch.training import checkpoint
@@ -45,7 +46,7 @@ def finish(path: Path, plan: Plan, console: Console) -> None:
             scored = evaluate(model, split, console)
             exported = _export(model, folder)
             # Last, for it says that the other is there.
-            write_whole(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
+            publish(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
             console.say(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import LatencySetting, LatencyTable
-from scalesearch.plan.latency_table import write_table
+from scalesearch.io.cache import cache_folder
+from scalesearch.io.publish import publish_or_keep
+from scalesearch.plan.latency_table import as_text
 from scalesearch.profile import latency_benchmark as latency
 from scalesearch.profile.calibrate import calibrate as calibrated
 from scalesearch.profile.calibrate import candidate
 from scalesearch.profile.latency_benchmark import Latency
-from scalesearch.profile.resolve import default_cache, resolve_spec
+from scalesearch.profile.resolve import resolve_spec
 
 DETECTORS = 40
 """Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
@@ -32,12 +34,12 @@ def calibrate(
     bar = console.bar("calibrating", at_once=True)
     table = calibrated(setting, specs, watch=lambda done, total: bar(done, total, "detectors"))
     file = out or table_file(setting)
-    write_table(table, file)
     console.say(f"{setting}: {detectors} detectors timed; the error of a prediction is {table.error}")
+    publish_or_keep(file, as_text(table))
     console.say(f"written to {file}")
     return table
 
 
 def table_file(setting: LatencySetting) -> Path:
     """Where the table of a setting is kept: a file in the cache that names the device."""
-    return default_cache() / "latency" / (re.sub(r"[^A-Za-z0-9.]+", "-", str(setting)).strip("-") + ".json")
+    return cache_folder() / "latency" / (re.sub(r"[^A-Za-z0-9.]+", "-", str(setting)).strip("-") + ".json")

@@ -8,13 +8,13 @@ from pathlib import Path
 from scalesearch.app.progress import Console
 from scalesearch.data.look import looked_at
 from scalesearch.data.sets import Data
-from scalesearch.profile.resolve import default_cache
+from scalesearch.io.cache import cache_folder
 from scalesearch.report.facts import Facts
 
 
 def look_at(data: Data, console: Console) -> Data:
     """The data, each of its pictures looked at, with notes on them. DataError naming those that cannot be decoded."""
-    cache, bar = default_cache() / "pixels", console.bar("looking at the pictures")
+    cache, bar = cache_folder() / "pixels", console.bar("looking at the pictures")
     parts = {id(part): part for part in (data.train, data.select, data.val)}
     looked = {i: looked_at(part, cache, lambda done, total: bar(done, total, "images")) for i, part in parts.items()}
     train, select, val = (looked[id(part)] for part in (data.train, data.select, data.val))

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import torch
+from PIL.Image import Image
+from PIL.PngImagePlugin import PngInfo
 
 from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model
 from scalesearch.data.image_files import find_pictures, read_picture
 from scalesearch.data.split import DataError
+from scalesearch.inputs.quoting import shortened
+from scalesearch.io.marks import MARK, is_picture
+from scalesearch.io.publish import publish
+from scalesearch.io.target import claim_file, claim_folder
+from scalesearch.io.text import LONGEST, for_file_name, for_terminal
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.records.folder import write_whole
 from scalesearch.report.draw_boxes import Drawn, draw_boxes
 from scalesearch.training.evaluation import predict
 
 DETECTIONS = "detections.json"
-_NAME, _LONGEST = 60, 240
-"""Characters of a class's name that are shown; bytes of a picture's name that are kept, of the 255 that there may be."""
 
 
 def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: float, console: Console) -> list[str]:
@@ -35,27 +38,26 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     where they would be drawn into their own folder.
     """
     files = _to_read(places, out)
-    out.mkdir(parents=True, exist_ok=True)
+    drawn_as = _names(files)
+    _claim(out, drawn_as)
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
     bar = console.bar("predicting")
     found: list[dict[str, Any]] = []
     unread: list[str] = []
-    names: set[str] = set()
     try:
-        for number, file in enumerate(files):
-            bar(number, len(files), shown(file.name))
+        for number, (file, name) in enumerate(zip(files, drawn_as, strict=True)):
+            bar(number, len(files), file.name)
             try:
                 drawn, rows, remarks = _one(model, anchors, file, number, score)
             except (DataError, MemoryError) as error:
-                unread.append(shown(str(error) or f"{file}: too little memory for it"))
+                unread.append(str(error) or f"{file}: too little memory for it")
                 continue
-            name = _free(file.stem, names)
-            drawn.save(out / name)
             found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
+            publish(out / name, _png(drawn))
             remarked = "".join(f" ({remark})" for remark in remarks)
-            console.say(shown(f"{file}: {_counts(rows)} -> {out / name}{remarked}"))
+            console.say(f"{file}: {_counts(rows)} -> {out / name}{remarked}")
     finally:  # what was found is kept, also where the disk is full or the user stops it
-        write_whole(out / DETECTIONS, _as_json(found))
+        publish(out / DETECTIONS, _as_json(found))
     return unread
 
 
@@ -75,9 +77,35 @@ def _as_json(found: Sequence[dict[str, Any]]) -> str:
     return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def shown(text: str) -> str:
-    """Text that may hold a file's name, for a terminal: bytes that are no UTF-8 as \\xff."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _claim(out: Path, names: Sequence[str]) -> None:
+    """TargetError where a file in the folder has one of these names and was not drawn here, or has that of the list."""
+    claim_folder(out, "a folder of drawn pictures")
+    for name in names:
+        if (out / name).exists():
+            claim_file(out / name, "a drawn picture", is_picture)
+    if (out / DETECTIONS).exists():
+        claim_file(out / DETECTIONS, "a list of detections", _is_list)
+
+
+def _is_list(file: Path) -> bool:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return isinstance(found, list) and all({"file_name", "drawn", "bbox"} <= one.keys() for one in found)
+
+
+def _png(drawn: Image) -> bytes:
+    mark = PngInfo()
+    mark.add_text("Software", MARK)
+    content = io.BytesIO()
+    drawn.save(content, "PNG", pnginfo=mark)
+    return content.getvalue()
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """What each is drawn as: `<stem>.png`, or with a number where another picture has that name."""
+    taken: dict[str, None] = {}
+    for file in files:
+        taken[_free(for_file_name(file.stem), taken)] = None
+    return list(taken)
 
 
 def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
@@ -104,13 +132,14 @@ def _one(
     drawn = []
     for row in rows:
         (x, y, width, height), label, name = row["bbox"], labels[row["category_id"]], row["category_name"]
-        drawn.append(Drawn((x, y, x + width, y + height), label, f"{_short(name)} {row['score']:.2f}"))
+        text = f"{for_terminal(shortened(name, LONGEST))} {row['score']:.2f}"
+        drawn.append(Drawn((x, y, x + width, y + height), label, text))
     return draw_boxes(picture, drawn), rows, remarks
 
 
 def _detected(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
-) -> tuple[PIL.Image.Image, list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[Image, list[dict[str, Any]], tuple[str, ...]]:
     """The picture, its rows, best first, and remarks on it."""
     picture, pixels, remarks = read_picture(file, number, model.spec.size, model.categories)
     pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
@@ -119,25 +148,16 @@ def _detected(
     return picture, [{**row, "category_name": names[row["category_id"]]} for row in rows], remarks
 
 
-def _free(stem: str, taken: set[str]) -> str:
+def _free(stem: str, taken: Collection[str]) -> str:
     """`<stem>.png`, or with a number where another picture has that name."""
-    raw = os.fsencode(stem)[:_LONGEST]
-    stem = raw.decode("utf-8", "ignore") if len(raw) == _LONGEST else stem
     name, count = f"{stem}.png", 1
     while name in taken:
         count += 1
         name = f"{stem}-{count}.png"
-    taken.add(name)
     return name
-
-
-def _short(name: str) -> str:
-    """A class's name on a label or a line: one line, cut where it is long."""
-    name = " ".join(name.split())
-    return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
 
 
 def _counts(rows: Sequence[dict[str, Any]]) -> str:
     """`3 red, 1 blue`."""
-    names = [str(row["category_name"]) for row in rows]
-    return ", ".join(f"{names.count(name)} {_short(name)}" for name in dict.fromkeys(names)) or "nothing"
+    names = [for_terminal(shortened(row["category_name"], LONGEST)) for row in rows]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "nothing"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ import optuna
 from scalesearch.app.progress import Console
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors
+from scalesearch.io.hashes import short_hash
+from scalesearch.io.publish import publish
+from scalesearch.io.text import as_code
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.sections import SAMPLERS
@@ -24,7 +27,7 @@ from scalesearch.records.pareto import UP
 from scalesearch.rehearsal.comparison import Compared, compare
 from scalesearch.rehearsal.comparison_page import write_rehearsal
 from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape, facts
-from scalesearch.rehearsal.result import Rehearsed, from_json
+from scalesearch.rehearsal.result import RUNS, Rehearsed, read_runs
 from scalesearch.rehearsal.simulation import Surrogate, Yardstick, check_rungs, rehearse
 from scalesearch.rehearsal.table import Table
 from scalesearch.space.band import Band
@@ -32,7 +35,6 @@ from scalesearch.space.enumerated import EnumeratedBand
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
 
-RUNS = "runs.jsonl"
 CLASSES = 10
 """Object classes of detectors on a landscape; they change costs a little and nothing else."""
 _PAIRS = 2_000
@@ -154,6 +156,8 @@ def run(
         if out:
             with open(out / RUNS, "a", encoding="utf-8") as file:
                 file.write(kept[-1].to_json() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
     kept.sort(key=lambda run: (SAMPLERS.index(run.sampler), run.trials, run.ladder, run.seed))
     found = compare(kept)
     if out:
@@ -173,7 +177,7 @@ def _commands(stage: Scenario, found: Sequence[Compared]) -> list[str]:
     for one in found:
         names.setdefault((len(one.runs), one.first.trials), []).append(one.first.sampler)
     return [
-        f"`{stage.command} --samplers {','.join(dict.fromkeys(samplers))} --seeds {seeds} --trials {trials}`"
+        as_code(f"{stage.command} --samplers {','.join(dict.fromkeys(samplers))} --seeds {seeds} --trials {trials}")
         for (seeds, trials), samplers in names.items()
     ]
 
@@ -191,18 +195,11 @@ def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
     """The rehearsals of this setup in the folder; ValueError where it has those of another."""
     if out is None:
         return []
-    out.mkdir(parents=True, exist_ok=True)
     file = out / RUNS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    kept = []
-    for i, line in enumerate(lines):
-        try:
-            kept.append(from_json(line))
-        except ValueError:
-            if i < len(lines) - 1:
-                raise
-            # Torn by an interruption: it is rehearsed again.
-            file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+    kept, torn = read_runs(file) if file.exists() else ([], False)
+    if torn:  # by an interruption: it is rehearsed again
+        publish(file, "".join(run.to_json() + "\n" for run in kept))
+    out.mkdir(parents=True, exist_ok=True)
     if any(run.setup != setup for run in kept):
         raise ValueError(f"{out}: its rehearsals are of another plan, table or landscape; name another folder with -o")
     return kept
@@ -237,4 +234,4 @@ def _compared(plan: Plan) -> dict[str, object]:
 
 
 def _hash(data: object) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+    return short_hash(json.dumps(data, sort_keys=True))

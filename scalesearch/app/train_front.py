@@ -17,7 +17,7 @@ from scalesearch.plan.design import read_recipe_file
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.sections import WinnersPlan, read_recipe
-from scalesearch.records.folder import PLAN, StudyFolder
+from scalesearch.records.folder import PLAN, StudyFolder, check_study
 from scalesearch.records.trials import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
@@ -67,8 +67,7 @@ def train_front(
 
 def read_study_plan(path: Path) -> Plan:
     """The plan of the study in `path`. ValueError where that is no study's folder."""
-    if not (path / PLAN).exists():
-        raise ValueError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    check_study(path)
     return read_plan(path / PLAN)
 
 

@@ -12,13 +12,15 @@ from scalesearch.app.prepare import as_weights_want, with_fitted_anchors
 from scalesearch.app.progress import Console, Silent
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
-from scalesearch.nn.checkpoints import file_hash
+from scalesearch.io.cache import cache_folder
+from scalesearch.io.hashes import file_hash
+from scalesearch.io.publish import publish
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.profile.resolve import default_cache, resolve_spec
-from scalesearch.records.folder import write_whole
+from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import run_task as training
 from scalesearch.training.distributed import ALONE, Team
+from scalesearch.training.folder import RESULT, claim_training
 from scalesearch.training.norms import check_norms
 
 
@@ -28,7 +30,7 @@ def trainer(
     """`training`'s task over this data, with a progress bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
-        cache, progress = default_cache() / "pixels", console.bar(label)
+        cache, progress = cache_folder() / "pixels", console.bar(label)
         return training.run(task, data, cache=cache, progress=progress, tensorboard=tensorboard, team=team)
 
     return train
@@ -67,6 +69,8 @@ def train(
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
     folder = out or Path("results") / name
+    if team.first:
+        claim_training(folder)
     task = Task(
         spec=spec,
         recipe=recipe,
@@ -82,8 +86,7 @@ def train(
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
     result |= dataclasses.asdict(outcome)
     if team.first:
-        folder.mkdir(parents=True, exist_ok=True)  # a training that failed early has not
-        write_whole(folder / "result.json", json.dumps(result, indent=1) + "\n")
+        publish(folder / RESULT, json.dumps(result, indent=1) + "\n")
     if outcome.state == "failed":
         raise ValueError(f"{folder}: {outcome.reason}")
     numbers = outcome.curve[-1][1]

@@ -22,11 +22,11 @@ from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
 from scalesearch.inputs.machine import processors
+from scalesearch.io.cache import cache_folder
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.environment import machine, versions
-from scalesearch.profile.resolve import default_cache
 from scalesearch.training import run_task as training
 
 
@@ -160,5 +160,5 @@ def _prepare(footing: _Footing) -> None:
 
 def _train_here(task: Task) -> Outcome:
     assert _footing is not None, "a worker is prepared before it trains"
-    outcome = training.run(task, _opened(_footing), cache=default_cache() / "pixels")
+    outcome = training.run(task, _opened(_footing), cache=cache_folder() / "pixels")
     return dataclasses.replace(outcome, machine=machine())

@@ -6,7 +6,6 @@ YAML files, coefficients, presets and trials exist only to produce one; everythi
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from scalesearch.arch.canonical import canonical
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.topology import Node, Topology
 from scalesearch.inputs.quoting import quoted
+from scalesearch.io.hashes import short_hash
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "padding": ("same", "symmetric"),
@@ -183,7 +183,7 @@ class DetectorSpec:
         """
         data = to_dict(dataclasses.replace(self, topology=canonical(self.topology)))
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return short_hash(text)
 
 
 def _sides(size: Any) -> tuple[int, int]:

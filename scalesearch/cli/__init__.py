@@ -5,6 +5,8 @@ Rooms are imported inside the verbs, so that `--help` and a price need no torch.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 
@@ -13,6 +15,7 @@ import click
 from scalesearch import __version__
 from scalesearch.cli import design, latency, model, rehearse, space, study, trained
 from scalesearch.inputs.quoting import shortened
+from scalesearch.io.text import for_terminal, hide_in_line
 
 LONGEST = 1000
 """Characters of a line that says what is wrong."""
@@ -44,8 +47,12 @@ for verb in (
 
 def main() -> None:
     """The console script. What the user can mend is one line and status 2; Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of names that the terminal's encoding lacks
     try:
         cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
@@ -54,6 +61,9 @@ def main() -> None:
         _end(error.format_message(), 2)
     except ValueError as error:
         _end(str(error), 2)
+    except BrokenPipeError:  # as `head` does, which has what it wants
+        _close()
+        sys.exit(1)
     except OSError as error:
         _end(_one_line(error), 2)
     except MemoryError:
@@ -70,6 +80,16 @@ def _one_line(error: OSError) -> str:
     return f"{place}{error.strerror}; mend that, and the same command continues"
 
 
+def _close() -> None:
+    """Closes standard output: what is still to be written there, and cannot be, is not tried again at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.close()
+
+
 def _end(message: str, status: int) -> None:
-    print(f"scalesearch: {shortened(' '.join(message.split()), LONGEST)}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _close()
+    print(f"scalesearch: {for_terminal(shortened(hide_in_line(' '.join(message.split())), LONGEST))}", file=sys.stderr)
     sys.exit(status)

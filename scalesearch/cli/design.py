@@ -49,10 +49,13 @@ def cost(
     from scalesearch.app.price_designs import as_text, draw, priced
     from scalesearch.console.cost_tables import show_costs
     from scalesearch.console.progress import NoteConsole
+    from scalesearch.io.marks import claim_picture
     from scalesearch.plan.latency_table import read_table
 
     if as_json and as_csv:
         raise ValueError("an output has one form, but both --json and --csv were given; drop one")
+    if plot:
+        claim_picture(plot)
     table = read_table(timings) if timings else None
     if table:
         note(f"latency: {table}")
@@ -92,10 +95,14 @@ def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None
       scalesearch draw bifpn -o bifpn.svg
       scalesearch draw fpn -o fpn.png --levels 2..8 --fusion sum
     """
+    from scalesearch.io.marks import claim_picture
     from scalesearch.plan.design import read_network
+
+    network = read_network(design, levels, fusion, say=note)
+    claim_picture(out)
     from scalesearch.report.graph_plot import draw_graph
 
-    draw_graph(read_network(design, levels, fusion, say=note), out, Path(design).stem)
+    draw_graph(network, out, Path(design).stem)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from scalesearch.cli.options import BATCH, PATH, SIZE, note
+from scalesearch.cli.options import BATCH, PATH, SIZE, note, printing
 
 _SETTING = (
     click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
@@ -67,10 +67,12 @@ def measure(
     found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
     for warning in found.warnings:
         note(f"warning: {warning}")
-    if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
-    else:
-        show_latency(design, found.to_dict())
+    text = json.dumps(found.to_dict(), indent=2)
+    with printing(lambda: text):
+        if as_json:
+            click.echo(text)
+        else:
+            show_latency(design, found.to_dict())
 
 
 @click.command()
@@ -89,6 +91,14 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
       scalesearch calibrate --threads 1
       scalesearch calibrate --backend onnxruntime --threads 1 -o this_machine.json
     """
+    from scalesearch.io.cache import cache_folder
+    from scalesearch.io.target import claim_file, claim_folder
+    from scalesearch.plan.latency_table import is_table
+
+    if out:
+        claim_file(out, "a table of timings", is_table)
+    else:
+        claim_folder(cache_folder() / "latency", "the cache's folder of tables of timings")
     from scalesearch.app import measure_latency as timing
     from scalesearch.console.progress import RichConsole
     from scalesearch.profile.latency_setting import setting_of

@@ -92,8 +92,12 @@ def train(
         _train_front(study, top or 3, recipe, changes, seeds, data)
         return
     _refuse("DESIGN", {"--top": top, "--seeds": seeds})
+    from scalesearch.training.folder import claim_training
+
     if design is None:
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
+    if out:
+        claim_training(out)
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
     from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
@@ -130,6 +134,11 @@ def _train_front(
     seeds: tuple[int, ...] | None,
     data: str | None,
 ) -> None:
+    from scalesearch.io.target import claim_folder
+    from scalesearch.records.folder import check_study
+
+    check_study(study)
+    claim_folder(study, "a study")
     from scalesearch.app.train_front import train_front
     from scalesearch.console.progress import RichConsole
 

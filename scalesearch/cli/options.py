@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from scalesearch.io.text import for_terminal
 
 
 class Finite(click.FloatRange):
@@ -33,7 +38,22 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 SIZE = click.option("--size", metavar="HxW", help="Input size in pixels; native by default.")
 
 
+@contextmanager
+def printing(again: Callable[[], str]) -> Iterator[None]:
+    """Where standard output takes no more, as on a full disk, what was worked out goes to standard error: `again`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        click.echo(again(), err=True)
+        raise OSError(
+            f"standard output cannot be written ({error.strerror}); what was to stand there is above"
+        ) from None
+
+
 def note(text: str) -> None:
     """A line on standard error, where it spoils no table and no JSON; of torchrun's processes the first one's."""
     if os.environ.get("RANK", "0") == "0":
-        click.echo(text, err=True)
+        click.echo(for_terminal(text), err=True)

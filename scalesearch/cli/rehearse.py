@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import COUNT, PATH
+from scalesearch.cli.options import COUNT, PATH, printing
+from scalesearch.io.text import for_terminal
 
 
 @click.command()
@@ -50,6 +51,10 @@ def rehearse(
       scalesearch rehearse search_spaces/landscape.yaml --landscape noisy --set ladder.keep=0.25 -o results/noisy
       scalesearch rehearse results/quickstart --samplers random,tpe --no-ladder
     """
+    from scalesearch.rehearsal.result import claim_rehearsal
+
+    if out:
+        claim_rehearsal(out)
     from scalesearch.app import rehearse as launch
     from scalesearch.console.progress import RichConsole
     from scalesearch.console.tables import show_table
@@ -72,9 +77,11 @@ def rehearse(
         found = launch.run(
             stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out, console=console
         )
-    if as_json:
-        click.echo(json.dumps([to_dict(one) for one in found], indent=2))
-        return
-    for fact in stage.facts:
-        click.echo(fact)
-    show_table(HEADS, lines(found), LEGEND)
+    text = json.dumps([to_dict(one) for one in found], indent=2)
+    with printing(lambda: text):
+        if as_json:
+            click.echo(text)
+            return
+        for fact in stage.facts:
+            click.echo(for_terminal(fact))
+        show_table(HEADS, lines(found), LEGEND)

@@ -54,25 +54,33 @@ def search(
       scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
       scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
+    from scalesearch.plan.plan import read_plan
+    from scalesearch.records.folder import claim_study
+
+    overrides = list(changes)
+    overrides += [f"data.source={json.dumps(str(data))}"] if data else []
+    overrides += [f"trials={trials}"] if trials is not None else []
+    overrides += [f"workers={workers}"] if workers is not None else []
+    study = read_plan(plan, overrides)
+    folder = out or Path("results") / study.name
+    claim_study(folder)
+    if storage is not None:
+        from scalesearch.mirror.storage import place
+
+        place(storage).open()
+    # What takes seconds to import comes after what can be refused at once.
     from scalesearch.app.finish_study import finish as finish_winners
     from scalesearch.app.search_study import search as run
     from scalesearch.app.workers import Where
     from scalesearch.console.progress import RichConsole
     from scalesearch.nn.onnx_file import need_onnx
-    from scalesearch.plan.plan import read_plan
 
     if finish:
         need_onnx()  # now rather than after the search
-    overrides = list(changes)
-    overrides += [f"data.source={json.dumps(str(data))}"] if data else []
-    overrides += [f"trials={trials}"] if trials is not None else []
-    overrides += [f"workers={workers}"] if workers is not None else []
     where = Where(workers=workers, ray=ray, cpus=cpus_per_task, gpus=gpus_per_task)
-    study = read_plan(plan, overrides)
     with RichConsole() as console:
         for note in study.notes:
             console.say(note)
-        folder = out or Path("results") / study.name
         report_path = run(study, folder, console, where, storage)
         if finish:
             finish_winners(folder, study, console)
@@ -88,10 +96,12 @@ def report(study: Path) -> None:
     Example:
       scalesearch report results/quickstart
     """
+    from scalesearch.io.target import claim_folder
     from scalesearch.plan.plan import read_plan
-    from scalesearch.records.folder import PLAN, read_rows
+    from scalesearch.records.folder import PLAN, check_study, read_rows
+
+    check_study(study)
+    claim_folder(study, "a report")
     from scalesearch.report.write import write_report
 
-    if not (study / PLAN).exists():
-        raise ValueError(f"{study}: a study's folder has a {PLAN}, but this one has none; name one under results/")
     click.echo(write_report(study, read_plan(study / PLAN), read_rows(study)))

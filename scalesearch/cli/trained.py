@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, Finite, note
+from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, Finite, note, printing
 from scalesearch.inputs.quoting import quoted
 
 DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
@@ -42,10 +42,12 @@ def evaluate(weights: Path, data: str, split: str, design: str | None, size: str
     model = open_model(weights, design=design, size=size, say=note)
     with RichConsole() as console:
         found = run(model, open_split(data, split), console)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    else:
-        show_evaluation(found)
+    text = json.dumps(found, indent=2)
+    with printing(lambda: text):
+        if as_json:
+            click.echo(text)
+        else:
+            show_evaluation(found)
 
 
 @click.command()
@@ -67,6 +69,9 @@ def predict(
       scalesearch predict results/train-0123456789ab-0123456789ab-s0 photo.jpg -o out
       scalesearch predict runs/best.pt photos/ more/a.png -o out --score 0.5
     """
+    from scalesearch.io.target import claim_folder
+
+    claim_folder(out, "a folder of drawn pictures")
     from scalesearch.app.predict import draw_detections
     from scalesearch.app.trained_model import open_model
     from scalesearch.console.progress import RichConsole
@@ -86,6 +91,12 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
     if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65_536:
         raise click.BadParameter(f"must be a number from 1 to 65536, or dynamic, but got {quoted(value)}")
     return int(value)
+
+
+def _size(weights: Path) -> int:
+    """Bytes of the largest file of weights there; an export takes a quarter of a checkpoint, or more."""
+    files = weights.glob("*.pt") if weights.is_dir() else [weights]
+    return max((file.stat().st_size for file in files if file.is_file()), default=0)
 
 
 @click.command()
@@ -109,15 +120,18 @@ def export(
       scalesearch export runs/best.pt -o model.onnx --batch 1 --size 384x640
       scalesearch export runs/best.pt -o model.safetensors
     """
+    from scalesearch.io.marks import claim_export
+
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ValueError(f"an export is an .onnx or a .safetensors file, but got {str(out)!r}; name it so")
+    if out.suffix == ".safetensors" and (nms or batch or opset):
+        raise ValueError("--nms, --batch and --opset are for an .onnx file; leave them out for weights alone")
+    claim_export(out, weights, room=_size(weights) // 4)
     from scalesearch.app.export import export_onnx, export_weights
     from scalesearch.app.trained_model import open_model
     from scalesearch.nn.onnx_file import need_onnx
 
-    if out.suffix not in (".onnx", ".safetensors"):
-        raise ValueError(f"an export is an .onnx or a .safetensors file, but got {str(out)!r}; name it so")
     if out.suffix == ".safetensors":
-        if nms or batch or opset:
-            raise ValueError("--nms, --batch and --opset are for an .onnx file; leave them out for weights alone")
         export_weights(open_model(weights, design=design, size=size, say=note), out)
         click.echo(out)
         return

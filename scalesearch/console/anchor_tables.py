@@ -8,23 +8,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from scalesearch.arch.spec import Anchors
-from scalesearch.console.tables import WIDTH, table
+from scalesearch.console.tables import WIDTH, name_cell, table
+from scalesearch.io.text import for_terminal
 
 
 def show_anchors(found: Mapping[str, Any]) -> None:
     """Print what share of boxes a detector's anchors and the proposed ones match, by size and class."""
     console = Console(highlight=False, soft_wrap=True, width=max(Console().width, WIDTH))
     height, width = found["size"]
-    console.print(f"{found['split']} at {height}x{width}: boxes that an anchor overlaps by IoU 0.5", markup=False)
+    console.print(
+        f"{for_terminal(found['split'])} at {height}x{width}: boxes that an anchor overlaps by IoU 0.5", markup=False
+    )
     sides = ("own",) if found["same"] else ("own", "proposed")
     shown = table("", "boxes", *(head for side in sides for head in (side, "anchors a box")))
     for name, boxes in found["groups"].items():
         lines = [found[side]["matched"][name] for side in sides]
         cells = [cell for line in lines for cell in (_percent(line["share"]["0.5"]), _number(line["anchors_a_box"]))]
-        shown.add_row(escape(name), str(boxes), *cells, style="bold" if name == "all" else None)
+        shown.add_row(name_cell(name), str(boxes), *cells, style="bold" if name == "all" else None)
     console.print(shown)
     console.print(f"own:      {_anchors(found['own']['anchors'])}", markup=False)
     anchors = found["proposed"]["anchors"]

@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.console.tables import HEADS, wide
+from scalesearch.console.tables import HEADS, name_cell, wide
 from scalesearch.cost.budget import human
 from scalesearch.cost.price import Breakdown, Cost
+from scalesearch.io.text import for_terminal
 
 PricedRow = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
 """A design's name, itself, its parts and its figures."""
@@ -31,7 +32,7 @@ def show_costs(costs: Sequence[PricedRow]) -> None:
 
 
 def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float]) -> Table:
-    title = f"{name}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes"
+    title = f"{for_terminal(name)}: input {spec.size[0]}x{spec.size[1]}, {spec.classes} classes"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title), title_justify="left", title_style="none")
     table.add_column("")
     for head in ("parameters", "FLOPs", "activations"):
@@ -53,7 +54,7 @@ def _designs(costs: Sequence[PricedRow]) -> Table:
         table.add_column(head, justify="left" if head == "design" else "right")
     for name, spec, _, figures in costs:
         size = f"{spec.size[0]}x{spec.size[1]}"
-        table.add_row(Text(name), size, str(spec.classes), *(human(value, key) for key, value in figures.items()))
+        table.add_row(name_cell(name), size, str(spec.classes), *(human(value, key) for key, value in figures.items()))
     return table
 
 
@@ -61,7 +62,7 @@ def show_comparison(name: str, comparison: Any, *, errors: bool = False) -> None
     """Print a `profile.fvcore_check.Comparison`, on standard error if `errors`."""
     console = Console(highlight=False, soft_wrap=True, stderr=errors)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(Text(f"{name}: multiply-adds"))
+    table.add_column(Text(f"{for_terminal(name)}: multiply-adds"))
     for head in ("price", "fvcore's trace", ""):
         table.add_column(head, justify="left" if not head else "right")
     for entry in comparison.entries:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from scalesearch.console.tables import WIDTH, table
+from scalesearch.console.tables import WIDTH, name_cell, table
+from scalesearch.io.text import for_terminal
 
 
 def show_evaluation(found: Mapping[str, Any]) -> None:
@@ -16,7 +16,7 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True, width=max(Console().width, WIDTH))
     height, width = found["size"]
     console.print(
-        f"{found['weights']['file']} (spec {found['spec_id']}, input {height}x{width}) on {found['split']}: "
+        f"{for_terminal(found['weights']['file'])} (spec {found['spec_id']}, input {height}x{width}) on {for_terminal(found['split'])}: "
         f"{found['images']} images, {found['boxes']} boxes",
         markup=False,
     )
@@ -31,7 +31,7 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
     classes = table("class", "boxes", "AP", "AP50", "AP75", "small", "medium", "large")
     for name, own in found["classes"].items():
         cells = [_share(value) for key, value in own.items() if key != "boxes"]
-        classes.add_row(escape(name), str(own["boxes"]), *cells)
+        classes.add_row(name_cell(name), str(own["boxes"]), *cells)
     console.print(classes)
 
 

@@ -9,13 +9,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from scalesearch.io.text import for_terminal
+
 
 def show_latency(name: str, found: Mapping[str, Any]) -> None:
     """Print a measured latency, as `profile.latency_benchmark.Latency.to_dict` has it."""
     console, setting = Console(highlight=False, soft_wrap=True), found["setting"]
     threads = f"{setting['threads']} thread{'s' * (setting['threads'] != 1)}"
     console.print(
-        f"{name}: input {found['size'][0]}x{found['size'][1]}, batch {setting['batch']}; {setting['device']}, "
+        f"{for_terminal(name)}: input {found['size'][0]}x{found['size'][1]}, batch {setting['batch']}; {setting['device']}, "
         f"{setting['backend']}, {setting['precision']}, {threads}",
         markup=False,
     )

@@ -11,6 +11,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from scalesearch.inputs.quoting import shortened
+from scalesearch.io.text import LONGEST, for_terminal
+
 _PATIENCE = 0.5
 """Seconds before a bar is shown: what is over by then needs none."""
 
@@ -19,7 +22,11 @@ class RichConsole:
     """One bar at a time at the bottom, lines above it; without a terminal, lines only."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"))
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[what]}", markup=False),
+        )
         console = Console(soft_wrap=True)
         self._progress = Progress(
             *columns,
@@ -43,7 +50,7 @@ class RichConsole:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(for_terminal(text), markup=False, highlight=False)
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
         """The update (done, total, what) of a new bar; it shows after half a second, unless `at_once`."""
@@ -55,10 +62,10 @@ class RichConsole:
             if shown is None and time.monotonic() - start >= _PATIENCE and done < total:
                 for earlier in self._progress.task_ids:
                     self._progress.remove_task(earlier)
-                shown = self._progress.add_task(label, total=total, what=what)
+                shown = self._progress.add_task(for_terminal(label), total=total, what="")
             if shown in self._progress.task_ids:
                 assert shown is not None
-                self._progress.update(shown, completed=done, total=total, what=what)
+                self._progress.update(shown, completed=done, total=total, what=for_terminal(shortened(what, LONGEST)))
 
         return update
 
@@ -68,7 +75,7 @@ class NoteConsole:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        print(text, file=sys.stderr)
+        print(for_terminal(text), file=sys.stderr)
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
         """Nothing."""

@@ -7,10 +7,12 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.console.tables import wide
 from scalesearch.cost.budget import human
+from scalesearch.io.text import for_terminal
 from scalesearch.space.space import shown
 
 
@@ -42,7 +44,7 @@ def show_space(
             height, width = spec.size
             sizes = [f"{height}x{width}", str(spec.width), str(spec.repeats), str(spec.head_depth)]
             table.add_row(
-                shown(point) if i == 0 else "",
+                Text(for_terminal(shown(point)) if i == 0 else ""),
                 *sizes[: len(dimensions)],
                 *(human(cost[name], name) for name in figures),
             )

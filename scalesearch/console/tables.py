@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from scalesearch.inputs.quoting import shortened
+from scalesearch.io.text import LONGEST, for_terminal
 
 WIDTH = 160
 """Columns that a table of many numbers takes where nobody says how wide the terminal is."""
@@ -19,6 +23,11 @@ HEADS = {
     "memory": "memory",
     "latency": "latency",
 }
+
+
+def name_cell(name: str) -> Text:
+    """A name from outside, in a table."""
+    return Text(for_terminal(shortened(name, LONGEST)))
 
 
 def wide() -> Console:

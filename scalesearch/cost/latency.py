@@ -7,7 +7,6 @@ over its operators. The table carries its error on detectors that it was not mad
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.operators import operators
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import fields_of
+from scalesearch.io.hashes import short_hash
 
 SCHEMA = 2
 """Of the file; a table of another one is refused."""
@@ -109,7 +109,7 @@ class LatencyTable:
     def description(self) -> str:
         """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
         text = json.dumps(to_dict(self), sort_keys=True)
-        return f"{self}; table {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{self}; table {short_hash(text)}"
 
 
 def predict(spec: DetectorSpec, table: LatencyTable) -> float:

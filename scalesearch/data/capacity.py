@@ -5,7 +5,6 @@ Standard library and NumPy.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalesearch.inputs.machine import free_memory
+from scalesearch.io import target
 
 SPARED = 0.1
 """Share of what is free that is left to others."""
@@ -50,13 +50,7 @@ def free_bytes(cache: Path | None) -> int:
 def reserve(file: Path) -> None:
     """Takes the blocks of a sparse file now: a disk that fills while a mapped file is written kills the process.
 
-    Raises OSError where the disk is full; a file system that cannot reserve is left alone.
+    Raises OSError as `target.reserve`.
     """
-    if not hasattr(os, "posix_fallocate"):
-        return
     with file.open("r+b") as opened:
-        try:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
+        target.reserve(opened.fileno(), file.stat().st_size)

@@ -10,9 +10,6 @@ COCO folder. Imports NumPy, PIL and scikit-learn.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +22,8 @@ from numpy.typing import NDArray
 
 from scalesearch.data.rendering import background, ink, noisy, write
 from scalesearch.data.split import DataError, Progress
+from scalesearch.io.cache import cache_folder
+from scalesearch.io.publish import publishing_folder
 
 Item = dict[str, Any]
 
@@ -63,19 +62,13 @@ def digits_folder(progress: Progress | None = None) -> Path:
     Raises:
         DataError: if that folder cannot be written.
     """
-    cache = Path(os.environ.get("SCALESEARCH_CACHE") or Path.home() / ".cache" / "scalesearch")
+    cache = cache_folder()
     folder = cache / f"digits-v{VERSION}"
     if folder.is_dir():
         return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=cache, prefix=f"{folder.name}-"))
-        try:
+        with publishing_folder(folder) as aside:
             draw_digits(aside, COUNTS, progress)
-            aside.chmod(0o755)
-            aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         if not folder.is_dir():  # else another process was quicker, and its folder is the same
             raise DataError(

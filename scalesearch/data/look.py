@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +15,7 @@ from pathlib import Path
 from scalesearch.data.decode import read_upright, refuse
 from scalesearch.data.pixels import key_of
 from scalesearch.data.split import DataError, Image, Progress, Split
+from scalesearch.io.publish import publish
 
 _THREADS = 4
 _SIDE = 8
@@ -68,7 +67,4 @@ def _known(file: Path) -> list[str] | None:
 
 
 def _keep(file: Path, notes: list[str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.stem, encoding="utf-8", delete=False) as out:
-        json.dump(notes, out)
-    os.replace(out.name, file)
+    publish(file, json.dumps(notes))

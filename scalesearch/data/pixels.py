@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from scalesearch.data.capacity import Decoding, free_bytes, reserve
 from scalesearch.data.decode import decode, letterbox, refuse, tried
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import DataError, Progress, Split
+from scalesearch.io.publish import publishing
 
 PAD = (124, 116, 104)
 """ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01, or +- 0.18 by half. EfficientDet pads normalised images
@@ -185,17 +184,11 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
 def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress | None) -> NDArray[np.uint8]:
     """The decoded array from the cache's file, decoded into it first where it is not there; published by rename."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.stem, suffix=".part")
-        os.close(handle)
-        try:
-            array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
-            _reserved(Path(name), shape)
+        with publishing(file) as aside:
+            array = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
+            _reserved(aside, shape)
             _decode_all(split, array, progress)
             array.flush()
-            os.replace(name, file)
-        finally:
-            Path(name).unlink(missing_ok=True)
     mapped: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="r")
     return mapped
 

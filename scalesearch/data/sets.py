@@ -6,7 +6,6 @@ plan says `val`; `val` is for winners and named baselines.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from scalesearch.data.coco import read_place
 from scalesearch.data.digits import digits_folder
 from scalesearch.data.layout import Place, find_split, find_whole, missing, role
 from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
+from scalesearch.io.hashes import short_hash
 
 VAL_SHARE, VAL_SEED = 0.2, 0
 """How val is cut from train where a data set has none: always the same way, so that every command has the same val."""
@@ -66,12 +66,11 @@ def open_data(
     for part in (kept, chosen, held_out):
         _not_empty(part, folder)
     cut = "val" if select == "val" else f"{float(select)!r} {seed}"
-    digest = hashlib.sha256("\n".join([content(whole), content(held_out), cut]).encode())
     return Data(
         train=kept,
         select=chosen,
         val=held_out,
-        fingerprint=digest.hexdigest()[:12],
+        fingerprint=short_hash("\n".join([content(whole), content(held_out), cut])),
         whole=whole.name,
         splits={"train": kept.name, "select": chosen.name, "val": held_out.name},
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scalesearch.execute.executor import Answer, UnfitWorkerError, WorkerLostError, answer, resolve
+from scalesearch.io.publish import publishing_folder
 from scalesearch.plan.task import Outcome, Task
 
 _LOCAL_STORE = 150 * 2**20
@@ -191,15 +192,13 @@ def _begin(task: Task) -> None:
     folder = task.folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     earlier = sorted((path for path in folder.glob(f"{_span(task)}*") if path.is_dir()), reverse=True)
-    aside = folder / f".{task.folder.name}"
-    aside.mkdir()
-    for source in (*earlier, folder):
-        for file in _files(source):
-            with contextlib.suppress(FileNotFoundError):  # replaced or tidied away meanwhile
-                shutil.copy2(file, aside)
-        if any(aside.iterdir()):
-            break
-    aside.rename(task.folder)
+    with publishing_folder(task.folder) as aside:
+        for source in (*earlier, folder):
+            for file in _files(source):
+                with contextlib.suppress(FileNotFoundError):  # replaced or tidied away meanwhile
+                    shutil.copy2(file, aside)
+            if any(aside.iterdir()):
+                break
 
 
 def _publish(task: Task) -> None:

@@ -65,8 +65,8 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
             if self._tried is None or over:
                 self._say(
-                    f"the ledger at {self._place.shown} is behind ({line(error)}); the rows are whole, and it is written "
-                    "again from them"
+                    f"the ledger at {self._place.shown} is behind ({self._place.clean(line(error))}); the rows are whole, "
+                    "and it is written again from them"
                 )
             self._tried, self._study = time.monotonic(), None
 
@@ -93,7 +93,8 @@ class Ledger:
     def _open(self) -> optuna.Study:
         """The study as it is there; what cannot be read in the study's own folder is written anew."""
         if not self._place.own:
-            return self._load()
+            with self._place.explained():
+                return self._load()
         try:
             return self._load()
         except Exception:  # noqa: BLE001  whatever a torn file makes Optuna raise: the rows are the truth

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import json
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._file import get_lock_file
@@ -17,7 +20,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-from scalesearch.records.folder import write_whole
+from scalesearch.io.publish import publish
+from scalesearch.io.target import kind_of
+from scalesearch.io.text import hide_secrets, without_secrets
 
 FILE = "optuna.journal"
 """The journal in a study's folder."""
@@ -46,15 +51,25 @@ class Place:
         """Optuna's storage. LedgerError where there is none; an own file that is torn raises what it makes Optuna raise."""
         if self.own:
             return _journal(self.file, own=True)
-        try:
+        with self.explained():
             return _database(self.url) if self.url else _journal(self.file, own=False)
-        except LedgerError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever Optuna, SQLAlchemy or a database's driver raises
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Whatever Optuna, SQLAlchemy or a database's driver raises becomes a LedgerError without passwords."""
+        try:
+            yield
+        except LedgerError as error:
+            raise LedgerError(self.clean(str(error))) from None
+        except Exception as error:  # noqa: BLE001
             raise LedgerError(
-                f"--storage must be one that Optuna can open, but {self.shown}: {line(error)}; mend it, or leave "
-                "--storage out for a file in the study's folder"
+                f"--storage must be one that Optuna can open, but {self.shown}: {self.clean(line(error))}; mend it, or "
+                "leave --storage out for a file in the study's folder"
             ) from None
+
+    def clean(self, text: str) -> str:
+        """The text without the passwords of the URL."""
+        return hide_secrets(text, self.url) if self.url else text
 
     def remove(self) -> None:
         """Removes what lies in the study's own folder."""
@@ -76,22 +91,84 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
                 f"--storage is a URL or a journal file in a folder that is there, but {storage} is "
                 f"{'a folder' if file.is_dir() else 'in none'}; try sqlite:///{file.name}.db"
             )
+        _check_journal(file)
         return Place(file=file, own=False, shown=storage)
     try:
         url = make_url(storage)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter of a port
         raise LedgerError(
-            f"--storage is a URL such as sqlite:///trials.db or postgresql://user@host/database, but got {storage!r}"
+            f"--storage is a URL such as sqlite:///trials.db or postgresql://user@host/database, but got "
+            f"{without_secrets(storage)!r}"
         ) from None
     if url.drivername in _DRIVERS:
         # SQLAlchemy's own choice depends on its version.
         url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
-    hidden, whole = (url.render_as_string(hide_password=hide) for hide in (True, False))
-    return Place(url=whole, own=False, shown=hidden)
+    whole = url.render_as_string(hide_password=False)
+    return Place(url=whole, own=False, shown=without_secrets(whole))
+
+
+# ---- a journal file ----
+
+_DATABASE = b"SQLite format 3\0"
+_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+"""By which a database is known before it is there."""
+_BEGINNING = b'{"op_code":'
+"""Of each line of Optuna's journal."""
+
+
+def _check_journal(file: Path) -> None:
+    """LedgerError unless `file` is Optuna's journal, whole or torn at its end, or is not there."""
+    kind = kind_of(file)
+    what, mend = "", "name another file, or a database, as sqlite:///trials.db"
+    if kind:
+        what = f"is {kind}"
+    elif not file.exists() or not file.stat().st_size:
+        if file.suffix.lower() in _SUFFIXES:
+            what, mend = "is named as a database is", f"write sqlite:///{file}"
+    else:
+        with file.open("rb") as opened:
+            if opened.read(len(_DATABASE)) == _DATABASE:
+                what, mend = "is an SQLite database", f"write sqlite:///{file}"
+            elif not _is_journal(file):
+                what, mend = "is something else", f"name another file, or a database, as sqlite:///{file.name}.db"
+    if what:
+        raise LedgerError(f"--storage takes a file without :// for a journal of Optuna's, but {file} {what}; {mend}")
+    lock = file.with_name(file.name + ".lock")
+    if not lock.is_symlink() and lock.exists() and (kind_of(lock) or lock.stat().st_size):
+        # Optuna's is empty, or a link, and it removes one that is old.
+        raise LedgerError(f"--storage {file} is locked by a file {lock.name}, but that is something else; {mend}")
+
+
+def _is_journal(file: Path) -> bool:
+    """Whether each line is one of Optuna's operations; the last may be torn."""
+    with file.open("rb") as lines:
+        for number, one in enumerate(lines):
+            if not _is_operation(one) and (one.endswith(b"\n") or not _is_torn(one, first=number == 0)):
+                return False
+    return True
+
+
+def _is_operation(text: bytes) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("op_code"), int) and isinstance(found.get("worker_id"), str)
+
+
+def _is_torn(text: bytes, *, first: bool) -> bool:
+    """Whether this can be the beginning of an operation that a dead process wrote last; after a crash of the machine
+    what was not written yet may read as zeros.
+    """
+    if not text.strip(b"\0"):
+        return not first
+    return text.startswith(_BEGINNING) or _BEGINNING.startswith(text)
 
 
 def _journal(file: Path | None, *, own: bool) -> BaseStorage:
     assert file is not None, "a place is a database or a file"
+    if not own:
+        _check_journal(file)
     lock = JournalFileOpenLock(str(file))  # a dead process's is released after 30 s
     if own:
         # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
@@ -102,9 +179,43 @@ def _journal(file: Path | None, *, own: bool) -> BaseStorage:
 
 
 def _mend(file: Path) -> None:
-    """Cuts a line that a dead process left half written: the next one would be written into it."""
-    if file.exists() and (content := file.read_bytes()) and not content.endswith(b"\n"):
-        os.truncate(file, content.rfind(b"\n") + 1)
+    """Ends a last line that lacks its end, and cuts one that a dead process left half written: the next one would be
+    written into it. Anything but a journal is left alone.
+    """
+    if not file.is_file() or not _is_journal(file):
+        return
+    with file.open("rb+") as opened:
+        content = opened.read()
+        last = content[content.rfind(b"\n") + 1 :]
+        if _is_operation(last):
+            opened.write(b"\n")
+        elif last:
+            opened.truncate(len(content) - len(last))
+
+
+# ---- a database ----
+
+_MARK = "version_info"
+"""The table by which Optuna knows a database of its own."""
+_OPTUNAS = {"studies", "trials", "study_directions", "trial_params", "trial_values", "alembic_version", _MARK}
+
+
+def _check_database(url: str, engine: dict[str, Any]) -> None:
+    """LedgerError where the database has tables of something else that Optuna's would stand among, or collide with."""
+    parsed = make_url(url)
+    lite = parsed.get_backend_name() == "sqlite"
+    if lite and not (parsed.database and Path(parsed.database).is_file()):
+        return  # a new one, or in memory
+    opened = sqlalchemy.create_engine(url, **engine)
+    try:
+        tables = set(sqlalchemy.inspect(opened).get_table_names())
+    finally:
+        opened.dispose()
+    if _MARK not in tables and (tables if lite else tables & _OPTUNAS):
+        raise LedgerError(
+            f"--storage is a database of Optuna's or a new one, but {without_secrets(url)} has tables of something else "
+            f"({', '.join(sorted(tables)[:3])}); name another database"
+        )
 
 
 def _database(url: str) -> BaseStorage:
@@ -114,6 +225,7 @@ def _database(url: str) -> BaseStorage:
     arguments: dict[str, Any] = {"poolclass": NullPool}
     arguments |= {"connect_args": {"connect_timeout": _WAIT}} if server else {}
     try:
+        _check_database(url, arguments)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return RDBStorage(url, engine_kwargs=arguments)
@@ -134,5 +246,5 @@ def identity(folder: Path) -> str:
     file = folder / IDENTITY
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(file, uuid.uuid4().hex + "\n")
+        publish(file, uuid.uuid4().hex + "\n")
     return file.read_text().strip()

@@ -6,7 +6,6 @@ Nothing of a file is run: it is read as tensors and plain data, or refused. May 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -100,13 +99,6 @@ class Misfit:
             f"{shortened(str(file), 60)}: weights must fit their detector, but {fit} of its {count} tensors do, "
             f"the first that does not is {shortened(self.lines()[0], 130)}"
         )
-
-
-def file_hash(file: Path) -> str:
-    """Twelve hex digits: a hash of the file's bytes, by which results name their weights. FileNotFoundError."""
-    must_exist(file)
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
 
 
 def load_weights(detector: Detector, file: Path) -> Misfit:

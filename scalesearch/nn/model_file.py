@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.inputs.documents import parse
 from scalesearch.inputs.typed import fields_of
+from scalesearch.io.marks import DETECTOR
+from scalesearch.io.publish import publish_or_keep
 from scalesearch.nn.checkpoints import load_weights, must_exist, unpickled
 from scalesearch.nn.detector import Detector
 
-KEY = "detector"
+KEY = DETECTOR
 
 Classes = tuple[tuple[int, str], ...]
 """For each label, in order, the COCO category id and the name."""
@@ -83,7 +85,7 @@ def load_trained(detector: Detector, file: Path) -> None:
 def save_weights(detector: Detector, classes: Classes, file: Path) -> None:
     """The detector's weights as a .safetensors file that says what they are of."""
     tensors = {name: value.detach().contiguous().cpu() for name, value in detector.state_dict().items()}
-    save_file(tensors, file, metadata={KEY: description_text(detector.spec, classes)})
+    publish_or_keep(file, save(tensors, metadata={KEY: description_text(detector.spec, classes)}))
 
 
 def _metadata(file: Path) -> dict[str, str]:

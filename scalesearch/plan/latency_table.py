@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from scalesearch.cost.latency import LatencyTable, from_dict, to_dict
 from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.io.publish import publish
 
 
 def read_table(path: Path | str) -> LatencyTable:
@@ -34,7 +34,15 @@ def read_table(path: Path | str) -> LatencyTable:
 
 def write_table(table: LatencyTable, path: Path) -> None:
     """Writes the table as JSON, aside and renamed: a file is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    publish(path, as_text(table))
+
+
+def as_text(table: LatencyTable) -> str:
+    """The text of a table's file, JSON."""
+    return json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n"
+
+
+def is_table(path: Path) -> bool:
+    """Whether the file is a table of timings, of whatever schema. Raises what reading another file raises."""
+    found = parse(path.read_bytes())
+    return isinstance(found, dict) and {"schema", "setting", "reference", "prices"} <= found.keys()

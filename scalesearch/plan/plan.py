@@ -143,7 +143,12 @@ class Plan:
 
     def to_yaml(self) -> str:
         """`resolved` as YAML text."""
-        return yaml.safe_dump(self.resolved(), sort_keys=False, width=110, default_flow_style=None, allow_unicode=True)
+        return as_yaml(self.resolved())
+
+
+def as_yaml(data: dict[str, Any]) -> str:
+    """A resolved plan's text."""
+    return yaml.safe_dump(data, sort_keys=False, width=110, default_flow_style=None, allow_unicode=True)
 
 
 def _axis(axis: Choices) -> Any:

@@ -7,12 +7,13 @@ has the published one too. What a batch norm's momentum and eps are, the detecto
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from scalesearch.io.hashes import short_hash
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "sgd"),
@@ -131,7 +132,7 @@ class Recipe:
     def id(self) -> str:
         """Twelve hex digits: a hash of the fields that differ from their defaults."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return short_hash(text)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data of the fields that differ from their defaults; `from_dict` is its inverse."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
 from scalesearch.arch.operator import Operator, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import Cost
+from scalesearch.io.cache import cache_folder
+from scalesearch.io.publish import publish
 from scalesearch.nn.backbone import TimmFeatures, one_line
 from scalesearch.profile.flop_counter import count_module
 from scalesearch.profile.memory_trace import backbone_memory
@@ -46,7 +46,7 @@ def resolve(
     not ceil(size / 2**level), and one whose parameters differ from size to size.
     """
     name = backbone if isinstance(backbone, str) else backbone.name
-    file = (cache or default_cache()) / "timm" / _file_name(name, levels)
+    file = (cache or cache_folder()) / "timm" / _file_name(name, levels)
     found = _read(file)
     missing = [size for size in dict.fromkeys(sizes) if size not in found]
     for size in missing:
@@ -69,11 +69,6 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
         return spec
     backbone = resolve(spec.backbone, sizes=[spec.size], levels=levels, cache=cache)
     return dataclasses.replace(spec, backbone=backbone)
-
-
-def default_cache() -> Path:
-    """SCALESEARCH_CACHE, or ~/.cache/scalesearch."""
-    return Path(os.environ.get("SCALESEARCH_CACHE") or Path.home() / ".cache" / "scalesearch")
 
 
 # ---- measuring ----
@@ -174,8 +169,4 @@ def _write(file: Path, found: dict[Size, _Found]) -> None:
         }
         for size, one in found.items()
     ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed, so that a reader never sees half a file.
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as out:
-        json.dump(rows, out)
-    os.replace(out.name, file)
+    publish(file, json.dumps(rows))

@@ -11,18 +11,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
+import yaml
+
+from scalesearch.io.publish import discard_leftovers, publish
+from scalesearch.io.target import claim_folder
+from scalesearch.plan.plan import Plan, PlanError, as_yaml, changes, read_plan
 from scalesearch.records.row import Row, RowError, TrainingKey, from_json
 
 PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
-_ASIDE = ".*.tmp"
-"""What `write_whole` writes before it renames; one that is found later is a dead process's."""
+_HOLDER = "process "
+"""How the text in a lock begins."""
+_ROW = re.compile(r"(?:search|winner|baseline)-.*\.json")
+_TORN = re.compile(rf"\.({re.escape(PLAN)}|{re.escape(RESULTS)})\..*\.tmp")
+"""What a killed process left of publishing."""
 
 
 class StudyError(ValueError):
@@ -58,9 +66,10 @@ class StudyFolder:
                     f"{path}: a study has one data set, but its rows are of the data {other[0]} and {plan.data.source} "
                     f"is {data} now; bring the data back, or begin a new study with --out"
                 )
-            for leftover in (*path.glob(_ASIDE), *(path / ROWS).glob(_ASIDE)):
-                leftover.unlink()
-            write_whole(path / PLAN, plan.to_yaml())
+            for name in (PLAN, RESULTS):
+                discard_leftovers(path, name)
+            discard_leftovers(path / ROWS, "*.json")
+            publish(path / PLAN, plan.to_yaml())
             folder = cls(path, plan, rows, lock)
             folder.collect()
         except BaseException:
@@ -86,14 +95,14 @@ class StudyFolder:
         if row.spec_id != row.spec.id:
             raise RowError(f"a row says what its spec is, but its spec_id is {row.spec_id} and its spec {row.spec.id}")
         file = self.path / ROWS / row.file_name
-        write_whole(file, row.to_json() + "\n")
+        publish(file, row.to_json() + "\n")
         self._rows[row.file_name] = row
         return file
 
     def collect(self) -> Path:
         """Rebuilds results.jsonl from the rows."""
         file = self.path / RESULTS
-        write_whole(file, "".join(row.to_json() + "\n" for row in self.rows()))
+        publish(file, "".join(row.to_json() + "\n" for row in self.rows()))
         return file
 
     def close(self) -> None:
@@ -141,33 +150,81 @@ def known(rows: Iterable[Row], key: TrainingKey) -> Row | None:
     return None
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Writes aside, syncs and renames: after a crash the file is the old one or the new one."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with open(aside, "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(aside, file)
-    # The name is on disk only once its folder is.
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def claim_study(path: Path) -> None:
+    """Checks that a study can be begun or continued in `path`, before anything is read or written. Raises StudyError
+    where the folder holds something else, and TargetError where it cannot be written.
+    """
+    _inside(path)
+    claim_folder(path, "a study")
+
+
+def check_study(path: Path) -> None:
+    """StudyError unless a study was begun in the folder `path`."""
+    if not (path / PLAN).is_file():
+        raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    if not is_study(path):
+        raise StudyError(
+            f"{path}: the {PLAN} of a study was written by one, but this one by hand; name a study's folder"
+        )
+
+
+def is_study(path: Path) -> bool:
+    """Whether `path` is the folder of a study: its plan was written by one, not by hand."""
+    return (path / PLAN).is_file() and (_has_rows(path) or _resolved(path / PLAN))
 
 
 def _inside(path: Path) -> set[str]:
     """What the folder has; StudyError where that is something else than a study."""
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path}: a study is a folder, but this is a file; name another with --out")
-    inside = {item.name for item in path.iterdir() if not item.match(_ASIDE)} if path.exists() else set()
-    if PLAN not in inside and (strange := sorted(inside - {LOCK, ROWS, RESULTS})):
+    inside = {item.name for item in path.iterdir() if not _TORN.fullmatch(item.name)} if path.exists() else set()
+    if PLAN in inside:
+        if not is_study(path):
+            raise StudyError(
+                f"{path}: a study writes its resolved plan to {PLAN}, but the one there was written by hand and would be "
+                "lost; name another folder with --out"
+            )
+        return inside
+    # A study that was interrupted at once has its lock and no rows.
+    strange = sorted(inside - {LOCK, ROWS})
+    strange += [LOCK] if LOCK in inside and not _is_lock(path / LOCK) else []
+    strange += [ROWS] if ROWS in inside and not _is_empty(path / ROWS) else []
+    if strange:
         raise StudyError(
             f"{path}: a study begins in an empty folder, but this one has {strange[0]} and no {PLAN}; "
             "name another with --out"
         )
     return inside
+
+
+def _has_rows(path: Path) -> bool:
+    return (path / ROWS).is_dir() and any(_ROW.fullmatch(file.name) for file in (path / ROWS).iterdir())
+
+
+def _resolved(file: Path) -> bool:
+    """Whether the text is that of a resolved plan, whole and in the form that `Plan.to_yaml` gives it."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(data, dict)
+        and data.keys() >= {"name", "data", "space", "recipe", "winners"}
+        and (as_yaml(data) == text)
+    )
+
+
+def _is_empty(rows: Path) -> bool:
+    """Whether this is a folder without rows, but for what a killed process left of one."""
+    return rows.is_dir() and all(re.fullmatch(rf"\.{_ROW.pattern}\..*\.tmp", file.name) for file in rows.iterdir())
+
+
+def _is_lock(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_HOLDER)) in (b"", _HOLDER.encode())
 
 
 def _check_plan(path: Path, plan: Plan) -> None:
@@ -194,5 +251,5 @@ def _locked(path: Path) -> int:
         os.close(lock)
         raise StudyError(f"{path}: one process writes a study, and {holder} does; wait for it, or end it") from None
     os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    os.write(lock, f"{_HOLDER}{os.getpid()} on {socket.gethostname()}".encode())
     return lock

@@ -14,8 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from scalesearch.evidence.noise import Spread
-from scalesearch.records.folder import write_whole
+from scalesearch.io.publish import publish
 from scalesearch.rehearsal.comparison import Compared, curve
+from scalesearch.report.saving import save
 
 TABLE, CURVES, PICTURE, PAGE = "table.csv", "curves.csv", "rehearsal.png", "rehearsal.md"
 _COLOURS = ("#8a8a8a", "#2166ac", "#d6604d", "#1b7837", "#762a83", "#b8860b", "#01665e")
@@ -85,11 +86,11 @@ def to_dict(one: Compared) -> dict[str, object]:
 
 def write_rehearsal(folder: Path, found: Sequence[Compared], facts: Sequence[str], epochs: int) -> Path:
     """Writes table.csv, curves.csv, the picture and the page; `epochs` are those of one whole training."""
-    pd.DataFrame([to_dict(one) for one in found]).round(5).to_csv(folder / TABLE, index=False)
-    _curves_table(found).to_csv(folder / CURVES, index=False)
+    publish(folder / TABLE, pd.DataFrame([to_dict(one) for one in found]).round(5).to_csv(index=False))
+    publish(folder / CURVES, _curves_table(found).to_csv(index=False))
     draw_rehearsal(found, folder / PICTURE, epochs)
     path = folder / PAGE
-    write_whole(path, _page(found, facts))
+    publish(path, _page(found, facts))
     return path
 
 
@@ -123,7 +124,7 @@ def draw_rehearsal(found: Sequence[Compared], path: Path, epochs: int) -> None:
         axes.set_ylim(bottom=0)
     panels[0][0].set_ylabel("share of the band's hypervolume, AP above the median\n(mean, 95 % interval over seeds)")
     panels[0][-1].legend(fontsize=8, loc="lower right", frameon=False)
-    figure.savefig(path, dpi=130)
+    save(figure, path, dpi=130)
     plt.close(figure)
 
 

@@ -7,7 +7,6 @@ slowly so that cheap ones lead early, and seeds that differ. docs/rehearsal.md h
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import Topology
 from scalesearch.cost.price import breakdown
+from scalesearch.io.hashes import hashed_integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +143,7 @@ def _accuracy(spec: DetectorSpec, macs: float) -> float:
 @lru_cache(maxsize=1_000_000)
 def _normal(*of: str | int) -> float:
     """A standard normal number that belongs to these names and no others."""
-    digest = hashlib.sha256("/".join(map(str, of)).encode()).digest()
-    return float(np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal())
+    return float(np.random.default_rng(hashed_integer("/".join(map(str, of)))).standard_normal())
 
 
 class LandscapeFacts(NamedTuple):

@@ -1,13 +1,20 @@
-"""`Rehearsed`: what one rehearsal of a search came to, as data. Standard library only."""
+"""`Rehearsed`: what one rehearsal of a search came to, as data, and the file of many."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from scalesearch.inputs.documents import parse
 from scalesearch.inputs.typed import Number, fields_of
+from scalesearch.io.target import TargetError, claim_folder
+
+RUNS = "runs.jsonl"
+"""The file of a folder's rehearsals, a line each."""
+_BEGINNING = '{"setup": "'
+"""Of each line."""
 
 
 class Step(NamedTuple):
@@ -67,3 +74,27 @@ def from_json(text: str) -> Rehearsed:
         return fields_of(parse(text), Rehearsed, "a rehearsal")
     except ValueError as error:
         raise ValueError(f"a rehearsal is one JSON object of its fields, but this is none ({error})") from None
+
+
+def read_runs(file: Path) -> tuple[list[Rehearsed], bool]:
+    """The rehearsals of a file, and whether an interruption tore one more at its end. ValueError for another file."""
+    *lines, last = file.read_text(encoding="utf-8").split("\n")
+    try:
+        kept = [from_json(line) for line in lines]
+        if last and not (last.startswith(_BEGINNING) or _BEGINNING.startswith(last)):
+            raise ValueError("its last line is none")
+    except ValueError as error:
+        raise ValueError(f"{file}: each line is a rehearsal, but {error}; name another folder with -o") from None
+    return kept, bool(last)
+
+
+def claim_rehearsal(folder: Path) -> None:
+    """Checks that rehearsals can be written in `folder`: it has some, or is empty, or is not there. ValueError."""
+    claim_folder(folder, "a folder of rehearsals")
+    if (folder / RUNS).is_file():
+        read_runs(folder / RUNS)
+    elif folder.exists() and (strange := sorted(item.name for item in folder.iterdir())):
+        raise TargetError(
+            f"{folder}: rehearsals begin in an empty folder, but this one has {strange[0]} and no {RUNS}; "
+            "name another with -o"
+        )

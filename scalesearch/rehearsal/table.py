@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.io.hashes import hashed_integer, short_hash
 from scalesearch.records.row import Row
 from scalesearch.records.trials import trials
 from scalesearch.space.candidates import Candidate
@@ -58,11 +58,8 @@ class Table:
     @property
     def fingerprint(self) -> str:
         """Of what is recorded."""
-        digest = hashlib.sha256()
-        for _, rows in sorted(self._rows.items()):
-            for row in rows:
-                digest.update(replace(row, machine={}, versions={}).to_json().encode())
-        return digest.hexdigest()[:12]
+        recorded = (row for _, rows in sorted(self._rows.items()) for row in rows)
+        return short_hash(replace(row, machine={}, versions={}).to_json() for row in recorded)
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
         """As recorded, on a straight line between two recorded epochs."""
@@ -81,8 +78,7 @@ class Table:
     def _drawn(self, spec: DetectorSpec, seed: int) -> Row:
         """One of the detector's rows, the same one all through a rehearsal."""
         rows = self._rows[spec.id]
-        digest = hashlib.sha256(f"{spec.id}/{seed}".encode()).digest()
-        return rows[int.from_bytes(digest[:8], "little") % len(rows)]
+        return rows[hashed_integer(f"{spec.id}/{seed}") % len(rows)]
 
 
 def _curve(row: Row) -> list[tuple[int, float]]:

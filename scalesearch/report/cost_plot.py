@@ -13,6 +13,9 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from scalesearch.cost.budget import human
+from scalesearch.io.marks import claim_picture
+from scalesearch.io.text import for_picture
+from scalesearch.report.saving import save
 
 _COLOURS = ("#2166ac", "#c8553d", "#4d9221", "#762a83", "#b8860b", "#01665e", "#c51b7d", "#5f6b76")
 _LABELS = {
@@ -26,11 +29,10 @@ _LABELS = {
 def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]]], path: Path, note: str = "") -> None:
     """Write a panel for each figure: its value, on a logarithmic axis, over phi, a line for each family.
 
-    families: name -> (phi, {figure: value}) of each member. `note` stands under the panels. Raises ValueError for a
-    suffix other than .svg, .png or .pdf, and where no family has two members.
+    families: name -> (phi, {figure: value}) of each member. `note` stands under the panels. Raises ValueError as
+    `claim_picture`, and where no family has two members.
     """
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise ValueError(f"a picture is .svg, .png or .pdf, but got {path.name!r}")
+    claim_picture(path)
     lines = {name: sorted(members, key=lambda one: one[0]) for name, members in families.items() if len(members) > 1}
     if not lines:
         raise ValueError(
@@ -41,7 +43,7 @@ def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]
     for panel, figure in zip(panels[0], figures, strict=True):
         for colour, (name, members) in zip(_COLOURS * len(lines), lines.items(), strict=False):
             phis, values = [phi for phi, _ in members], [costs[figure] for _, costs in members]
-            panel.plot(phis, values, "o-", color=colour, label=name, markersize=4, linewidth=1.4)
+            panel.plot(phis, values, "o-", color=colour, label=for_picture(name), markersize=4, linewidth=1.4)
         panel.set_yscale("log")
         panel.margins(y=0.08)
         panel.set_title(_LABELS[figure], fontsize=10)
@@ -55,7 +57,6 @@ def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]
     if len(lines) > 1:
         panels[0][0].legend(fontsize=8, frameon=False)
     picture.tight_layout(rect=(0, 0.05 if note else 0, 1, 1))
-    picture.text(0.01, 0.01, note, fontsize=7.5, color="#5f6b76")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    picture.text(0.01, 0.01, for_picture(note), fontsize=7.5, color="#5f6b76")
+    save(picture, path, dpi=150, alone=True)
     plt.close(picture)

@@ -16,8 +16,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group
+from scalesearch.io.text import for_picture
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
+from scalesearch.report.saving import save
 from scalesearch.space.space import shown
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#2166ac", "#d6604d", "#8a8a8a", "#1b7837"
@@ -41,7 +43,7 @@ def draw_front(facts: Facts, path: Path) -> None:
     for axes, cost in zip(panels[0], facts.costs, strict=True):
         _panel(axes, facts, cost)
     panels[0][0].set_ylabel("AP at IoU 0.50:0.95 (COCO)")
-    figure.suptitle(f"{facts.plan.name}: accuracy against cost", fontsize="large")
+    figure.suptitle(f"{for_picture(facts.plan.name)}: accuracy against cost", fontsize="large")
     labelled = {
         label: handle for axes in panels[0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -49,7 +51,7 @@ def draw_front(facts: Facts, path: Path) -> None:
         figure.legend(
             labelled.values(), labelled.keys(), fontsize=8, loc="outside lower center", ncols=2, frameon=False
         )
-    figure.savefig(path, dpi=150)
+    save(figure, path, dpi=150)
     plt.close(figure)
 
 
@@ -81,7 +83,7 @@ def _candidates(axes: Axes, facts: Facts, cost: str) -> None:
     where = "on the selection split"
     _dots(axes, facts.random, cost, f"random inside the band, {where}", facecolors="none", edgecolors=_GREY)
     names = sorted({trial.proposed_by for trial in facts.asked})
-    _dots(axes, facts.asked, cost, f"proposed by {', '.join(names)}, {where}", color=_BLUE)
+    _dots(axes, facts.asked, cost, f"proposed by {for_picture(', '.join(names))}, {where}", color=_BLUE)
     best = sorted((trial.value(cost), trial.value("ap")) for trial in facts.best_at(cost))
     alone = len(facts.costs) > 1
     if len(best) > 1:
@@ -126,7 +128,7 @@ def _families(axes: Axes, facts: Facts, cost: str) -> None:
 def _line(trial: Trial, *, named: bool, best: bool) -> dict[str, Any]:
     if not named:
         return {"color": "#d0d0d0", "linewidth": 1, "zorder": 1}
-    label = f"{shown(trial.point)}: mean AP {trial.value('ap'):.3f}"
+    label = f"{for_picture(shown(trial.point))}: mean AP {trial.value('ap'):.3f}"
     return {"linewidth": 2.5, "label": f"{label} (best)"} if best else {"linewidth": 1, "label": label}
 
 
@@ -174,7 +176,7 @@ def _names(axes: Axes, groups: list[Group], cost: str) -> None:
             at = (group.first.cost[cost], spread.mean)
             right = axes.transAxes.inverted().transform(axes.transData.transform(at))[0] > 0.8
             style = {"xytext": (-6 if right else 6, 4), "ha": "right" if right else "left"}
-            axes.annotate(group.first.name, at, textcoords="offset points", **style)  # type: ignore[arg-type]
+            axes.annotate(for_picture(group.first.name), at, textcoords="offset points", **style)  # type: ignore[arg-type]
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -17,6 +17,9 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
 from scalesearch.arch.graph_layout import PORT, RADIUS, Arrow, Layout, Line, layout
 from scalesearch.arch.topology import GATES, Topology
+from scalesearch.io.marks import claim_picture
+from scalesearch.io.text import for_picture
+from scalesearch.report.saving import save
 
 _STYLES: dict[str, tuple[str, Any, str]] = {  # colour, dashes, what the legend says
     "up": ("#c8553d", "-", "up-sampled, to a finer level"),
@@ -39,13 +42,12 @@ _HEAD = 0.115
 def draw_graph(topology: Topology, path: Path, name: str) -> None:
     """Write the picture of `topology` to `path`; its suffix gives the format (svg, png, pdf).
 
-    Raises ValueError for another suffix. The same topology gives the same bytes.
+    Raises ValueError as `claim_picture`. The same topology gives the same bytes.
     """
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise ValueError(f"a picture is .svg, .png or .pdf, but got {path.name!r}")
+    claim_picture(path)
     facts = layout(topology)
     edges = len(facts.arrows)
-    title = f"{name}: levels {topology.min_level}..{topology.max_level}, {len(topology.nodes)} nodes, {edges} edges"
+    title = f"{for_picture(name)}: levels {topology.min_level}..{topology.max_level}, {len(topology.nodes)} nodes, {edges} edges"
     legend = _legend(facts)
     wide, high = _wide(facts, title, legend), len(topology.levels) + 0.15
     with plt.rc_context({"svg.hashsalt": "scalesearch", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
@@ -60,8 +62,7 @@ def draw_graph(topology: Topology, path: Path, name: str) -> None:
         _ports(axes, facts)
         figure.text(0.012, 1 - 0.2 / (high + 0.95), title, color=_INK, fontsize=11, weight="bold", va="center")
         figure.legend(handles=legend, loc="lower left", ncols=4, frameon=False, fontsize=8, handlelength=2.6)
-        metadata = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None} if path.suffix == ".pdf" else {}
-        figure.savefig(path, dpi=150, metadata=metadata)
+        save(figure, path, dpi=150, alone=True)
         plt.close(figure)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group, Spread
 from scalesearch.evidence.ranks import kendall, places
+from scalesearch.inputs.quoting import shortened
+from scalesearch.io.text import LONGEST, for_markdown
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
@@ -51,7 +53,7 @@ def _summary(facts: Facts) -> str:
     if facts.winners and (spread := facts.winners[0].spread()):
         best = facts.winners[0].first
         text += (
-            f" Best: **AP {spread}** on {best.splits['evaluated']} at {human(best.cost['macs'])} FLOPs, "
+            f" Best: **AP {spread}** on {for_markdown(best.splits['evaluated'])} at {human(best.cost['macs'])} FLOPs, "
             f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds)."
         )
     if facts.plan.data.select == "val":
@@ -70,7 +72,11 @@ def _latency(facts: Facts) -> str:
     """What the latencies here are predictions of, how far off these are, and what measurements did not confirm."""
     if facts.plan.latency is None:
         return ""
-    told = f" Latency is {facts.plan.latency.timings}." if facts.plan.latency.timings else " Latency is predicted."
+    told = (
+        f" Latency is {for_markdown(facts.plan.latency.timings)}."
+        if facts.plan.latency.timings
+        else " Latency is predicted."
+    )
     if outside := sum(any(row.outside for row in trial.rows) for trial in facts.trials):
         told += f" {outside} of the candidates measured outside the band before training, and were not trained."
     return told
@@ -117,8 +123,8 @@ def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
     ]
     lines = [_group_line(group) for group in groups]
     text = (
-        f"Trained on {first.splits['train']}, {first.epochs_planned} epochs; "
-        f"every number here is on **{first.splits['evaluated']}**; mean ± standard deviation over seeds."
+        f"Trained on {for_markdown(first.splits['train'])}, {first.epochs_planned} epochs; "
+        f"every number here is on **{for_markdown(first.splits['evaluated'])}**; mean ± standard deviation over seeds."
     )
     title = [f"### By {_recipe(groups)}"] if titled else []
     return "\n\n".join(part for part in [*title, text, _table(head, lines), _per_class(groups)] if part)
@@ -126,11 +132,11 @@ def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
 
 def _recipe(groups: Sequence[Group]) -> str:
     named = [group.first.name for group in groups if group.first.kind == "winner" and group.first.name]
-    return f"the recipe {named[0]}" if named else "the plan's recipe"
+    return f"the recipe {for_markdown(named[0])}" if named else "the plan's recipe"
 
 
 def _design(row: Row) -> str:
-    return row.name if row.kind == "baseline" else f"`{row.spec_id}`"
+    return for_markdown(row.name) if row.kind == "baseline" else f"`{row.spec_id}`"
 
 
 FEW = 5
@@ -154,8 +160,8 @@ def _one_audit(audit: Audit, *, titled: bool) -> str:
     ]
     row, first = audit.proxies[0], audit.full[0].first
     head = [
-        *("design", f"AP on {row.splits['evaluated']} ({row.epochs_done} epochs)", "rank"),
-        *(f"AP on {first.splits['evaluated']} ({first.epochs_planned} epochs)", "rank"),
+        *("design", f"AP on {for_markdown(row.splits['evaluated'])} ({row.epochs_done} epochs)", "rank"),
+        *(f"AP on {for_markdown(first.splits['evaluated'])} ({first.epochs_planned} epochs)", "rank"),
     ]
     title = [f"### By {_recipe(audit.full)}"] if titled else []
     return "\n\n".join([*title, _table(head, lines), _correlation(short, full)])
@@ -199,7 +205,9 @@ def _per_class(groups: Sequence[Group]) -> str:
             values = tuple(ap for row in group.rows if (ap := row.per_class.get(name)) is not None)
             cells.append(_mean(Spread(values) if values else None))
         lines.append(cells)
-    return "AP by class, mean over seeds:\n\n" + _table(["design", *names], lines)
+    return "AP by class, mean over seeds:\n\n" + _table(
+        ["design", *(for_markdown(shortened(name, LONGEST)) for name in names)], lines
+    )
 
 
 def _noise(facts: Facts) -> str:
@@ -220,8 +228,8 @@ def _front(facts: Facts) -> str:
     splits = facts.front[0].rows[0].splits
     objectives = ", ".join(facts.plan.objectives)
     text = (
-        f"The candidates that none beats in every objective ({objectives}); one seed each, on **{splits['evaluated']}**, "
-        f"trained on {splits['train']}."
+        f"The candidates that none beats in every objective ({objectives}); one seed each, on **{for_markdown(splits['evaluated'])}**, "
+        f"trained on {for_markdown(splits['train'])}."
     )
     more = [name for name in facts.costs if name not in ("macs", "params")]
     head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
@@ -239,10 +247,10 @@ def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:
     ap50 = [value for row in trial.rows if (value := row.final.get("ap50")) is not None]
     return [
         str(trial.ordinal),
-        trial.proposed_by,
+        for_markdown(trial.proposed_by),
         _point(trial.point),
-        *(" | ".join(human(row.cost[name], name) for row in trial.rows) for name in ("macs", "params", *more)),
-        " | ".join(f"{row.final['ap']:.3f}" for row in trial.rows)
+        *(" \\| ".join(human(row.cost[name], name) for row in trial.rows) for name in ("macs", "params", *more)),
+        " \\| ".join(f"{row.final['ap']:.3f}" for row in trial.rows)
         + (f" (mean {trial.value('ap'):.3f})" if len(trial.rows) > 1 else ""),
         f"{sum(ap50) / len(ap50):.3f}" if ap50 else "",
     ]
@@ -264,13 +272,13 @@ def _random(facts: Facts) -> str:
 def _failed(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    lines = [[row.kind, _which(row), _point(row.point), " ".join(row.reason.split())] for row in rows]
+    lines = [[row.kind, _which(row), _point(row.point), for_markdown(" ".join(row.reason.split()))] for row in rows]
     return "\n\n".join(["## Failed", _table(["kind", "which", "point", "reason"], lines)])
 
 
 def _which(row: Row) -> str:
     """A search's trial, a winner's trial and seed, a baseline's name and seed; of a family the member."""
-    parts = [row.name if row.kind == "baseline" else f"trial {row.ordinal}"]
+    parts = [for_markdown(row.name) if row.kind == "baseline" else f"trial {row.ordinal}"]
     parts += [] if row.member is None else [f"member {row.member}"]
     parts += [] if row.kind == "search" else [f"seed {row.seed}"]
     return ", ".join(parts)
@@ -282,8 +290,8 @@ def _made(facts: Facts) -> str:
     if not rows:
         return ""
     row, hours = rows[0], sum(r.seconds for r in rows) / 3600
-    machine = ", ".join(f"{name} {value}" for name, value in row.machine.items())
-    versions = ", ".join(f"{name} {value}" for name, value in row.versions.items())
+    machine = for_markdown(", ".join(f"{name} {value}" for name, value in row.machine.items()))
+    versions = for_markdown(", ".join(f"{name} {value}" for name, value in row.versions.items()))
     return (
         "## How it was made\n\n"
         f"`scalesearch search {facts.plan.name}.yaml`; the plan as resolved is `plan.yaml`, every number is in "
@@ -295,7 +303,7 @@ def _made(facts: Facts) -> str:
 
 def _point(point: object) -> str:
     assert isinstance(point, dict)
-    return shown(point)
+    return for_markdown(shown(point))
 
 
 def _mean(spread: Spread | None) -> str:
@@ -303,5 +311,6 @@ def _mean(spread: Spread | None) -> str:
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown; text from outside went through `for_markdown`."""
     rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

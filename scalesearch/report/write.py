@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scalesearch.io.publish import publish
 from scalesearch.plan.plan import Plan
-from scalesearch.records.folder import write_whole
 from scalesearch.records.row import Row
 from scalesearch.report.facts import gather
 from scalesearch.report.front_plot import draw_front
@@ -20,12 +20,11 @@ def write_report(folder: Path, plan: Plan, rows: Sequence[Row]) -> Path:
     """Writes the report of `rows` and returns the page's path; the rows are not touched."""
     facts = gather(plan, rows)
     table = trials_table(facts.trials)
-    table.to_csv(folder / "trials.csv", index=False)
+    publish(folder / "trials.csv", table.to_csv(index=False))
     # The same columns, and their names also where the front is empty.
-    table.set_index("number", drop=False).loc[[trial.ordinal for trial in facts.front]].to_csv(
-        folder / "front.csv", index=False
-    )
+    front = table.set_index("number", drop=False).loc[[trial.ordinal for trial in facts.front]]
+    publish(folder / "front.csv", front.to_csv(index=False))
     draw_front(facts, folder / PICTURE)
     path = folder / "report.md"
-    write_whole(path, page(facts, PICTURE))
+    publish(path, page(facts, PICTURE))
     return path

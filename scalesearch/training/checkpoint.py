@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from scalesearch.io.publish import discard_leftovers, publishing
 from scalesearch.nn.checkpoints import unpickled
 from scalesearch.plan.task import TaskError
+from scalesearch.training.folder import BEST, FORMER, LAST
 
-LAST = "last.pt"
-"""All that going on needs; its evaluated weights are those that results and reports tell of."""
-BEST = "best.pt"
-"""The weights of the best evaluation so far by AP, for use alone. Chosen on the images that they are scored on."""
-FORMER = "checkpoint.pt"
-"""The name of LAST until it had a companion; still read."""
+__all__ = ["BEST", "FORMER", "LAST", "last", "load", "save"]
 
 
 def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
@@ -27,23 +22,17 @@ def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
     TaskError where the disk does not take it, which no other training would fare better with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=folder, prefix="checkpoint-", suffix=".part")
+    # What a killed process left half written: a folder has one writer.
+    discard_leftovers(folder, name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, folder / name)
+        with publishing(folder / name) as aside:
+            torch.save(state, aside)
     except (OSError, RuntimeError) as error:  # torch makes the one into the other
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TaskError(
             f"{folder}: a checkpoint must fit on its disk, where {shutil.disk_usage(folder).free / 1e6:.0f} MB are free, "
             f"but writing it failed ({told}); make room, and the same command continues"
         ) from None
-    finally:
-        # Also what a killed process left half written: a folder has one writer.
-        for torn in folder.glob("checkpoint-*.part"):
-            torn.unlink(missing_ok=True)
     if name == LAST:
         (folder / FORMER).unlink(missing_ok=True)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scalesearch.io.publish import publishing
+
 FILE = "log.csv"
 COLUMNS = (
     *("epoch", "step", "learning_rate", "loss", "class_loss", "box_loss"),
@@ -30,13 +32,10 @@ class Log:
         self._file = folder / FILE
         self._board = _board(folder / "tensorboard", epoch) if tensorboard else None
         kept = [line for line in read(self._file) if int(line["epoch"]) <= epoch]
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = self._file.with_suffix(".csv.part")
-        with aside.open("w", newline="", encoding="utf-8") as out:
+        with publishing(self._file) as aside, aside.open("w", newline="", encoding="utf-8") as out:
             writer = csv.DictWriter(out, COLUMNS)
             writer.writeheader()
             writer.writerows(kept)
-        aside.replace(self._file)
 
     def add(self, numbers: Mapping[str, float | None]) -> None:
         """Appends a line; `numbers` by column, None or absent for what is not known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +16,8 @@ from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
+from scalesearch.io.hashes import file_hash, short_hash
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
-from scalesearch.nn.checkpoints import file_hash
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
 from scalesearch.plan.task import Outcome, Task, TaskError
@@ -221,7 +220,7 @@ def _identity(task: Task, data: Data) -> str:
     """What must be the same for one training to go on: hashed, not the places of files."""
     parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
     parts += [file_hash(task.weights)] if task.weights else []
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return short_hash("\n".join(parts))
 
 
 def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None) -> tuple[Pixels, Pixels]:

@@ -118,7 +118,7 @@ def test_finish_needs_the_extra_before_the_search(
 )
 def test_bad_input_is_one_line(home: Path, command: Command, arguments: list[str], message: str) -> None:
     (home / "study").mkdir()
-    (home / "study" / "plan.yaml").write_text(PLAN)
+    (home / "study" / "plan.yaml").write_text(read_plan(home / "tiny.yaml").to_yaml())
     done = command("train", *arguments)
     assert done.status == 2 and message in done.err and done.err.count("\n") == 1
 

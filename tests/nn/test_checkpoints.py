@@ -18,7 +18,8 @@ from torch import Tensor
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.nn.checkpoints import file_hash, load_weights, read_weights
+from scalesearch.io.hashes import file_hash
+from scalesearch.nn.checkpoints import load_weights, read_weights
 from scalesearch.nn.detector import Detector, build
 
 SPEC = dataclasses.replace(

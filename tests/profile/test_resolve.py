@@ -13,8 +13,9 @@ import timm
 from scalesearch.arch.backbone import TimmBackbone, efficientnet_b
 from scalesearch.arch.scaling import named
 from scalesearch.cost.price import breakdown
+from scalesearch.io.cache import cache_folder
 from scalesearch.profile import resolve as room
-from scalesearch.profile.resolve import default_cache, resolve, resolve_spec
+from scalesearch.profile.resolve import resolve, resolve_spec
 
 LEVELS = (3, 4, 5)
 
@@ -91,11 +92,11 @@ def test_the_cache_is_whole_and_keyed_by_timms_version_and_our_way_of_measuring(
 
 def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "there"))
-    assert default_cache() == tmp_path / "there"
+    assert cache_folder() == tmp_path / "there"
     resolve("resnet18", sizes=[(64, 64)], levels=LEVELS)
     assert list((tmp_path / "there" / "timm").iterdir())
     monkeypatch.delenv("SCALESEARCH_CACHE")
-    assert default_cache() == Path.home() / ".cache" / "scalesearch"
+    assert cache_folder() == Path.home() / ".cache" / "scalesearch"
 
 
 def test_a_spec_is_resolved_at_its_own_size_and_levels(tmp_path: Path, counted: list[Any]) -> None:

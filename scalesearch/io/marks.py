@@ -1,0 +1,56 @@
+"""Files of ours among those of the same kind, known by the mark that we leave in them."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from pathlib import Path
+
+from scalesearch.io.target import TargetError, claim_file
+
+MARK = "scalesearch"
+"""What a picture's metadata name as its maker."""
+PICTURES = (".svg", ".png", ".pdf")
+_MARKS = {
+    b"\x89PNG\r\n\x1a\n": b"Software\0" + MARK.encode(),
+    b"<?xml": b"<dc:title>" + MARK.encode() + b"</dc:title>",
+    b"%PDF": b"/Creator (" + MARK.encode() + b")",
+}
+"""How a format begins, and the mark in it."""
+DETECTOR = "detector"
+"""The property of an exported model that says which detector it is."""
+
+
+def claim_picture(file: Path) -> None:
+    """Checks that a picture can be drawn to `file`. ValueError for another suffix, and as `claim_file`."""
+    if file.suffix not in PICTURES:
+        raise ValueError(f"a picture is {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, but got {file.name!r}")
+    claim_file(file, "a picture", is_picture)
+
+
+def claim_export(file: Path, weights: Path, *, room: int) -> None:
+    """Checks that `weights` can be exported to `file`, .onnx or .safetensors, of at most `room` bytes. ValueError."""
+    if file.exists() and weights.exists() and file.samefile(weights):
+        raise TargetError(f"{file}: an export is another file than its weights, but this is the same; name another")
+    claim_file(file, "an export", is_safetensors if file.suffix == ".safetensors" else is_onnx, room=room)
+
+
+def is_picture(file: Path) -> bool:
+    """Whether this project drew it. OSError."""
+    with file.open("rb") as opened:
+        content = opened.read()
+    return any(content.startswith(start) and mark in content for start, mark in _MARKS.items())
+
+
+def is_safetensors(file: Path) -> bool:
+    """Whether its header describes a detector. Raises what reading another file raises."""
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(length if length < file.stat().st_size else 0))
+    return DETECTOR in header["__metadata__"]
+
+
+def is_onnx(file: Path) -> bool:
+    """Whether its properties describe a detector; they are its last bytes. OSError, ValueError for an empty file."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return all(content.rfind(name) > 0 for name in (b"category_ids", b"spec_id", DETECTOR.encode()))
