@@ -24,6 +24,8 @@ from scalesearch.io.publish import discard_leftovers, publish
 from scalesearch.io.target import claim_folder
 from scalesearch.plan.plan import Plan, PlanError, as_yaml, changes, read_plan
 from scalesearch.records.row import Row, RowError, TrainingKey, from_json
+from scalesearch.records.row_set import RowSet
+from scalesearch.records.trials import Trial
 
 PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
 _HOLDER = "process "
@@ -43,7 +45,7 @@ class StudyFolder:
     def __init__(self, path: Path, plan: Plan, rows: Iterable[Row], lock: int) -> None:
         self.path = path
         self.plan = plan
-        self._rows = {row.file_name: row for row in rows}
+        self._rows = RowSet(rows)
         self._lock: int | None = lock
 
     @classmethod
@@ -79,16 +81,19 @@ class StudyFolder:
 
     def rows(self) -> tuple[Row, ...]:
         """Every row by kind, ordinal, member and seed."""
-        return tuple(sorted(self._rows.values(), key=lambda row: row.order))
+        return self._rows.rows()
+
+    def trials(self, members: int) -> list[Trial]:
+        """The whole search trials by ordinal."""
+        return self._rows.trials(members)
 
     def find(self, row: Row) -> Row | None:
         """The row of this row's file, where it is of an equal training."""
-        found = self._rows.get(row.file_name)
-        return found if found is not None and found.key == row.key else None
+        return self._rows.find(row)
 
     def known(self, key: TrainingKey) -> Row | None:
         """A complete row of an equal training, whatever its kind."""
-        return known(self.rows(), key)
+        return self._rows.known(key)
 
     def write(self, row: Row) -> Path:
         """Puts the row on disk, whole or not at all, in place of one of the same name."""
@@ -96,7 +101,7 @@ class StudyFolder:
             raise RowError(f"a row says what its spec is, but its spec_id is {row.spec_id} and its spec {row.spec.id}")
         file = self.path / ROWS / row.file_name
         publish(file, row.to_json() + "\n")
-        self._rows[row.file_name] = row
+        self._rows.add(row)
         return file
 
     def collect(self) -> Path:
@@ -140,14 +145,6 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
             raise StudyError(f"{file}: this row's file is {row.file_name}; rename it, or delete it if it is a copy")
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: row.order))
-
-
-def known(rows: Iterable[Row], key: TrainingKey) -> Row | None:
-    """The first complete row of an equal training (same spec, recipe, data, seed, epochs and splits)."""
-    for row in rows:
-        if row.state == "complete" and row.epochs_done == row.epochs_planned and row.key == key:
-            return row
-    return None
 
 
 def claim_study(path: Path) -> None:

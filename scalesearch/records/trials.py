@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from scalesearch.records.pareto import non_dominated
@@ -20,17 +22,17 @@ class Trial:
     proposed_by: str
     rows: tuple[Row, ...]
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, ...]:
         """What makes two trials the same: the spec ids of their members."""
         return tuple(row.spec_id for row in self.rows)
 
-    @property
+    @cached_property
     def complete(self) -> bool:
         """Whether every member was trained to its end and has an AP."""
         return all(row.state == "complete" and row.final.get("ap") is not None for row in self.rows)
 
-    @property
+    @cached_property
     def failed(self) -> bool:
         """Whether a member's training failed, or came to no AP."""
         return any(row.state == "failed" or row.final.get("ap") is None for row in self.rows)
@@ -40,22 +42,40 @@ class Trial:
         """Whether it stands at a lower rung of the ladder."""
         return not self.failed and not self.complete
 
-    @property
+    @cached_property
     def epochs_done(self) -> int:
         """Epochs that every member has behind it."""
         return min(row.epochs_done for row in self.rows)
 
     def ap_at(self, epochs: int) -> float | None:
         """Mean AP of the members after this many epochs; None where one was not evaluated then."""
-        found = [dict(row.curve).get(epochs, {}).get("ap") for row in self.rows]
-        known = [ap for ap in found if ap is not None]
-        return fmean(known) if len(known) == len(found) else None
+        return self.aps.get(epochs)
+
+    @cached_property
+    def aps(self) -> dict[int, float]:
+        """Mean AP of the members by epochs done, where all of them were evaluated."""
+        curves = [{epochs: numbers.get("ap") for epochs, numbers in row.curve} for row in self.rows]
+        found = {epochs: [ap for curve in curves if (ap := curve.get(epochs)) is not None] for epochs in curves[0]}
+        return {epochs: fmean(aps) for epochs, aps in found.items() if len(aps) == len(curves)}
 
     def value(self, objective: str) -> float:
         """The objective of a complete trial: the mean over its members of `ap`, or of a cost."""
-        if objective == "ap":
-            return fmean(row.final["ap"] or 0.0 for row in self.rows)
-        return fmean(float(row.cost[objective]) for row in self.rows)
+        if objective not in self._known:
+            if objective == "ap":
+                self._known[objective] = fmean(row.final["ap"] or 0.0 for row in self.rows)
+            else:
+                self._known[objective] = fmean(float(row.cost[objective]) for row in self.rows)
+        return self._known[objective]
+
+    @cached_property
+    def log_macs(self) -> tuple[float, ...]:
+        """The logarithm of each member's multiply-adds."""
+        return tuple(math.log(max(row.cost["macs"], 1)) for row in self.rows)
+
+    @cached_property
+    def _known(self) -> dict[str, float]:
+        """What `value` has worked out: a sampler asks it of all trials before each candidate."""
+        return {}
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """`value` of each objective."""

@@ -23,7 +23,8 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.hypervolume import Points, hypervolume
 from scalesearch.records.pareto import UP
-from scalesearch.records.row import Row, TrainingKey
+from scalesearch.records.row import Row
+from scalesearch.records.row_set import RowSet
 from scalesearch.records.trials import Trial, best_trials
 from scalesearch.rehearsal.result import Rehearsed, Step
 from scalesearch.space.band import Band
@@ -55,33 +56,14 @@ class Surrogate(Protocol):
         """AP after the whole training without the noise of a seed, as far as it is known."""
 
 
-class MemoryStore:
+class MemoryStore(RowSet):
     """Rows in memory; the path is one that cannot be, so that nothing is ever found or removed there."""
 
     path = Path(os.devnull) / "rehearsal"
 
-    def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
-        self._known: dict[TrainingKey, Row] = {}
-
-    def rows(self) -> tuple[Row, ...]:
-        """Every row in order."""
-        return tuple(sorted(self._rows.values(), key=lambda row: row.order))
-
-    def find(self, row: Row) -> Row | None:
-        """The row of this row's name, where it is of an equal training."""
-        found = self._rows.get(row.file_name)
-        return found if found is not None and found.key == row.key else None
-
-    def known(self, key: TrainingKey) -> Row | None:
-        """A complete row of an equal training."""
-        return self._known.get(key)
-
     def write(self, row: Row) -> None:
         """Keeps the row, in place of one of the same name."""
-        self._rows[row.file_name] = row
-        if row.state == "complete":
-            self._known[row.key] = row
+        self.add(row)
 
 
 class Yardstick:
@@ -160,7 +142,7 @@ class Answers:
         )
 
 
-_PROVENANCE = Provenance(
+REHEARSED = Provenance(
     data="rehearsal",
     splits={"train": "rehearsed", "select": "rehearsed", "train+select": "rehearsed", "val": "rehearsed"},
     threads=1,
@@ -184,7 +166,7 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
     store, answers = MemoryStore(), Answers(surrogate, plan.seed, rungs)
-    study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=_PROVENANCE)
+    study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=REHEARSED)
     search(study, InProcess(answers), lambda text: None)
     found = study.trials()
     return Rehearsed(

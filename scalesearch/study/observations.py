@@ -5,7 +5,6 @@ And what both a sampler and the ladder want to know of one that has not come to 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean, median, pvariance
@@ -30,13 +29,16 @@ def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[
 
     Equal rows tell equal numbers on every processor: they are rounded to 12 significant digits.
     """
-    gains = _gains([trial for trial in trials if not trial.failed])
+    gains = _gains([trial for trial in trials if not trial.failed]) if any(trial.stopped for trial in trials) else {}
     found = []
     for trial in trials:
         if trial.complete:
             found.append((trial, [_rounded(value) for value in trial.values(objectives)]))
         elif trial.stopped:
-            ap = fmean(_expected(row, gains.get((i, row.epochs_done))) for i, row in enumerate(trial.rows))
+            ap = fmean(
+                _expected(row, macs, gains.get((i, row.epochs_done)))
+                for i, (row, macs) in enumerate(zip(trial.rows, trial.log_macs, strict=True))
+            )
             found.append((trial, [_rounded(ap if name == "ap" else trial.value(name)) for name in objectives]))
     return found
 
@@ -65,12 +67,12 @@ class _Gain(NamedTuple):
     """The mean logarithm of those that it is known of."""
 
 
-def _expected(row: Row, gain: _Gain | None) -> float:
+def _expected(row: Row, macs: float, gain: _Gain | None) -> float:
     """The AP that a member ended at, or can be expected to."""
     ap = row.final["ap"] or 0.0
     if row.state == "complete" or gain is None:
         return ap
-    return ap + gain.median + gain.slope * (_macs(row) - gain.macs)
+    return ap + gain.median + gain.slope * (macs - gain.macs)
 
 
 def _gains(trials: Sequence[Trial]) -> dict[tuple[int, int], _Gain]:
@@ -78,11 +80,11 @@ def _gains(trials: Sequence[Trial]) -> dict[tuple[int, int], _Gain]:
     known: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     sizes: dict[int, list[float]] = defaultdict(list)
     for trial in trials:
-        for i, row in enumerate(trial.rows):
-            sizes[i].append(_macs(row))
+        for i, (row, macs) in enumerate(zip(trial.rows, trial.log_macs, strict=True)):
+            sizes[i].append(macs)
             for epoch, numbers in row.curve if trial.complete else ():
                 if (ap := numbers.get("ap")) is not None:
-                    known[i, epoch].append((_macs(row), (row.final["ap"] or 0.0) - ap))
+                    known[i, epoch].append((macs, (row.final["ap"] or 0.0) - ap))
     spread = {i: pvariance(found) for i, found in sizes.items()}
     return {(i, epoch): _gain(found, spread[i]) for (i, epoch), found in known.items()}
 
@@ -90,7 +92,3 @@ def _gains(trials: Sequence[Trial]) -> dict[tuple[int, int], _Gain]:
 def _gain(found: Sequence[tuple[float, float]], spread: float) -> _Gain:
     macs, gains = zip(*found, strict=True)
     return _Gain(median(gains), gain_slope(macs, gains, spread), fmean(macs))
-
-
-def _macs(row: Row) -> float:
-    return math.log(max(row.cost["macs"], 1))

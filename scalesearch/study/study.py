@@ -11,7 +11,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget
 from scalesearch.plan.plan import Plan
 from scalesearch.records.row import Row, TrainingKey
-from scalesearch.records.trials import Trial, trials
+from scalesearch.records.trials import Trial
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Unit
 
@@ -38,6 +38,9 @@ class Store(Protocol):
 
     def rows(self) -> tuple[Row, ...]:
         """Every row in order."""
+
+    def trials(self, members: int) -> list[Trial]:
+        """The whole search trials by ordinal."""
 
     def find(self, row: Row) -> Row | None:
         """The row of this row's name, where it is of an equal training."""
@@ -76,4 +79,4 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """The whole search trials so far, by ordinal."""
-        return trials(self.folder.rows(), members=len(self.unit.budgets))
+        return self.folder.trials(len(self.unit.budgets))

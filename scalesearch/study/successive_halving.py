@@ -14,13 +14,12 @@ at the end, with the gain from here on learned, as a line over the logarithm of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from scalesearch.records.hypervolume import Points, by_gain
+from scalesearch.records.hypervolume import Points, first_by_gain
 from scalesearch.records.pareto import UP
 from scalesearch.records.trials import Trial
 from scalesearch.study.observations import gain_slope
@@ -58,14 +57,18 @@ def promotion(
     """
 
     def best(rung: int, last: bool) -> Promotion | None:
-        here = [trial for trial in trials if not trial.failed and trial.ap_at(rungs[rung]) is not None]
+        here = [trial for trial in trials if not trial.failed and rungs[rung] in trial.aps]
         count = max(math.ceil(len(here) * keep), least) if last else math.floor(len(here) * keep)
         if sum(trial.epochs_done > rungs[rung] or heading.get(trial.ordinal, 0) > rung for trial in here) >= count:
             return None
-        for trial in islice(_ranked(here, rungs[rung], objectives), count):
-            if trial.ordinal not in heading and trial.epochs_done < rungs[rung + 1]:
-                return Promotion(trial, rung + 1)
-        return None
+        if not here:
+            return None
+        found = first_by_gain(
+            *_scaled(here, rungs[rung], objectives),
+            count,
+            lambda i: here[i].ordinal not in heading and here[i].epochs_done < rungs[rung + 1],
+        )
+        return None if found is None else Promotion(here[found], rung + 1)
 
     below_top = range(len(rungs) - 1)
     found = next(filter(None, (best(rung, False) for rung in reversed(below_top))), None)
@@ -78,12 +81,6 @@ def promotion(
         if found := best(rung, True):
             return found
     return None
-
-
-def _ranked(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[Trial]:
-    """Best first at the rung of `epochs`."""
-    if trials:
-        yield from (trials[i] for i in by_gain(*_scaled(trials, epochs, objectives)))
 
 
 def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> tuple[Points, Points]:

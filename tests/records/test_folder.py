@@ -15,7 +15,7 @@ import pytest
 
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.recipe import Recipe
-from scalesearch.records.folder import StudyError, StudyFolder, known, read_rows
+from scalesearch.records.folder import StudyError, StudyFolder, read_rows
 from scalesearch.records.row import Row, RowError
 
 MakeRow = Callable[..., Row]
@@ -81,12 +81,6 @@ def test_a_row_is_there_or_known(tmp_path: Path, plan: Plan, make_row: MakeRow) 
         assert study.known(make_row(seed=1).key) is None
         study.write(make_row(ordinal=1, state="failed"))
         assert len(study.rows()) == 1 and study.known(row.key) is None
-
-
-def test_a_failed_or_unfinished_training_is_not_known(make_row: MakeRow) -> None:
-    row = make_row()
-    assert known([make_row(state="failed"), make_row(epochs_done=2)], row.key) is None
-    assert known([make_row(state="failed"), row], row.key) == row
 
 
 def test_a_row_written_twice_is_one_row(tmp_path: Path, plan: Plan, make_row: MakeRow) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
-from scalesearch.records.hypervolume import by_gain, hypervolume
+from scalesearch.records.hypervolume import Points, by_gain, first_by_gain, hypervolume, ranks
 
 
 def test_by_hand() -> None:
@@ -39,3 +39,33 @@ def test_the_order_is_by_rank_then_by_what_is_added() -> None:
     assert order[0] == 2  # the largest box
     assert set(order[:4]) == {0, 1, 2, 5}  # the first rank, an equal point in it
     assert order[4:] == [3, 4]
+
+
+def one_by_one(points: Points, reference: Points) -> list[int]:
+    """The definition: of what is left non-dominated, whatever has the largest hypervolume with those before it."""
+    order, left = list[int](), list(range(len(points)))
+    while left:
+        rank = [
+            i for i in left if not any((points[j] <= points[i]).all() and (points[j] < points[i]).any() for j in left)
+        ]
+        left, chosen = [i for i in left if i not in rank], list[int]()
+        while rest := [i for i in rank if i not in chosen]:
+            volumes = [float(f"{hypervolume(points[[*chosen, i]], reference):.11e}") for i in rest]
+            chosen.append(min((-volume, points[i, 0], i) for volume, i in zip(volumes, rest, strict=True))[2])
+        order += chosen
+    return order
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_the_order_is_the_definition_s_whatever_coincides(objectives: int) -> None:
+    rng = np.random.default_rng(objectives)
+    for _ in range(10):
+        # On a coarse grid points coincide, share a coordinate, and some lie behind the reference.
+        points, reference = rng.integers(0, 7, (14, objectives)) / 7, np.full(objectives, 0.8)
+        order = one_by_one(points, reference)
+        assert list(by_gain(points, reference)) == order
+        assert sorted(i for rank in ranks(points) for i in rank) == list(range(14))
+        wanted = set(rng.choice(14, 4, replace=False).tolist())
+        for count in (0, 3, 14):
+            expected = next((i for i in order[:count] if i in wanted), None)
+            assert first_by_gain(points, reference, count, wanted.__contains__) == expected

@@ -1,0 +1,76 @@
+"""`RowSet`: rows by name, in order and put together as trials, kept in step as rows come."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+
+from scalesearch.records.row import Row, TrainingKey
+from scalesearch.records.trials import Trial, trials
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    return row.order
+
+
+class RowSet:
+    """The rows of one study, one of each name.
+
+    A search asks for all of them before each of its steps: sorted and assembled anew each time, a candidate of a study
+    of 2,000 took 144 ms where one of the first took 20.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._named: dict[str, Row] = {}
+        self._ordered: list[Row] = []
+        self._equal: dict[TrainingKey, dict[str, Row]] = {}
+        """By what was trained, the rows by name that came to their end."""
+        self._searched: dict[int, dict[str, Row]] = {}
+        """Search rows by ordinal, then by name."""
+        self._ordinals: list[int] = []
+        self._trials: dict[int, Trial | None] = {}
+        """By ordinal those that were assembled, of `_members` rows each; None where some are lacking."""
+        self._members = 1
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> None:
+        """Keeps the row, in place of one of the same name."""
+        name = row.file_name
+        if before := self._named.get(name):
+            self._ordered.pop(bisect_left(self._ordered, _order(before), key=_order))
+            self._equal.get(before.key, {}).pop(name, None)
+        self._named[name] = row
+        insort(self._ordered, row, key=_order)
+        if row.state == "complete" and row.epochs_done == row.epochs_planned:
+            self._equal.setdefault(row.key, {})[name] = row
+        if row.kind == "search":
+            if row.ordinal not in self._searched:
+                insort(self._ordinals, row.ordinal)
+            self._searched.setdefault(row.ordinal, {})[name] = row
+            self._trials.pop(row.ordinal, None)
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every row by kind, ordinal, member and seed."""
+        return tuple(self._ordered)
+
+    def find(self, row: Row) -> Row | None:
+        """The row of this row's name, where it is of an equal training."""
+        found = self._named.get(row.file_name)
+        return found if found is not None and found.key == row.key else None
+
+    def known(self, key: TrainingKey) -> Row | None:
+        """The first complete row of an equal training (same spec, recipe, data, seed, epochs and splits)."""
+        return min(self._equal.get(key, {}).values(), key=_order, default=None)
+
+    def trials(self, members: int) -> list[Trial]:
+        """The whole search trials by ordinal; what has not changed since the last time is the same object."""
+        if members != self._members:
+            self._trials, self._members = {}, members
+        found = []
+        for ordinal in self._ordinals:
+            if ordinal not in self._trials:
+                self._trials[ordinal] = next(iter(trials(self._searched[ordinal].values(), members)), None)
+            if trial := self._trials[ordinal]:
+                found.append(trial)
+        return found
