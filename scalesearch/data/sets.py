@@ -14,6 +14,7 @@ from scalesearch.data.categories import by_name
 from scalesearch.data.coco import read_place
 from scalesearch.data.digits import digits_folder
 from scalesearch.data.layout import Place, find_split, find_whole, missing, role
+from scalesearch.data.leaks import held_out_notes
 from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
 from scalesearch.io.hashes import short_hash
 
@@ -61,7 +62,7 @@ def open_data(
     whole, held_out = with_classes(whole, held_out.categories), with_classes(held_out, whole.categories)
     held_out = by_name(held_out, whole.categories, whole.name)
     _apart(whole, held_out)
-    held_out = replace(held_out, notes=held_out.notes + _unlearnt(whole, held_out))
+    held_out = replace(held_out, notes=held_out.notes + _unlearnt(whole, held_out) + held_out_notes(whole, held_out))
     kept, chosen = (whole, held_out) if select == "val" else select_from(whole, float(select), seed)
     for part in (kept, chosen, held_out):
         _not_empty(part, folder)

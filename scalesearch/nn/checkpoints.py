@@ -108,6 +108,9 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     else that does not fit is a ValueError with the first name and both shapes, and then nothing was changed.
     """
     weights = translated(read_weights(file), detector.spec)
+    if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
+        more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
+        raise ValueError(f"{file}: weights must be finite, but {bad[0]}{more} is not: take an earlier checkpoint")
     misfit = compare(weights, detector)
     allowed = {name: pair for name, pair in misfit.shapes.items() if _PREDICTS.match(name)}
     rest = Misfit(

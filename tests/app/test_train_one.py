@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 from scalesearch.app.anchor_report import anchor_report
@@ -77,3 +79,34 @@ def test_weights_of_other_classes_are_told(trained: Trained, command: Command, t
     assert "last.pt is of other classes, which these start from: 'cat' from 'blue'" in said(done)
     done = command(*words, "--data", trained.data, "--out", tmp_path / "same")
     assert done.status == 0 and "other classes" not in said(done)
+
+
+def spoilt(trained: Trained, folder: Path, keep: float) -> Path:
+    """The data with the third picture of val as a JPEG of which only a part is there."""
+    shutil.copytree(trained.data, folder)
+    file = folder / "val" / "3.png"
+    PIL.Image.open(file).save(file, "JPEG")
+    file.write_bytes(file.read_bytes()[: round(keep * file.stat().st_size)])
+    return folder
+
+
+PLAN = """
+band: {macs: {max: 1G}}
+space: {backbone: efficientnet-w0.25-d0.25, width: [8, 16], repeats: 1, head_depth: 1, size: 64, aspect: 0.75, max_level: 5}
+trials: 1
+recipe: {epochs: 1, batch: 4, norm_batches: 1}
+winners: {top: 0}
+"""
+
+
+@pytest.mark.parametrize("verb", ["train", "search"])
+def test_a_picture_of_val_is_looked_at_before_anything_is_trained(
+    trained: Trained, command: Command, tmp_path: Path, verb: str
+) -> None:
+    (plan := tmp_path / "plan.yaml").write_text(PLAN)
+    words = ("search", plan) if verb == "search" else ("train", trained.design, *SHORT)
+    done = command(*words, "--data", spoilt(trained, tmp_path / "bad", 0.3), "--out", tmp_path / "out")
+    assert done.status == 2 and "val/3.png is" in done.err and not (tmp_path / "out").exists()
+    done = command(*words, "--data", spoilt(trained, tmp_path / "cut", 0.99), "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "1 of 6 images cut off: their last rows are grey where they are missing" in said(done)

@@ -1,0 +1,66 @@
+"""What makes the number of a held-out split tell of something else than it seems: notes. NumPy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from scalesearch.data.split import Image, Split, box_counts
+
+_PART = 2**16
+"""Bytes at each end of a file that are read to tell it from others of its size."""
+_MANY = 50
+"""Boxes in each split from which the shares of classes are compared."""
+
+
+def held_out_notes(train: Split, held_out: Split) -> tuple[str, ...]:
+    """Notes on images of `held_out` that are in `train` under other names, and on classes that are spread otherwise."""
+    return tuple(note for note in (_copies(train, held_out), _spread(train, held_out)) if note)
+
+
+def _copies(train: Split, held_out: Split) -> str:
+    """Files of the same bytes, with something in them to be found; only those of one size are opened."""
+    ours: dict[int, list[Image]] = {}
+    for image in train.images:
+        ours.setdefault(image.file.stat().st_size, []).append(image)
+    scored = [image for image in held_out.images if len(image.boxes)]
+    pairs = [(image, others) for image in scored if (others := ours.get(image.file.stat().st_size))]
+    known = {other.file: "" for _, others in pairs for other in others}
+    known = {file: _digest(file) for file in known}
+    first = {digest: file for file, digest in known.items()}
+    found = [(image.file, first[digest]) for image, _ in pairs if (digest := _digest(image.file)) in first]
+    if not found:
+        return ""
+    copy, original = found[0]
+    return (
+        f"{len(found)} of {len(scored)} images with objects are in {train.name} too, byte for byte ({copy.name} is "
+        f"{original.name} there): its numbers are flattered"
+    )
+
+
+def _digest(file: Path) -> str:
+    """Of a file's size and its two ends: copies are found in a data set of any size."""
+    with file.open("rb") as opened:
+        digest = hashlib.sha256(opened.read(_PART))
+        size = os.fstat(opened.fileno()).st_size
+        opened.seek(max(0, size - _PART))
+        digest.update(opened.read(_PART))
+    return f"{size} {digest.hexdigest()}"
+
+
+def _spread(train: Split, held_out: Split) -> str:
+    """More than half of the boxes would have to be of another class: ids that are shifted, or another data set."""
+    counts = [box_counts(split) for split in (train, held_out)]
+    if min(count.sum() for count in counts) < _MANY:
+        return ""
+    ours, theirs = (count / count.sum() for count in counts)
+    if np.abs(ours - theirs).sum() / 2 <= 0.5:
+        return ""
+    k = int(np.abs(ours - theirs).argmax())
+    return (
+        f"its classes are spread otherwise than those of {train.name} ({train.categories[k].name}: {ours[k]:.0%} of the "
+        f"boxes there, {theirs[k]:.0%} here): do ids mean the same in both files?"
+    )
