@@ -29,8 +29,8 @@ HOSTILE = (
 
 def test_a_report_shows_hostile_names_as_text(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN))
-    splits = {role: f"{name} {HOSTILE[0]}" for role, name in study.setting.splits.items()}
-    study = replace(study, setting=replace(study.setting, splits=splits))
+    splits = {role: f"{name} {HOSTILE[0]}" for role, name in study.provenance.splits.items()}
+    study = replace(study, provenance=replace(study.provenance, splits=splits))
 
     def train(task: Task, label: str) -> Outcome:
         if label.startswith("trial 2/"):
