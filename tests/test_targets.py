@@ -148,26 +148,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="module")
-def ended(home: Path) -> dict[tuple[str, ...], tuple[int, str, str]]:
-    """What each command of VERBS came to, in one process without torch; and that nothing below `home` changed."""
-    commands = [[verb, *words] for verb, cases in VERBS.items() for words, _ in cases]
+def run_all(commands: list[list[str]], home: Path, cache: Path) -> dict[tuple[str, ...], tuple[int, str, str]]:
+    """What each command came to, in one process without torch."""
     asked = home.parent / "commands.json"
     asked.write_text(json.dumps(commands))
-    before = state(home)
     done = subprocess.run(
         [sys.executable, "-c", RUNNER, str(asked)],
         cwd=home,
-        env={**os.environ, "SCALESEARCH_CACHE": str(home.parent / "cache")},
+        env={**os.environ, "SCALESEARCH_CACHE": str(cache)},
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
     )
-    assert state(home) == before
     return {
         tuple(words): tuple(json.loads(line)) for words, line in zip(commands, done.stdout.splitlines(), strict=True)
     }
+
+
+@pytest.fixture(scope="module")
+def ended(home: Path) -> dict[tuple[str, ...], tuple[int, str, str]]:
+    """What each command of VERBS came to, in one process without torch; and that nothing below `home` changed."""
+    commands = [[verb, *words] for verb, cases in VERBS.items() for words, _ in cases]
+    before = state(home)
+    found = run_all(commands, home, home.parent / "cache")
+    assert state(home) == before
+    return found
 
 
 @pytest.mark.parametrize(("verb", "words", "told"), [(v, w, t) for v, cases in VERBS.items() for w, t in cases])
@@ -178,6 +184,14 @@ def test_a_target_that_cannot_be_had_is_one_line_before_the_work(
     assert (status, out) == (2, ""), err
     assert err.startswith("scalesearch: ") and err.count("\n") == 1
     assert any(part in err for part in told.split("|")), err
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_before_the_work(home: Path) -> None:
+    commands = [["search", "tiny.yaml", "--out", "new"], ["train", "d0", "--out", "new"], ["calibrate"]]
+    for status, out, err in run_all(commands, home, Path("/proc/x")).values():
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert err.startswith("scalesearch: /proc/x") and "must be written" in err
+    assert not (home / "new").exists()
 
 
 def test_the_users_plan_may_lie_where_the_command_runs(home: Path) -> None:

@@ -92,12 +92,15 @@ def train(
         _train_front(study, top or 3, recipe, changes, seeds, data)
         return
     _refuse("DESIGN", {"--top": top, "--seeds": seeds})
+    from scalesearch.io.cache import cache_folder
+    from scalesearch.io.target import claim_folder
     from scalesearch.training.folder import claim_training
 
     if design is None:
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
     if out:
         claim_training(out)
+    claim_folder(cache_folder(), "the cache")
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
     from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file

@@ -54,6 +54,8 @@ def search(
       scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
       scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """
+    from scalesearch.io.cache import cache_folder
+    from scalesearch.io.target import claim_folder
     from scalesearch.plan.plan import read_plan
     from scalesearch.records.folder import claim_study
 
@@ -64,6 +66,7 @@ def search(
     study = read_plan(plan, overrides)
     folder = out or Path("results") / study.name
     claim_study(folder)
+    claim_folder(cache_folder(), "the cache")
     if storage is not None:
         from scalesearch.mirror.storage import place
 

@@ -21,6 +21,7 @@ from torch.export import Dim
 from torch.fx.passes.shape_prop import ShapeProp
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.io.publish import publishing
 from scalesearch.nn.backbone import one_line
 from scalesearch.nn.detector import Detector, Outputs
 
@@ -78,7 +79,9 @@ def export_onnx(detector: Detector, file: Path) -> None:
     Needs the extra `onnx`. Raises ValueError as `prepare`, and ImportError where the extra is not installed.
     """
     images = torch.zeros(2, 3, *detector.spec.size, device=_device(detector))
-    onnx_program(folded(detector), images, Outputs._fields).save(str(file))
+    program = onnx_program(folded(detector), images, Outputs._fields)
+    with publishing(file) as aside:
+        program.save(str(aside))
 
 
 def onnx_program(
