@@ -3,7 +3,8 @@
     python benchmarks/check_price.py [--count 300] [--seed 0] [--out results/checks/price_vs_module.txt]
 
 The oracle is torch's FlopCounterMode (halved) and forward hooks, on the meta device; for three specs also
-fvcore's convolution and linear entries. Takes about four minutes on one core. Exit status 1 where a single number
+fvcore's convolution and linear entries. Then every convolution, fusion and resampling of the module, in the order in
+which they run, against the operators that the price is a sum of. Takes about four minutes on one core. Exit status 1 where a single number
 differs.
 """
 
@@ -26,7 +27,7 @@ from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import price
 from scalesearch.profile.flop_counter import fvcore_count
-from scalesearch.profile.price_check import mismatch, random_spec
+from scalesearch.profile.price_check import mismatch, operator_mismatch, random_spec
 
 
 def main() -> int:
@@ -53,7 +54,9 @@ def main() -> int:
 
 
 def _wrong(specs: dict[str, DetectorSpec]) -> dict[str, str]:
-    found = {name: mismatch(spec) for name, spec in track(specs.items(), "counting", len(specs))}
+    found = {
+        name: mismatch(spec) or operator_mismatch(spec) for name, spec in track(specs.items(), "counting", len(specs))
+    }
     return {name: text for name, text in found.items() if text}
 
 
@@ -79,7 +82,8 @@ def _summary(seed: int, specs: dict[str, DetectorSpec], wrong: dict[str, str], s
     lines = [
         "price against the built module: parameters, multiply-adds and activations of backbone, neck, class head and",
         "box head, each equal to the last digit (FlopCounterMode on the meta device, halved; forward hooks);",
-        "fvcore's convolution and linear entries for d0, d1 and d3, sides cut to 128",
+        "fvcore's convolution and linear entries for d0, d1 and d3, sides cut to 128; every convolution, fusion and",
+        "resampling as it runs against its unrolled operator: kernel, stride, groups, channels, size, parameters",
         "",
         f"random specs    {len(specs)} (seeds {seed}..{seed + len(specs) - 1}), {macs[0] / 1e6:.1f} M to {macs[-1] / 1e9:.1f} G multiply-adds",
         f"backbones       {', '.join(f'{name} {count}' for name, count in sorted(kinds.items()))}",

@@ -17,8 +17,7 @@ from scalesearch.arch.operator import Operator
 from scalesearch.inputs.quoting import quoted
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Blocks of one kind in a row; the first has `stride`, the rest 1 (EfficientNet Table 1)."""
 
     repeats: int
@@ -28,7 +27,7 @@ class Stage:
     channels: int
 
 
-_B0 = (
+STAGES = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
     Stage(2, 5, 2, 6, 40),
@@ -37,6 +36,7 @@ _B0 = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
+"""EfficientNet-B0's."""
 _STEM = 32
 SE_RATIO = 0.25
 """Squeeze-and-excitation: squeezed channels as a share of the block's INPUT channels."""
@@ -93,14 +93,19 @@ def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
     scaled: list[Stage] = []
     cuts: dict[int, tuple[Stage, ...]] = {}
     level = 1
-    for i, stage in enumerate(_B0):
-        kept = backbone.lite and i in (0, len(_B0) - 1)
+    for i, stage in enumerate(STAGES):
+        kept = backbone.lite and i in (0, len(STAGES) - 1)
         repeats = stage.repeats if kept else max(1, math.ceil(round(stage.repeats * backbone.depth, 6)))
         channels = round_channels(stage.channels * backbone.width)
         scaled.append(Stage(repeats, stage.kernel, stage.stride, stage.expansion, channels))
         level += stage.stride == 2
         cuts[level] = tuple(scaled)
     return cuts
+
+
+def squeeze(c_in: int) -> int:
+    """Channels inside the squeeze-and-excitation of a block with `c_in` input channels."""
+    return max(1, int(c_in * SE_RATIO))
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:

@@ -18,6 +18,7 @@ from scalesearch.arch import backbone as backbones
 from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.canonical import canonical
 from scalesearch.arch.normalisation import NORMALISATIONS
+from scalesearch.arch.structure import DOWN, UP, HeadStructure, NeckStructure
 from scalesearch.arch.topology import Node, Topology
 from scalesearch.inputs.quoting import quoted
 from scalesearch.io.hashes import short_hash
@@ -27,8 +28,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "activation": ("silu", "relu", "relu6", "hard_swish"),
     "laterals": ("edge", "level"),
     "extra_levels": ("conv_pool", "pool"),
-    "down": ("max", "max_tight", "avg", "bilinear"),
-    "up": ("nearest", "bilinear"),
+    "down": tuple(DOWN),
+    "up": UP,
     "order": ("act_conv_norm", "conv_norm_act"),
     "backbone_padding": ("alike", "same", "symmetric"),
 }
@@ -166,6 +167,27 @@ class DetectorSpec:
     def backbone_same(self) -> bool:
         """Whether an EfficientNet backbone is padded TensorFlow's way."""
         return (self.padding if self.backbone_padding == "alike" else self.backbone_padding) == "same"
+
+    @cached_property
+    def neck(self) -> NeckStructure:
+        """Which layers the feature network has."""
+        return NeckStructure(
+            topology=self.topology,
+            backbone_levels=self.backbone_levels,
+            laterals=self.laterals,
+            extra_levels=self.extra_levels,
+            down=self.down,
+            up=self.up,
+            activation=self.activation,
+            act_first=self.order == "act_conv_norm",
+            separable=self.separable,
+            bias=self.bias_before_norm,
+        )
+
+    @cached_property
+    def heads(self) -> HeadStructure:
+        """Which layers the heads have."""
+        return HeadStructure(self.levels, self.activation, self.separable, self.bias_before_norm)
 
     def has_lateral(self, level: int) -> bool:
         """Whether the backbone's map of `level` is projected by a 1x1: EfficientDet drops it at equal width."""

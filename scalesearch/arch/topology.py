@@ -13,8 +13,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-FUSIONS = ("sum", "softmax", "fast", "channel_softmax", "channel_fast", "gate_max", "gate_avg")
-"""How a node joins its inputs (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
+
+@dataclass(frozen=True)
+class Fusion:
+    """How a node joins its inputs, as far as its cost goes; `nn/neck.py` has what it computes."""
+
+    operator: str = "fuse_sum"
+    """What it is timed as: its name in a table of latencies."""
+    weights: str = ""
+    """What it learns: nothing, one number an `edge`, or one an edge and `channel`."""
+    gate: str = ""
+    """Of a gate, how its first input is pooled: `amax` or `mean`."""
+    keeps: bool = False
+    """Whether backward keeps its inputs."""
+
+
+FUSION = {
+    "sum": Fusion(),
+    "softmax": Fusion("fuse_scalar", weights="edge", keeps=True),
+    "fast": Fusion("fuse_scalar", weights="edge", keeps=True),
+    "channel_softmax": Fusion("fuse_channel", weights="channel", keeps=True),
+    "channel_fast": Fusion("fuse_channel", weights="channel", keeps=True),
+    "gate_max": Fusion("fuse_gate", gate="amax"),
+    "gate_avg": Fusion("fuse_gate", gate="mean"),
+}
+"""How a node joins its inputs, by name (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
 
 sum: plain sum. softmax, fast: one learned scalar an edge, normalised over the edges by softmax or
 by relu(w) / (sum relu(w) + 1e-4). channel_*: the same with one learned number an edge and channel.
@@ -22,7 +45,8 @@ gate_max, gate_avg: first input + second input * sigmoid(global max or average o
 inputs are added. Only the gates depend on the order of the inputs.
 """
 
-GATES = ("gate_max", "gate_avg")
+FUSIONS = tuple(FUSION)
+GATES = tuple(name for name, fusion in FUSION.items() if fusion.gate)
 MOST_NODES, MOST_EDGES = 64, 512
 """Of one cell. Identities and pictures of larger graphs take minutes, and nobody has trained one: NAS-FPN has 11 nodes."""
 LEVELS = (2, 8)

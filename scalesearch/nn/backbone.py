@@ -19,10 +19,9 @@ from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedRes
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
 
-from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
+from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone, squeeze
 from scalesearch.arch.normalisation import NORMALISATIONS, normalisation_of
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.price import squeeze
 from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
 from scalesearch.nn.recompute import call

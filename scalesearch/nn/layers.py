@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.structure import downsampling
 from scalesearch.nn.conv import Conv2d
 
 Size = tuple[int, int]
@@ -101,11 +102,11 @@ class Down(nn.Module):
 
     def __init__(self, kind: str, padding: str, jump: int, source: Size, target: Size) -> None:
         super().__init__()
-        self.kind, self.target, self.stride = kind, target, 1 << jump
-        self.kernel = self.stride + (kind == "max")
-        self.same = padding == "same" or jump > 1
+        self.operator, self.kernel, self.stride = downsampling(kind, jump)
+        self.target, self.same = target, padding == "same" or jump > 1
+        self.overlaps = self.kernel > self.stride
         self.pad = (0, 0)
-        if kind == "max":
+        if self.overlaps:
             self.pad = (self._pad(source[0], target[0]), self._pad(source[1], target[1]))
 
     def _pad(self, source: int, target: int) -> int:
@@ -116,11 +117,11 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] at the source size -> [B, C, h', w'] at the target size."""
-        if self.kind == "bilinear":
+        if self.operator == "bilinear":
             return F.interpolate(x, size=self.target, mode="bilinear", align_corners=False)
-        if self.kind == "avg":
+        if self.operator == "avg_pool":
             return F.avg_pool2d(x, self.kernel, self.stride, ceil_mode=True)
-        ceil = self.same or self.kind == "max_tight"
+        ceil = self.same or not self.overlaps
         return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=ceil)
 
 

@@ -1,6 +1,6 @@
 """The feature network: a topology, repeated, over the maps of a backbone. May import arch and torch.
 
-It holds exactly the modules that `cost.price` prices.
+Which layers there are is said by `arch.structure`; `cost.network` unrolls the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import GATES, Node
+from scalesearch.arch.topology import FUSION, Node
 from scalesearch.nn.layers import Activation, Conv3, Lateral, norm, resample
 from scalesearch.nn.recompute import call
 
@@ -36,19 +36,17 @@ class Edge(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Joins n maps of one shape by one of `topology.FUSIONS`.
-
-    softmax and fast hold n weights, channel_softmax and channel_fast n x width, all 1 at the start.
-    """
+    """Joins n maps of one shape by one of `topology.FUSION`; n weights or n x width, all 1 at the start."""
 
     def __init__(self, kind: str, edges: int, width: int) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.gate = kind, FUSION[kind].gate
         self.edge_weights: nn.Parameter | None = None
-        if kind in ("softmax", "fast"):
-            self.edge_weights = nn.Parameter(torch.ones(edges))
-        elif kind in ("channel_softmax", "channel_fast"):
-            self.edge_weights = nn.Parameter(torch.ones(edges, width, 1, 1))
+        match FUSION[kind].weights:
+            case "edge":
+                self.edge_weights = nn.Parameter(torch.ones(edges))
+            case "channel":
+                self.edge_weights = nn.Parameter(torch.ones(edges, width, 1, 1))
 
     def shares(self) -> Tensor:
         """The normalised weights, [n] or [n, width, 1, 1]."""
@@ -60,8 +58,8 @@ class Fusion(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """n x [B, width, h, w] -> [B, width, h, w], never one of its inputs."""
-        if self.kind in GATES:
-            return _gate(maps, self.kind)
+        if self.gate:
+            return _gate(maps, self.gate)
         if self.edge_weights is None:
             out = maps[0] + maps[1] if len(maps) > 1 else maps[0].clone()
             for x in maps[2:]:
@@ -74,10 +72,10 @@ class Fusion(nn.Module):
         return out
 
 
-def _gate(maps: list[Tensor], kind: str) -> Tensor:
+def _gate(maps: list[Tensor], pooling: str) -> Tensor:
     """NAS-FPN's global pooling: first + second * sigmoid(global max or average of the first)."""
     first, second, *rest = maps
-    pooled = first.amax((2, 3), keepdim=True) if kind == "gate_max" else first.mean((2, 3), keepdim=True)
+    pooled = first.amax((2, 3), keepdim=True) if pooling == "amax" else first.mean((2, 3), keepdim=True)
     out = torch.addcmul(first, second, pooled.sigmoid())
     for x in rest:
         out = out + x
@@ -89,13 +87,11 @@ class FusionNode(nn.Module):
 
     def __init__(self, spec: DetectorSpec, node: Node, *, first: bool) -> None:
         super().__init__()
-        own = first and spec.laterals == "edge"
         self.inputs = node.inputs
         self.edges = nn.ModuleList()
         for number in node.inputs:
             level = spec.topology.level_of(number)
-            raw = own and number < len(spec.backbone_levels)
-            project = raw and spec.has_lateral(level)
+            project = spec.neck.edge_lateral(number, first=first) and spec.has_lateral(level)
             self.edges.append(Edge(spec, level, node.level, project=project))
         self.fusion = Fusion(node.fusion, len(node.inputs), spec.width)
         self.act_first = spec.order == "act_conv_norm"
@@ -135,22 +131,16 @@ class Neck(nn.Module):
 
     def __init__(self, spec: DetectorSpec) -> None:
         super().__init__()
-        coarsest = spec.backbone_levels[-1]
-        top = spec.topology.max_level
-        read = {i for node in spec.topology.nodes for i in node.inputs}
-        self.pooled = spec.extra_levels == "pool"
+        structure, coarsest = spec.neck, spec.backbone_levels[-1]
+        self.pooled = structure.pooled
         self.laterals = nn.ModuleDict()
-        if spec.laterals == "level":
-            for i, level in enumerate(spec.backbone_levels):
-                needed = i in read or (self.pooled and level == coarsest and top > coarsest)
-                if needed and spec.has_lateral(level):
-                    self.laterals[str(i)] = Lateral(spec.backbone.channels(level), spec)
+        for i in structure.level_laterals:
+            if spec.has_lateral(level := spec.backbone_levels[i]):
+                self.laterals[str(i)] = Lateral(spec.backbone.channels(level), spec)
         self.extra: Lateral | None = None
-        if top > coarsest and not self.pooled and spec.has_lateral(coarsest):
+        if structure.extra_lateral and spec.has_lateral(coarsest):
             self.extra = Lateral(spec.backbone.channels(coarsest), spec)
-        self.downs = nn.ModuleList(
-            resample(spec, level - 1, level) or nn.Identity() for level in range(coarsest + 1, top + 1)
-        )
+        self.downs = nn.ModuleList(resample(spec, level - 1, level) or nn.Identity() for level in structure.extra)
         self.cells = nn.ModuleList(Cell(spec, first=i == 0) for i in range(spec.repeats))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from timm.layers.config import set_fused_attn, use_fused_attn
 
-from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.operators import operators, stages
+from scalesearch.cost.operators import modules, operators
 from scalesearch.nn.detector import build
 from scalesearch.nn.memory_limit import check_inference
 
@@ -93,12 +93,12 @@ def _plain_attention() -> Iterator[None]:
 
 
 def _priced(spec: DetectorSpec) -> list[tuple[str, tuple[Operator, ...]]]:
-    """Modules by name with their operators: an EfficientNet by its stages, timm's models whole."""
+    """Modules by name with their operators: a closed form by its modules, timm's models whole."""
     rows = operators(spec)
     parts = ["backbone", "neck", "class_head", "box_head"]
     found: list[tuple[str, tuple[Operator, ...]]] = []
-    if isinstance(spec.backbone, EfficientNet):
-        found = [(f"backbone.{name}", some) for name, some in stages(spec, spec.backbone)]
+    if not isinstance(spec.backbone, TimmBackbone):
+        found = [(f"backbone.{name}", some) for name, some in modules(spec)]
         parts = parts[1:]
     return found + [(part, tuple(row for row in rows if row.part == part)) for part in parts]
 

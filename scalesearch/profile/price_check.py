@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
+from scalesearch.arch.operator import Operator
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
+from scalesearch.arch.structure import RESAMPLINGS
 from scalesearch.arch.topology import FUSIONS, GATES, Node, Topology, pruned
+from scalesearch.cost.operators import operators
 from scalesearch.cost.price import Breakdown, breakdown
+from scalesearch.nn.detector import build
+from scalesearch.nn.layers import Down, Up
+from scalesearch.nn.neck import Fusion
 from scalesearch.profile.flop_counter import count
 from scalesearch.profile.resolve import resolve_spec
 
@@ -27,6 +38,62 @@ def mismatch(spec: DetectorSpec) -> str:
     priced, counted = breakdown(spec), count(spec)
     parts = [name for name in Breakdown.__dataclass_fields__ if getattr(priced, name) != counted[name]]
     return "; ".join(f"{name}: priced {getattr(priced, name)}, counted {counted[name]}" for name in parts)
+
+
+Layer = tuple[Any, ...]
+"""A convolution, fusion or resampling: kind, kernel, stride, groups, channels or maps read, channels, (h, w), parameters."""
+
+
+def operator_mismatch(spec: DetectorSpec) -> str:
+    """Where the unrolled operators differ from what the built module runs, layer by layer; "" where nowhere.
+
+    A timm backbone is left out: its operators are recorded from its module.
+    """
+    parts = ["neck", "class_head", "box_head"] + ["backbone"] * (not isinstance(spec.backbone, TimmBackbone))
+    unrolled = [layer for one in operators(spec) if one.part in parts and (layer := _unrolled(one))]
+    ran = _ran(spec, parts)
+    for number, (mine, theirs) in enumerate(zip_longest(unrolled, ran)):
+        if mine != theirs:
+            return f"layer {number} of {len(ran)}: unrolled {mine}, built {theirs}"
+    return ""
+
+
+def _unrolled(one: Operator) -> Layer | None:
+    if one.name in ("conv", "product"):
+        return "conv", one.kernel, one.stride, one.groups, one.c_in, one.c_out, one.target, one.params
+    if one.name.startswith("fuse_"):
+        return "fusion", one.inputs, one.c_out, one.target, one.params
+    return ("resampling", one.kernel, one.stride, one.target) if one.name in RESAMPLINGS else None
+
+
+def _ran(spec: DetectorSpec, parts: Sequence[str]) -> list[Layer]:
+    """The layers of these parts in the order in which they run, on the meta device."""
+    layers: list[Layer] = []
+    seen: set[nn.Module] = set()
+
+    def note(module: nn.Module, inputs: Any, out: Any) -> None:
+        own = 0 if module in seen else sum(p.numel() for p in module.parameters(recurse=False))
+        if isinstance(module, nn.BatchNorm2d):
+            layers[-1] = (*layers[-1][:-1], layers[-1][-1] + own)
+        elif isinstance(module, nn.Conv2d):
+            shape = module.kernel_size, module.stride[0], module.groups, module.in_channels, module.out_channels
+            layers.append(("conv", *shape, tuple(out.shape[2:]), own))
+        elif isinstance(module, Fusion):
+            layers.append(("fusion", len(inputs[0]), out.shape[1], tuple(out.shape[2:]), own))
+        elif isinstance(module, Down):
+            layers.append(("resampling", (module.kernel,) * 2, module.stride, tuple(out.shape[2:])))
+        elif isinstance(module, Up):
+            layers.append(("resampling", (1, 1), 1, tuple(out.shape[2:])))
+        seen.add(module)
+
+    with torch.device("meta"):
+        detector, images = build(spec).eval(), torch.empty(1, 3, *spec.size)
+    for part in parts:
+        for module in detector.get_submodule(part).modules():
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        detector(images)
+    return layers
 
 
 def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:

@@ -11,7 +11,7 @@ from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.operator import from_list, to_list
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.arch.topology import FUSIONS
+from scalesearch.arch.topology import FUSIONS, Node, Topology
 from scalesearch.cost.operators import operators
 from scalesearch.cost.price import Breakdown, Cost, breakdown
 
@@ -56,8 +56,6 @@ def test_what_the_rows_of_d0_are() -> None:
 
 
 def test_a_cell_that_skips_an_input_leaves_the_node_before_unused() -> None:
-    from scalesearch.arch.topology import Node, Topology
-
     # Levels 3..5; nothing reads input 0, so node 3's result is used by no later cell.
     nodes = (Node(3, (1,)), Node(4, (1, 2)), Node(5, (2,)))
     spec = dataclasses.replace(named("d0"), topology=Topology(3, 5, nodes), repeats=2)
@@ -65,3 +63,11 @@ def test_a_cell_that_skips_an_input_leaves_the_node_before_unused() -> None:
     assert {row.part for row in dead} == {"neck"}
     assert sum(row.name == "fuse_scalar" for row in dead) == 1
     assert all(row.live for row in operators(named("d0")))
+
+
+def test_a_level_that_nothing_reads_is_pooled_for_nobody() -> None:
+    # Levels 3..7 with inputs 0..4; nothing reads input 4, which is pooled of input 3. Deployment drops the pool.
+    nodes = (Node(7, (3,)), Node(6, (3, 5)), Node(5, (2, 6)), Node(4, (1, 7)), Node(3, (0, 8)))
+    spec = dataclasses.replace(named("d0"), topology=Topology(3, 7, nodes), repeats=1)
+    dead = [row for row in operators(spec) if not row.live]
+    assert [(row.name, row.target) for row in dead] == [("max_pool", spec.map_size(7))]

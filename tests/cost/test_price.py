@@ -10,7 +10,9 @@ from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import named, retinanet_nasfpn
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.price import breakdown, conv, price
+from scalesearch.cost.graph import ONE, Graph, Map
+from scalesearch.cost.price import breakdown, price
+from scalesearch.cost.terms import evaluate, factored, sums
 
 # google/automl efficientdet_arch_test.py asserts the parameters; the multiply-adds of its convolutions alone, in
 # billions to four digits, are an independent count of the same graphs. 90 classes, native size, batch 1.
@@ -91,9 +93,17 @@ def test_redundant_biases_cost_what_the_port_without_them_saves() -> None:
 
 
 def test_a_convolution_by_hand() -> None:
-    assert conv(3, 8, 3, 10) == (216, 2160, 80)
-    assert conv(3, 8, 3, 10, bias=True).params == 224
-    assert conv(8, 8, 5, 4, depthwise=True) == (200, 800, 32)
+    graph = Graph(part="neck")
+    x = graph.start((4,), 3)
+    x = graph.conv(x, Map((4,), 8), kernel=3, bias=True, norm=True)
+    x = graph.conv(x, Map((5,), 8), kernel=5, stride=2, depthwise=True)
+    graph.add("product", (x,), Map((5,), 1, "width"), shared=True)
+    found = [evaluate(factored(terms), {ONE: 1, 4: 10, 5: 4}, {"width": 6}) for terms in sums(graph)]
+    # Weights, bias, scale and shift; weights; nothing, they were counted before.
+    assert found[0] == (216 + 8 + 16) + 200
+    assert found[1] == 216 * 10 + 200 * 4 + 8 * 6 * 4
+    assert found[2] == 80 + 32 + 24
+    assert found[3] == 8
 
 
 def small(**changes: object) -> DetectorSpec:

@@ -14,9 +14,11 @@ from torch import nn
 from scalesearch.arch.backbone import EfficientNet, Measured, TimmBackbone
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import CHOICES, DetectorSpec
+from scalesearch.cost.operators import operators
 from scalesearch.cost.price import Breakdown, breakdown, price
 from scalesearch.profile.flop_counter import count, count_module, fvcore_count
-from scalesearch.profile.price_check import SPANS, TIMM, mismatch, random_spec, random_topology
+from scalesearch.profile.price_check import SPANS, TIMM, mismatch, operator_mismatch, random_spec, random_topology
+from tests.detectors import TINY
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,18 @@ def test_the_price_of_the_published_is_the_built_modules_count(name: str) -> Non
 def test_the_price_of_anything_is_the_built_modules_count(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = tmp_path_factory.getbasetemp() / "measured"
     assert mismatch(random_spec(seed, cache)) == ""
+
+
+@pytest.mark.parametrize("seed", range(100, 105))
+def test_each_layer_of_the_built_module_is_an_operator_of_the_unrolling(seed: int, tmp_path: Path) -> None:
+    assert operator_mismatch(random_spec(seed, tmp_path)) == ""
+
+
+def test_a_layer_that_is_not_unrolled_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    deeper = operators(dataclasses.replace(TINY, head_depth=2))
+    monkeypatch.setattr("scalesearch.profile.price_check.operators", lambda _: deeper)
+    assert operator_mismatch(TINY).startswith("layer ")
+    assert "unrolled ('conv', (3, 3), 1, 8, 8, 8, " in operator_mismatch(TINY)
 
 
 def test_a_wrong_price_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,93 @@
+"""An EfficientNet as a graph: timm's blocks as nn/backbone.py puts them together, in the order in which they run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from scalesearch.arch.backbone import STAGES, EfficientNet, Stage, squeeze
+from scalesearch.cost.graph import ONE, Graph, Map
+
+
+class Structure(NamedTuple):
+    """What decides the graph of an EfficientNet, whatever its channels."""
+
+    lite: bool
+    stages: int
+    repeats: tuple[int, ...] = ()
+    """Blocks of each stage; none: left open, the second block of stage i is there `more<i>` times."""
+    residual: tuple[bool, ...] = ()
+    """Of each stage whether its first block adds its input to its result, where repeats are not open: a sum is not
+    changed by it."""
+
+
+def structure(backbone: EfficientNet, level: int, most: int) -> Structure:
+    """The structure up to a level, with `most` blocks of a stage at most; 0: left open."""
+    stages = backbone.cut(level)
+    if not most:
+        return Structure(backbone.lite, len(stages))
+    before = (backbone.stem, *(stage.channels for stage in stages))
+    # Only at stride 1 and equal channels.
+    residual = tuple(stage.stride == 1 and stage.channels == c for stage, c in zip(stages, before, strict=False))
+    return Structure(backbone.lite, len(stages), tuple(min(stage.repeats, most) for stage in stages), residual)
+
+
+def graph(structure: Structure, levels: range, activation: str) -> Graph:
+    """The graph whose outputs are the maps of `levels`, finest first.
+
+    Units: c for the stem's channels, c0, c1, ... for the stages', and of each `squeeze <unit>` for what is left of it
+    inside a block.
+    """
+    graph = Graph(part="backbone.conv_stem")
+    image = graph.start((0,), 3)
+    x = graph.conv(image, Map((1,), 1, "c"), kernel=3, stride=2, norm=True, after=activation)
+    ends: dict[int, int] = {}
+    for i, stage in enumerate(STAGES[: structure.stages]):
+        level = graph.maps[x].levels[0] + (stage.stride == 2)
+        graph.part, made = f"backbone.blocks.{i}", Map((level,), 1, f"c{i}")
+        for k in range(structure.repeats[i] if structure.repeats else 2):
+            graph.times = f"more{i}" if k and not structure.repeats else ""
+            added = k > 0 or (bool(structure.residual) and structure.residual[i])
+            x = _block(graph, x, stage, made, activation, squeezed=not structure.lite, first=k == 0, added=added)
+        ends[level] = x
+    graph.outputs = [ends[level] for level in levels]
+    return graph
+
+
+def _block(
+    graph: Graph, x: int, stage: Stage, made: Map, activation: str, *, squeezed: bool, first: bool, added: bool
+) -> int:
+    """An inverted residual: expand, depthwise, squeeze and excite, project, add."""
+    shortcut, source = x, graph.maps[x]
+    middle = source._replace(channels=source.channels * stage.expansion)
+    if stage.expansion != 1:
+        x = graph.conv(x, middle, norm=True, after=activation)
+    inside = made._replace(channels=middle.channels, unit=middle.unit)
+    stride = stage.stride if first else 1
+    x = graph.conv(x, inside, kernel=stage.kernel, stride=stride, depthwise=True, norm=True, after=activation)
+    if squeezed:
+        x = _excite(graph, x, f"squeeze {source.unit}", activation)
+    x = graph.conv(x, made, norm=True)
+    return graph.add("add", (x, shortcut), made) if added else x
+
+
+def _excite(graph: Graph, x: int, squeezed: str, activation: str) -> int:
+    """Squeeze and excitation: every channel weighed by what two convolutions make of all means."""
+    whole = graph.maps[x]
+    pooled = whole._replace(levels=(ONE,))
+    vector = graph.add("mean", (x,), pooled)
+    vector = graph.conv(vector, Map((ONE,), 1, squeezed), bias=True, after=activation)
+    vector = graph.conv(vector, pooled, bias=True, after="sigmoid")
+    return graph.add("scale", (x, vector), whole)
+
+
+_UNITS = tuple((f"c{i}", f"squeeze c{i}", f"more{i}") for i in range(len(STAGES)))
+
+
+def units(backbone: EfficientNet, level: int) -> dict[str, int]:
+    """The values of the units of an EfficientNet cut at a level."""
+    found = {"": 1, "c": backbone.stem, "squeeze c": squeeze(backbone.stem)}
+    for (channels, squeezed, more), stage in zip(_UNITS, backbone.cut(level), strict=False):
+        found[channels] = stage.channels
+        found[squeezed] = squeeze(stage.channels)
+        found[more] = stage.repeats - 1
+    return found

@@ -1,0 +1,107 @@
+"""A network as operators over symbolic maps: what every figure of `cost/` is a fold over.
+
+A map's size is a number of channels, in units that stand for integers or for arrays of them, at pyramid levels whose
+areas do too. So one graph holds for any size, width and depth. Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+ONE = -1
+"""The level of a single position: a pooled map. Level 0 is the image."""
+
+KEEP_INPUTS = {"conv", "product", "max_pool", "avg_pool", "amax", "scale"}
+"""Operators whose backward keeps the maps that they read; a fusion says so itself (`topology.Fusion`)."""
+
+
+class Map(NamedTuple):
+    """`channels` times `unit` channels at every position of some pyramid levels."""
+
+    levels: tuple[int, ...]
+    channels: int
+    unit: str = ""
+    """`width`, `head`, ...: a name that `evaluate` is given the value of; "" is 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operator, wherever it stands: two of a network that are alike are one object."""
+
+    part: str
+    """backbone, neck, class_head or box_head; of a backbone with the module that it is of: backbone.blocks.0."""
+    name: str
+    """As `Operator.name`."""
+    source: Map
+    """A map that is read."""
+    target: Map
+    """The map that is written."""
+    kernel: int = 1
+    stride: int = 1
+    depthwise: bool = False
+    bias: bool = False
+    norm: bool = False
+    """Whether a batch norm of its own follows."""
+    after: str = ""
+    """The activation that follows; of `activation`, which one."""
+    shared: bool = False
+    """Whether weights and bias were counted at an earlier use."""
+    learned: tuple[int, str] = (0, "")
+    """Parameters of a fusion: a number of a unit."""
+    keeps: bool = False
+    """Whether backward keeps the maps that it reads."""
+
+
+_interned = lru_cache(maxsize=2**16)(Op)
+
+
+class Step(NamedTuple):
+    """An operator in its place: the numbers of the maps that it reads, and of the one that it makes."""
+
+    op: Op
+    reads: tuple[int, ...]
+    makes: int
+    times: str
+    """The unit that says how often it is there; "" is once."""
+
+
+@dataclass
+class Graph:
+    """Operators in the order in which they run. Maps are numbered; those that no step makes are inputs."""
+
+    maps: list[Map] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    part: str = ""
+    """Of the operators that are added next."""
+    times: str = ""
+    """Of the operators that are added next."""
+
+    def start(self, levels: tuple[int, ...], channels: int, unit: str = "") -> int:
+        """An input."""
+        self.maps.append(Map(levels, channels, unit))
+        return len(self.maps) - 1
+
+    def add(self, name: str, reads: tuple[int, ...], target: Map, **how: Any) -> int:
+        """An operator with fields of `Op`; the number of its map."""
+        # A join reads maps of some levels each, as one of all of them.
+        source = target if name == "concat" else self.maps[reads[0]]
+        how.setdefault("keeps", name in KEEP_INPUTS)
+        self.steps.append(Step(_interned(self.part, name, source, target, **how), reads, len(self.maps), self.times))
+        self.maps.append(target)
+        return len(self.maps) - 1
+
+    def conv(self, x: int, target: Map, **how: Any) -> int:
+        """A convolution of one map."""
+        return self.add("conv", (x,), target, **how)
+
+    def live(self) -> list[bool]:
+        """Of every step whether an output depends on it."""
+        wanted, found = set(self.outputs), []
+        for step in reversed(self.steps):
+            found.append(step.makes in wanted)
+            if found[-1]:
+                wanted.update(step.reads)
+        return found[::-1]

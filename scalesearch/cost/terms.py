@@ -1,0 +1,170 @@
+"""Sums over a graph, in symbols: numbers of channels at levels, which become figures once units and areas are known.
+
+A term is a count of positions of a level times a product of units. Terms of a graph are found once and evaluated for any
+size, width and depth, integers or NumPy arrays. Standard library and NumPy.
+
+Conventions, stated once:
+- macs: 1 multiply-add = 1. Convolutions count (a squeeze-and-excitation's too); bias, batch norm, activation, pooling,
+  resizing and fusion do not. Papers on detectors call this FLOPs.
+- params: trainable ones (batch norm's scale and shift, not its running statistics).
+- activations: output elements of convolutions (Designing Network Design Spaces, sec. 3.1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from math import gcd, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scalesearch.cost.graph import ONE, Graph, Map, Op
+
+Terms = Counter[tuple[int, tuple[str, ...]]]
+"""(pyramid level, names of units) -> count."""
+
+Form = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
+"""Terms factored: sums of (count, level), each with the sum of (count, units) that it multiplies."""
+
+
+class Sums(NamedTuple):
+    """What adds up over operators."""
+
+    params: Any
+    macs: Any
+    activations: Any
+    norms: Any
+    """Channels of batch norms."""
+
+
+def weights(op: Op) -> tuple[int, tuple[str, ...]]:
+    """Numbers in the kernel of a convolution, as a count of a product of units; 0 of anything else."""
+    if op.name not in ("conv", "product"):
+        return 0, ()
+    count, units = op.kernel * op.kernel * op.target.channels, (op.target.unit,)
+    return (count, units) if op.depthwise else (count * op.source.channels, (op.source.unit, *units))
+
+
+@lru_cache(maxsize=2**16)
+def of_op(op: Op) -> Sums:
+    """What one operator adds, as terms."""
+    params, macs, activations, norms = Terms(), Terms(), Terms(), Terms()
+    count, units = weights(op)
+    made = op.target
+    if count:
+        for level in made.levels:
+            _add(macs, level, units, count)
+            _add(activations, level, (made.unit,), made.channels)
+    if not op.shared:
+        _add(params, ONE, units, count)
+        _add(params, ONE, (made.unit,), made.channels * op.bias)
+    if op.norm:
+        _add(norms, ONE, (made.unit,), made.channels)
+        _add(params, ONE, (made.unit,), 2 * made.channels)
+    _add(params, ONE, (op.learned[1],), op.learned[0])
+    return Sums(params, macs, activations, norms)
+
+
+def _add(terms: Terms, level: int, units: Iterable[str], count: int) -> None:
+    if count:
+        terms[level, tuple(sorted(filter(None, units)))] += count
+
+
+@lru_cache(maxsize=2**16)
+def _of_step(op: Op, times: str) -> tuple[tuple[int, int, tuple[str, ...], int], ...]:
+    """What one operator adds, as often as it is there: (place in `Sums`, level, units, count)."""
+    return tuple(
+        (i, level, tuple(sorted((*units, times))) if times else units, count)
+        for i, terms in enumerate(of_op(op))
+        for (level, units), count in terms.items()
+    )
+
+
+def sums(graph: Graph) -> Sums:
+    """What a graph's operators add up to, as terms."""
+    found = Sums(Terms(), Terms(), Terms(), Terms())
+    for (op, times), number in Counter((step.op, step.times) for step in graph.steps).items():
+        for i, level, units, count in _of_step(op, times):
+            found[i][level, units] += number * count
+    return found
+
+
+def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
+    """The elements of a map."""
+    terms = Terms()
+    for level in made.levels:
+        _add(terms, level, (made.unit, times), count * made.channels)
+    return terms
+
+
+def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> Form:
+    """Terms with what is at the same levels in the same proportions joined: fewer products to evaluate."""
+    by_units: dict[tuple[str, ...], dict[int, int]] = {}
+    for (level, units), count in terms.items():
+        if count:
+            by_units.setdefault(units, {})[level] = count
+    joined: dict[tuple[tuple[int, int], ...], list[tuple[int, tuple[str, ...]]]] = {}
+    for units, counts in by_units.items():
+        common = gcd(*counts.values())
+        key = tuple([(counts[level] // common, level) for level in sorted(counts)])
+        joined.setdefault(key, []).append((common, units))
+    return tuple((levels, tuple(products)) for levels, products in joined.items())
+
+
+def evaluate(form: Form, areas: Mapping[int, Any], units: Mapping[str, Any]) -> Any:
+    """A form as a number, or as an array where areas or units are arrays."""
+    total: Any = 0
+    for levels, products in form:
+        channels: Any = 0
+        for count, names in products:
+            for name in names:
+                count = count * units[name]
+            channels = channels + count
+        area: Any = 0
+        for count, level in levels:
+            area = area + count * areas[level]
+        total = total + area * channels
+    return total
+
+
+def evaluate_once(terms: Terms, units: Mapping[str, int]) -> int:
+    """Terms of one position each as a number."""
+    return sum(count * prod(units[name] for name in names) for (_, names), count in terms.items())
+
+
+class Table:
+    """Many terms at once, for integers: where units are another for every detector, and products many.
+
+    An EfficientNet's sums of 155 products take 15 microseconds, one by one 140.
+    """
+
+    def __init__(self, rows: Sequence[Terms]) -> None:
+        products = sorted({units for terms in rows for _, units in terms})
+        most = max(map(len, products), default=0)
+        self._names = sorted({name for units in products for name in units} | {""})
+        index = {name: i for i, name in enumerate(self._names)}
+        self._factors = np.array(
+            [[index[name] for name in (*units, *[""] * (most - len(units)))] for units in products]
+        ).T
+        self._places = [(i, level) for i, terms in enumerate(rows) for level in sorted({level for level, _ in terms})]
+        self._counts = np.array([[rows[i][level, units] for units in products] for i, level in self._places])
+        self._rows = len(rows)
+
+    def by_level(self, units: Mapping[str, int]) -> list[dict[int, int]]:
+        """Each of the rows with the units put in: what its positions are multiplied by, by level."""
+        values = np.array([units[name] for name in self._names])
+        first, *others = self._factors
+        products = values[first]
+        for factor in others:
+            products = products * values[factor]
+        found: list[dict[int, int]] = [{} for _ in range(self._rows)]
+        for (i, level), total in zip(self._places, (self._counts @ products).tolist(), strict=True):
+            found[i][level] = total
+        return found
+
+
+def over(by_level: Mapping[int, Any], areas: Mapping[int, Any]) -> Any:
+    """The sum over levels of what is at each of its positions."""
+    return sum(count * areas[level] for level, count in by_level.items())
