@@ -104,7 +104,7 @@ def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") ->
 
     ValueError where the model's classes are not the data's.
     """
-    return evaluation.evaluate(_model(model), open_split(str(data), split), _console())
+    return evaluation.evaluate(_model(model), open_split(str(data), split), _console()).summary
 
 
 def predict(

@@ -143,7 +143,7 @@ def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
     assert one.returncode == 0, one.stderr
     data = json.loads(one.stdout)
     which = ["design", "spec_id", "size", "classes"]
-    assert list(data) == [*which, "total", "backbone", "neck", "class_head", "box_head", "memory"]
+    assert list(data) == [*which, "total", "backbone", "neck", "class_head", "box_head", "memory", "spec"]
     assert data["total"] == price(named("d0"))._asdict()
     (tmp_path / "mine.yaml").write_text(
         "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"
@@ -204,6 +204,19 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
     assert "0 of 12 points inside" in none.stdout and "the nearest misses: macs " in none.stdout
 
 
+@pytest.mark.parametrize("verb", [["search", "tiny.yaml"], ["train", "d0"], ["eval", "run"], ["anchors", "d0"]])
+def test_a_wrong_folder_is_told_before_torch_is_imported(plan: Path, tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    (plan.parent / "coco").rename(tmp_path.parent / f"{tmp_path.name}-away")
+    code = "import sys\nfrom scalesearch.cli import main\ntry:\n main()\nfinally:\n print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *verb, "--data", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stdout == "False\n", done.stderr
+    assert done.stderr.count("\n") == 1 and "is of YOLO's format: pip install globox" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -213,6 +226,8 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None
         (["search", "tiny.yaml", "--data", "nowhere"], "the data folder must exist, but nowhere is no folder"),
         (["search", "tiny.yaml", "--trials", "x"], "Invalid value for '--trials': 'x' is not a valid integer."),
         (["cost", "d9"], "a design is one of d0, "),
+        (["train", "d0", "--device", "tpu"], "must be cpu, cuda or cuda:0 (or another number), but got 'tpu'"),
+        (["train", "d0", "--lr", "1000"], "learning_rate must satisfy 0 <= learning_rate <= 100, but got 1000"),
         (["cost", "tiny.yaml", "--size", "64x64"], "--size is of one detector, but tiny.yaml is a plan"),
         (["cost", "d0", "--json", "--csv"], "both --json and --csv were given"),
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
+from scalesearch.app.onnx_model import OnnxModel
 from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model
+from scalesearch.data.categories import by_name
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
 from scalesearch.io.cache import cache_folder
 from scalesearch.io.hashes import file_hash
-from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.training.coco_metrics import coco_numbers
-from scalesearch.training.evaluation import BATCH, predict
+from scalesearch.training.evaluation import BATCH
 
 
-def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
-    """COCO's numbers of the model on a split, as plain data: over all, and for each class.
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A model over a split: its numbers, and what they are of."""
 
-    ValueError where the classes of the model and of the data are not the same.
-    """
+    summary: dict[str, Any]
+    """COCO's numbers as plain data: over all, and for each class."""
+    split: Split
+    results: list[dict[str, Any]]
+    """COCO results, with the ids of `split`."""
+    curves: dict[str, list[float]]
+    """Precision at IoU 0.5 over recall, by class, `train.coco_metrics.Evaluation`."""
+
+    def own_results(self, own: Split) -> list[dict[str, Any]]:
+        """The results with the category ids of the data's own file, which may be others than the model's."""
+        names = {category.id: category.name for category in self.split.categories}
+        ids = {category.name: category.id for category in own.categories}
+        kept = (result for result in self.results if names[result["category_id"]] in ids)
+        return [{**result, "category_id": ids[names[result["category_id"]]]} for result in kept]
+
+
+def evaluate(model: Model | OnnxModel, split: Split, console: Console) -> Scored:
+    """The model on a split. ValueError where the data has objects of classes that the model does not know."""
     split = with_classes(split, model.categories)
+    if model.classes is not None and _known(split) <= {category.name for category in model.categories}:
+        split = by_name(split, model.categories, model.file.name)
     categories = checked_classes(model, split)
     if model.classes is None:
         how = "in the order of their ids" if len(categories) == len(split.categories) else "by their ids"
@@ -30,19 +51,18 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
             f"{model.file.name} does not say its classes: its {len(model.categories)} outputs are taken for those of "
             f"{split.name}, {how}"
         )
-    check_inference(model.spec, min(BATCH, len(split.images)), next(model.detector.parameters()).device)
+    check_inference(model.spec, min(BATCH, len(split.images)), model.device)
     bar = console.bar("decoding images")
     cache = cache_folder() / "pixels"
     pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))
-    anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
     named = dataclasses.replace(split, categories=categories)
     predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
     known = {category.id for category in split.categories}
-    results = [one for one in predict(model.detector, anchors, predicted) if one["category_id"] in known]
+    results = [one for one in model.detections(predicted) if one["category_id"] in known]
     found = coco_numbers(ground_truth(split), results)
     counts = box_counts(split)
     boxes = {category.name: int(count) for category, count in zip(split.categories, counts, strict=True)}
-    return {
+    summary = {
         "weights": {"file": model.file.name, "sha256": file_hash(model.file)},
         "spec_id": model.spec.id,
         "size": list(model.spec.size),
@@ -52,9 +72,15 @@ def evaluate(model: Model, split: Split, console: Console) -> dict[str, Any]:
         "numbers": found.numbers,
         "classes": {name: {"boxes": boxes[name], **numbers} for name, numbers in found.classes.items()},
     }
+    return Scored(summary=summary, split=split, results=results, curves=found.curves)
 
 
-def checked_classes(model: Model, split: Split) -> tuple[Category, ...]:
+def _known(split: Split) -> set[str]:
+    """Names of the classes that have objects."""
+    return {c.name for c, count in zip(split.categories, box_counts(split).tolist(), strict=True) if count}
+
+
+def checked_classes(model: Model | OnnxModel, split: Split) -> tuple[Category, ...]:
     """The category of each label of the model; ValueError where the data has others.
 
     A file without names fits data of as many categories, in the order of their ids, or of ids up to its number of

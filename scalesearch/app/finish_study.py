@@ -43,7 +43,7 @@ def finish(path: Path, plan: Plan, console: Console) -> None:
             console.say(f"winner {row.spec_id}: {folder / DETECTOR} is there already")
         else:
             model = open_model(folder, say=console.say)
-            scored = evaluate(model, split, console)
+            scored = evaluate(model, split, console).summary
             exported = _export(model, folder)
             # Last, for it says that the other is there.
             publish(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")

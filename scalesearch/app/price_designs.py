@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scalesearch.app.progress import Console
+from scalesearch.arch import spec as specs
 from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import LatencyTable, predict
 from scalesearch.cost.memory import inference_memory
 from scalesearch.cost.price import Breakdown, breakdown
-from scalesearch.plan.design import read_design
+from scalesearch.plan.design import published_name, read_design
 from scalesearch.plan.reader import read_section
 from scalesearch.space.space import shown
 
@@ -47,10 +48,11 @@ class Priced:
         return whole if self.latency is None else {**whole, "latency": self.latency}
 
     def to_dict(self) -> dict[str, Any]:
-        """Which design it is, `Breakdown.to_dict`, and the figures of the whole that have no parts."""
+        """Which design it is, `Breakdown.to_dict`, the figures of the whole that have no parts, and the design itself."""
         which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
         whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
-        return {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
+        known = {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
+        return {**known, "spec": specs.to_dict(self.spec)}
 
     def flat(self) -> dict[str, Any]:
         """One row of a table of designs."""
@@ -87,7 +89,7 @@ def _priced(name: str, bare: DetectorSpec, family: str, phi: float | None, table
 
 
 def _published(name: str) -> tuple[str, float | None]:
-    match = re.fullmatch(r"(d|lite)([0-7])", name)
+    match = re.fullmatch(r"(d|lite)([0-7])", published_name(name))
     return (match[1], float(match[2])) if match else ("", None)
 
 

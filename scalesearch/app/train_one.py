@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.prepare import as_weights_want, with_fitted_anchors
 from scalesearch.app.progress import Console, Silent
+from scalesearch.app.trained_model import weights_file
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
 from scalesearch.io.cache import cache_folder
@@ -23,15 +24,30 @@ from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.folder import RESULT, claim_training
 from scalesearch.training.norms import check_norms
 
+UNDERTRAINED = 0.1
+"""AP below which a detector has hardly begun to find what it is to find."""
+
 
 def trainer(
-    data: Data, console: Console, *, tensorboard: bool = False, team: Team = ALONE
+    data: Data, console: Console, *, tensorboard: bool = False, lines: bool = False, team: Team = ALONE
 ) -> Callable[[Task, str], Outcome]:
-    """`training`'s task over this data, with a progress bar a training."""
+    """`training`'s task over this data, with a bar a training, or a line an epoch where there are to be `lines`."""
 
     def train(task: Task, label: str) -> Outcome:
-        cache, progress = cache_folder() / "pixels", console.bar(label)
-        return training.run(task, data, cache=cache, progress=progress, tensorboard=tensorboard, team=team)
+        def tell(numbers: Mapping[str, float | None]) -> None:
+            ap, loss = numbers.get("ap"), numbers.get("loss")
+            scored = "" if ap is None else f", AP {ap:.3f}"
+            console.say(f"epoch {numbers['epoch']} of {task.to_epoch}: loss {loss:.3f}{scored}")
+
+        return training.run(
+            task,
+            data,
+            cache=cache_folder() / "pixels",
+            progress=None if lines else console.bar(label),
+            each_epoch=tell if lines else None,
+            tensorboard=tensorboard,
+            team=team,
+        )
 
     return train
 
@@ -48,15 +64,19 @@ def train(
     weights: Path | None = None,
     fit: bool = False,
     tensorboard: bool = False,
+    lines: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
 
-    With `fit` its anchors are fitted to the training boxes. It starts from the file `weights`, whose name and hash the result tells, or from random weights. The checkpoint and
+    With `fit` its anchors are fitted to the training boxes. It starts from the file `weights` (of a training's folder
+    the last checkpoint), whose name and hash the result tells, or from random weights. With `lines` it says each epoch.
+    The checkpoint and
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     The processes of a `team` do it together; the first one says and writes.
     """
     console = console if team.first else Silent()
+    weights = weights_file(weights) if weights else None
     check_norms(spec, recipe)
     if recipe.pretrained and weights is None:
         spec = as_weights_want(spec, console)
@@ -66,6 +86,9 @@ def train(
     tell_data(opened, console)
     spec = dataclasses.replace(spec, classes=len(opened.train.categories))
     spec = resolve_spec(with_fitted_anchors(spec, opened.train, console) if fit else spec)
+    console.say(
+        f"training on {opened.splits['train']} of {data}: {_classes_told(opened)}; scored on {opened.splits['val']}"
+    )
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
     folder = out or Path("results") / name
@@ -80,7 +103,7 @@ def train(
         weights=weights,
         evaluate_on="val",
     )
-    outcome = trainer(opened, console, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")
+    outcome = trainer(opened, console, tensorboard=tensorboard, lines=lines, team=team)(task, f"training {spec.id}")
     for note in (*outcome.matched, *outcome.notes):
         console.say(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
@@ -92,4 +115,16 @@ def train(
     numbers = outcome.curve[-1][1]
     told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
     console.say(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
+    ap = numbers.get("ap")
+    if ap is not None and ap < UNDERTRAINED:
+        console.say(
+            f"AP {ap:.3f} is that of a detector that has hardly begun to learn; to train longer: scalesearch train "
+            f"{folder / RESULT} --data {data} --epochs {4 * recipe.epochs}"
+        )
     return outcome
+
+
+def _classes_told(data: Data) -> str:
+    names = [category.name for category in data.train.categories]
+    few = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"{len(names)} class{'es' * (len(names) != 1)} ({few})"

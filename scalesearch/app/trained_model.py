@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.data.pixels import Pixels
 from scalesearch.data.split import Category
+from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import read_weights, translated
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.memory_limit import check_inference
@@ -19,6 +22,7 @@ from scalesearch.nn.model_file import Classes, load_trained, read_description
 from scalesearch.plan.design import read_design, read_size
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import checkpoint
+from scalesearch.training.evaluation import predict
 
 Say = Callable[[str], object]
 
@@ -43,6 +47,15 @@ class Model:
         known = self.classes or [(k + 1, f"class {k + 1}") for k in range(self.spec.classes)]
         return tuple(Category(id=id_, name=name) for id_, name in known)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.detector.parameters()).device
+
+    def detections(self, pixels: Pixels) -> list[dict[str, Any]]:
+        """COCO results of all images."""
+        return predict(self.detector, anchor_boxes(self.spec, self.device), pixels)
+
 
 def open_model(weights: Path, *, design: str | None = None, size: str | None = None, say: Say) -> Model:
     """The detector in `weights`: a training's folder (its last checkpoint) or a file, at `size` (HxW) or its own.
@@ -50,7 +63,7 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
     A file says itself which detector it is; one that does not (effdet's, or ours before they did) needs `design`.
     It lies on the GPU where there is one. FileNotFoundError, or ValueError with the mend.
     """
-    file = _file(weights)
+    file = weights_file(weights)
     described = read_description(file)
     if described and design:
         raise ValueError(f"{file} says itself which detector it is (spec {described.spec.id}): leave --design out")
@@ -69,7 +82,8 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
     return Model(file=file, detector=detector.eval().to(place), classes=described.classes if described else None)
 
 
-def _file(weights: Path) -> Path:
+def weights_file(weights: Path) -> Path:
+    """The file of weights that `weights` is, or the last checkpoint of the training's folder that it is. ValueError."""
     if not weights.is_dir():
         return weights
     file = checkpoint.last(weights)

@@ -107,7 +107,7 @@ def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None
 
 @click.command()
 @click.argument("design")
-@click.option("--data", required=True, help="COCO folder, or digits.")
+@click.option("--data", required=True, help="Folder of an export (docs/data.md), or digits.")
 @click.option("--split", default="train", show_default=True, help="Which of its splits.")
 @SIZE
 @click.option("--json", "as_json", is_flag=True, help="One object.")
@@ -121,12 +121,15 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
       scalesearch anchors d0 --data coco/ --size 256x256
       scalesearch anchors my_detector.yaml --data digits --json
     """
-    from scalesearch.app.anchor_report import anchor_report
-    from scalesearch.console.anchor_tables import show_anchors
-    from scalesearch.data.sets import open_split
+    from scalesearch.data.sets import check_split, open_split
     from scalesearch.plan.design import read_design
 
-    found = anchor_report(read_design(design, size=size, say=note), open_split(data, split))
+    spec = read_design(design, size=size, say=note)
+    check_split(data, split)
+    from scalesearch.app.anchor_report import anchor_report
+    from scalesearch.console.anchor_tables import show_anchors
+
+    found = anchor_report(spec, open_split(data, split))
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import FOLDER, PATH, SEED, SIZE, note
+from scalesearch.cli.options import BATCH, COUNT, DEVICE, FOLDER, PATH, SEED, SIZE, Finite, need_data, need_device, note
 from scalesearch.inputs.quoting import quoted
 
 
@@ -36,14 +36,21 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
 
 @click.command()
 @click.argument("design", required=False)
-@click.option("--data", help="COCO folder, or digits (the default); of a study, where its data lies now.")
+@click.option("--data", help="Folder of an export (docs/data.md), or digits, drawn pictures; of a study its data now.")
 @click.option("--splits", callback=_splits, metavar="TRAIN,VAL", help="Names of its splits; train,val by default.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."
 )
+@click.option("--epochs", type=COUNT, help="Of the recipe, as --set epochs=N.")
+@click.option("--batch", type=BATCH, help="Images a step, as --set batch=N.")
+@click.option("--lr", type=Finite(0), help="Peak learning rate, as --set learning_rate=X.")
+@DEVICE
+@click.option(
+    "--anchors", type=click.Choice(["auto"]), help="auto: fitted to the boxes of train; those of DESIGN else."
+)
 @click.option("--seed", type=SEED, help="Of the weights, the order and the augmentation; 0 by default.")
-@click.option("--weights", type=PATH, help="Start from this checkpoint, .pth or .safetensors, ours or effdet's.")
+@click.option("--weights", type=PATH, help="Start from this run's folder, checkpoint, .pth or .safetensors.")
 @SIZE
 @click.option("--tensorboard", is_flag=True, help="Beside log.csv, a log for TensorBoard.")
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
@@ -56,6 +63,11 @@ def train(
     splits: tuple[str, str] | None,
     recipe: Path | None,
     changes: tuple[str, ...],
+    epochs: int | None,
+    batch: int | None,
+    lr: float | None,
+    device: str | None,
+    anchors: str | None,
     seed: int | None,
     weights: Path | None,
     size: str | None,
@@ -73,12 +85,15 @@ def train(
 
     \b
     Examples:
-      scalesearch train results/quickstart/rows/search-000003.json --set epochs=60
+      scalesearch train d0 --data export/ --size 256x256 --epochs 60 --anchors auto
+      scalesearch train results/quickstart/rows/search-000003.json --epochs 60
       scalesearch train d0 --data coco/ --size 256x256 --recipe my_recipe.yaml
       scalesearch train d1 --data coco/ --splits train2017,val2017 --recipe efficientdet --set precision=bf16
       torchrun --nproc-per-node 8 -m scalesearch train d1 --data coco/ --recipe efficientdet
       scalesearch train --from results/quickstart --top 3 --recipe full.yaml --seeds 0,1,2
     """
+    short = {"epochs": epochs, "batch": batch, "learning_rate": lr}
+    changes = (*changes, *(f"{name}={value}" for name, value in short.items() if value is not None))
     if study:
         others = {
             "DESIGN": design,
@@ -86,6 +101,7 @@ def train(
             "--seed": seed,
             "--weights": weights,
             "--size": size,
+            "--anchors": anchors,
             "--out": out,
         }
         _refuse("--from", {**others, "--tensorboard": tensorboard or None})
@@ -98,16 +114,21 @@ def train(
 
     if design is None:
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
+    from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
+
+    spec, chosen = read_design(design, size=size, say=note), read_recipe_file(recipe, changes)
+    need_data(data or "digits", splits or ("train", "val"))
     if out:
         claim_training(out)
     claim_folder(cache_folder(), "the cache")
+    if data is None:
+        note("no --data: training on digits, drawn pictures of handwritten digits; --data FOLDER is for your own")
+    need_device(device)
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
-    from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
     from scalesearch.training.distributed import joined
 
     with joined() as team, RichConsole() as console:
-        spec, chosen = read_design(design, size=size, say=note), read_recipe_file(recipe, changes)
         run(
             spec,
             chosen,
@@ -117,8 +138,9 @@ def train(
             out=out,
             console=console,
             weights=weights,
-            fit=fits_anchors(design),
+            fit=anchors == "auto" or fits_anchors(design),
             tensorboard=tensorboard,
+            lines=not console.is_terminal,
             team=team,
         )
 

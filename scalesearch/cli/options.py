@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,53 @@ def printing(again: Callable[[], str]) -> Iterator[None]:
         raise OSError(
             f"standard output cannot be written ({error.strerror}); what was to stand there is above"
         ) from None
+
+
+def _device(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Hides the other devices from torch, which is not imported yet: what it finds is what is used, everywhere."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"cpu|(?:cuda|gpu|cuda:(\d+)|(\d+))", value)
+    if not match:
+        raise click.BadParameter(f"must be cpu, cuda or cuda:0 (or another number), but got {value!r}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise click.BadParameter("is torchrun's to give, one to each process; leave it out")
+    number = match[1] or match[2]
+    if value == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif number is not None:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        places = seen.split(",") if seen is not None else [str(place) for place in range(int(number) + 1)]
+        if int(number) >= len(places):
+            raise click.BadParameter(
+                f"must be below {len(places)}, for CUDA_VISIBLE_DEVICES is {seen!r}, but got {value!r}"
+            )
+        os.environ["CUDA_VISIBLE_DEVICES"] = places[int(number)]
+    return value
+
+
+DEVICE = click.option(
+    "--device", callback=_device, help="cpu, cuda, or cuda:N; a GPU where there is one, by default.", metavar="D"
+)
+
+
+def need_device(device: str | None) -> None:
+    """ValueError where a GPU was asked for that torch does not find."""
+    if device is None or device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError(f"--device {device} asks for a GPU, but torch finds none: leave it out, or take --device cpu")
+
+
+def need_data(source: str | Path, splits: tuple[str, str] = ("train", "val")) -> None:
+    """DataError for a data set without these splits: before torch is imported, which takes seconds."""
+    if str(source) == "digits":
+        return
+    from scalesearch.data.layout import check_folder
+
+    check_folder(Path(source), *splits)
 
 
 def note(text: str) -> None:

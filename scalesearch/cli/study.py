@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import COUNT, PATH, WORKERS, Finite
+from scalesearch.cli.options import COUNT, PATH, WORKERS, Finite, need_data
 
 
 @click.command()
 @click.argument("plan", type=PATH)
-@click.option("--data", type=PATH, help="COCO folder, or digits, in place of the plan's data.source.")
+@click.option(
+    "--data", type=PATH, help="Folder of an export (docs/data.md), or digits, in place of the plan's data.source."
+)
 @click.option("--out", type=PATH, help="The study's folder; results/<name of the plan> by default.")
 @click.option("--trials", type=COUNT, help="Candidates to train, in place of the plan's number.")
 @click.option(
@@ -64,6 +66,7 @@ def search(
     overrides += [f"trials={trials}"] if trials is not None else []
     overrides += [f"workers={workers}"] if workers is not None else []
     study = read_plan(plan, overrides)
+    need_data(study.data.source, (study.data.train, study.data.val))
     folder = out or Path("results") / study.name
     claim_study(folder)
     claim_folder(cache_folder(), "the cache")

@@ -9,45 +9,83 @@ from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import FILE, FOLDER, PATH, SIZE, Finite, note, printing
+from scalesearch.cli.options import DEVICE, FILE, FOLDER, PATH, SIZE, Finite, need_device, note, printing
 from scalesearch.inputs.quoting import quoted
 
 DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
 
 
+def _is_results(file: Path) -> bool:
+    found = json.loads(file.read_bytes())
+    return isinstance(found, list) and all({"image_id", "score"} <= row.keys() for row in found)
+
+
 @click.command("eval")
 @click.argument("weights", type=PATH)
-@click.option("--data", required=True, help="COCO folder, or digits.")
+@click.option("--data", required=True, help="Folder of an export (docs/data.md), or digits.")
 @click.option("--split", default="val", show_default=True, help="Which of its splits.")
+@click.option(
+    "--out", "-o", type=FILE, help="Write the detections here, as COCO results with the data's own ids: .json."
+)
+@click.option("--plots", type=FOLDER, metavar="DIR", help="Draw the confusion matrix and precision over recall there.")
 @DESIGN
 @SIZE
+@DEVICE
 @click.option("--json", "as_json", is_flag=True, help="One object.")
-def evaluate(weights: Path, data: str, split: str, design: str | None, size: str | None, as_json: bool) -> None:
+def evaluate(
+    weights: Path,
+    data: str,
+    split: str,
+    out: Path | None,
+    plots: Path | None,
+    design: str | None,
+    size: str | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
     """COCO's twelve numbers of WEIGHTS on a split, and those of each class by size.
 
-    WEIGHTS is a training's folder (its last checkpoint), a checkpoint, or another file of weights, effdet's among them.
+    WEIGHTS is a training's folder (its last checkpoint), a checkpoint, an exported .onnx, or another file of weights,
+    effdet's among them.
 
     \b
     Examples:
-      scalesearch eval results/train-0123456789ab-0123456789ab-s0 --data coco/
+      scalesearch eval results/train-0123456789ab-0123456789ab-s0 --data coco/ --plots plots/
+      scalesearch eval model.onnx --data coco/ -o detections.json
       scalesearch eval runs/best.pt --data coco/ --split val2017 --size 640x640 --json
       scalesearch eval efficientdet_d0.pth --design d0 --data coco/
     """
+    from scalesearch.data.sets import check_split
+    from scalesearch.io.target import claim_file, claim_folder
+
+    check_split(data, split)
+    need_device(device)
+    if out:
+        claim_file(out, "a list of detections", _is_results)
+    if plots:
+        claim_folder(plots, "a folder of plots")
     from scalesearch.app.evaluate import evaluate as run
-    from scalesearch.app.trained_model import open_model
+    from scalesearch.app.write_evaluation import open_scored, write_detections, write_plots
     from scalesearch.console.evaluation_tables import show_evaluation
     from scalesearch.console.progress import RichConsole
     from scalesearch.data.sets import open_split
 
-    model = open_model(weights, design=design, size=size, say=note)
+    model = open_scored(weights, design=design, size=size, say=note)
     with RichConsole() as console:
-        found = run(model, open_split(data, split), console)
-    text = json.dumps(found, indent=2)
+        own = open_split(data, split)
+        for line in own.notes:
+            note(f"{own.name}: {line}")
+        found = run(model, own, console)
+    if out:
+        write_detections(found, own, out)
+    if plots:
+        write_plots(found, plots)
+    text = json.dumps(found.summary, indent=2)
     with printing(lambda: text):
         if as_json:
             click.echo(text)
         else:
-            show_evaluation(found)
+            show_evaluation(found.summary)
 
 
 @click.command()

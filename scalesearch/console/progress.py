@@ -48,6 +48,11 @@ class RichConsole:
             self._progress.remove_task(task)
         self._progress.stop()
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether bars are shown."""
+        return self._progress.console.is_terminal
+
     def say(self, text: str) -> None:
         """A line that stays."""
         self._progress.console.print(for_terminal(text), markup=False, highlight=False)

@@ -13,7 +13,7 @@ from typing import Literal
 from scalesearch.data.categories import by_name
 from scalesearch.data.coco import read_place
 from scalesearch.data.digits import digits_folder
-from scalesearch.data.layout import Place, find_split, find_whole, missing, role
+from scalesearch.data.layout import Place, check_folder, find_split, find_whole, missing, role
 from scalesearch.data.leaks import held_out_notes
 from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
 from scalesearch.io.hashes import short_hash
@@ -88,6 +88,16 @@ def open_split(source: str | Path, split: str) -> Split:
     if place is None:
         raise missing(folder, split)
     return read_place(place)
+
+
+def check_split(source: str | Path, split: str) -> None:
+    """DataError where there is no such split: said at once, before anything is read or loaded."""
+    if source == "digits":
+        return
+    if role(split) in ("train", "val") and _is_cut(Path(source)):
+        check_folder(Path(source))
+    elif _found(Path(source), split) is None:
+        raise missing(Path(source), split)
 
 
 def _folder(source: str | Path, progress: Progress | None = None) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -61,11 +61,16 @@ def read_description(file: Path) -> ModelDescription | None:
         evaluated = isinstance(found, dict) and "evaluated" in found
     if not isinstance(text, str):
         return None
+    return replace(described(text, file), evaluated=evaluated)
+
+
+def described(text: str, file: Path) -> ModelDescription:
+    """The inverse of `description_text`, of the file that carries it. ValueError where it tells of no detector."""
     try:
         found = fields_of(parse(text), _Description, "it", {"spec": specs.from_dict})
     except ValueError as error:
         raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but {error}") from None
-    return ModelDescription(spec=found.spec, classes=found.classes, evaluated=evaluated)
+    return ModelDescription(spec=found.spec, classes=found.classes)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,17 @@ from scalesearch.space.space import Choices, Space
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
 """The detectors that have a name."""
 
+_ELSEWHERE = re.compile(r"(?:tf_)?(?:efficientdet[-_ ]?)?(d[0-7]x?|lite[0-4])(?:_ap)?", re.IGNORECASE)
+"""What effdet, timm and papers call them: tf_efficientdet_d0, EfficientDet-D0."""
+
 Say = Callable[[str], object]
 """Who hears of each node of a graph that was dropped."""
+
+
+def published_name(design: str) -> str:
+    """Our name of a published detector that is called as it is elsewhere; another text as it is."""
+    match = _ELSEWHERE.fullmatch(design)
+    return match[1].lower() if match and match[1].lower() in PUBLISHED else design
 
 
 def read_design(
@@ -35,12 +44,14 @@ def read_design(
 ) -> DetectorSpec:
     """The detector called `design`: d0 .. lite4, retinanet_nasfpn, or a file; `classes` and `size` (HxW) win over it.
 
-    A file is JSON with a detector's fields as results write them, or a row of results; or YAML with the sections
+    A published one may be called as it is elsewhere, EfficientDet-D0.
+
+    A file is JSON with a detector's fields as results write them, a row of results, or what `cost --json` prints; or YAML with the sections
     `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes` as a plan writes them.
     Raises ValueError for a name that is neither, or a file that is no detector.
     """
-    if design in PUBLISHED:
-        spec = named(design, classes=classes or 90)
+    if published_name(design) in PUBLISHED:
+        spec = named(published_name(design), classes=classes or 90)
     elif design in DESIGNS:
         spec = retinanet_nasfpn(classes=classes or 90)
     elif Path(design).is_file():
@@ -70,6 +81,7 @@ def read_network(design: str, levels: str | None = None, fusion: str | None = No
     `levels` (as 3..7) is for published networks; `fusion` is put at each node that is no gate.
     Raises ValueError for what is none of these.
     """
+    design = published_name(design)
     if levels and design not in TOPOLOGIES:
         raise ValueError(f"levels are chosen for {', '.join(TOPOLOGIES)}, but {design!r} has its own; leave them out")
     if fusion and fusion not in FUSIONS:
@@ -121,6 +133,8 @@ def _from_file(path: Path, say: Say) -> DetectorSpec:
         if raw.lstrip()[:2] in (b"[[", b'{"'):
             raise PlanError(f"{path}: a detector's JSON file must be whole, but {error}") from None
         return _from_sections(path, say)
+    if isinstance(data, list) and data and all(isinstance(one, dict) and "spec" in one for one in data):
+        raise PlanError(f"{path}: one design is asked for, but there are {len(data)} here: write the one that is meant")
     if isinstance(data, dict) and isinstance(data.get("spec"), dict):
         data = data["spec"]
     try:

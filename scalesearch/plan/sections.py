@@ -30,6 +30,13 @@ SOLVABLE = ("size", "width", "repeats", "head_depth")
 SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
 OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
 
+CALLED = {
+    **dict.fromkeys(("flops", "gflops", "gmacs", "mac", "madds", "mult_adds", "multiply_adds"), "macs"),
+    **dict.fromkeys(("parameters", "num_params", "param"), "params"),
+    **dict.fromkeys(("map", "accuracy"), "ap"),
+}
+"""What else people call them."""
+
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
 """The fields of `DetectorSpec` that a plan fixes for all candidates, with their types."""
@@ -144,11 +151,20 @@ def read_data(section: Section) -> DataPlan:
 def read_band(value: Value) -> Budget:
     """`{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; at least one bound, none of them empty."""
     section = value.section()
+    for name in section.keys:
+        if CALLED.get(name.lower()) in COSTS:
+            raise section.need(name).error(_called(name))
     bounds = {name: _bound(cost.section(), name) for name in COSTS if (cost := section.get(name))}
     section.done()
     if not bounds:
         raise section.error(f"must bound at least one of {', '.join(COSTS)}, as in macs: {{max: 1G}}")
     return Budget(**bounds)
+
+
+def _called(name: str) -> str:
+    meant = CALLED[name.lower()]
+    told = ", the multiply-adds that papers on detectors call FLOPs" if meant == "macs" else ""
+    return f"is not a name here: write {meant}{told}"
 
 
 def _bound(section: Section, name: str) -> Bound:
@@ -238,6 +254,9 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
     """What the front is over: ap, and any costs."""
     if value is None:
         return ("ap", "macs")
+    for item in value.items():
+        if not item.is_list and not item.is_section and item.text().lower() in CALLED:
+            raise item.error(_called(item.text()))
     names = tuple(item.word(OBJECTIVES) for item in value.items())
     if "ap" not in names or len(set(names)) != len(names):
         raise value.error(f"must have ap and no name twice, but got {', '.join(names)}")

@@ -49,6 +49,12 @@ class Evaluation:
     """AP by category name."""
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """The first six of NUMBERS by category name."""
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    """By category name, of those with objects: the precision at IoU 0.5 at RECALLS."""
+
+
+RECALLS = np.linspace(0, 1, 101)
+"""Where COCO asks for the precision."""
 
 
 def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Evaluation:
@@ -75,8 +81,12 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
         known_as[id_]: {name: _mean(precision[iou, :, k, area]) for name, (iou, area) in _CUTS.items()}
         for k, id_ in enumerate(evaluator.params.catIds)
     }
+    curves = {known_as[id_]: precision[0, :, k, 0].tolist() for k, id_ in enumerate(evaluator.params.catIds)}
     return Evaluation(
-        numbers=numbers, per_class={name: found["ap"] for name, found in classes.items()}, classes=classes
+        numbers=numbers,
+        per_class={name: found["ap"] for name, found in classes.items()},
+        classes=classes,
+        curves={name: curve for name, curve in curves.items() if min(curve) >= 0},
     )
 
 

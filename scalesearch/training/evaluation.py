@@ -5,7 +5,7 @@ Imports torch, nn and data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,7 @@ from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import Pixels, eval_batches
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import ground_truth
-from scalesearch.nn.postprocess import detect
+from scalesearch.nn.postprocess import Detections, detect
 from scalesearch.training.coco_metrics import Evaluation, coco_numbers
 from scalesearch.training.distributed import ALONE, Team
 
@@ -61,20 +61,27 @@ def predict(
     """COCO results of all images of `pixels`, at most 100 an image; of our part of the batches, where we are several."""
     model.eval()
     results: list[dict[str, Any]] = []
-    split = pixels.split
     for batch in eval_batches(pixels, BATCH, shard):
         outputs = model(normalise(batch.images.to(anchors.device), pixels.normalisation))
         found = detect(outputs, anchors, pixels.size, candidates=candidates)
-        for position, (boxes, scores, labels) in zip(batch.index.tolist(), found, strict=True):
-            image, scale = split.images[position], float(pixels.scales[position])
-            limit = boxes.new_tensor([image.width, image.height] * 2)
-            boxes = (boxes / scale).minimum(limit)
-            boxes[:, 2:] -= boxes[:, :2]
-            rows = zip(boxes.tolist(), scores.tolist(), labels.tolist(), strict=True)
-            results += [
-                {"image_id": image.id, "category_id": split.categories[k].id, "bbox": box, "score": score}
-                for box, score, k in rows
-            ]
+        results += coco_results(found, batch.index.tolist(), pixels)
+    return results
+
+
+def coco_results(found: Sequence[Detections], index: Sequence[int], pixels: Pixels) -> list[dict[str, Any]]:
+    """Detections of the images at these positions, in pixels of the input, as COCO results in those of the images."""
+    results: list[dict[str, Any]] = []
+    split = pixels.split
+    for position, (boxes, scores, labels) in zip(index, found, strict=True):
+        image, scale = split.images[position], float(pixels.scales[position])
+        limit = boxes.new_tensor([image.width, image.height] * 2)
+        boxes = (boxes / scale).minimum(limit)
+        boxes[:, 2:] -= boxes[:, :2]
+        rows = zip(boxes.tolist(), scores.tolist(), labels.tolist(), strict=True)
+        results += [
+            {"image_id": image.id, "category_id": split.categories[k].id, "bbox": box, "score": score}
+            for box, score, k in rows
+        ]
     return results
 
 

@@ -44,13 +44,15 @@ def run(
     cache: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    each_epoch: Callable[[Mapping[str, float | None]], None] | None = None,
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
 
     On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
-    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images. The
+    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images;
+    `each_epoch` is called with what the log tells of it. The
     processes of a `team` train it together and all have the outcome; the first one reads and writes the folder.
 
     Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
@@ -71,6 +73,8 @@ def run(
         for numbers in _go(training, points, pixels[1], progress):
             if log is not None:
                 log.add({**numbers, "memory": memory.read()})
+            if each_epoch is not None:
+                each_epoch(numbers)
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
     notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_note(training))

@@ -60,8 +60,8 @@ def test_what_says_nothing_of_anchors_keeps_its_own(tmp_path: Path, design: str,
     assert fits_anchors(design) is fits
 
 
-def test_batch_norm_of_one_value_is_told_before_the_data_is_read(command: Command, tmp_path: Path) -> None:
-    done = command("train", "d0", "--data", tmp_path / "none", "--size", "128x128", "--set", "batch=1")
+def test_batch_norm_of_one_value_is_told_before_the_data_is_read(trained: Trained, command: Command) -> None:
+    done = command("train", "d0", "--data", trained.data, "--size", "128x128", "--set", "batch=1")
     assert done.status == 2 and "the map of level 7 is 1x1 at 128x128 and a batch is of one image" in done.err
 
 

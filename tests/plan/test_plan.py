@@ -194,7 +194,7 @@ BAD_SPEC = {
         "anchors: {octaves: 0}": "1: anchors.octaves: anchors need scale > 0, octaves >= 1 and at least one",
         "objectives: [macs]": "1: objectives must have ap and no name twice, but got macs",
         "objectives: [ap, ap]": "1: objectives must have ap and no name twice, but got ap, ap",
-        "objectives: [ap, mac]": "1: objectives[1] must be one of ap, macs, params, activations, memory, latency, but got",
+        "objectives: [ap, size]": "1: objectives[1] must be one of ap, macs, params, activations, memory, latency, but got",
         "objectives: [ap, latency]": "1: objectives speaks of latency, which is predicted from a table of this device's",
     },
     "data: {source: digits, select: 0.25}": {

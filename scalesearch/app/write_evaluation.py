@@ -1,0 +1,38 @@
+"""What an evaluation leaves beside its numbers: detections for other tools, pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from scalesearch.app.evaluate import Scored
+from scalesearch.app.onnx_model import OnnxModel, open_onnx
+from scalesearch.app.trained_model import Model, Say, open_model
+from scalesearch.data.split import Split
+from scalesearch.io.publish import publish_or_keep
+from scalesearch.report.eval_plots import CURVES, MATRIX, draw_curves, draw_matrix
+from scalesearch.training.confusion import IOU, SCORE, confusion
+
+
+def open_scored(weights: Path, *, design: str | None = None, size: str | None = None, say: Say) -> Model | OnnxModel:
+    """The detector in `weights`, as `open_model`, or in an exported .onnx. ValueError as those."""
+    if weights.suffix != ".onnx":
+        return open_model(weights, design=design, size=size, say=say)
+    if design or size:
+        raise ValueError(f"{weights} is exported with its design and size: leave --design and --size out")
+    return open_onnx(weights)
+
+
+def write_detections(found: Scored, own: Split, file: Path) -> None:
+    """The results in the form that COCO's evaluators load, with the ids of the annotation file that `own` was read from."""
+    publish_or_keep(file, json.dumps(found.own_results(own)) + "\n")
+
+
+def write_plots(found: Scored, folder: Path) -> None:
+    """The confusion matrix and the precision over recall, in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [category.name for category in found.split.categories]
+    told = f"{found.summary['weights']['file']} on {found.summary['split']}"
+    title = f"{told}\nscore at least {SCORE}, IoU at least {IOU}"
+    draw_matrix(confusion(found.split, found.results), names, title, folder / MATRIX)
+    draw_curves(found.curves, f"{told}, IoU 0.5", folder / CURVES)
