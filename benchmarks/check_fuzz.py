@@ -1,0 +1,330 @@
+"""Does malformed input end in one line? All verbs over mutated files and command lines; writes results/checks/fuzz.txt.
+
+    python benchmarks/check_fuzz.py                       # 1,300 inputs, about 20 minutes on two cores
+    python benchmarks/check_fuzz.py --only 17,230 --show  # these again, with what they said
+
+Each input is a fresh folder of valid files of which one is mutated, or a command line with one argument mutated, and runs
+in a process of its own, forked from one that has everything imported. It must end within 30 s (of two tries) with status 0,
+or with 2 and one line of at most 1,000 printable characters on standard error, beside notes; no traceback, no signal, and no
+file changed but what the command is to write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import platform
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+from fuzz_mutations import MUTATORS, mutate_arguments
+from fuzz_seeds import make_inputs
+
+SECONDS, LONGEST = 30, 1000
+RESULTS = Path(__file__).parents[1] / "results" / "checks" / "fuzz.txt"
+
+COMMANDS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    # verb: (command line, the files of which one is mutated)
+    "search": (
+        ("search plan.yaml --out out/s", ("plan.yaml", "plan.yaml", "graph.yaml", "coco/annotations/instances_train.json")),
+        ("search study/plan.yaml --data coco --out study", ("study/plan.yaml", "study/rows/search-000001.json")),
+    ),
+    "train": (
+        ("train design.yaml --data coco --recipe recipe.yaml --out out/t", ("design.yaml", "recipe.yaml", "recipe.yaml")),
+        (
+            "train design.json --data coco --recipe recipe.yaml --weights weights.safetensors --out out/t",
+            ("design.json", "weights.safetensors", "coco/annotations/instances_val.json", "coco/train/0.png"),
+        ),
+        ("train design.yaml --data coco --recipe recipe.yaml --weights plain.pth --out out/t", ("plain.pth",)),
+        ("train design.yaml --data coco --recipe recipe.yaml --out run", ("run/last.pt",)),
+        ("train --from study --top 1 --data coco", ("study/plan.yaml", "study/rows/search-000002.json")),
+    ),
+    "eval": (
+        ("eval run --data coco --json", ("run/last.pt", "coco/annotations/instances_val.json", "coco/val/0.png")),
+        ("eval plain.pth --design design.yaml --data coco", ("plain.pth", "design.yaml")),
+        ("eval weights.safetensors --data coco", ("weights.safetensors",)),
+    ),
+    "predict": (
+        ("predict run coco/val -o out/p --score 0.1", ("run/last.pt", "coco/val/1.png")),
+        ("predict weights.safetensors coco/val/0.png -o out/p", ("weights.safetensors", "coco/val/0.png")),
+    ),
+    "export": (
+        ("export run -o out.safetensors", ("run/last.pt",)),
+        ("export plain.pth --design design.json -o out.safetensors", ("plain.pth", "design.json")),
+        ("export weights.safetensors -o out.onnx --opset 99", ("weights.safetensors",)),
+    ),
+    "cost": (
+        ("cost design.yaml design.json row.json --json", ("design.yaml", "design.json", "row.json")),
+        ("cost d0 --table table.json", ("table.json",)),
+        ("cost plan.yaml --csv --classes 3", ("plan.yaml", "graph.yaml")),
+        ("cost d0 lite0 --size 64x96", ()),
+    ),
+    "draw": (("draw graph.yaml -o out.svg", ("graph.yaml",)), ("draw row.json -o out.svg --fusion sum", ("row.json",))),
+    "anchors": (("anchors design.yaml --data coco --split val --size 64x64", ("design.yaml", "coco/annotations/instances_val.json")),),
+    "measure": (("measure design.json --threads 1 --backend nothing", ("design.json",)), ("measure design.json --threads 1", ())),
+    "calibrate": (("calibrate --threads 1 --device tpu --batch 1 -o out.json", ()),),
+    "space": (("space plan.yaml --count 3 --classes 2 --seed 1", ("plan.yaml", "graph.yaml")),),
+    "rehearse": (
+        ("rehearse plan.yaml --seeds 1 --trials 2 --samplers random,tpe -o reh", ("plan.yaml", "reh/runs.jsonl")),
+        ("rehearse study --seeds 1 --samplers random --no-ladder", ("study/plan.yaml", "study/rows/search-000001.json")),
+    ),
+    "report": (("report study", ("study/plan.yaml", "study/rows/search-000000.json", "study/rows/search-000002.json")),),
+}  # fmt: skip
+OURS = ("out", "reh", "run", "study", "results", "cache")
+"""Where the commands write: their own folders. Of a study's, rows that are there and the plan stay as they are."""
+SHARE = {"search": 2, "train": 2, "calibrate": 0.3, "measure": 0.3}
+"""Inputs of a verb, where an even share is 1."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input: its number is its seed."""
+
+    number: int
+    verb: str
+    arguments: tuple[str, ...]
+    mutated: str
+    """The file, or the command line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it; `fault` is empty where that is as it must be."""
+
+    case: Case
+    status: int
+    fault: str
+    seconds: float
+    said: str
+
+
+VALID = [(verb, line) for verb, some in COMMANDS.items() for line, _ in some]
+"""Inputs -1, -2, ...: the command lines on valid files, most of which succeed."""
+
+
+def prepare(number: int, valid: Path, folder: Path) -> Case:
+    """The mutated input of this number in `folder`, a copy of the `valid` ones."""
+    if number < 0:
+        shutil.copytree(valid, folder)
+        verb, line = VALID[-1 - number]
+        return Case(number, verb, tuple(line.split()), "nothing")
+    rng = random.Random(f"fuzz {number}")
+    verb = rng.choices(list(COMMANDS), [SHARE.get(verb, 1) for verb in COMMANDS])[0]
+    line, files = rng.choice(COMMANDS[verb])
+    arguments = line.split()
+    shutil.copytree(valid, folder)
+    if files and rng.random() < 0.7:
+        name = rng.choice(files)
+        if not (file := folder / name).exists():  # runs.jsonl: what an earlier rehearsal left
+            file.write_text(
+                '{"setup": "x", "sampler": "random", "ladder": false, "seed": 0, "trials": 2, "steps": [[1, 2, 3, 4]]}\n'
+            )
+        MUTATORS[file.suffix](file, rng)
+        return Case(number, verb, tuple(arguments), name)
+    return Case(number, verb, tuple(mutate_arguments(arguments, rng)), "command line")
+
+
+# ---- one input in a process of its own ----
+
+
+def start(case: Case, folder: Path) -> int:
+    """The process of the command, forked."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        os.setsid()
+        os.chdir(folder)
+        os.environ["SCALESEARCH_CACHE"] = str(folder / "cache")
+        for stream, name in (
+            (0, os.devnull),
+            (1, folder.parent / f"{case.number}.out"),
+            (2, folder.parent / f"{case.number}.err"),
+        ):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC if stream else os.O_RDONLY, 0o600), stream)
+        sys.argv = ["scalesearch", *case.arguments]
+        status = _run()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _run() -> int:
+    import traceback
+
+    from scalesearch.cli import main
+
+    # As a new process would have them, its locale's encoding aside.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - whatever a new process would have died of
+        traceback.print_exc()
+        return 71
+    return 0
+
+
+def fault_of(case: Case, status: int, said: str, changed: Sequence[str]) -> str:
+    """What is wrong with how it ended; empty where nothing is."""
+    if status < 0:
+        return "hang" if -status == signal.SIGKILL else f"crash: signal {-status}"
+    if "Traceback (most recent call last)" in said or status in (70, 71):
+        return f"traceback: {said.strip().splitlines()[-1][:200] if said.strip() else ''}"
+    if case.number < 0 and status and not {"tpu", "nothing", "99"} & set(case.arguments):
+        return f"valid input refused: {said[-200:]!r}"
+    if changed:
+        return f"changed: {', '.join(changed)}"
+    lines = [line for line in said.splitlines() if line.startswith("scalesearch: ")]
+    if status == 2 and (len(lines) != 1 or not said.endswith(lines[0] + "\n")):
+        return f"status 2 without one line at its end: {said[-200:]!r}"
+    if lines and (len(lines[0]) > LONGEST + len("scalesearch: ") or not lines[0].isprintable()):
+        return f"a line of {len(lines[0])} characters or with control characters"
+    if status not in (0, 2) and not (status == 1 and case.verb == "predict" and "skipped: " in said):
+        return f"status {status}"
+    return ""
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Of the files that no command may change."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        top, *rest = name.split("/")
+        kept = top not in OURS or (top == "study" and rest[:1] in (["rows"], ["plan.yaml"]))
+        if file.is_file() and kept:
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def check(number: int, valid: Path, work: Path) -> Iterator[Outcome | None]:
+    """Yields None while the input of this number runs, then its outcome. What has hung is tried once more."""
+    folder = work / str(number)
+    for attempt in range(2):
+        case = prepare(number, valid, folder)
+        before = hashes(folder)
+        begun = time.monotonic()
+        pid = start(case, folder)
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() - begun > SECONDS:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                ended = os.waitpid(pid, 0)
+                break
+            yield None
+        status, seconds = os.waitstatus_to_exitcode(ended[1]), time.monotonic() - begun
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # workers that it left
+        after = hashes(folder)
+        # A new row or file is no change; the plan of a study is written again as it is resolved.
+        changed = [name for name, value in before.items() if after.get(name) != value and not _rewritten(case, name)]
+        said = (work / f"{number}.err").read_text(encoding="utf-8", errors="replace")
+        shutil.rmtree(folder)
+        if status == -signal.SIGKILL and not attempt:
+            continue
+        yield Outcome(case, status, fault_of(case, status, said, changed), seconds, said)
+        return
+
+
+def _rewritten(case: Case, name: str) -> bool:
+    return case.verb in ("search", "train") and name == "study/plan.yaml"
+
+
+def run(numbers: Sequence[int], jobs: int = 2) -> list[Outcome]:
+    """The outcomes in the order of the numbers, `jobs` at a time."""
+    import scalesearch.app.export
+    import scalesearch.app.finish_study
+    import scalesearch.app.predict
+    import scalesearch.app.rehearse
+    import scalesearch.app.search_study  # noqa: F401 - all that a command imports, once
+
+    torch.set_num_threads(1)
+    found, left = [], list(numbers)
+    with tempfile.TemporaryDirectory() as place:
+        valid, work = Path(place) / "valid", Path(place) / "work"
+        work.mkdir()
+        if not (pid := os.fork()):  # its training starts threads, which a process that forks must not have
+            make_inputs(valid)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        running: list[Iterator[Outcome | None]] = []
+        while left or running:
+            while left and len(running) < jobs:
+                running.append(check(left.pop(0), valid, work))
+            for one in list(running):
+                if outcome := next(one):
+                    found.append(outcome)
+                    running.remove(one)
+                    if outcome.fault:
+                        print(f"{outcome.case.number} {outcome.case.verb}: {outcome.fault[:300]}", flush=True)
+            time.sleep(0.02)
+    return sorted(found, key=lambda outcome: outcome.case.number)
+
+
+def summary(found: Sequence[Outcome]) -> list[str]:
+    """A row for each verb, then each fault."""
+    lines = [f"{'verb':10} inputs  refused  done  tracebacks  crashes  hangs  files changed  other"]
+    for verb in (*COMMANDS, "all"):
+        some = [one for one in found if verb in (one.case.verb, "all")]
+        kinds = Counter(one.fault.split(":")[0] for one in some if one.fault)
+        named = [kinds[kind] for kind in ("traceback", "crash", "hang", "changed")]
+        good = [one for one in some if not one.fault]
+        refused = sum(one.status == 2 for one in good)
+        numbers = (len(some), refused, len(good) - refused, *named, sum(kinds.values()) - sum(named))
+        lines.append(
+            f"{verb:10}" + "".join(f"{n:{w}}" for n, w in zip(numbers, (7, 9, 6, 12, 9, 7, 15, 7), strict=True))
+        )
+    slowest = max(found, key=lambda one: one.seconds)
+    lines.append(f"the slowest took {slowest.seconds:.0f} s (input {slowest.case.number}, {slowest.case.verb})")
+    longest = max((len(line) for one in found for line in one.said.splitlines()[-1:] if one.status == 2), default=0)
+    lines.append(f"the longest line of a refusal has {longest} characters")
+    return lines + [
+        f"input {one.case.number}: {one.case.verb}, {one.case.mutated}: {one.fault}" for one in found if one.fault
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1300)
+    parser.add_argument("--only", help="numbers with commas")
+    parser.add_argument("--show", action="store_true", help="what each said")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    valid = range(-len(VALID), 0)
+    numbers = [int(n) for n in asked.only.split(",")] if asked.only else [*valid, *range(asked.count)]
+    begun = time.monotonic()
+    found = run(numbers, asked.jobs)
+    if asked.show:
+        for one in found:
+            print(one.case.number, one.case.mutated, *map(repr, one.case.arguments), one.status, f"{one.seconds:.1f} s")
+            print(f"    {one.said.strip()[-3000:]}")
+    head = f"python benchmarks/check_fuzz.py: {len(VALID)} valid inputs and {asked.count} mutated ones, python {platform.python_version()}, "
+    head += f"torch {torch.__version__} [{time.monotonic() - begun:.0f} s, {asked.jobs} at a time]"
+    text = "\n".join([head, *summary(found)]) + "\n"
+    print(text)
+    if not asked.only:
+        asked.out.write_text(text)
+    sys.exit(any(one.fault for one in found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Valid inputs of each kind for check_fuzz.py, in one folder."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+
+from scalesearch.app.progress import Silent
+from scalesearch.app.train_one import train
+from scalesearch.arch import spec as specs
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.latency import HeldOut, LatencyTable, Setting, write_table
+from scalesearch.cost.price import price
+from scalesearch.data.sets import open_data
+from scalesearch.nn.detector import build
+from scalesearch.nn.model_file import save_weights
+from scalesearch.plan.design import read_design, read_recipe_file
+from scalesearch.plan.plan import read_plan
+from scalesearch.records.folder import StudyFolder
+from scalesearch.records.row import Row
+
+DESIGN = "space: {backbone: efficientnet-w0.25-d0.3, size: 64, width: 8, repeats: 1, head_depth: 1, max_level: 5}\n"
+GRAPH = """topology:
+  levels: [3, 5]
+  nodes:
+    - [4, [1, 2], fast]
+    - {level: 3, inputs: [0, 3], fusion: sum}
+    - [4, [1, 3, 4], softmax]
+    - [5, [2, 5], gate_max]
+"""
+PLAN = """name: fuzz
+data: {source: coco, select: 0.4}
+space:
+  backbone: efficientnet-w0.25-d0.3
+  topology: [fpn, bifpn, graph.yaml]
+  size: 64
+  width: {low: 8, high: 24, step: 8}
+  repeats: [1, 2]
+  head_depth: 1
+  max_level: 5
+band: {macs: {min: 1M, max: 100M}}
+sampler: {name: random}
+trials: 1
+recipe: {epochs: 1, batch: 2, jitter: [1, 1]}
+winners: {top: 1, seeds: [0]}
+baselines: {plain: {topology: fpn, width: 16, repeats: 1}}
+"""
+RECIPE = "epochs: 1\nbatch: 2\noptimizer: sgd\ncolour: [0.1, 0, 0, 0]\n"
+
+
+# ---- valid inputs ----
+
+
+def make_inputs(folder: Path) -> None:
+    """One file of each kind; each command of check_fuzz.py succeeds on them."""
+    folder.mkdir(parents=True)
+    for name, text in (("design.yaml", DESIGN), ("graph.yaml", GRAPH), ("plan.yaml", PLAN), ("recipe.yaml", RECIPE)):
+        (folder / name).write_text(text)
+    for split, count in (("train", 6), ("val", 2)):
+        _coco(folder / "coco", split, count)
+    spec = read_design(str(folder / "design.yaml"), classes=2)
+    (folder / "design.json").write_text(json.dumps(specs.to_dict(spec), indent=1))
+    _weights(folder, spec)
+    _table(folder / "table.json")
+    _study(folder, spec)
+    (folder / "reh").mkdir()
+
+
+def _coco(folder: Path, split: str, count: int) -> None:
+    rng = random.Random(split)
+    (folder / split).mkdir(parents=True)
+    (folder / "annotations").mkdir(exist_ok=True)
+    document: dict[str, Any] = {"images": [], "annotations": []}
+    document["categories"] = [{"id": 3, "name": "red"}, {"id": 7, "name": "blue"}]
+    for number in range(count):
+        picture = np.full((48, 64, 3), 128, np.uint8)
+        document["images"].append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 48})
+        for k in range(2):
+            x, y = rng.randrange(30), rng.randrange(20)
+            picture[y : y + 20, x : x + 24] = ((220, 40, 40), (40, 60, 220))[k]
+            box = {"id": 2 * number + k, "image_id": number, "category_id": (3, 7)[k], "bbox": [x, y, 24, 20]}
+            document["annotations"].append({**box, "area": 480, "iscrowd": 0})
+        PIL.Image.fromarray(picture).save(folder / split / f"{number}.png")
+    (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
+
+
+def _weights(folder: Path, spec: DetectorSpec) -> None:
+    torch.manual_seed(0)
+    detector, classes = build(spec), ((3, "red"), (7, "blue"))
+    save_weights(detector, classes, folder / "weights.safetensors")
+    recipe = read_recipe_file(folder / "recipe.yaml", ())
+    train(spec, recipe, data=str(folder / "coco"), seed=0, out=folder / "run", console=Silent())
+    torch.save(detector.state_dict(), folder / "plain.pth")
+
+
+def _table(file: Path) -> None:
+    setting = Setting(device="x", backend="eager", precision="fp32", threads=1, batch=1, versions={"torch": "2"})
+    prices = {"elementwise": {"calls": 1e-6, "read": 1e-9}, "pointwise": {"macs": 1e-10}}
+    error = HeldOut(candidates=3, mean=0.05, worst=0.1)
+    made = {"0123456789ab": (1000, 0.01)}
+    write_table(LatencyTable(setting=setting, reference=0.003, prices=prices, error=error, made_from=made), file)
+
+
+def _study(folder: Path, spec: DetectorSpec) -> None:
+    plan = read_plan(folder / "plan.yaml", ["trials=3", "anchors={octaves: 3}", f"data.source={folder / 'coco'}"])
+    data = open_data(str(folder / "coco"), train="train", val="val", select=0.4, seed=0)
+    points = [{"topology": "fpn", "width": width, "repeats": 1} for width in (8, 16, 24)]
+    with StudyFolder.open(folder / "study", plan, data=data.fingerprint) as study:
+        for ordinal, point in enumerate(points):
+            found = plan.space(classes=2, anchors=spec.anchors).spec(point)
+            ap = 0.1 * (ordinal + 1)
+            study.write(
+                Row(
+                    kind="search", ordinal=ordinal, proposed_by="random", point=point, spec=found, spec_id=found.id,
+                    cost=price(found)._asdict(), recipe=plan.recipe.to_dict(), recipe_id=plan.recipe.id,
+                    data=data.fingerprint, splits={"train": data.splits["train"], "evaluated": data.splits["select"]},
+                    seed=0, epochs_done=1, epochs_planned=1, curve=((1, {"ap": ap, "ap50": 0.5}),),
+                    final={"ap": ap, "ap50": 0.5, "ap_large": None}, per_class={"red": ap, "blue": None},
+                    state="complete", seconds=1.5, peak_memory=10**8, images_per_second=9.5, threads=1,
+                    machine={"cpu": "x", "cores": "2"}, versions={"torch": "2"},
+                )
+            )  # fmt: skip
+    (folder / "row.json").write_text((folder / "study" / "rows" / "search-000000.json").read_text())
