@@ -170,9 +170,6 @@ def _run() -> int:
 
     from scalesearch.cli import main
 
-    # As a new process would have them, its locale's encoding aside.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
         main()
     except SystemExit as ended:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 DEPTH = 32
 """Levels of lists and mappings that a text may have; the deepest of ours, a row, has 7."""
+DIGITS = 20
+"""Of a whole number, its sign included: counts and bytes fit into 64 bits."""
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonError(ValueError):
@@ -20,11 +24,19 @@ class JsonError(ValueError):
 
 
 def parse(text: str | bytes) -> Any:
-    """The value of a JSON text with finite numbers and no key given twice.
+    """The value of a JSON text with finite numbers, text that can be written again, and no key given twice.
 
     Raises JsonError.
     """
-    return _bounded(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
+    data = _bounded(
+        text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_distinct
+    )
+    if _SURROGATE.search(text if isinstance(text, str) else text.decode("latin-1")):
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise JsonError("half a character, as in \\ud800, is no text") from None
+    return data
 
 
 def parse_large(text: bytes, object_hook: Callable[[dict[str, Any]], Any]) -> Any:
@@ -76,6 +88,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise JsonError(f"numbers are finite, but got {text[:20]}")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise JsonError(f"whole numbers have at most {DIGITS} digits, but got {text[:20]} ...")
+    return int(text)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

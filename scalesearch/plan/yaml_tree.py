@@ -163,6 +163,14 @@ def _not_yaml(error: yaml.MarkedYAMLError, lines: bool) -> str:
     return f"{problem}; check the indentation, colons, quotes and brackets there"
 
 
+def _check_text(value: str, place: str) -> None:
+    """PlanError unless it can be written as UTF-8: half of a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PlanError(f"{place}: half a character, as in \\ud800, is no text") from None
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -172,6 +180,7 @@ def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
         return f"{source}:{child.start_mark.line + 1}" if lines else source
 
     if isinstance(node, yaml.ScalarNode):
+        _check_text(node.value, place)
         return Scalar(place, node.value, plain=node.style is None)
     if isinstance(node, yaml.SequenceNode):
         return Items(place, tuple(_converted(item, source, at(item), lines) for item in node.value))
@@ -179,6 +188,7 @@ def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise PlanError(f"{at(key)}: a key is one word, but got a list or a mapping")
+        _check_text(key.value, at(key))
         if key.value in entries:
             first = entries[key.value].place
             raise PlanError(f"{at(key)}: the key {quoted(key.value)} is given twice, first in {first}; keep one")

@@ -157,6 +157,10 @@ def _not_json(value: Any, path: str) -> Any:
         yield path, f"a {type(value).__name__}"
 
 
+_NEEDED = {"cost": ("params", "macs", "activations"), "splits": ("train", "evaluated")}
+"""What reports ask of every row's mappings."""
+
+
 def from_dict(data: Mapping[str, Any]) -> Row:
     """The inverse of `Row.to_dict`. RowError for another schema, unknown or missing fields, a leaf of the wrong type."""
     if data.get("schema") != SCHEMA:
@@ -165,7 +169,11 @@ def from_dict(data: Mapping[str, Any]) -> Row:
             "use the version of scalesearch that wrote it, or begin a new study"
         )
     try:
-        return fields_of(data, Row, "a row", {"spec": specs.from_dict})
+        row = fields_of(data, Row, "a row", {"spec": specs.from_dict})
+        for field, names in _NEEDED.items():
+            if missing := [name for name in names if name not in data[field]]:
+                raise RowError(f"a row's {field} needs {missing[0]!r}")
+        return row
     except RowError:
         raise
     except ValueError as error:

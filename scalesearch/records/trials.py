@@ -64,6 +64,7 @@ class Trial:
             if objective == "ap":
                 self._known[objective] = fmean(row.final["ap"] or 0.0 for row in self.rows)
             else:
+                self._need(objective)
                 self._known[objective] = fmean(float(row.cost[objective]) for row in self.rows)
         return self._known[objective]
 
@@ -76,6 +77,11 @@ class Trial:
     def _known(self) -> dict[str, float]:
         """What `value` has worked out: a sampler asks it of all trials before each candidate."""
         return {}
+
+    def _need(self, objective: str) -> None:
+        """ValueError where a row lacks the figure of an objective."""
+        if missing := [row for row in self.rows if objective not in row.cost]:
+            raise ValueError(f"the row {missing[0].file_name} has no {objective}, which the plan's objectives ask for")
 
     def values(self, objectives: Sequence[str]) -> list[float]:
         """`value` of each objective."""

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from scalesearch.inputs.documents import DEPTH, JsonError, parse, parse_large
 
-_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
 
 
@@ -31,7 +37,8 @@ def test_what_json_wrote_is_read_as_it_was(value: Any) -> None:
         ('{"a": [-1e400]}', "numbers are finite, but got -1e400"),
         ("NaN", "numbers are finite, but got NaN"),
         ("[-Infinity]", "numbers are finite, but got -Infinity"),
-        ("9" * 5_000, "limit"),
+        ("9" * 21, "whole numbers have at most 20 digits"),
+        ('{"a": ["\\ud800"]}', "is no text"),
         ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is given twice"),
         ("", "Expecting value at line 1, column 1"),
         ('{"a": 1,\n "b"', "at line 2, column"),
