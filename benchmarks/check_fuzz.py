@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import platform
 import random
@@ -30,63 +31,15 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
+from fuzz_commands import COMMANDS, OURS, SHARE
 from fuzz_mutations import MUTATORS, mutate_arguments
 from fuzz_seeds import make_inputs
 
 SECONDS, LONGEST = 30, 1000
 RESULTS = Path(__file__).parents[1] / "results" / "checks" / "fuzz.txt"
 
-COMMANDS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    # verb: (command line, the files of which one is mutated)
-    "search": (
-        ("search plan.yaml --out out/s", ("plan.yaml", "plan.yaml", "graph.yaml", "coco/annotations/instances_train.json")),
-        ("search study/plan.yaml --data coco --out study", ("study/plan.yaml", "study/rows/search-000001.json")),
-    ),
-    "train": (
-        ("train design.yaml --data coco --recipe recipe.yaml --out out/t", ("design.yaml", "recipe.yaml", "recipe.yaml")),
-        (
-            "train design.json --data coco --recipe recipe.yaml --weights weights.safetensors --out out/t",
-            ("design.json", "weights.safetensors", "coco/annotations/instances_val.json", "coco/train/0.png"),
-        ),
-        ("train design.yaml --data coco --recipe recipe.yaml --weights plain.pth --out out/t", ("plain.pth",)),
-        ("train design.yaml --data coco --recipe recipe.yaml --out run", ("run/last.pt",)),
-        ("train --from study --top 1 --data coco", ("study/plan.yaml", "study/rows/search-000002.json")),
-    ),
-    "eval": (
-        ("eval run --data coco --json", ("run/last.pt", "coco/annotations/instances_val.json", "coco/val/0.png")),
-        ("eval plain.pth --design design.yaml --data coco", ("plain.pth", "design.yaml")),
-        ("eval weights.safetensors --data coco", ("weights.safetensors",)),
-    ),
-    "predict": (
-        ("predict run coco/val -o out/p --score 0.1", ("run/last.pt", "coco/val/1.png")),
-        ("predict weights.safetensors coco/val/0.png -o out/p", ("weights.safetensors", "coco/val/0.png")),
-    ),
-    "export": (
-        ("export run -o out.safetensors", ("run/last.pt",)),
-        ("export plain.pth --design design.json -o out.safetensors", ("plain.pth", "design.json")),
-        ("export weights.safetensors -o out.onnx --opset 99", ("weights.safetensors",)),
-    ),
-    "cost": (
-        ("cost design.yaml design.json row.json --json", ("design.yaml", "design.json", "row.json")),
-        ("cost d0 --table table.json", ("table.json",)),
-        ("cost plan.yaml --csv --classes 3", ("plan.yaml", "graph.yaml")),
-        ("cost d0 lite0 --size 64x96", ()),
-    ),
-    "draw": (("draw graph.yaml -o out.svg", ("graph.yaml",)), ("draw row.json -o out.svg --fusion sum", ("row.json",))),
-    "anchors": (("anchors design.yaml --data coco --split val --size 64x64", ("design.yaml", "coco/annotations/instances_val.json")),),
-    "measure": (("measure design.json --threads 1 --backend nothing", ("design.json",)), ("measure design.json --threads 1", ())),
-    "calibrate": (("calibrate --threads 1 --device tpu --batch 1 -o out.json", ()),),
-    "space": (("space plan.yaml --count 3 --classes 2 --seed 1", ("plan.yaml", "graph.yaml")),),
-    "rehearse": (
-        ("rehearse plan.yaml --seeds 1 --trials 2 --samplers random,tpe -o reh", ("plan.yaml", "reh/runs.jsonl")),
-        ("rehearse study --seeds 1 --samplers random --no-ladder", ("study/plan.yaml", "study/rows/search-000001.json")),
-    ),
-    "report": (("report study", ("study/plan.yaml", "study/rows/search-000000.json", "study/rows/search-000002.json")),),
-}  # fmt: skip
-OURS = ("out", "reh", "run", "study", "results", "cache")
-"""Where the commands write: their own folders. Of a study's, rows that are there and the plan stay as they are."""
-SHARE = {"search": 2, "train": 2, "calibrate": 0.3, "measure": 0.3}
-"""Inputs of a verb, where an even share is 1."""
+VALID = [(verb, line) for verb, some in COMMANDS.items() for line, _ in some]
+"""Inputs -1, -2, ...: the command lines on valid files, most of which succeed."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +64,6 @@ class Outcome:
     said: str
 
 
-VALID = [(verb, line) for verb, some in COMMANDS.items() for line, _ in some]
-"""Inputs -1, -2, ...: the command lines on valid files, most of which succeed."""
-
-
 def prepare(number: int, valid: Path, folder: Path) -> Case:
     """The mutated input of this number in `folder`, a copy of the `valid` ones."""
     if number < 0:
@@ -128,11 +77,7 @@ def prepare(number: int, valid: Path, folder: Path) -> Case:
     shutil.copytree(valid, folder)
     if files and rng.random() < 0.7:
         name = rng.choice(files)
-        if not (file := folder / name).exists():  # runs.jsonl: what an earlier rehearsal left
-            file.write_text(
-                '{"setup": "x", "sampler": "random", "ladder": false, "seed": 0, "trials": 2, "steps": [[1, 2, 3, 4]]}\n'
-            )
-        MUTATORS[file.suffix](file, rng)
+        MUTATORS[(folder / name).suffix](folder / name, rng)
         return Case(number, verb, tuple(arguments), name)
     return Case(number, verb, tuple(mutate_arguments(arguments, rng)), "command line")
 
@@ -242,7 +187,7 @@ def check(number: int, valid: Path, work: Path) -> Iterator[Outcome | None]:
 
 
 def _rewritten(case: Case, name: str) -> bool:
-    return case.verb in ("search", "train") and name == "study/plan.yaml"
+    return case.verb in ("search", "train") and name.startswith("study/")
 
 
 def run(numbers: Sequence[int], jobs: int = 2) -> list[Outcome]:
@@ -258,10 +203,11 @@ def run(numbers: Sequence[int], jobs: int = 2) -> list[Outcome]:
     with tempfile.TemporaryDirectory() as place:
         valid, work = Path(place) / "valid", Path(place) / "work"
         work.mkdir()
-        if not (pid := os.fork()):  # its training starts threads, which a process that forks must not have
-            make_inputs(valid)
-            os._exit(0)
-        os.waitpid(pid, 0)
+        # Its training starts threads, which a process that forks must not have.
+        maker = multiprocessing.get_context("fork").Process(target=make_inputs, args=(valid,))
+        maker.start()
+        maker.join()
+        assert maker.exitcode == 0, "the valid inputs are made by the project itself"
         running: list[Iterator[Outcome | None]] = []
         while left or running:
             while left and len(running) < jobs:

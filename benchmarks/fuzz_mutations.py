@@ -19,29 +19,24 @@ from scalesearch.nn.model_file import KEY
 
 RAW = {"@NAN": "NaN", "@INF": "-Infinity", "@HUGE": "1e999", "@LONG": "9" * 5000, "@DEEP": "[" * 100_000}
 """What no library writes, by the word that stands for it while a mutated tree is written."""
-NASTY: list[Any] = [
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1,
-        3.5,
-        -0.0,
-        1e308,
-        2**63,
-        10**30,
-        "",
-        "x",
-        "1",
-        "\u0661\u0662",
-        "\ud800",
-        "\x1b[31m<b>",
-    ),
-    *([], {}, [[]], [1, 2], {"a": 1}, [[[[[[1]]]]]], "a" * 20_000, "../../x", "0x10", "nan", list(range(3000))),
-    *RAW,
+NASTY: list[Any] = [None, True, False, 0, -1, 1, 3.5, -0.0, 1e308, 2**63, 10**30, list(range(3000)), "a" * 20_000, *RAW]
+NASTY += [
+    "",
+    "x",
+    "1",
+    "\u0661\u0662",
+    "\ud800",
+    "\x1b[31m<b>",
+    "../../x",
+    "0x10",
+    "nan",
+    [],
+    {},
+    [[]],
+    [1, 2],
+    {"a": 1},
 ]
+NASTY += [[[[[[[1]]]]]]]
 
 
 def _paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -105,22 +100,24 @@ _BOMB = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefghijk", "bcdefghijkl", strict=True)
 )
 _INSERTED = [
-    *("\t", "\x00", "\r", "\ufeff", "&a *a", "!!python/object/apply:os.system [ls]", "!!binary xx", "{", "[", "]", '"'),
-    *(
-        "? [a]",
-        "<<: {x: 1}",
-        "---\n",
-        "...\n",
-        "%YAML 9.9\n",
-        "\u2028",
-        "\x85",
-        "1e999",
-        "9" * 5000,
-        "[" * 5000,
-        "\n a:" * 500,
-    ),
-    _BOMB,
+    "\t",
+    "\x00",
+    "\r",
+    "\ufeff",
+    "\u2028",
+    "\x85",
+    "{",
+    "[",
+    "]",
+    '"',
+    "&a *a",
+    "? [a]",
+    "<<: {x: 1}",
+    "---\n",
+    "...\n",
 ]
+_INSERTED += ["!!python/object/apply:os.system [ls]", "!!binary xx", "%YAML 9.9\n", "1e999", "9" * 5000, "[" * 5000]
+_INSERTED += ["\n a:" * 500, _BOMB]
 
 
 def mutate_text(file: Path, rng: random.Random) -> None:
@@ -168,9 +165,13 @@ def mutate_torch(file: Path, rng: random.Random) -> None:
         *(weights[name].to(torch.complex64), weights[name].int(), weights[name].double() * float("nan")),
         *(weights[name].to_sparse(), torch.empty(weights[name].shape, device="meta"), weights[name].half()),
     ]
-    match rng.randrange(6):
+    match rng.randrange(8):
         case 0:
             del weights[name]
+        case 6:
+            del state[rng.choice(list(state))]
+        case 7:
+            state[rng.choice(list(state))] = rng.choice([*strange, -1, 2**40, "[]", '{"curve": [[1]]}', float("nan")])
         case 1:
             weights[rng.choice([3, "x", "fpn.x", "class_net.predict.conv_pw.bias", name + ".y"])] = weights.pop(name)
         case 2:
@@ -233,8 +234,33 @@ MUTATORS: dict[str, Callable[[Path, random.Random], None]] = {
 # ---- mutations of command lines ----
 
 VALUES = [
-    *("", " ", "-1", "0", "1", "2.5", "nan", "inf", "-inf", "1e999", "10**9", "1000000000", "9" * 5000, "\u0661\u0662"),
-    *(
+    *("", " ", "9" * 5000, "a" * 10_000, "\u0661\u0662", "\x1b[31m", "\ud800", "[1,", "a=b", "a.b.c=1", "train,train"),
+    *[
+        "-1",
+        "0",
+        "1",
+        "2.5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "10**9",
+        "1000000000",
+        "100000000",
+        "100000",
+        "true",
+        "null",
+        "None",
+        "{",
+        "*",
+        ",",
+        "=",
+        "--",
+        "0,0",
+        "../..",
+        "/",
+    ],
+    *[
         "16000x16000",
         "16384x16384",
         "64x",
@@ -242,70 +268,44 @@ VALUES = [
         "0x0",
         "64X64",
         "64x64x64",
-        "100000000",
-        "100000",
-        "true",
-        "null",
-        "None",
-    ),
-    *(
-        "a" * 10_000,
-        "\x1b[31m",
-        "../..",
-        "/",
-        "/dev/null",
-        "/dev/zero",
-        "coco",
-        "design.yaml",
-        "nothing.yaml",
-        "{",
-        "[1,",
-        "*",
-    ),
-    *(
         "d0",
         "lite9",
-        "train,train",
-        "0,0",
-        ",",
-        "=",
-        "a=b",
-        "a.b.c=1",
-        "--",
         "digits",
-        "\ud800",
         "cuda",
         "fp64",
         "dynamic",
-    ),
+        "coco",
+        "design.yaml",
+    ],
+    *["nothing.yaml", "/dev/null", "/dev/zero"],
 ]
 _SETS = [
     *(
+        "space.size={low: 0, high: 1e9, step: 1}",
+        "band={macs: {max: -1}}",
+        "space.width=[8,8]",
+        "a: b",
+        "a=" + "[" * 5000,
+    ),
+    *[
         "trials=0",
         "trials=10**9",
         "workers=100000",
         "threads=100000",
-        "band={macs: {max: -1}}",
         "space={}",
-        "space.width=[8,8]",
-    ),
-    *(
-        "space.size={low: 0, high: 1e9, step: 1}",
         "recipe.batch=100000000",
         "recipe.epochs=x",
         "epochs=x",
+    ],
+    *[
         "batch=65536",
-        "a=" + "[" * 5000,
-    ),
-    *(
         "space.width=9999999999",
         "data.source=/",
         "sampler.name=magic",
         "seed=-1",
         "name=../x",
-        "a: b",
         "winners.top=1e9",
-    ),
+    ],
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import numpy as np
 import PIL.Image
 import torch
 
+from scalesearch.app import rehearse
 from scalesearch.app.progress import Silent
 from scalesearch.app.train_one import train
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import HeldOut, LatencyTable, Setting, write_table
+from scalesearch.cost.latency import HeldOut, LatencySetting, LatencyTable, write_table
 from scalesearch.cost.price import price
-from scalesearch.data.sets import open_data
+from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.detector import build
 from scalesearch.nn.model_file import save_weights
 from scalesearch.plan.design import read_design, read_recipe_file
 from scalesearch.plan.plan import read_plan
+from scalesearch.plan.recipe import Recipe
 from scalesearch.records.folder import StudyFolder
 from scalesearch.records.row import Row
 
@@ -51,6 +54,7 @@ recipe: {epochs: 1, batch: 2, jitter: [1, 1]}
 winners: {top: 1, seeds: [0]}
 baselines: {plain: {topology: fpn, width: 16, repeats: 1}}
 """
+TIMED = PLAN.replace("band: {", "latency: {table: table.json}\nband: {latency: {max: 1s}, ")
 RECIPE = "epochs: 1\nbatch: 2\noptimizer: sgd\ncolour: [0.1, 0, 0, 0]\n"
 
 
@@ -60,7 +64,13 @@ RECIPE = "epochs: 1\nbatch: 2\noptimizer: sgd\ncolour: [0.1, 0, 0, 0]\n"
 def make_inputs(folder: Path) -> None:
     """One file of each kind; each command of check_fuzz.py succeeds on them."""
     folder.mkdir(parents=True)
-    for name, text in (("design.yaml", DESIGN), ("graph.yaml", GRAPH), ("plan.yaml", PLAN), ("recipe.yaml", RECIPE)):
+    for name, text in (
+        ("design.yaml", DESIGN),
+        ("graph.yaml", GRAPH),
+        ("plan.yaml", PLAN),
+        ("timed.yaml", TIMED),
+        ("recipe.yaml", RECIPE),
+    ):
         (folder / name).write_text(text)
     for split, count in (("train", 6), ("val", 2)):
         _coco(folder / "coco", split, count)
@@ -69,7 +79,7 @@ def make_inputs(folder: Path) -> None:
     _weights(folder, spec)
     _table(folder / "table.json")
     _study(folder, spec)
-    (folder / "reh").mkdir()
+    _rehearsal(folder)
 
 
 def _coco(folder: Path, split: str, count: int) -> None:
@@ -100,7 +110,7 @@ def _weights(folder: Path, spec: DetectorSpec) -> None:
 
 
 def _table(file: Path) -> None:
-    setting = Setting(device="x", backend="eager", precision="fp32", threads=1, batch=1, versions={"torch": "2"})
+    setting = LatencySetting(device="x", backend="eager", precision="fp32", threads=1, batch=1, versions={"torch": "2"})
     prices = {"elementwise": {"calls": 1e-6, "read": 1e-9}, "pointwise": {"macs": 1e-10}}
     error = HeldOut(candidates=3, mean=0.05, worst=0.1)
     made = {"0123456789ab": (1000, 0.01)}
@@ -110,20 +120,51 @@ def _table(file: Path) -> None:
 def _study(folder: Path, spec: DetectorSpec) -> None:
     plan = read_plan(folder / "plan.yaml", ["trials=3", "anchors={octaves: 3}", f"data.source={folder / 'coco'}"])
     data = open_data(str(folder / "coco"), train="train", val="val", select=0.4, seed=0)
-    points = [{"topology": "fpn", "width": width, "repeats": 1} for width in (8, 16, 24)]
     with StudyFolder.open(folder / "study", plan, data=data.fingerprint) as study:
-        for ordinal, point in enumerate(points):
+        for ordinal, width in enumerate((8, 16, 24)):
+            point = {"topology": "fpn", "width": width, "repeats": 1}
             found = plan.space(classes=2, anchors=spec.anchors).spec(point)
-            ap = 0.1 * (ordinal + 1)
-            study.write(
-                Row(
-                    kind="search", ordinal=ordinal, proposed_by="random", point=point, spec=found, spec_id=found.id,
-                    cost=price(found)._asdict(), recipe=plan.recipe.to_dict(), recipe_id=plan.recipe.id,
-                    data=data.fingerprint, splits={"train": data.splits["train"], "evaluated": data.splits["select"]},
-                    seed=0, epochs_done=1, epochs_planned=1, curve=((1, {"ap": ap, "ap50": 0.5}),),
-                    final={"ap": ap, "ap50": 0.5, "ap_large": None}, per_class={"red": ap, "blue": None},
-                    state="complete", seconds=1.5, peak_memory=10**8, images_per_second=9.5, threads=1,
-                    machine={"cpu": "x", "cores": "2"}, versions={"torch": "2"},
-                )
-            )  # fmt: skip
+            searched = _row(found, plan.recipe, data, point, ordinal)
+            study.write(searched)
+            if ordinal:
+                final = {"train": plan.data.train, "evaluated": data.splits["val"]}
+                for seed in (0, 1):
+                    study.write(replace(searched, kind="winner", seed=seed, splits=final))
+        study.write(replace(searched, kind="baseline", name="plain", splits=final))
     (folder / "row.json").write_text((folder / "study" / "rows" / "search-000000.json").read_text())
+
+
+def _row(spec: DetectorSpec, recipe: Recipe, data: Data, point: dict[str, Any], ordinal: int) -> Row:
+    ap = 0.1 * (ordinal + 1)
+    return Row(
+        kind="search",
+        ordinal=ordinal,
+        proposed_by="random",
+        point=point,
+        spec=spec,
+        spec_id=spec.id,
+        cost=price(spec)._asdict(),
+        recipe=recipe.to_dict(),
+        recipe_id=recipe.id,
+        data=data.fingerprint,
+        splits={"train": data.splits["train"], "evaluated": data.splits["select"]},
+        seed=0,
+        epochs_done=1,
+        epochs_planned=1,
+        curve=((1, {"ap": ap, "ap50": 0.5}),),
+        final={"ap": ap, "ap50": 0.5, "ap_large": None},
+        per_class={"red": ap, "blue": None},
+        state="complete",
+        seconds=1.5,
+        peak_memory=10**8,
+        images_per_second=9.5,
+        threads=1,
+        machine={"cpu": "x", "cores": "2"},
+        versions={"torch": "2"},
+    )
+
+
+def _rehearsal(folder: Path) -> None:
+    stage = rehearse.on_landscape(folder / "plan.yaml", ["trials=2"], "plain", Silent())
+    samplers = ("random", "tpe")
+    rehearse.run(stage, samplers=samplers, seeds=1, ladders=(False,), out=folder / "reh", console=Silent())

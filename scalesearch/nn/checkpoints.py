@@ -108,6 +108,9 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     else that does not fit is a ValueError with the first name and both shapes, and then nothing was changed.
     """
     weights = translated(read_weights(file), detector.spec)
+    for name, value in weights.items():
+        if wrong := _no_weight(value):
+            raise ValueError(f"{file}: weights are dense tensors of numbers, but {shortened(name, 100)} is {wrong}")
     if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
         more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
         raise ValueError(f"{file}: weights must be finite, but {bad[0]}{more} is not: take an earlier checkpoint")
@@ -135,6 +138,13 @@ def compare(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:
     # Counters of batches are no weights; older files have none.
     missing = tuple(name for name in own if name not in weights and not name.endswith("num_batches_tracked"))
     return Misfit(shapes=shapes, missing=missing, unknown=tuple(name for name in weights if name not in own))
+
+
+def _no_weight(value: Tensor) -> str:
+    """What a tensor is that no detector can run with; empty for one that it can."""
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        return "sparse, quantized or without values"
+    return f"of {value.dtype}" if value.is_complex() or value.dtype is torch.bool else ""
 
 
 # ---- reading ----

@@ -51,8 +51,12 @@ def load(folder: Path) -> dict[str, Any] | None:
         state = unpickled(file)
     except ValueError as error:
         raise TaskError(f"{error}: move it away to train anew") from None
-    if not (isinstance(state, dict) and "epoch" in state):
+    if not (isinstance(state, dict) and _counts(state.get("epoch")) and _counts(state.get("step", 0))):
         raise TaskError(
             f"a training goes on from a checkpoint of its own, but {file} is none: move it away to train anew"
         )
     return state
+
+
+def _counts(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**31

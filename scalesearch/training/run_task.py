@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
+from scalesearch.inputs.documents import parse
+from scalesearch.inputs.quoting import shortened
+from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.hashes import file_hash, short_hash
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.memory_limit import training_shortage
@@ -190,13 +194,22 @@ class _Points:
                 f"a folder belongs to one training, but the checkpoint in {task.folder} is of another spec, recipe, "
                 "seed, data or split, or started from other weights: give another folder"
             )
-        saved = json.loads(state["told"])
-        self.curve = [(at, numbers) for at, numbers in saved["curve"]]
+        try:
+            self._take_up(state, epoch, step)
+        except _DAMAGED as error:
+            raise TaskError(
+                f"{task.folder}: its checkpoint lacks something of a training, or has something else there "
+                f"({shortened(f'{type(error).__name__}: {error}', 200)}): move it away to train anew"
+            ) from None
+
+    def _take_up(self, state: dict[str, Any], epoch: int, step: int) -> None:
+        task, saved = self.task, fields_of(parse(state["told"]), _Saved, "it")
+        self.curve = [(at, dict(numbers)) for at, numbers in saved.curve]
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
             self.curve = []
             return
-        self.per_class, self.before = saved["per_class"], saved["seconds"]
+        self.per_class, self.before = dict(saved.per_class), saved.seconds
         self.training.restore(state)
 
     def outcome(self, state: Any, reason: str, memory: PeakMemory) -> Outcome:
@@ -212,6 +225,19 @@ class _Points:
             peak_memory=memory.read(),
             images_per_second=images / training.seconds if training.seconds > 0 else 0.0,
         )
+
+
+_DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What torch and Python raise where a checkpoint has text for numbers, or lacks them."""
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What a checkpoint says as JSON under `told`."""
+
+    curve: tuple[tuple[int, Mapping[str, Number | None]], ...]
+    per_class: Mapping[str, Number | None]
+    seconds: Number
 
 
 def _ap(numbers: Mapping[str, float | None]) -> float:

@@ -123,6 +123,23 @@ def test_what_does_not_fit_is_listed_and_changes_nothing(changes: Any, told: str
     assert _same(target, before)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda x: x.to(torch.complex64), "of torch.complex64"),
+        (lambda x: x.to_sparse(), "sparse, quantized or without values"),
+        (lambda x: x.to("meta"), "sparse, quantized or without values"),
+        (lambda x: x > 0, "of torch.bool"),
+    ],
+)
+def test_what_is_no_number_is_no_weight(spoil: Any, said: str, tmp_path: Path) -> None:
+    detector = _built()
+    name = "neck.extra.conv.weight"
+    torch.save({**detector.state_dict(), name: spoil(detector.state_dict()[name])}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=rf"weights are dense tensors of numbers, but {name} is {said}"):
+        load_weights(detector, tmp_path / "weights.pth")
+
+
 class _Runs:
     """A pickle that would make a file."""
 

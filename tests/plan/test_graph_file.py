@@ -219,3 +219,28 @@ def test_the_graph_in_the_docs_is_read(tmp_path: Path) -> None:
     assert graph.topology == Topology(3, 7, tuple(
         Node(node.level, node.inputs, "softmax" if i == 2 else "fast") for i, node in enumerate(bifpn().nodes)
     ))  # fmt: skip
+
+
+def test_a_graph_has_a_bound_and_the_bound_is_said(tmp_path: Path) -> None:
+    nodes = [[3 + i % 3, [i % 3, i], "fast"] for i in range(2_000)]
+    (tmp_path / "large.yaml").write_text(json.dumps({"topology": {"levels": [3, 5], "nodes": nodes}}))
+    with pytest.raises(PlanError, match=r"nodes is too large: .* at most 64 nodes and 512 edges, but got 2000 and 0"):
+        read_graph_file(tmp_path / "large.yaml")
+    wide = [[3, [0, 1, 2] * 200], [4, [1, 3]], [5, [2, 4]]]
+    (tmp_path / "wide.yaml").write_text(json.dumps({"topology": {"levels": [3, 5], "nodes": wide}}))
+    with pytest.raises(PlanError, match="at most 64 nodes and 512 edges, but got 3 and 604"):
+        read_graph_file(tmp_path / "wide.yaml")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"spec": ' * 100_000], ids=["lists", "mappings"])
+def test_a_design_nested_deeply_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(PlanError, match=r"d\.json.*levels deep") as caught:
+        read_design(str(tmp_path / "d.json"))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_plan_is_of_bounded_length(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text("#" * 2**21)
+    with pytest.raises(PlanError, match="a plan has at most 1 MiB of text"):
+        read_plan(tmp_path / "long.yaml")

@@ -6,6 +6,7 @@ import dataclasses
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -130,6 +131,26 @@ def test_a_folder_with_another_file_in_the_checkpoints_place_is_refused(data: Da
         (tmp_path / checkpoint.LAST).write_bytes(content)
         with pytest.raises(TaskError, match=r"last\.pt.*: move it away to train anew"):
             run(task(tmp_path), data)
+
+
+def test_a_checkpoint_with_text_for_numbers_or_without_a_part_is_refused(data: Data, tmp_path: Path) -> None:
+    run(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
+    whole = torch.load(tmp_path / checkpoint.LAST, weights_only=True)
+    spoilt: list[dict[str, Any]] = [
+        {"epoch": "1"},
+        {"step": -1},
+        {"told": '{"curve": [[1, {"ap": "high"}]], "per_class": {}, "seconds": 1}'},
+        {"told": "[" * 100_000},
+        {"optimizer": {}},
+        {"model": {**whole["model"], "x": 3}},
+        {"average": None},
+        {"seconds": torch.zeros(2)},
+    ]
+    for change in spoilt:
+        torch.save({**whole, **change}, tmp_path / checkpoint.LAST)
+        with pytest.raises(TaskError, match="move it away to train anew") as caught:
+            run(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
+        assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 def test_going_on_needs_a_checkpoint(data: Data, tmp_path: Path) -> None:
