@@ -17,12 +17,13 @@ from scalesearch.app.progress import Silent
 from scalesearch.app.train_one import train
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import HeldOut, LatencySetting, LatencyTable, write_table
+from scalesearch.cost.latency import HeldOut, LatencySetting, LatencyTable
 from scalesearch.cost.price import price
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.detector import build
 from scalesearch.nn.model_file import save_weights
 from scalesearch.plan.design import read_design, read_recipe_file
+from scalesearch.plan.latency_table import write_table
 from scalesearch.plan.plan import read_plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.records.folder import StudyFolder
