@@ -40,6 +40,7 @@ _TURNS = {
 MOST = PIL.Image.MAX_IMAGE_PIXELS or 0
 """Pixels of an image, 89 million: PIL's bound, from which on it warns of files that are small and grow without end."""
 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)  # as PIL's documentation has it
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of broken metadata, which costs no picture
 
 
 class Upright(NamedTuple):
