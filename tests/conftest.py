@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+
+from scalesearch.cli import main
 
 # Before torch is imported. The models here are too small for a second thread to be worth its waiting, and beside other
 # work two threads take ten times as long as one; a training's bits depend on their number too.
@@ -65,3 +69,31 @@ def write_coco(folder: Path, split: str, *, count: int, seed: int, width: int = 
                 document["annotations"].append(crowd | {"area": 450.5})
         PIL.Image.fromarray(picture).save(folder / split / f"{number}.png")
     (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line as the console script does, in this process: to start Python and torch takes 3 s."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr("sys.argv", ["scalesearch", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return run

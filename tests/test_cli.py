@@ -16,9 +16,9 @@ from scalesearch.arch.scaling import named
 from scalesearch.cost.price import price
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
+from tests.conftest import Command
 
 DETECTOR = "space: {backbone: efficientnet-w0.25-d0.3, size: 64, width: 16, repeats: 1, head_depth: 1}"
-COMMAND = [sys.executable, "-c", "from scalesearch.cli import main; main()"]
 
 PLAN = """
 name: tiny
@@ -42,8 +42,10 @@ baselines: {{plain: {{topology: fpn, size: 96, width: 16, repeats: 1}}}}
 """
 
 
-def scalesearch(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run where their files are."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -61,9 +63,11 @@ def timeless(rows: tuple[Row, ...]) -> list[Row]:
     return [replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0) for row in rows]
 
 
-def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan: Path, tmp_path: Path) -> None:
-    done = scalesearch("search", "tiny.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(
+    plan: Path, tmp_path: Path, command: Command
+) -> None:
+    done = command("search", "tiny.yaml")
+    assert done.status == 0, done.err
     folder = tmp_path / "results" / "tiny"
     rows = read_rows(folder)
     assert [row.kind for row in rows] == ["search"] * 4 + ["winner"] * 2 + ["baseline"] * 2
@@ -73,9 +77,9 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan
     assert [json.loads(line)["spec_id"] for line in lines] == [row.spec_id for row in rows]
     for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "optuna.journal"):
         assert (folder / name).stat().st_size > 0
-    assert "boxes that an anchor matches at IoU 0.5, over the frames: red " in done.stdout
-    assert done.stdout.count("% of the time of training") == 2  # of the search and of full training the first one's
-    *_, front, winners, report = done.stdout.splitlines()
+    assert "boxes that an anchor matches at IoU 0.5, over the frames: red " in done.out
+    assert done.out.count("% of the time of training") == 2  # of the search and of full training the first one's
+    *_, front, winners, report = done.out.splitlines()
     assert front.startswith("front: ") and front.endswith(": results/tiny/front.csv")
     assert winners.startswith("winners: 1, the best AP ") and winners.endswith(" on val: results/tiny/weights")
     assert report == "report: results/tiny/report.md"
@@ -83,12 +87,12 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(plan
     arguments = ("search", "tiny.yaml", "--out", "cut")
     for kind in (signal.SIGINT, signal.SIGKILL):
         interrupt_after_a_row(arguments, tmp_path, kind)
-    again = scalesearch(*arguments, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    again = command(*arguments)
+    assert again.status == 0, again.err
     assert timeless(read_rows(tmp_path / "cut")) == timeless(rows)
 
 
-def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
+def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path, command: Command) -> None:
     found = []
     for workers in ("1", "2"):
         changes = [
@@ -100,8 +104,8 @@ def test_two_workers_give_the_rows_of_one(plan: Path, tmp_path: Path) -> None:
             "threads=1",
         ]
         options = [word for change in changes for word in ("--set", change)]
-        done = scalesearch("search", "tiny.yaml", "--out", workers, *options, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = command("search", "tiny.yaml", "--out", workers, *options)
+        assert done.status == 0, done.err
         found.append(timeless(read_rows(tmp_path / workers)))
     assert found[0] == found[1]
     assert len(found[0]) == 2
@@ -127,9 +131,9 @@ from scalesearch.cli import main; main()
 
 def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Signals) -> None:
     """Runs the command until it has written one more row, and `kind` ends it."""
-    command = [sys.executable, "-c", CUT.replace("SIGNAL", str(int(kind))), *arguments]
+    words = [sys.executable, "-c", CUT.replace("SIGNAL", str(int(kind))), *arguments]
     before = len(list((cwd / "cut" / "rows").glob("*.json")))
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
     assert len(list((cwd / "cut" / "rows").glob("*.json"))) == before + 1
     if kind == signal.SIGINT:
         assert done.returncode == 130
@@ -138,70 +142,70 @@ def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Si
         assert done.returncode == -kind
 
 
-def test_cost_prints_json_of_the_price(tmp_path: Path) -> None:
-    one = scalesearch("cost", "d0", "--json", cwd=tmp_path)
-    assert one.returncode == 0, one.stderr
-    data = json.loads(one.stdout)
+def test_cost_prints_json_of_the_price(tmp_path: Path, command: Command) -> None:
+    one = command("cost", "d0", "--json")
+    assert one.status == 0, one.err
+    data = json.loads(one.out)
     which = ["design", "spec_id", "size", "classes"]
     assert list(data) == [*which, "total", "backbone", "neck", "class_head", "box_head", "memory", "spec"]
     assert data["total"] == price(named("d0"))._asdict()
     (tmp_path / "mine.yaml").write_text(
         "space: {backbone: efficientnet_b0, size: 512, width: 64, repeats: 3, head_depth: 3}"
     )
-    several = scalesearch("cost", "d0", "mine.yaml", "--classes", "7", "--size", "96x128", "--json", cwd=tmp_path)
-    first, second = json.loads(several.stdout)
+    several = command("cost", "d0", "mine.yaml", "--classes", "7", "--size", "96x128", "--json")
+    first, second = json.loads(several.out)
     assert (first.pop("design"), second.pop("design")) == ("d0", "mine.yaml")
     assert first == second and first["size"] == [96, 128]
     assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
 
 
-def test_measure_times_a_detector_and_says_of_what(tmp_path: Path) -> None:
+def test_measure_times_a_detector_and_says_of_what(tmp_path: Path, command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(DETECTOR)
-    done = scalesearch("measure", "tiny.yaml", "--threads", "1", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    done = command("measure", "tiny.yaml", "--threads", "1", "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
     assert found["size"] == [64, 64] and found["setting"]["threads"] == 1 and found["seconds"] > 0
-    refused = scalesearch("measure", "tiny.yaml", "--backend", "onnxruntime", "--precision", "bf16", cwd=tmp_path)
-    assert refused.returncode == 2 and "onnxruntime is timed in fp32" in refused.stderr
+    refused = command("measure", "tiny.yaml", "--backend", "onnxruntime", "--precision", "bf16")
+    assert refused.status == 2 and "onnxruntime is timed in fp32" in refused.err
 
 
-def test_cost_compares_with_a_trace(tmp_path: Path) -> None:
+def test_cost_compares_with_a_trace(tmp_path: Path, command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(DETECTOR)
-    done = scalesearch("cost", "tiny.yaml", "--check", "--csv", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("design,spec_id,") and "backbone.conv_stem" in done.stderr
+    done = command("cost", "tiny.yaml", "--check", "--csv")
+    assert done.status == 0, done.err
+    assert done.out.startswith("design,spec_id,") and "backbone.conv_stem" in done.err
 
 
 def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(
-    plan: Path, coco: Path, tmp_path: Path
+    plan: Path, coco: Path, tmp_path: Path, command: Command
 ) -> None:
     (tmp_path / "mine.yaml").write_text(DETECTOR)
     common = ("train", "mine.yaml", "--data", str(coco), "--set", "epochs=1", "--set", "batch=4")
-    first = scalesearch(*common, "--out", "first", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    second = scalesearch(*common, "--weights", "first/last.pt", cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
+    first = command(*common, "--out", "first")
+    assert first.status == 0, first.err
+    second = command(*common, "--weights", "first/last.pt")
+    assert second.status == 0, second.err
     digest = hashlib.sha256((tmp_path / "first" / "last.pt").read_bytes()).hexdigest()[:12]
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.startswith("train-") and folder.name.endswith(f"-s0-w{digest}")
     results = [json.loads((at / "result.json").read_text()) for at in (tmp_path / "first", folder)]
     assert [result["weights"] for result in results] == [None, {"file": "last.pt", "sha256": digest}]
-    missing = scalesearch(*common, "--weights", "none.pth", cwd=tmp_path)
-    assert (missing.returncode, missing.stderr) == (2, "scalesearch: none.pth: no such file of weights\n")
+    missing = command(*common, "--weights", "none.pth")
+    assert (missing.status, missing.err) == (2, "scalesearch: none.pth: no such file of weights\n")
 
 
-def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path) -> None:
-    done = scalesearch("space", "tiny.yaml", "--json", "--set", "band.memory={max: 2MB}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path, command: Command) -> None:
+    done = command("space", "tiny.yaml", "--json", "--set", "band.memory={max: 2MB}")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
     assert found["points"] == 12 and found["exact"] and 0 < found["held"] < 12
     assert len(found["candidates"]) == 5
     for candidate in found["candidates"]:
         (member,) = candidate["members"]
         assert 4e6 <= member["macs"] <= 4.3e6 and member["memory"] <= 2e6
-    none = scalesearch("space", "tiny.yaml", "--set", "band.macs={max: 1k}", cwd=tmp_path)
-    assert none.returncode == 0, none.stderr
-    assert "0 of 12 points inside" in none.stdout and "the nearest misses: macs " in none.stdout
+    none = command("space", "tiny.yaml", "--set", "band.macs={max: 1k}")
+    assert none.status == 0, none.err
+    assert "0 of 12 points inside" in none.out and "the nearest misses: macs " in none.out
 
 
 @pytest.mark.parametrize("verb", [["search", "tiny.yaml"], ["train", "d0"], ["eval", "run"], ["anchors", "d0"]])
@@ -247,8 +251,10 @@ def test_a_wrong_folder_is_told_before_torch_is_imported(plan: Path, tmp_path: P
         (["find"], "No such command 'find'."),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(plan: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = scalesearch(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("scalesearch: ") and done.stderr.count("\n") == 1
-    assert message in done.stderr
+def test_bad_input_is_one_line_and_status_2(
+    plan: Path, tmp_path: Path, arguments: list[str], message: str, command: Command
+) -> None:
+    done = command(*arguments)
+    assert done.status == 2
+    assert done.err.startswith("scalesearch: ") and done.err.count("\n") == 1
+    assert message in done.err

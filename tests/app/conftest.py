@@ -1,9 +1,9 @@
-"""One small detector, trained once for all tests of what is done with a trained one; commands run in this process."""
+"""One small detector, trained once for all tests of what is done with a trained one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import torch
 
 from scalesearch.arch.spec import to_dict
 from scalesearch.cli import main
-from tests.conftest import write_coco
+from tests.conftest import Command, write_coco
 from tests.detectors import TINY
+
+__all__ = ["Command", "Trained"]
 
 RECIPE = ("epochs=40", "batch=4", "norm_batches=2", "learning_rate=0.005", "eval_every=10")
 
@@ -25,34 +27,6 @@ class Trained:
     folder: Path
     data: Path
     design: Path
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line as the console script does."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr("sys.argv", ["scalesearch", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Done(status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")
