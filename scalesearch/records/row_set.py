@@ -13,6 +13,10 @@ def _order(row: Row) -> tuple[object, ...]:
     return row.order
 
 
+def _ordinal(trial: Trial) -> int:
+    return trial.ordinal
+
+
 class RowSet:
     """The rows of one study, one of each name.
 
@@ -27,10 +31,11 @@ class RowSet:
         """By what was trained, the rows by name that came to their end."""
         self._searched: dict[int, dict[str, Row]] = {}
         """Search rows by ordinal, then by name."""
-        self._ordinals: list[int] = []
-        self._trials: dict[int, Trial | None] = {}
-        """By ordinal those that were assembled, of `_members` rows each; None where some are lacking."""
+        self._trials: list[Trial] = []
         self._members = 1
+        """Rows of each of the trials."""
+        self._changed: set[int] = set()
+        """Ordinals of which rows came since the trials were put together."""
         for row in rows:
             self.add(row)
 
@@ -45,10 +50,8 @@ class RowSet:
         if row.state == "complete" and row.epochs_done == row.epochs_planned:
             self._equal.setdefault(row.key, {})[name] = row
         if row.kind == "search":
-            if row.ordinal not in self._searched:
-                insort(self._ordinals, row.ordinal)
             self._searched.setdefault(row.ordinal, {})[name] = row
-            self._trials.pop(row.ordinal, None)
+            self._changed.add(row.ordinal)
 
     def rows(self) -> tuple[Row, ...]:
         """Every row by kind, ordinal, member and seed."""
@@ -66,11 +69,10 @@ class RowSet:
     def trials(self, members: int) -> list[Trial]:
         """The whole search trials by ordinal; what has not changed since the last time is the same object."""
         if members != self._members:
-            self._trials, self._members = {}, members
-        found = []
-        for ordinal in self._ordinals:
-            if ordinal not in self._trials:
-                self._trials[ordinal] = next(iter(trials(self._searched[ordinal].values(), members)), None)
-            if trial := self._trials[ordinal]:
-                found.append(trial)
-        return found
+            self._trials, self._members, self._changed = [], members, set(self._searched)
+        for ordinal in self._changed:
+            place = bisect_left(self._trials, ordinal, key=_ordinal)
+            there = place < len(self._trials) and self._trials[place].ordinal == ordinal
+            self._trials[place : place + there] = trials(self._searched[ordinal].values(), members)
+        self._changed = set()
+        return list(self._trials)

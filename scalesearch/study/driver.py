@@ -6,6 +6,7 @@ Whatever has a row is not trained again, so the same command continues a study t
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from scalesearch.arch.spec import DetectorSpec
@@ -90,12 +91,19 @@ class _Steps:
         self._rungs = epochs_at(study.plan.ladder, study.plan.recipe.epochs)
         self._used_up = False
         self._taken: dict[int, tuple[str, ...]] = {}
+        """The keys of all that was proposed, by ordinal."""
+        self._done: set[int] = set()
+        self._first = 0
+        """The first ordinal that is neither done nor, when last asked, in training: those below stay so."""
 
     def next(self, done: list[Trial], heading: Mapping[int, int]) -> list[Job]:
         """The trainings to send now; none where something that is out must come back first, or all is done."""
-        self._taken |= {trial.ordinal: trial.key for trial in done}
-        known = {trial.ordinal for trial in done} | set(heading)
-        ordinal = next(i for i in range(len(known) + 1) if i not in known)
+        if len(done) != len(self._done):
+            self._taken |= {trial.ordinal: trial.key for trial in done if trial.ordinal not in self._done}
+            self._done = {trial.ordinal for trial in done}
+        while self._first in self._done or self._first in heading:
+            self._first += 1
+        ordinal = self._first
         more = ordinal < self._study.plan.trials and not self._used_up
         if found := self._promoted(done, heading, no_more=not more):
             return found
@@ -125,9 +133,10 @@ class _Steps:
 
     def _proposed(self, ordinal: int, done: list[Trial]) -> list[Job]:
         plan = self._study.plan
-        earlier = [trial for trial in done if trial.ordinal <= ordinal - self._lag]
+        earlier = done[: bisect_right(done, ordinal - self._lag, key=lambda trial: trial.ordinal)]
         # On a ladder the later ones of an interrupted study may have been proposed on other grounds.
-        taken = {key for at, key in self._taken.items() if at < ordinal or plan.ladder}
+        every = plan.ladder is not None or len(self._taken) == ordinal
+        taken = set(self._taken.values()) if every else {key for at, key in self._taken.items() if at < ordinal}
         try:
             proposal = propose(self._study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier, taken)
         except EmptyBandError as used_up:

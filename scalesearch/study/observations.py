@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean, median, pvariance
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[
     return found
 
 
+@lru_cache(maxsize=100_000)  # each number is asked for again with every proposal
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS - 1}e}")
 
