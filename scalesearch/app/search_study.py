@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import torch
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.app.messages import look_at, tell_data, tell_found
 from scalesearch.app.progress import Console
-from scalesearch.app.workers import HERE, Engine, Where, find_engine, make_executor
+from scalesearch.app.study_progress import StudyProgress
+from scalesearch.app.workers import HERE, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
@@ -25,7 +26,6 @@ from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
-from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import Ledger
 from scalesearch.mirror.storage import place
 from scalesearch.nn.anchors import fit_anchors, matched_share
@@ -64,9 +64,10 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
     _check_norms(plan, len(data.train.images))
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         study = make_study(plan, data, folder, console, storage)
-        executor = make_executor(engine, plan, data, folder.path, console)
+        progress = StudyProgress(study, engine.workers, console)
+        executor = make_executor(engine, plan, data, folder.path, progress)
         try:
-            run(study, executor, console.say if isinstance(executor, InProcess) else _counting(study, engine, console))
+            run(study, executor, progress.say)
         finally:
             executor.close()
             path = write_report(out, plan, folder.rows())
@@ -90,21 +91,6 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, st
         ledger=ledger,
         confirm=confirmation(plan, console),
     )
-
-
-def _counting(study: Study, engine: Engine, console: Console) -> Callable[[str], None]:
-    """`say` with a bar over all trainings of the study: what several processes do has no bar of its own."""
-    plan, members = study.plan, len(study.plan.bands)
-    finals = (plan.winners.top + len(plan.baselines)) * len(plan.winners.seeds)
-    total = (plan.trials + finals) * members
-    bar = console.bar(f"training in {engine.workers} processes", at_once=True)
-    bar(len(study.folder.rows()), total, "trainings")
-
-    def say(text: str) -> None:
-        console.say(text)
-        bar(len(study.folder.rows()), total, "trainings")
-
-    return say
 
 
 def open_plan_data(plan: Plan, console: Console) -> Data:

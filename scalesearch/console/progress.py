@@ -16,6 +16,8 @@ from scalesearch.io.text import LONGEST, for_terminal
 
 _PATIENCE = 0.5
 """Seconds before a bar is shown: what is over by then needs none."""
+_PERIOD = 60.0
+"""Seconds between two lines of how far things are, where there is no terminal to show a bar."""
 
 
 class RichConsole:
@@ -36,6 +38,7 @@ class RichConsole:
             transient=True,
             disable=not console.is_terminal,
         )
+        self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -59,6 +62,8 @@ class RichConsole:
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
         """The update (done, total, what) of a new bar; it shows after half a second, unless `at_once`."""
+        if self._progress.disable:
+            return lambda done, total, what: self._tell(label, done, total, what)
         start = time.monotonic() - _PATIENCE * at_once
         shown: TaskID | None = None
 
@@ -73,6 +78,12 @@ class RichConsole:
                 self._progress.update(shown, completed=done, total=total, what=for_terminal(shortened(what, LONGEST)))
 
         return update
+
+    def _tell(self, label: str, done: int, total: int, what: str) -> None:
+        """A line in place of a bar, once in a while."""
+        if done < total and time.monotonic() - self._told >= _PERIOD:
+            self._told = time.monotonic()
+            self.say(f"  {label}: {done / total:.0%}, {shortened(what, LONGEST)}")
 
 
 class NoteConsole:

@@ -97,10 +97,35 @@ def by_seed(rows: Iterable[Row], kinds: Sequence[str]) -> list[Group]:
 
 def seed_sd(groups: Iterable[Group]) -> float | None:
     """The pooled standard deviation of AP over seeds; None where nothing was repeated."""
+    pooled = _pooled(groups)
+    return pooled[0] if pooled else None
+
+
+def not_told_apart(best: Group, others: Iterable[Group]) -> list[Group] | None:
+    """Those of `others` whose mean AP is not apart from that of `best`: 95 %, Student's t over the pooled seeds.
+
+    None where nothing was repeated, so that nothing can be told apart.
+    """
+    others = list(others)
+    pooled, first = _pooled([best, *others]), best.spread()
+    if pooled is None or first is None:
+        return None
+    sd, freedom = pooled
+    found = []
+    for group in others:
+        if spread := group.spread():
+            error = sd * math.sqrt(1 / len(first.values) + 1 / len(spread.values))
+            if abs(first.mean - spread.mean) <= _t(freedom) * error:
+                found.append(group)
+    return found
+
+
+def _pooled(groups: Iterable[Group]) -> tuple[float, int] | None:
+    """Standard deviation over seeds and its degrees of freedom; None where nothing was repeated."""
     squares, freedom = 0.0, 0
     for group in groups:
         spread = group.spread()
         if spread and spread.sd is not None:
             squares += spread.sd**2 * (len(spread.values) - 1)
             freedom += len(spread.values) - 1
-    return math.sqrt(squares / freedom) if freedom else None
+    return (math.sqrt(squares / freedom), freedom) if freedom else None

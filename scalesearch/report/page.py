@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scalesearch.cost.budget import human
-from scalesearch.evidence.noise import Group, Spread
+from scalesearch.evidence.noise import Group, Spread, not_told_apart
 from scalesearch.evidence.ranks import kendall, places
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_markdown
@@ -54,7 +54,7 @@ def _summary(facts: Facts) -> str:
         best = facts.winners[0].first
         text += (
             f" Best: **AP {spread}** on {for_markdown(best.splits['evaluated'])} at {human(best.cost['macs'])} FLOPs, "
-            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds)."
+            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds).{_told_apart(facts)}"
         )
     if facts.plan.data.select == "val":
         text += (
@@ -62,6 +62,25 @@ def _summary(facts: Facts) -> str:
             "flattered; select on a split cut from train to report them."
         )
     return text
+
+
+def _told_apart(facts: Facts) -> str:
+    """Which of the fully trained detectors the best one cannot be told apart from; what is ahead only by chance is not."""
+    best, found = facts.winners[0], [*facts.winners[1:], *facts.baselines]
+    alike = (best.first.recipe_id, best.first.member)
+    others = [group for group in found if (group.first.recipe_id, group.first.member) == alike and group.spread()]
+    if not others:
+        return ""
+    near = not_told_apart(best, others)
+    if near is None:
+        return f" **One seed each does not tell it apart** from the {len(others)} others that were fully trained."
+    if near:
+        more = f" and {len(near) - 3} others" if len(near) > 3 else ""
+        told = ", ".join(f"{_design(group.first)} (AP {group.spread()})" for group in near[:3])
+        return f" The seeds do **not tell it apart** from {told}{more} (95 %, Student's t)."
+    return (
+        f" All {len(others)} others that were fully trained differ from it by more than seeds do (95 %, Student's t)."
+    )
 
 
 def _bands(facts: Facts) -> str:

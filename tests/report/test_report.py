@@ -119,3 +119,27 @@ def test_the_picture_is_drawn_for_no_rows_and_for_all(done: Study, tmp_path: Pat
     empty = (tmp_path / "front.png").read_bytes()
     write_report(tmp_path, done.plan, done.folder.rows())
     assert (tmp_path / "front.png").read_bytes() != empty
+
+
+def test_the_first_lines_say_what_the_seeds_do_not_tell_apart(tmp_path: Path) -> None:
+    study = make_study(tmp_path, make_plan(tmp_path, PLAN))
+    run(study, InProcess(learn), lambda text: None)
+
+    def first(aps: dict[str, tuple[float, ...]]) -> str:
+        """The summary of a study whose winners came to these APs, a seed each."""
+        row = next(row for row in study.folder.rows() if row.kind == "winner")
+        rows = [row for row in study.folder.rows() if row.kind == "search"]
+        for name, values in aps.items():
+            rows += [replace(row, spec_id=name, seed=i, final={"ap": ap}) for i, ap in enumerate(values)]
+        return page(gather(study.plan, rows), "front.png").split("\n\n")[1]
+
+    # Half a difference of 0.02 is the error of the difference: by Student's t with four degrees 2.776 of it are noise.
+    near = first({"one": (0.50, 0.52, 0.54), "two": (0.49, 0.51, 0.53)})
+    assert "The seeds do **not tell it apart** from `two` (AP 0.510 ± 0.020)" in near
+    far = first({"one": (0.50, 0.52, 0.54), "two": (0.40, 0.42, 0.44)})
+    assert "All 1 others that were fully trained differ from it by more than seeds do" in far
+    both = first({"one": (0.50, 0.52, 0.54), "two": (0.49, 0.51, 0.53), "three": (0.2, 0.22, 0.24)})
+    assert "`two`" in both and "`three`" not in both
+    assert "**One seed each does not tell it apart** from the 1 others" in first({"one": (0.5,), "two": (0.4,)})
+    assert "tell" not in first({"one": (0.50, 0.52)})
+    study.folder.close()
