@@ -18,7 +18,7 @@ from scalesearch.arch.structure import RESAMPLINGS, HeadStructure, NeckStructure
 from scalesearch.cost import network
 from scalesearch.cost.backbones import CLOSED_FORM, WHOLE, ClosedForm
 from scalesearch.cost.dimensions import dimensions_of
-from scalesearch.cost.graph import ONE, Graph, Map, Op, Step
+from scalesearch.cost.graph import ONE, Graph, Op, Step
 from scalesearch.cost.price import units_of
 from scalesearch.cost.terms import evaluate_once, of_op
 
@@ -93,11 +93,11 @@ def _concrete(uses: Iterable[_Use], spec: DetectorSpec, units: Mapping[str, int]
 
 def _operators(op: Op, spec: DetectorSpec, units: Mapping[str, int]) -> Iterator[Operator]:
     """None for a resampling of a tiny image, whose two maps have the same few pixels; two where padding takes a copy."""
-    source, target = _size(spec, op.source), _size(spec, op.target)
+    source, target = _size(spec.size, op.source.levels), _size(spec.size, op.target.levels)
     if op.name in RESAMPLINGS and source == target:
         return
     part, c_in = op.part.partition(".")[0], op.source.channels * units[op.source.unit]
-    if part == "backbone" and spec.backbone_same and (grown := _grown(op, source, target)):
+    if op.kernel > 1 and part == "backbone" and spec.backbone_same and (grown := _grown(op, source, target)):
         yield Operator(part, "pad", c_in, c_in, source, grown)
         source = grown
     yield Operator(
@@ -115,11 +115,12 @@ def _operators(op: Op, spec: DetectorSpec, units: Mapping[str, int]) -> Iterator
     )
 
 
-def _size(spec: DetectorSpec, made: Map) -> Size:
+@lru_cache(maxsize=4096)
+def _size(image: Size, levels: tuple[int, ...]) -> Size:
     """(h, w) of a map; of one of several levels their cells in a column."""
-    if made.levels == (ONE,):
+    if levels == (ONE,):
         return 1, 1
-    sizes = [spec.map_size(level) for level in made.levels]
+    sizes = [(-(-image[0] >> level), -(-image[1] >> level)) for level in levels]
     return sizes[0] if len(sizes) == 1 else (sum(h * w for h, w in sizes), 1)
 
 

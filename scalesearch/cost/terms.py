@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from math import gcd, prod
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,7 +131,12 @@ def evaluate(form: Form, areas: Mapping[int, Any], units: Mapping[str, Any]) -> 
 
 def evaluate_once(terms: Terms, units: Mapping[str, int]) -> int:
     """Terms of one position each as a number."""
-    return sum(count * prod(units[name] for name in names) for (_, names), count in terms.items())
+    total = 0
+    for (_, names), count in terms.items():
+        for name in names:
+            count *= units[name]
+        total += count
+    return total
 
 
 class Table:
