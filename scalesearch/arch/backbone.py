@@ -7,8 +7,8 @@ measures it once and the figures ride along in `measured`, which is no part of i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple
@@ -193,23 +193,28 @@ def efficientnet_b(phi: int) -> EfficientNet:
     return EfficientNet(width=width, depth=depth)
 
 
+CLOSED_FORM: dict[str, Callable[..., Backbone]] = {"efficientnet": EfficientNet}
+"""The kinds that are priced without a measurement, by their name in JSON; what they are of are their fields."""
+
+
 def to_dict(backbone: Backbone) -> dict[str, Any]:
-    """Plain JSON data; `from_dict` is its inverse. Measurements are left out."""
+    """Plain JSON data; `from_dict` is its inverse. Measurements and what is False are left out."""
     if isinstance(backbone, TimmBackbone):
         return {"timm": backbone.name}
-    lite = {"lite": True} if backbone.lite else {}
-    return {"efficientnet": {"width": backbone.width, "depth": backbone.depth, **lite}}
+    name = next(name for name, kind in CLOSED_FORM.items() if kind is type(backbone))
+    return {name: {key: value for key, value in asdict(backbone).items() if value is not False}}
 
 
 def from_dict(data: Mapping[str, Any]) -> Backbone:
     """The inverse of `to_dict`; ValueError for anything else."""
-    match data:
-        case {"timm": str(name), **rest} if not rest:
+    match list(data.items()):
+        case [("timm", str(name))]:
             return TimmBackbone(name=name)
-        case {"efficientnet": dict(fields), **rest} if not rest:
-            if unknown := sorted(set(fields) - {"width", "depth", "lite"}):
-                raise ValueError(f"an efficientnet has width, depth and lite, but got {unknown[0]!r}")
-            return EfficientNet(**fields)
+        case [(name, dict(values))] if kind := CLOSED_FORM.get(name):
+            known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+            if unknown := sorted(set(values) - set(known)):
+                raise ValueError(f"an {name} has {', '.join(known[:-1])} and {known[-1]}, but got {unknown[0]!r}")
+            return kind(**values)
     raise ValueError(f"a backbone is {{timm: NAME}} or {{efficientnet: {{width:, depth:}}}}, but got {quoted(data)}")
 
 

@@ -147,7 +147,7 @@ class Table:
 
     def __init__(self, rows: Sequence[Terms]) -> None:
         products = sorted({units for terms in rows for _, units in terms})
-        most = max(map(len, products), default=0)
+        most = max((1, *map(len, products)))
         self._names = sorted({name for units in products for name in units} | {""})
         index = {name: i for i, name in enumerate(self._names)}
         self._factors = np.array(

@@ -232,13 +232,13 @@ def build_backbone(spec: DetectorSpec, *, pretrained: bool = False, stochastic_d
     Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size, and for
     pretrained weights or stochastic depth that cannot be had.
     """
+    if pretrained and not isinstance(spec.backbone, TimmBackbone):
+        raise ValueError(
+            f"pretrained weights are those of a timm model, but the backbone is {spec.backbone.name}; take a "
+            "timm name (tf_efficientnet_b0.in1k, resnet50, ...), or --weights, or pretrained: false"
+        )
     match spec.backbone:
         case EfficientNet():
-            if pretrained:
-                raise ValueError(
-                    f"pretrained weights are those of a timm model, but the backbone is {spec.backbone.name}; take a "
-                    "timm name (tf_efficientnet_b0.in1k, resnet50, ...), or --weights, or pretrained: false"
-                )
             return EfficientNetFeatures(spec, spec.backbone, stochastic_depth=stochastic_depth)
         case TimmBackbone(name=name):
             if spec.size not in spec.backbone.known.macs:
