@@ -21,22 +21,22 @@ from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.terms import Sums, Table, of_map, over, sums
 
 OPEN, WHOLE = 0, sys.maxsize
-"""Blocks of a stage that a graph has at most: left open, their number is a unit; as many as there are."""
+"""Blocks of a stage that a graph has at most: left open, their number is a symbol; as many as there are."""
 
 
 class ClosedForm(NamedTuple):
     """How a kind of backbone is unrolled."""
 
     structure: Callable[[Any, int, int], Hashable]
-    """(backbone, coarsest level, most blocks of a stage) -> what decides its graph, whatever the units stand for."""
+    """(backbone, coarsest level, most blocks of a stage) -> what decides its graph, whatever the symbols stand for."""
     graph: Callable[[Any, range, str], Graph]
     """(structure, levels, activation) -> a graph from the image to the maps of these levels; part: backbone.<module>."""
-    units: Callable[[Any, int], Mapping[str, int]]
-    """(backbone, coarsest level) -> what the units of the graph stand for; "" for 1."""
+    symbols: Callable[[Any, int], Mapping[str, int]]
+    """(backbone, coarsest level) -> what the symbols of the graph stand for; "" for 1."""
 
 
 CLOSED_FORM: dict[type, ClosedForm] = {
-    EfficientNet: ClosedForm(efficientnet.structure, efficientnet.graph, efficientnet.units),
+    EfficientNet: ClosedForm(efficientnet.structure, efficientnet.graph, efficientnet.symbols),
 }
 
 Size = tuple[Any, Any]
@@ -84,7 +84,7 @@ def _sums(backbone: Any, levels: range) -> Sums:
     """By level, at each position."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _sums_table(form, form.structure(backbone, level, OPEN), levels)
-    return Sums(*table.by_level(form.units(backbone, level)))
+    return Sums(*table.by_level(form.symbols(backbone, level)))
 
 
 @lru_cache(maxsize=4096)
@@ -92,7 +92,7 @@ def _peaks(backbone: Any, levels: range) -> list[dict[int, int]]:
     """The sums of live maps, by level. A third block holds what the second does."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _peaks_table(form, form.structure(backbone, level, 2), levels)
-    return table.by_level(form.units(backbone, level))
+    return table.by_level(form.symbols(backbone, level))
 
 
 @lru_cache(maxsize=4096)
@@ -100,7 +100,7 @@ def _kept(backbone: Any, levels: range, activation: str) -> dict[int, int]:
     """By level."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _kept_table(form, form.structure(backbone, level, OPEN), levels, activation)
-    return table.by_level(form.units(backbone, level))[0]
+    return table.by_level(form.symbols(backbone, level))[0]
 
 
 @lru_cache(maxsize=256)

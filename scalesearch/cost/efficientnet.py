@@ -34,7 +34,7 @@ def structure(backbone: EfficientNet, level: int, most: int) -> Structure:
 def graph(structure: Structure, levels: range, activation: str) -> Graph:
     """The graph whose outputs are the maps of `levels`, finest first.
 
-    Units: c for the stem's channels, c0, c1, ... for the stages', and of each `squeeze <unit>` for what is left of it
+    Symbols: c for the stem's channels, c0, c1, ... for the stages', and of each `squeeze <symbol>` for what is left of it
     inside a block.
     """
     graph = Graph(part="backbone.conv_stem")
@@ -61,11 +61,11 @@ def _block(
     middle = source._replace(channels=source.channels * stage.expansion)
     if stage.expansion != 1:
         x = graph.conv(x, middle, norm=True, after=activation)
-    inside = made._replace(channels=middle.channels, unit=middle.unit)
+    inside = made._replace(channels=middle.channels, symbol=middle.symbol)
     stride = stage.stride if first else 1
     x = graph.conv(x, inside, kernel=stage.kernel, stride=stride, depthwise=True, norm=True, after=activation)
     if squeezed:
-        x = _excite(graph, x, f"squeeze {source.unit}", activation)
+        x = _excite(graph, x, f"squeeze {source.symbol}", activation)
     x = graph.conv(x, made, norm=True)
     return graph.add("add", (x, shortcut), made) if added else x
 
@@ -80,13 +80,13 @@ def _excite(graph: Graph, x: int, squeezed: str, activation: str) -> int:
     return graph.add("scale", (x, vector), whole)
 
 
-_UNITS = tuple((f"c{i}", f"squeeze c{i}", f"more{i}") for i in range(len(STAGES)))
+_SYMBOLS = tuple((f"c{i}", f"squeeze c{i}", f"more{i}") for i in range(len(STAGES)))
 
 
-def units(backbone: EfficientNet, level: int) -> dict[str, int]:
-    """The values of the units of an EfficientNet cut at a level."""
+def symbols(backbone: EfficientNet, level: int) -> dict[str, int]:
+    """The values of the symbols of an EfficientNet cut at a level."""
     found = {"": 1, "c": backbone.stem, "squeeze c": squeeze(backbone.stem)}
-    for (channels, squeezed, more), stage in zip(_UNITS, backbone.cut(level), strict=False):
+    for (channels, squeezed, more), stage in zip(_SYMBOLS, backbone.cut(level), strict=False):
         found[channels] = stage.channels
         found[squeezed] = squeeze(stage.channels)
         found[more] = stage.repeats - 1

@@ -1,6 +1,6 @@
 """A network as operators over symbolic maps: what every figure of `cost/` is a fold over.
 
-A map's size is a number of channels, in units that stand for integers or for arrays of them, at pyramid levels whose
+A map's size is a number of channels, in symbols that stand for integers or for arrays of them, at pyramid levels whose
 areas do too. So one graph holds for any size, width and depth. Standard library only.
 """
 
@@ -18,11 +18,11 @@ KEEP_INPUTS = {"conv", "product", "max_pool", "avg_pool", "amax", "scale"}
 
 
 class Map(NamedTuple):
-    """`channels` times `unit` channels at every position of some pyramid levels."""
+    """`channels` times `symbol` channels at every position of some pyramid levels."""
 
     levels: tuple[int, ...]
     channels: int
-    unit: str = ""
+    symbol: str = ""
     """`width`, `head`, ...: a name that `evaluate` is given the value of; "" is 1."""
 
 
@@ -49,7 +49,7 @@ class Op:
     shared: bool = False
     """Whether weights and bias were counted at an earlier use."""
     learned: tuple[int, str] = (0, "")
-    """Parameters of a fusion: a number of a unit."""
+    """Parameters of a fusion: a number of a symbol."""
     keeps: bool = False
     """Whether backward keeps the maps that it reads."""
 
@@ -64,7 +64,7 @@ class Step(NamedTuple):
     reads: tuple[int, ...]
     makes: int
     times: str
-    """The unit that says how often it is there; "" is once."""
+    """The symbol that says how often it is there; "" is once."""
 
 
 @dataclass
@@ -79,9 +79,9 @@ class Graph:
     times: str = ""
     """Of the operators that are added next."""
 
-    def start(self, levels: tuple[int, ...], channels: int, unit: str = "") -> int:
+    def start(self, levels: tuple[int, ...], channels: int, symbol: str = "") -> int:
         """An input."""
-        self.maps.append(Map(levels, channels, unit))
+        self.maps.append(Map(levels, channels, symbol))
         return len(self.maps) - 1
 
     def add(self, name: str, reads: tuple[int, ...], target: Map, **how: Any) -> int:

@@ -22,7 +22,7 @@ from scalesearch.cost import backbones, network
 from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
 from scalesearch.cost.liveness import kept, peaks
-from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, units_of
+from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, symbols_of
 from scalesearch.cost.terms import Form, Terms, evaluate, factored, of_map
 
 BYTES = 4
@@ -111,24 +111,24 @@ def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training:
 
 def _peak(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """The largest sum of live maps, in numbers."""
-    areas, units = areas_of(spec, dimensions[0]), units_of(spec, dimensions)
+    areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     most = backbones.peak(spec, dimensions[0], areas)
-    for forms, here in _variants(spec, dimensions, units):
+    for forms, here in _variants(spec, dimensions, symbols):
         found: Any = 0
         for form in forms:
-            found = _maximum(found, evaluate(form, areas, units))
+            found = _maximum(found, evaluate(form, areas, symbols))
         most = _maximum(most, found if here is True else np.where(here, found, 0))
     return most
 
 
 def _variants(
-    spec: DetectorSpec, dimensions: Dimensions, units: Mapping[str, Any]
+    spec: DetectorSpec, dimensions: Dimensions, symbols: Mapping[str, Any]
 ) -> list[tuple[tuple[Form, ...], Any]]:
     """The networks among the dimensions, as what is live in each, with where it is.
 
     A third cell or convolution of a tower holds what the second does.
     """
-    flags = [units[f"lateral{level}"] for level in spec.backbone_levels]
+    flags = [symbols[f"lateral{level}"] for level in spec.backbone_levels]
     choices = [*flags, _minimum(dimensions[3], 2), _minimum(dimensions[4], 2)]
     if not any(isinstance(choice, np.ndarray) for choice in choices):
         return [(_live(spec.neck, spec.heads, tuple(map(bool, flags)), *choices[-2:]), True)]
@@ -153,9 +153,9 @@ def _live(
 
 def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """Numbers kept for each image."""
-    areas, units = areas_of(spec, dimensions[0]), units_of(spec, dimensions)
+    areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     own = backbones.kept_for_backward(spec, dimensions[0], areas)
-    return own + evaluate(_kept_form(spec.neck, spec.heads), areas, units)
+    return own + evaluate(_kept_form(spec.neck, spec.heads), areas, symbols)
 
 
 @lru_cache(maxsize=4096)
@@ -163,9 +163,9 @@ def _kept_form(neck: NeckStructure, heads: HeadStructure) -> Form:
     """Of feature network and heads. What a cell keeps depends on its reader, another cell or a head: each more is alike."""
     one, two = (_kept_terms(neck, heads, cells) for cells in (1, 2))
     two.subtract(one)
-    for (level, units), count in two.items():
-        one[level, units] -= count
-        one[level, tuple(sorted((*units, "repeats")))] += count
+    for (level, symbols), count in two.items():
+        one[level, symbols] -= count
+        one[level, tuple(sorted((*symbols, "repeats")))] += count
     return factored(one)
 
 
@@ -179,9 +179,9 @@ def _kept_terms(neck: NeckStructure, heads: HeadStructure, cells: int) -> Terms:
 
 def _norms(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """Channels of all batch norms."""
-    areas, units = {ONE: 1}, units_of(spec, dimensions)
+    areas, symbols = {ONE: 1}, symbols_of(spec, dimensions)
     parts = neck_sums(spec.neck), head_sums(spec.heads, "class"), head_sums(spec.heads, "box")
-    return backbones.norms(spec, dimensions[0]) + sum(evaluate(part.norms, areas, units) for part in parts)
+    return backbones.norms(spec, dimensions[0]) + sum(evaluate(part.norms, areas, symbols) for part in parts)
 
 
 def _maximum(a: Any, b: Any) -> Any:

@@ -25,7 +25,7 @@ def _map(level: int) -> Map:
 def neck(structure: NeckStructure, cells: int, projected: Projected = None, times: str = "") -> Graph:
     """The feature network; its inputs are the backbone's maps, its outputs the levels', finest first.
 
-    times: the unit that counts what is in the cells, laterals aside. Units: width, and raw3, raw4, ... for the
+    times: the symbol that counts what is in the cells, laterals aside. Symbols: width, and raw3, raw4, ... for the
     backbone's channels where they differ.
     """
     graph = Graph(part="neck")
@@ -118,8 +118,8 @@ def add_head(
 ) -> int:
     """Adds one head over the levels' maps and gives the number of its result; its weights are shared by the levels.
 
-    outputs: the unit of its predictions. depth: convolutions before the predicting one; None: left open, the first is
-    there `some` times and the second `more`, and the unit `last` is what the predicting one reads.
+    outputs: the symbol of its predictions. depth: convolutions before the predicting one; None: left open, the first is
+    there `some` times and the second `more`, and the symbol `last` is what the predicting one reads.
     """
     graph.part, ends = part, []
     for i, x in enumerate(maps):
@@ -132,18 +132,18 @@ def add_head(
     # The levels are joined before the last 1x1, which is one product.
     for i, x in enumerate(ends):
         ends[i] = graph.conv(x, graph.maps[x], kernel=3, depthwise=True, shared=i > 0)
-    joined = graph.add("concat", tuple(ends), Map(levels, 1, graph.maps[ends[0]].unit))
+    joined = graph.add("concat", tuple(ends), Map(levels, 1, graph.maps[ends[0]].symbol))
     return graph.add("product", (joined,), Map(levels, 1, outputs), bias=True)
 
 
 def _tower(graph: Graph, structure: HeadStructure, x: int, depth: int | None, *, shared: bool) -> int:
-    made, how = graph.maps[x]._replace(unit="head"), {"separable": structure.separable, "bias": structure.bias}
+    made, how = graph.maps[x]._replace(symbol="head"), {"separable": structure.separable, "bias": structure.bias}
     for i in range(2 if depth is None else depth):
         graph.times = ("some", "more")[i] if depth is None else ""
         x = _conv3(graph, x, made, **how, norm=True, after=structure.activation, shared=shared)
     graph.times = ""
     if depth is None:
-        graph.maps[x] = made._replace(unit="last")
+        graph.maps[x] = made._replace(symbol="last")
     return x
 
 
@@ -151,7 +151,7 @@ def heads(structure: HeadStructure, graph: Graph, depth: int | None) -> Graph:
     """The feature network's graph with both heads, whose results are its outputs: class, box."""
     maps = graph.outputs
     graph.outputs = [
-        add_head(graph, structure, maps, part, unit, depth)
-        for part, unit in (("class_head", "class"), ("box_head", "box"))
+        add_head(graph, structure, maps, part, symbol, depth)
+        for part, symbol in (("class_head", "class"), ("box_head", "box"))
     ]
     return graph

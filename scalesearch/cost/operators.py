@@ -19,7 +19,7 @@ from scalesearch.cost import network
 from scalesearch.cost.backbones import CLOSED_FORM, WHOLE, ClosedForm
 from scalesearch.cost.dimensions import dimensions_of
 from scalesearch.cost.graph import ONE, Graph, Op, Step
-from scalesearch.cost.price import units_of
+from scalesearch.cost.price import symbols_of
 from scalesearch.cost.terms import evaluate_once, of_op
 
 
@@ -32,16 +32,16 @@ def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
             first = tuple(one for _, some in modules(spec) for one in some)
     projected = tuple(spec.has_lateral(level) for level in spec.backbone_levels)
     found = _rest(spec.neck, spec.heads, projected, spec.repeats, spec.head_depth)
-    return (*first, *_concrete(found, spec, units_of(spec, dimensions_of(spec))))
+    return (*first, *_concrete(found, spec, symbols_of(spec, dimensions_of(spec))))
 
 
 def modules(spec: DetectorSpec) -> Iterator[tuple[str, tuple[Operator, ...]]]:
     """The operators of a backbone with a closed form by the module that they are of: conv_stem, blocks.0, ..."""
     form, levels = CLOSED_FORM[type(spec.backbone)], spec.backbone_levels
-    units = form.units(spec.backbone, levels[-1])
+    symbols = form.symbols(spec.backbone, levels[-1])
     found = _backbone(form, form.structure(spec.backbone, levels[-1], WHOLE), levels, spec.activation)
     for part, some in groupby(found, key=lambda one: one.op.part):
-        yield part.removeprefix("backbone."), tuple(_concrete(some, spec, units))
+        yield part.removeprefix("backbone."), tuple(_concrete(some, spec, symbols))
 
 
 class _Use(NamedTuple):
@@ -82,21 +82,21 @@ def _measured(spec: DetectorSpec, backbone: TimmBackbone) -> tuple[Operator, ...
     return found
 
 
-def _concrete(uses: Iterable[_Use], spec: DetectorSpec, units: Mapping[str, int]) -> Iterator[Operator]:
+def _concrete(uses: Iterable[_Use], spec: DetectorSpec, symbols: Mapping[str, int]) -> Iterator[Operator]:
     known: dict[Op, tuple[Operator, ...]] = {}
     for op, inputs, live in uses:
         if op not in known:
-            known[op] = tuple(_operators(op, spec, units))
+            known[op] = tuple(_operators(op, spec, symbols))
         for one in known[op]:
             yield one if live and inputs == one.inputs else one._replace(inputs=inputs, live=live)
 
 
-def _operators(op: Op, spec: DetectorSpec, units: Mapping[str, int]) -> Iterator[Operator]:
+def _operators(op: Op, spec: DetectorSpec, symbols: Mapping[str, int]) -> Iterator[Operator]:
     """None for a resampling of a tiny image, whose two maps have the same few pixels; two where padding takes a copy."""
     source, target = _size(spec.size, op.source.levels), _size(spec.size, op.target.levels)
     if op.name in RESAMPLINGS and source == target:
         return
-    part, c_in = op.part.partition(".")[0], op.source.channels * units[op.source.unit]
+    part, c_in = op.part.partition(".")[0], op.source.channels * symbols[op.source.symbol]
     if op.kernel > 1 and part == "backbone" and spec.backbone_same and (grown := _grown(op, source, target)):
         yield Operator(part, "pad", c_in, c_in, source, grown)
         source = grown
@@ -104,14 +104,14 @@ def _operators(op: Op, spec: DetectorSpec, units: Mapping[str, int]) -> Iterator
         part,
         op.name,
         c_in,
-        op.target.channels * units[op.target.unit],
+        op.target.channels * symbols[op.target.symbol],
         source,
         target,
         (op.kernel, op.kernel),
         op.stride,
         c_in if op.depthwise else 1,
         after=op.after,
-        params=evaluate_once(of_op(op).params, units),
+        params=evaluate_once(of_op(op).params, symbols),
     )
 
 

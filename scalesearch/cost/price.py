@@ -78,18 +78,18 @@ def breakdown(spec: DetectorSpec) -> Breakdown:
 
 def _parts(spec: DetectorSpec, dimensions: Dimensions) -> Breakdown:
     """The figures. The dimensions may be arrays in place of integers; `spec` says all the rest."""
-    areas, units = areas_of(spec, dimensions[0]), units_of(spec, dimensions)
+    areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     return Breakdown(
         backbone=Cost(*backbones.cost(spec, dimensions[0], areas)),
-        neck=_evaluated(neck_sums(spec.neck), areas, units),
-        class_head=_evaluated(head_sums(spec.heads, "class"), areas, units),
-        box_head=_evaluated(head_sums(spec.heads, "box"), areas, units),
+        neck=_evaluated(neck_sums(spec.neck), areas, symbols),
+        class_head=_evaluated(head_sums(spec.heads, "class"), areas, symbols),
+        box_head=_evaluated(head_sums(spec.heads, "box"), areas, symbols),
     )
 
 
-def _evaluated(found: Sums, areas: Mapping[int, Any], units: Mapping[str, Any]) -> Cost:
+def _evaluated(found: Sums, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Cost:
     params, macs, activations, _ = found
-    return Cost(evaluate(params, areas, units), evaluate(macs, areas, units), evaluate(activations, areas, units))
+    return Cost(evaluate(params, areas, symbols), evaluate(macs, areas, symbols), evaluate(activations, areas, symbols))
 
 
 # ---- what the symbols of a graph stand for ----
@@ -102,8 +102,8 @@ def areas_of(spec: DetectorSpec, size: tuple[Any, Any]) -> dict[int, Any]:
     return {ONE: 1} | {level: (-(-height >> level)) * (-(-width >> level)) for level in range(top + 1)}
 
 
-def units_of(spec: DetectorSpec, dimensions: Dimensions) -> dict[str, Any]:
-    """The values of the units of `network.py`."""
+def symbols_of(spec: DetectorSpec, dimensions: Dimensions) -> dict[str, Any]:
+    """The values of the symbols of `network.py`."""
     _, width, head, repeats, depth, per_cell = dimensions
     some = depth > 0
     found = {"": 1, "width": width, "head": head, "class": per_cell * spec.classes, "box": per_cell * 4}
