@@ -1,6 +1,6 @@
 """Does malformed input end in one line? All verbs over mutated files and command lines; writes results/checks/fuzz.txt.
 
-    python benchmarks/check_fuzz.py                       # 1,100 inputs, about 12 minutes on two busy cores
+    python benchmarks/check_fuzz.py                       # 1,100 inputs, about 6 minutes on two busy cores, 5 at a time
     python benchmarks/check_fuzz.py --only 17,230 --show  # these again, with what they said
 
 Each input is a fresh folder of valid files of which one is mutated, or a command line with one argument mutated, and runs

@@ -270,7 +270,7 @@ VALUES = [
         "64x64x64",
         "d0",
         "lite9",
-        "digits",
+        "Digits",
         "cuda",
         "fp64",
         "dynamic",

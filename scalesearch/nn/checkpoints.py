@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,9 @@ def must_exist(file: Path) -> None:
 def unpickled(file: Path) -> Any:
     """What a checkpoint of torch holds. ValueError unless that is tensors and plain data only."""
     try:
-        with torch.serialization.safe_globals(_PLAIN):
+        with torch.serialization.safe_globals(_PLAIN), warnings.catch_warnings():
+            # Sparse tensors are refused by name later; that they are looked through is no news to a user.
+            warnings.filterwarnings("ignore", "Validating sparse tensor invariants", UserWarning)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         needed = re.search(r"(?:GLOBAL|global) (\S+)", str(error))

@@ -235,7 +235,7 @@ class Training:
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.restore(state.get("scale", {}))  # checkpoints of before it have none
-        self.epoch, self.seconds, self.waited = state["epoch"], state["seconds"], state.get("waited", 0.0)
+        self.epoch, self.seconds, self.waited = state["epoch"], float(state["seconds"]), float(state.get("waited", 0.0))
         # Those of before there were checkpoints within an epoch have none of this.
         self.step, self.random = state.get("step", 0), state.get("random", {})
         self.began = state.get("began", self.seconds)

@@ -22,6 +22,7 @@ from scalesearch.inputs.quoting import shortened
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.hashes import file_hash, short_hash
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
+from scalesearch.nn.backbone import one_line
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
 from scalesearch.plan.task import Outcome, Task, TaskError
@@ -199,7 +200,7 @@ class _Points:
         except _DAMAGED as error:
             raise TaskError(
                 f"{task.folder}: its checkpoint lacks something of a training, or has something else there "
-                f"({shortened(f'{type(error).__name__}: {error}', 200)}): move it away to train anew"
+                f"({shortened(one_line(error), 200)}): move it away to train anew"
             ) from None
 
     def _take_up(self, state: dict[str, Any], epoch: int, step: int) -> None:
