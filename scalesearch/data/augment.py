@@ -1,6 +1,6 @@
-"""Between the pixels and the detector: jitter (zoom about a random place, mirror) and normalisation.
+"""Jitter (zoom about a random place, mirror) and normalisation of batches.
 
-Imports torch, and of this room what padding looks like. Images stay bytes until they are normalised, last.
+Imports torch and this room's padding value and shards. Images stay uint8 until normalisation, the last step.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.data.shard import WHOLE, Shard
 
-"""ImageNet's, per channel RGB in [0, 1], as the pretrained backbones expect."""
-
 VISIBLE = 0.25
-"""A box is dropped where less than this share of its area is left inside."""
+"""A box is dropped where less than this share of its area stays inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A rectangle of the image is resized onto a rectangle of the canvas, which then is mirrored or not.
+    """A resize of a rectangle of the image onto a rectangle of the canvas, and whether the canvas is then mirrored.
 
-    Rectangles are (top, left, height, width) in whole pixels, so that boxes move by exactly what the pixels
-    do. In a zoom one of the two is the whole canvas: `source` is a part of it when zooming in, `target` when zooming
-    out; a tile of a mosaic takes a part to a part.
+    Rectangles are (top, left, height, width) in whole pixels, so that boxes move exactly as the pixels do. When
+    zooming in, `source` is a part of the image and `target` the whole canvas; when zooming out, the reverse. A tile of
+    a mosaic maps a part to a part.
     """
 
     source: tuple[int, int, int, int]
@@ -47,19 +45,19 @@ def jitter(
     flip: bool,
     shard: Shard = WHOLE,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Zooms each image about a random place, by a factor log-uniform in `scale`, and mirrors half of them.
+    """Zoom each image about a random place by a factor log-uniform in `scale`, and mirror half of them if `flip`.
 
     Args:
-        images: uint8 [B, H, W, 3], as batches are. At [16, 192, 192, 3] this takes 2.3 ms on one core, one
-            `grid_sample` of the normalised floats 6.1 ms (and that samples a shrunk image unsmoothed).
+        images: uint8 [B, H, W, 3], as in a `Batch`. [16, 192, 192, 3] takes 2.3 ms on one core; one `grid_sample` of
+            the normalised floats takes 6.1 ms, and does not smooth an image that it shrinks.
         boxes: float32 [B, M, 4] xyxy in pixels.
         labels: int64 [B, M], -1 where there is no object.
         generator: the only source of randomness.
-        shard: of the batch, that the images are.
+        shard: the part of the whole batch that these images are.
 
     Returns:
-        The same three, new. A box is clipped; it is 0 and its label -1 where too little of it is left
-        (`VISIBLE`).
+        New images, boxes and labels of the same shapes. Boxes are clipped. A box with less than `VISIBLE` of its area
+        left is 0 and its label -1.
 
     Raises:
         ValueError: unless 0 < scale[0] <= scale[1].
@@ -76,24 +74,24 @@ def jitter(
 
 
 def move(images: Tensor, boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor, Tensor]:
-    """What `jitter` does once the B moves are drawn; the same shapes."""
+    """Apply B drawn moves to images, boxes and labels, of the shapes that `jitter` takes and returns."""
     size = (images.shape[1], images.shape[2])
     moved_boxes, moved_labels = _move_boxes(boxes, labels, moves, size)
     return _move_images(images.permute(0, 3, 1, 2), moves).permute(0, 2, 3, 1), moved_boxes, moved_labels
 
 
 def normalise(images: Tensor, by: str = "imagenet") -> Tensor:
-    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: the mean off, deviation 1, `by` NORMALISATIONS."""
+    """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: (x - mean) / deviation, `by` NORMALISATIONS."""
     count, height, width, _ = images.shape
     mean, deviation = (torch.tensor(values, device=images.device) for values in NORMALISATIONS[by])
-    # By whole rows: 1.2 ms for [16, 192, 192, 3] on one core, where an inner axis of 3 takes 3.1 ms.
+    # Whole rows at once: 1.2 ms for [16, 192, 192, 3] on one core; an inner axis of 3 takes 3.1 ms.
     rows = images.reshape(count, height, width * 3)
     made = rows.mul((1 / (255 * deviation)).repeat(width)).add_((-mean / deviation).repeat(width))
     return made.view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, float], flip: bool) -> Move:
-    """Four numbers from [0, 1) -> a move: zoom, place from top, place from left, mirror."""
+    """Make a move from four draws from [0, 1): zoom, place from top, place from left, mirror."""
     zoom = scale[0] * (scale[1] / scale[0]) ** draw[0]
     height, width = (max(1, round(side * min(zoom, 1 / zoom))) for side in size)
     part = (int(draw[1] * (size[0] - height + 1)), int(draw[2] * (size[1] - width + 1)), height, width)
@@ -103,9 +101,9 @@ def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, floa
 
 
 def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
-    """uint8 [B, 3, H, W] -> the same, moved; what nothing is moved to is `PAD`."""
+    """uint8 [B, 3, H, W] -> the same, moved; `PAD` where no pixel is moved to."""
     grey = torch.tensor(PAD, dtype=torch.uint8, device=images.device)
-    # Spread once and copied: filling each image by three numbers takes longer than resizing it.
+    # Filled once, then copied: filling each image with three values takes longer than resizing it.
     blank = torch.empty_like(images[:1]).copy_(grey[:, None, None])[0]
     moved = torch.empty_like(images)
     for row, one in enumerate(moves):
@@ -120,7 +118,7 @@ def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
 
 
 def resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 [1, 3, h, w] -> [1, 3, *size], bilinear, smoothed where it shrinks; in floats off the CPU."""
+    """uint8 [1, 3, h, w] -> [1, 3, *size], bilinear with antialiasing; computed in floats off the CPU."""
     on_cpu = piece.device.type == "cpu"
     made = F.interpolate(piece if on_cpu else piece.float(), size=size, mode="bilinear", antialias=True)
     return made if on_cpu else made.round_().clamp_(0, 255).to(torch.uint8)
@@ -133,12 +131,12 @@ def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tupl
 
 
 def moved_boxes(boxes: Tensor, moves: Sequence[Move], width: int) -> Tensor:
-    """Boxes [B, M, 4] after the moves on a canvas of this width, also where they stick out."""
+    """Return boxes [B, M, 4] after the moves on a canvas of this width, not clipped."""
     source, target = (
         torch.tensor([getattr(one, name) for one in moves], dtype=boxes.dtype, device=boxes.device)
         for name in ("source", "target")
     )
-    corner = [1, 0, 1, 0]  # of (top, left, height, width) for x, y, x, y
+    corner = [1, 0, 1, 0]  # index into (top, left, height, width) for x, y, x, y
     extent = [3, 2, 3, 2]
     stretch = (target[:, extent] / source[:, extent])[:, None]
     whole = (boxes - source[:, None, corner]) * stretch + target[:, None, corner]
@@ -148,7 +146,7 @@ def moved_boxes(boxes: Tensor, moves: Sequence[Move], width: int) -> Tensor:
 
 
 def clip_boxes(whole: Tensor, labels: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes [B, M, 4] clipped to xyxy limits `low` and `high`; 0 and label -1 where less than `VISIBLE` is left."""
+    """Clip boxes [B, M, 4] to xyxy limits `low` and `high`; 0 and label -1 where less than `VISIBLE` is left."""
     inside = torch.minimum(torch.maximum(whole, low), high)
     sides = inside[..., 2:] - inside[..., :2]
     share = sides.prod(dim=-1) / (whole[..., 2:] - whole[..., :2]).prod(dim=-1)

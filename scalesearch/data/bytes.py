@@ -1,6 +1,6 @@
-"""Image files that PIL refuses for what is beside their pixels, or for a last part that is missing: mended as bytes.
+"""Repaired bytes of image files that PIL refuses for broken metadata or a missing end.
 
-Standard library only. PIL's own switch for such files is one for the whole process, and its threads.
+Standard library only. PIL's own switch for such files (LOAD_TRUNCATED_IMAGES) is global to the process and its threads.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _END = b"\xff\xd9"
-"""JPEG's end of image. Where it comes early, libjpeg fills what is missing with grey."""
+"""JPEG's end of image. Where it comes early, libjpeg fills the missing rows with grey."""
 _BESIDE = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"))
 
 
 def mended(raw: bytes) -> Iterator[tuple[bytes, bool]]:
-    """(bytes, whether an end was put to them) to try in place of `raw`, the mildest change first."""
+    """Yield (bytes, whether an end marker was appended) to try in place of `raw`, the mildest change first."""
     if raw.startswith(_JPEG):
         yield raw + _END, True
-        # A progressive one may be cut in the tables before a pass; the passes before it are a picture.
+        # A progressive JPEG may be cut in the tables before a scan; the scans before them still make an image.
         yield raw[: max(raw.rfind(b"\xff\xc4"), raw.rfind(b"\xff\xda"), 2)] + _END, True
         bare = _bare_jpeg(raw)
         yield bare, False
@@ -30,7 +30,7 @@ def mended(raw: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def significant_bits(raw: bytes) -> int | None:
-    """Of a grey PNG's samples, where its chunk sBIT says so."""
+    """Return the significant bits of a grey PNG's samples, from its sBIT chunk; None without one."""
     for kind, start, _ in png_chunks(raw) if raw.startswith(_PNG) else ():
         if kind == b"sBIT":
             return raw[start + 8]
@@ -40,7 +40,7 @@ def significant_bits(raw: bytes) -> int | None:
 
 
 def png_chunks(raw: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of each chunk; the last one may end early."""
+    """Yield (kind, start, end) of each chunk; the last one may end early."""
     start = len(_PNG)
     while start + 8 <= len(raw):
         (length,) = struct.unpack(">I", raw[start : start + 4])
@@ -50,7 +50,7 @@ def png_chunks(raw: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _bare_jpeg(raw: bytes) -> bytes:
-    """Without the segments of applications, but for JFIF's and Adobe's, which says how colours are stored."""
+    """Drop the application segments, except JFIF's and Adobe's, which say how colours are stored."""
     kept, start = [_JPEG], 2
     while start + 4 <= len(raw) and raw[start] == 0xFF and raw[start + 1] != 0xDA:
         (length,) = struct.unpack(">H", raw[start + 2 : start + 4])

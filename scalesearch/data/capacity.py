@@ -1,4 +1,4 @@
-"""How much room there is for decoded images, and what stands in for them where there is too little.
+"""The space free for decoded images, and an array that decodes on access where there is too little.
 
 Standard library and NumPy.
 """
@@ -18,11 +18,11 @@ from scalesearch.inputs.machine import free_memory
 from scalesearch.io import target
 
 SPARED = 0.1
-"""Share of what is free that is left to others."""
+"""Share of the free space that is left to others."""
 
 
 class Decoding:
-    """Looks like a uint8 array [N, h, w, 3] of images, each decoded whenever it is asked for, by a thread a core."""
+    """A uint8 array [N, h, w, 3] of images, decoded on every access by a pool of one thread per core."""
 
     def __init__(self, shape: tuple[int, int, int, int], decode: Callable[[int], NDArray[np.uint8]]) -> None:
         self.shape, self._decode = shape, decode
@@ -33,12 +33,12 @@ class Decoding:
         return self.shape[0]
 
     def __getitem__(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """[B] positions -> [B, h, w, 3]."""
+        """Decode positions [B] -> [B, h, w, 3]."""
         return np.stack(list(self._threads.map(self._decode, index.tolist())))
 
 
 def free_bytes(cache: Path | None) -> int:
-    """What may be filled: of the disk that the folder `cache` is or will be on, or of memory where there is none."""
+    """Return the bytes that may be filled: on the disk that `cache` is or will be on, or in memory without a cache."""
     if cache is None:
         free = free_memory()
     else:
@@ -48,9 +48,9 @@ def free_bytes(cache: Path | None) -> int:
 
 
 def reserve(file: Path) -> None:
-    """Takes the blocks of a sparse file now: a disk that fills while a mapped file is written kills the process.
+    """Allocate the blocks of a sparse file now: a disk that fills while a mapped file is written kills the process.
 
-    Raises OSError as `target.reserve`.
+    Raises OSError as `target.reserve` does.
     """
     with file.open("r+b") as opened:
         target.reserve(opened.fileno(), file.stat().st_size)

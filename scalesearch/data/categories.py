@@ -1,4 +1,4 @@
-"""Categories of one split in the words of another: what has one name is one class. NumPy."""
+"""The categories of one split mapped onto another's by name. Imports NumPy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scalesearch.data.split import Category, DataError, Split, box_counts
 
 
 def by_name(split: Split, categories: Sequence[Category], whose: str) -> Split:
-    """The split with these categories, those of `whose`, in place of its own: taken by name where ids differ or some are
-    not listed.
+    """Return the split with `categories`, those of `whose`, in place of its own.
 
-    A note says so. DataError where it has boxes of a name that is not among them.
+    They are matched by name where ids differ or some are not listed, with a note. DataError where a box has a category
+    whose name is not among them.
     """
     ours = tuple(categories)
     if split.categories == ours:

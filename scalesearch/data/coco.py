@@ -1,8 +1,8 @@
-"""Reads one split of a COCO-format data set; `layout` says where it lies.
+"""The reader of one split of a COCO-format data set; `layout` finds it.
 
-What would make the numbers wrong is refused in one line (`DataError`); boxes that are broken by themselves are mended or
-left out, and counted in `Split.notes`: docs/data.md has the rules. Images are opened only where the file does not say
-their size.
+A fault that would make the numbers wrong is refused in one line (`DataError`). Boxes that are broken by themselves are
+mended or left out, and counted in `Split.notes`: docs/data.md has the rules. Images are opened only where the
+annotation file does not give their size.
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ __all__ = ["Category", "DataError", "Image", "Split", "ground_truth", "read_spli
 
 
 def read_split(folder: Path, split: str) -> Split:
-    """Reads one split of a data set, images in the order of the file, labels in that of category ids.
+    """Read one split of a data set: images in the order of the file, labels in the order of category ids.
 
-    Boxes are clipped to their image; those without area, outside, or not finite are left out. Both are counted in
-    `notes`, as are copies and areas larger than their box, which are kept. COCO's train2017 (118,287
-    images, 860,001 boxes, 536 MB with outlines) takes 13 s of one core and 1.6 GiB (docs/data.md).
-
+    Boxes are clipped to their image. Boxes without area, outside their image or not finite are left out. Duplicates and
+    areas larger than their box are kept. All are counted in `notes`. COCO's train2017 (118,287 images, 860,001 boxes,
+    536 MB with outlines) takes 13 s on one core and 1.6 GiB (docs/data.md).
     Raises:
-        DataError: where the folder, the file, or an entry of it breaks a rule of the format.
+        DataError: where the folder, the file or one of its entries breaks a rule of the format.
     """
     place = find_split(folder, split) if folder.is_dir() else None
     if place is None:
@@ -51,7 +50,7 @@ def read_split(folder: Path, split: str) -> Split:
 
 
 def read_place(found: Place) -> Split:
-    """Reads the split that lies there. As `read_split`."""
+    """Read the split at this place, as `read_split` does."""
     place = found.file
     document = _document(place)
     entries, objects = document["images"], document["annotations"]
@@ -96,7 +95,7 @@ def read_place(found: Place) -> Split:
 
 
 def _group(entry: Item) -> str | None:
-    """What must not be cut apart: the key `group`, or the picture that Roboflow made this one and others of."""
+    """Return the name of what must stay in one split: the key `group`, or the source image of Roboflow's copies."""
     if entry.get("group") is not None:
         return str(entry["group"])
     source, mark, _ = entry["file_name"].rpartition(".rf.")
@@ -104,7 +103,7 @@ def _group(entry: Item) -> str | None:
 
 
 def _document(place: Path) -> dict[str, list[Item]]:
-    """The annotation file, with its three lists present and lists of objects."""
+    """Return the annotation file, its three lists present and each a list of objects."""
     document = _parsed(place)
     if not isinstance(document, dict):
         raise DataError(
@@ -120,7 +119,7 @@ def _document(place: Path) -> dict[str, list[Item]]:
 
 
 def _parsed(place: Path) -> object:
-    """The file as JSON, in UTF-8, -16 or -32. Outlines, nine tenths of COCO's 450 MB, are let go of as they are read."""
+    """Parse the JSON file, in UTF-8, -16 or -32. Outlines, nine tenths of COCO's 450 MB, are dropped while reading."""
     raw = place.read_bytes()
     if raw[:2] == b"\x1f\x8b":
         raise DataError(f"an annotation file must be JSON, but {place} is compressed by gzip: unpack it.")
@@ -147,11 +146,11 @@ def _clip(
         whole[:, 2:] += whole[:, :2]
     limits = np.tile(sizes, 2)
     inside = np.clip(whole, 0.0, limits)
-    # In float32, as kept: a sliver that rounds to nothing has no area.
+    # In float32, as stored: a sliver that rounds to nothing has no area.
     visible = (inside[:, 2:].astype(np.float32) > inside[:, :2].astype(np.float32)).all(axis=1)
     outside = finite & ~flat & ~visible
     kept = finite & ~flat & visible
-    # Half a pixel over the edge is how annotation tools round, not worth a note.
+    # Annotation tools round by up to half a pixel over the edge, which is not worth a note.
     clipped = kept & (np.abs(whole - inside).max(axis=1, initial=0.0) > 0.5)
     counts = {
         "left out: not finite": ~finite,
@@ -166,11 +165,11 @@ def _clip(
 def _oddities(
     owners: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64], areas: NDArray[np.float64]
 ) -> tuple[str, ...]:
-    """Notes on what is kept because the evaluators keep it too; boxes xywh as annotated."""
+    """Return notes on oddities that are kept because the evaluators keep them too; boxes xywh as annotated."""
     rows = np.column_stack([owners, labels, boxes])
     rows = rows[np.lexsort(rows.T)]
     copies = int((rows[1:] == rows[:-1]).all(axis=1).sum())
-    # A mask's area is at most its box's; a pixel a side for boxes that were rounded.
+    # A mask's area is at most its box's. One pixel a side is allowed for boxes that were rounded.
     with np.errstate(over="ignore"):
         large = int((areas > (boxes[:, 2:] + 1).prod(axis=1)).sum())
     counts = {

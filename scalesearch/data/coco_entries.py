@@ -1,7 +1,7 @@
-"""What the entries of a COCO file must be, entry by entry: categories, images, objects. docs/data.md has the rules.
+"""Checks of a COCO file's entries: categories, images, annotations. docs/data.md has the rules.
 
-Standard library and NumPy. A split may have a million objects: each check first asks the whole list at C's speed, and
-looks for the culprit only where the answer is no.
+Standard library and NumPy. A split may have a million annotations: each check first tests the whole list at C's speed,
+and looks for the culprit only where that fails.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Item = dict[str, Any]
 def read_categories(
     items: Sequence[Item], objects: Sequence[Item], place: Path
 ) -> tuple[tuple[Category, ...], tuple[Category, ...]]:
-    """(the classes, what is no class), each in the order of ids.
+    """Return (classes, categories that are no classes), each in the order of ids.
 
-    A category that is another's supercategory and has no object is no class: Roboflow's exports have their project's
-    name so, also where a class has that name.
+    A category that is another's supercategory and has no annotation is no class. Roboflow exports list their project's
+    name as such a category, even where a class has the same name.
     """
     ids = _whole_numbers(items, "id", "category", place)
     for item in items:
@@ -56,13 +56,13 @@ def _distinct_names(pairs: Sequence[tuple[int, str]], place: Path) -> None:
 
 
 def check_names(entries: Sequence[Item], place: Path) -> None:
-    """Each image has a file name."""
+    """Check that each image has a file name."""
     for entry in entries:
         _require_text(entry, "file_name", "image", place)
 
 
 def read_images(entries: Sequence[Item], files: Sequence[Path], place: Path) -> tuple[list[int], list[int], list[int]]:
-    """(ids, widths, heights) of images, each of a file of its own."""
+    """Return (ids, widths, heights) of images, each with a file of its own."""
     ids = _whole_numbers(entries, "id", "image", place)
     widths, heights = (_whole_numbers(entries, key, "image", place) for key in ("width", "height"))
     for entry, width, height in zip(entries, widths, heights, strict=True):
@@ -80,7 +80,7 @@ def read_images(entries: Sequence[Item], files: Sequence[Path], place: Path) -> 
 
 
 def positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, place: Path) -> NDArray[np.int64]:
-    """[n] where each annotation's `key` stands among `ids`."""
+    """Return the position [n] of each annotation's `key` among `ids`."""
     index = {id_: position for position, id_ in enumerate(ids)}
     values = _whole_numbers(objects, key, "annotation", place)
     found = [index.get(value, -1) for value in values]
@@ -95,9 +95,9 @@ def positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, pl
 
 
 def check_ids(objects: Sequence[Item], place: Path) -> tuple[str, ...]:
-    """Annotation ids may be missing, and of any kind, for nothing reads them: a note where other objects share one.
+    """Return a note where different annotations share an id. Ids may be missing or of any type: nothing reads them.
 
-    DataError where the same object of the same id is there again: a file that was joined with itself.
+    DataError where an annotation is listed twice under one id, as in a file that was joined with itself.
     """
     known = [item for item in objects if "id" in item]
     ids = [repr(item["id"]) for item in known]
@@ -120,7 +120,7 @@ _OBJECT = ("image_id", "category_id", "bbox")
 
 
 def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
-    """[n, 4] xywh as annotated."""
+    """Return boxes [n, 4] xywh as annotated."""
     found = [item.get("bbox") for item in objects]
     lists = set(map(type, found)) <= {list} and set(map(len, found)) <= {4}  # type: ignore[arg-type]
     if not lists or not set(map(type, chain.from_iterable(found))) <= {int, float}:  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def read_boxes(objects: Sequence[Item], place: Path) -> NDArray[np.float64]:
 
 
 def read_areas(objects: Sequence[Item], boxes: NDArray[np.float64], place: Path) -> NDArray[np.float64]:
-    """[n] annotated areas; that of the box xyxy where there is none, or 0 in its place."""
+    """Return annotated areas [n]; the area of the box xyxy where there is none or it is 0."""
     values = [item.get("area") or 0 for item in objects]
     bad = [i for i, value in enumerate(values) if not (_is_number(value) and value >= 0 and _float(value) < math.inf)]
     if bad:
@@ -151,7 +151,7 @@ def read_areas(objects: Sequence[Item], boxes: NDArray[np.float64], place: Path)
 
 
 def read_crowds(objects: Sequence[Item], place: Path) -> NDArray[np.bool_]:
-    """[n] `iscrowd`, which where it is missing or null is 0."""
+    """Return `iscrowd` [n]; a missing or null one is 0."""
     values = [item.get("iscrowd") or 0 for item in objects]
     bad = [i for i, value in enumerate(values) if not (isinstance(value, (int, float)) and value in (0, 1))]
     if bad:
@@ -163,7 +163,7 @@ def read_crowds(objects: Sequence[Item], place: Path) -> NDArray[np.bool_]:
 
 
 def _whole_numbers(items: Sequence[Item], key: str, of: str, place: Path) -> list[int]:
-    """`key` of each; 3.0 is 3 (tables of floats write ids so), but "3" and true are refused."""
+    """Return `key` of each item; 3.0 is 3 (tables of floats write ids so), but "3" and true are refused."""
     values: list[Any] = [item.get(key) for item in items]
     if not set(map(type, values)) <= {int} or max(map(abs, values), default=0) >= 2**53:
         _refuse(items, values, lambda value: not _is_whole(value), f"{key!r} as int", of, place)
@@ -201,7 +201,7 @@ def _named(item: Item) -> str:
 
 
 def _more(bad: Sequence[object]) -> str:
-    """Who is named is the first of them."""
+    """Say how many more there are than the first, which is named."""
     return f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
 
 
@@ -214,7 +214,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    """In the range where a float is exact, so that no reader changes it."""
+    """Whether the value is whole and in the range where a float is exact, so that no reader changes it."""
     return _is_number(value) and abs(value) < 2**53 and value == int(value)  # type: ignore[arg-type, call-overload]
 
 

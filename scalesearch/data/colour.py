@@ -1,4 +1,4 @@
-"""Random brightness, contrast, saturation and hue, image by image. The arithmetic is torchvision's v2.
+"""Random brightness, contrast, saturation and hue for each image, with the arithmetic of torchvision's v2.
 
 Imports torch and torchvision.
 """
@@ -28,22 +28,22 @@ def colour(
     strengths: tuple[float, float, float, float],
     shard: Shard = WHOLE,
 ) -> Tensor:
-    """Colours of each image changed by factors of its own, in an order of its own, as v2's ColorJitter draws them.
+    """Change the colours of each image by factors and in an order of its own, drawn as v2's ColorJitter draws them.
 
     Args:
-        images: uint8 [B, H, W, 3], as batches are, on any device.
+        images: uint8 [B, H, W, 3], as in a `Batch`, on any device.
         generator: the only source of randomness, on the CPU.
-        strengths: of `OPERATIONS`, as in `Recipe.colour`.
-        shard: of the batch, that the images are.
+        strengths: one for each of `OPERATIONS`, as in `Recipe.colour`.
+        shard: the part of the whole batch that these images are.
 
     Returns:
-        The same, new.
+        New images of the same shape.
     """
     whole = len(images) * shard.world
     draws = shard.of(torch.rand(whole, 2, len(OPERATIONS), generator=generator, dtype=torch.float64))
     changed = torch.empty_like(images)
     for row, (amounts, ranks) in enumerate(draws.tolist()):
-        planes = images[row].permute(2, 0, 1).contiguous()  # the hue of interleaved ones takes a third longer
+        planes = images[row].permute(2, 0, 1).contiguous()  # hue on interleaved channels takes a third longer
         for place in sorted(range(len(OPERATIONS)), key=ranks.__getitem__):
             if strengths[place]:
                 planes = OPERATIONS[place](planes, factor(place, strengths[place], amounts[place]))
@@ -52,6 +52,6 @@ def colour(
 
 
 def factor(place: int, strength: float, draw: float) -> float:
-    """What an operation takes for a draw from [0, 1): from [1 - strength, 1 + strength], the hue's about 0."""
+    """Map a draw from [0, 1) to an operation's factor in [1 - strength, 1 + strength]; around 0 for hue."""
     around = 0.0 if OPERATIONS[place] is v2.adjust_hue else 1.0
     return around + strength * (2 * draw - 1)

@@ -1,7 +1,7 @@
-"""An image file as pixels: decoded, upright, RGB, at the scale of its letterbox. Imports NumPy and PIL.
+"""Decoding of image files: upright, RGB, at the scale of the letterbox. Imports NumPy and PIL.
 
-Every mode of 8 bits is taken, 16 bits of grey where the file says their range; what cannot be decoded, or is not of the
-annotated size, is refused by name.
+Accepts every 8-bit mode, and 16-bit grey where the file gives its range. An image that cannot be decoded or does not
+have its annotated size is refused by name.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from scalesearch.data.bytes import mended, significant_bits
 from scalesearch.data.split import DataError, Image, Split
 
 _TOLD = 5
-"""Images that a refusal says the reason of; of the others the number."""
+"""Refused images whose reason is given; the others are counted."""
 _LEAST = 0.5
-"""Of a JPEG's rows, that must be there where its end is missing."""
+"""Least share of a JPEG's rows that must be present where its end is missing."""
 _ORIENTATION = 0x0112
 _TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,34 +35,34 @@ _TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-"""What brings a picture of each EXIF orientation upright."""
+"""EXIF orientation -> the transpose that brings the image upright."""
 
 MOST = PIL.Image.MAX_IMAGE_PIXELS or 0
-"""Pixels of an image, 89 million: PIL's bound, from which on it warns of files that are small and grow without end."""
+"""Most pixels of an image, 89 million: PIL's bound, above which it warns of decompression bombs."""
 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)  # as PIL's documentation has it
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of broken metadata, which costs no picture
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken metadata does not harm the pixels
 
 
 class Upright(NamedTuple):
-    """A picture as it is to be seen."""
+    """An image turned upright."""
 
     picture: PIL.Image.Image
     """RGB."""
     factor: int
-    """libjpeg's reduction of it."""
+    """libjpeg's reduction of it: stored width / decoded width."""
     remarks: tuple[str, ...]
-    """What was done to it that its user should know of."""
+    """Changes to it that the user should know of."""
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
-    """(scale, rows, columns) of an image inside (h, w): the largest that fits; a broken last row is cut."""
+    """Return (scale, rows, columns) of an image inside (h, w): the largest that fits; a partial last row is cut."""
     scale = min(size[0] / image.height, size[1] / image.width)
     rows, columns = (max(1, int(side * scale + 1e-6)) for side in (image.height, image.width))
     return scale, rows, columns
 
 
 def tried(image: Image, size: tuple[int, int]) -> NDArray[np.uint8] | DataError:
-    """`decode`, with the error in place of the pixels."""
+    """Return `decode`'s pixels, or its error."""
     try:
         return decode(image, size)
     except DataError as error:
@@ -70,7 +70,7 @@ def tried(image: Image, size: tuple[int, int]) -> NDArray[np.uint8] | DataError:
 
 
 def refuse(refused: list[DataError], split: Split) -> None:
-    """Names the images that were refused. None is left out: the scores would be of other images than the rows say."""
+    """Raise DataError naming the refused images. None is skipped: scores would be of other images than rows say."""
     others = "; ".join(str(error).rstrip(".") for error in refused[:_TOLD])
     more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
     count = f" ({len(refused)} of the {len(split.images)} images of {split.name} are refused)" if refused[1:] else ""
@@ -78,37 +78,37 @@ def refuse(refused: list[DataError], split: Split) -> None:
 
 
 def decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """uint8 [rows, columns, 3] for input size (h, w): upright, at the scale of its letterbox. DataError."""
+    """Decode to uint8 [rows, columns, 3] for input size (h, w): upright, at the scale of its letterbox. DataError."""
     scale, rows, columns = letterbox(image, size)
     upright, factor, _ = read_upright(image.file, (image.width, image.height), max(rows, columns))
-    # The source rectangle that the letterbox shows, so that one scale holds exactly on both axes.
+    # The source rectangle that the letterbox shows, so that the scale is exactly the same on both axes.
     region = (min(columns / scale / factor, upright.width), min(rows / scale / factor, upright.height))
     resized = upright.resize((columns, rows), PIL.Image.Resampling.BILINEAR, box=(0, 0, *region))
     return np.asarray(resized)
 
 
 def read_upright(file: Path, annotated: tuple[int, int] | None = None, longest: int | None = None) -> Upright:
-    """The picture in `file`, turned as EXIF says if that gives the `annotated` (width, height), if any is.
+    """Read the image in `file`; turn it as EXIF says, unless that contradicts the `annotated` (width, height).
 
-    A JPEG may be reduced, to at least twice `longest`. One whose last rows are missing is taken, grey there; so is what
-    has broken metadata. DataError for what is no picture, too large, not of the annotated size, or of more than 8 bits a
+    A JPEG may be decoded at a reduced size, at least twice `longest`. Missing last rows are grey; broken metadata is
+    ignored. DataError for a file that is no image, too large, not of the annotated size, or of more than 8 bits a
     channel without a range.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # a FIFO or a device would be waited for
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a FIFO or a device would block
             raise DataError(f"an image must be a file, but {_named(file)} is none: leave it out.")
         return _upright(file, file, annotated, longest)
     except DataError:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         raise _too_large(file) from None
-    except Exception as error:  # PIL's decoders raise what they like: OSError, SyntaxError, struct.error, zlib.error
+    except Exception as error:  # PIL's decoders raise many types: OSError, SyntaxError, struct.error, zlib.error
         for content, ended in _again(file):
             try:
                 return _upright(content, file, annotated, longest, ended=ended)
             except DataError:
                 raise
-            except Exception:  # noqa: BLE001, S112 - the first one is told
+            except Exception:  # noqa: BLE001, S112 - the first error is reported
                 continue
         told = " ".join(str(error).split()).replace(str(file), file.name) or type(error).__name__
         raise DataError(f"an image must be readable, but {_named(file)} is not ({told}): write it again.") from error
@@ -143,7 +143,7 @@ def _upright(
                 f"annotation says {annotated[0]}x{annotated[1]}: mend the one that is wrong."
             )
         if longest is not None:
-            # libjpeg need not compute more than twice the size needed; the resize that follows smooths the rest.
+            # Decode at about twice the size needed; the resize that follows smooths the rest.
             across, down = (max(1, 2 * longest * side // max(stored)) for side in stored)
             opened.draft("RGB", (across, down))
         factor = round(stored[0] / opened.width)
@@ -163,7 +163,7 @@ def _too_large(file: Path) -> DataError:
 
 
 def _cut(opened: PIL.Image.Image, file: Path) -> str:
-    """A remark on the rows that libjpeg filled with its grey; DataError where they are most."""
+    """Return a remark on the rows that libjpeg filled with grey; DataError where they are more than half."""
     rows = np.asarray(opened.convert("RGB")).astype(np.int16)
     there = np.flatnonzero((np.abs(rows - 128) > 1).any(axis=(1, 2)))
     share = 1 - float(there[-1] + 1) / len(rows) if len(there) else 1.0
@@ -175,36 +175,36 @@ def _cut(opened: PIL.Image.Image, file: Path) -> str:
 
 
 def _named(file: Path) -> str:
-    """The path in a line, also where its bytes are no UTF-8."""
+    """Return the path as one line of text, also where its bytes are not UTF-8."""
     return str(file).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _orientation(opened: PIL.Image.Image) -> int:
-    """EXIF's, 1 to 8; 1, upright, where it is missing or makes no sense."""
+    """Return EXIF's orientation, 1 to 8; 1 (upright) where it is missing or invalid."""
     if opened.format not in ("JPEG", "MPO"):
-        opened.load()  # getexif loads a PNG too, and what that raises is not of the EXIF block
+        opened.load()  # getexif loads a PNG too, and its decoding errors must not be taken for EXIF errors
     try:
         found = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - a broken EXIF block says nothing of the picture, and raises what it likes
+    except Exception:  # noqa: BLE001 - a broken EXIF block may raise anything and does not harm the pixels
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def rgb(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, str]:
-    """A loaded picture in RGB, of whatever mode it is, and how its values were scaled if they were.
+    """Convert a loaded image of any mode to RGB; return it with a remark on how its values were scaled, if they were.
 
-    DataError for more than 8 bits a channel whose range the file does not say.
+    DataError for more than 8 bits a channel where the file does not give their range.
     """
     if opened.mode.startswith(("I", "F")):
         return _eight_bits(opened, file)
     if "transparency" in opened.info:
-        # PIL warns where a palette with transparency is not taken by way of RGBA.
+        # PIL warns where a palette with transparency is not converted by way of RGBA.
         opened = opened.convert("RGBA")
     return opened.convert("RGB"), ""
 
 
 def _eight_bits(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, str]:
-    """Grey of more bits, its range taken to 0..255: PNG's sBIT, TIFF's SMax- or MaxSampleValue, PGM's maxval say it."""
+    """Scale grey of more than 8 bits to 0..255 by the range in PNG's sBIT, TIFF's SMax- or MaxSampleValue, or PGM."""
     found = _range(opened, file)
     if found is None:
         raise DataError(
@@ -219,7 +219,7 @@ def _eight_bits(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, s
 
 
 def _range(opened: PIL.Image.Image, file: Path) -> tuple[float, float] | None:
-    """(black, white); None where the file does not say."""
+    """Return (black, white); None where the file does not give them."""
     low, high = 0.0, 0.0
     if isinstance(opened, PIL.TiffImagePlugin.TiffImageFile):
         tags = [(340, 341), (280, 281)]  # SMinSampleValue, SMaxSampleValue; MinSampleValue, MaxSampleValue
@@ -230,10 +230,10 @@ def _range(opened: PIL.Image.Image, file: Path) -> tuple[float, float] | None:
         if opened.tag_v2.get(262) == 0:  # PhotometricInterpretation: white is 0
             low, high = high, low
     elif opened.format == "PNG" and (bits := significant_bits(file.read_bytes())):
-        # The standard has the bits shifted up to 16; what writes them as they are leaves the upper ones 0.
+        # The standard wants samples scaled up to 16 bits; some writers store them unscaled, the upper bits 0.
         high = 2.0**bits - 1 if np.asarray(opened).max() < 2**bits else 65535.0
     elif opened.format == "PPM" and opened.mode.startswith("I"):
-        high = 65535.0  # PIL has taken maxval to that
+        high = 65535.0  # PIL has scaled maxval to that
     return (low, high) if low != high else None
 
 

@@ -1,10 +1,9 @@
 """`digits`: a detection set drawn from scikit-learn's handwritten digits, for use without a download.
 
-Ten classes; 1,200 training and 250 validation images of 160x160 with 5 to 8 objects each, from 8 to 112
-pixels in their longer side (log-uniform), over clutter. No handwritten sample (of 1,797; E. Alpaydin and
-C. Kaynak, 1998, UCI) is in two splits: train and val share none, and the training images come in 20 groups
-that share none either, which `select_from` keeps together. Drawn by a seed and written once as an ordinary
-COCO folder. Imports NumPy, PIL and scikit-learn.
+Ten classes; 1,200 training and 250 validation images of 160x160, each with 5 to 8 objects over clutter. An object's
+longer side is 8 to 112 pixels (log-uniform). No handwritten sample (of 1,797; E. Alpaydin and C. Kaynak, 1998, UCI) is
+in two splits: train and val share none, nor do the 20 groups of training images, which `select_from` keeps together.
+The set is drawn from a seed and written once as an ordinary COCO folder. Imports NumPy, PIL and scikit-learn.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from scalesearch.io.publish import publishing_folder
 Item = dict[str, Any]
 
 VERSION = 1
-"""Of the drawing: another drawing gets another number, and so another folder and no old pictures."""
+"""Version of the drawing: a changed drawing gets a new number, and so a new folder."""
 
 SIDE = 160
 OBJECTS = (5, 8)
@@ -36,7 +35,7 @@ SIZES = (8, 112)
 """Pixels of an object's longer side, drawn log-uniformly."""
 
 OVERLAP = 0.1
-"""At most this share of the smaller of two boxes lies in the other, so that IoU < 0.1 and none is covered."""
+"""Most of the smaller of two boxes that lies in the other, as a share; so IoU < 0.1 and no object is covered."""
 
 COUNTS = {"train": 1200, "val": 250}
 GROUPS = {"train": 20, "val": 1}
@@ -47,7 +46,7 @@ _TRIES = 40
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """Some of the handwriting: 8x8 counts of 0 to 16, their digits, their positions in scikit-learn's set."""
+    """Handwritten samples: 8x8 counts of 0 to 16, their digits, their positions in scikit-learn's set."""
 
     images: NDArray[np.float64]
     digits: NDArray[np.int64]
@@ -55,9 +54,9 @@ class Samples:
 
 
 def digits_folder(progress: Progress | None = None) -> Path:
-    """The COCO folder of `digits`, drawn at the first call (15 s on one core).
+    """Return the COCO folder of `digits`, drawn on the first call (15 s on one core).
 
-    It lies in SCALESEARCH_CACHE, by default ~/.cache/scalesearch, written aside and published by rename.
+    It is in SCALESEARCH_CACHE, by default ~/.cache/scalesearch, and is published by rename.
 
     Raises:
         DataError: if that folder cannot be written.
@@ -70,7 +69,7 @@ def digits_folder(progress: Progress | None = None) -> Path:
         with publishing_folder(folder) as aside:
             draw_digits(aside, COUNTS, progress)
     except OSError as error:
-        if not folder.is_dir():  # else another process was quicker, and its folder is the same
+        if not folder.is_dir():  # else another process has published the same folder first
             raise DataError(
                 f"the cache folder must be writable, but {cache} is not ({error}): set SCALESEARCH_CACHE to "
                 f"a folder that is, or free space there."
@@ -79,9 +78,9 @@ def digits_folder(progress: Progress | None = None) -> Path:
 
 
 def draw_digits(folder: Path, counts: dict[str, int], progress: Progress | None = None) -> None:
-    """Draws the first `counts[split]` images of each split into `folder`, as a COCO folder.
+    """Draw the first `counts[split]` images of each split into `folder`, as a COCO folder.
 
-    An image depends on its split and number only, so that fewer are the beginning of more.
+    An image depends only on its split and number, so that a smaller set is a prefix of a larger one.
     """
     pools = _pools()
     done = 0
@@ -97,7 +96,7 @@ def draw_digits(folder: Path, counts: dict[str, int], progress: Progress | None 
 
 
 def _draw_image(folder: Path, split: str, number: int, pool: Samples) -> list[Item]:
-    """Writes one picture; returns its objects as COCO annotations, without ids."""
+    """Write one image; return its objects as COCO annotations, without ids."""
     rng = Generator(PCG64([_SEED, list(COUNTS).index(split), number]))
     picture, objects = _draw(rng, pool)
     PIL.Image.fromarray(picture).save(folder / split / _name(number), quality=95, subsampling=0)
@@ -105,7 +104,7 @@ def _draw_image(folder: Path, split: str, number: int, pool: Samples) -> list[It
 
 
 def _write_annotations(folder: Path, split: str, drawn: Sequence[Sequence[Item]]) -> None:
-    """Writes the annotation file of a split from the objects of its images."""
+    """Write the annotation file of a split from the objects of its images."""
     images = [
         {
             "id": number + 1,
@@ -133,14 +132,14 @@ def _name(number: int) -> str:
 
 
 def _pools() -> dict[str, list[Samples]]:
-    """Split -> the samples of each of its groups: a partition of all 1,797, each part with all ten digits."""
-    # A second to import, and needed only while drawing.
+    """Return split -> the samples of each group: a partition of all 1,797, each part with all ten digits."""
+    # Imported here: it takes a second, and only drawing needs it.
     from sklearn.datasets import load_digits
 
     handwriting = load_digits()
     digits = handwriting.target.astype(np.int64)
     order = Generator(PCG64(_SEED)).permutation(len(digits))
-    order = order[np.argsort(digits[order], kind="stable")]  # digit by digit, so that dealing out is even
+    order = order[np.argsort(digits[order], kind="stable")]  # sorted by digit, so that each part gets its share of each
     held_out = np.zeros(len(order), dtype=bool)
     held_out[:: round(1 / _VAL_SHARE)] = True
     parts = {"train": order[~held_out], "val": order[held_out]}
@@ -154,7 +153,7 @@ def _pools() -> dict[str, list[Samples]]:
 
 
 def _draw(rng: Generator, pool: Samples) -> tuple[NDArray[np.uint8], list[Item]]:
-    """One picture [SIDE, SIDE, 3] and its objects as COCO annotations, without ids."""
+    """Draw one image [SIDE, SIDE, 3]; return it with its objects as COCO annotations, without ids."""
     chosen, coverages, places = _layout(rng, pool)
     canvas = background(rng, SIDE).astype(np.float64)
     objects = []
@@ -174,9 +173,9 @@ def _draw(rng: Generator, pool: Samples) -> tuple[NDArray[np.uint8], list[Item]]
 
 
 def _layout(rng: Generator, pool: Samples) -> tuple[list[int], list[NDArray[np.uint8]], list[tuple[int, int]]]:
-    """Different samples, their coverages, the largest first, and where each goes (left, top).
+    """Draw distinct samples; return them with their coverages, the largest first, and places (left, top).
 
-    What does not fit together is drawn anew as a whole.
+    A layout that does not fit is drawn again from the start.
     """
     while True:
         count = int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))
@@ -197,7 +196,7 @@ def _layout(rng: Generator, pool: Samples) -> tuple[list[int], list[NDArray[np.u
 
 
 def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
-    """Shared area, as a share of the smaller box."""
+    """Return the shared area as a share of the smaller box."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))

@@ -1,4 +1,4 @@
-"""What a folder without COCO annotations holds instead, and the command that makes COCO of it. Standard library only."""
+"""Recognition of other annotation formats, with the command that converts them to COCO. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LOOKED = 2_000
-"""Entries of a folder tree that are looked at: what it is shows early."""
+"""Most entries of a folder tree that are examined: the format shows early."""
 _HEAD = 1 << 16
 
 
 def told_format(folder: Path) -> str | None:
-    """`is of the format X: COMMAND` where its files say so, else None."""
+    """Return `is of the format X: COMMAND` where the folder's files have a known format, else None."""
     files = list(_files(folder))
     for told in (_yolo, _voc, _cvat, _per_picture, _other_exports):
         if found := told(folder, files):
@@ -36,7 +36,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _yolo(folder: Path, files: list[Path]) -> str | None:
-    """`labels/` with a text of five numbers a line for each picture."""
+    """Recognise YOLO: `labels/` with a text file for each image, five numbers a line."""
     labels = [file for file in files if file.suffix == ".txt" and "labels" in file.parts and _is_yolo(file)]
     beside = [file for file in files if file.suffix == ".txt" and _is_yolo(file)]
     if not (labels or beside):
@@ -85,7 +85,7 @@ def _cvat(folder: Path, files: list[Path]) -> str | None:
 
 
 def _per_picture(folder: Path, files: list[Path]) -> str | None:
-    """One JSON for each picture: labelme's, Supervisely's."""
+    """Recognise labelme and Supervisely: one JSON file for each image."""
     for file in [file for file in files if file.suffix == ".json"][:20]:
         head = _head(file)
         if '"shapes"' in head and '"imagePath"' in head:

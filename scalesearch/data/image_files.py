@@ -1,4 +1,4 @@
-"""Pictures that no annotation knows: found in folders, read upright, letterboxed like those of a data set.
+"""Images without annotations: found in folders, read upright, letterboxed like those of a data set.
 
 Imports PIL, torch and NumPy.
 """
@@ -16,13 +16,13 @@ from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.split import Category, DataError, Image, Split
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-"""What is taken for a picture in a folder; a file that is named itself is read whatever its suffix."""
+"""Suffixes of images in a folder; a file that is given by name is read whatever its suffix."""
 
 
 def find_pictures(places: Iterable[Path]) -> list[Path]:
-    """The files named, and whatever has a picture's name below the folders named, in order, each once.
+    """Return the given files and the images below the given folders, in order, each once.
 
-    Raises FileNotFoundError for what is not there, DataError for a folder without pictures.
+    Raises FileNotFoundError for a path that does not exist, DataError for a folder without images.
     """
     found: list[Path] = []
     for place in places:
@@ -38,9 +38,9 @@ def find_pictures(places: Iterable[Path]) -> list[Path]:
 def read_picture(
     file: Path, number: int, size: tuple[int, int], categories: Sequence[Category]
 ) -> tuple[PIL.Image.Image, Pixels, tuple[str, ...]]:
-    """The picture, upright in RGB at its own size, letterboxed at (h, w) as a split of one image of id `number`, remarks.
+    """Return (image upright in RGB at its own size, a split of it alone letterboxed at (h, w), remarks).
 
-    DataError as `read_upright`.
+    The image's id is `number`. DataError as `read_upright`.
     """
     picture, _, remarks = read_upright(file)
     image = _image(file, number, picture)

@@ -1,7 +1,7 @@
-"""Where the splits of a data set lie: which annotation file is which split, and which folders hold its pictures.
+"""Where the splits of a data set are: the annotation file of each split, and the folders that hold its images.
 
-COCO's own layout, and those that labelling tools export it in: docs/data.md has them. File names decide, and the first
-bytes of a file that could be anything; no annotation is read here. Standard library only.
+Covers COCO's own layout and the layouts that labelling tools export: docs/data.md has them. Splits are found by file
+names, and by the first bytes of ambiguous files; no annotation is read here. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scalesearch.data.foreign import told_format
 from scalesearch.data.split import DataError
 
 ROLES = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
-"""What tools call the splits, upper case or lower, with a year behind it or without."""
+"""Names that tools give the splits; case and a year at the end do not matter."""
 
 _GENERIC = frozenset(
     [
@@ -46,12 +46,12 @@ _GENERIC = frozenset(
         "split",
     ]
 )
-"""Words of a file's or folder's name that name no split."""
+"""Words in names of files and folders that name no split."""
 _OTHER_TASKS = ("captions_", "panoptic_", "stuff_", "image_info_", "person_keypoints_")
 _PICTURES = ("images", "data", "img", "imgs", "image", "JPEGImages")
-"""Folders of pictures, whichever split they are of."""
+"""Names of folders of images of any split."""
 _SNIFFED = 20
-"""JSON files of a folder that are looked into: one that has more has a file for each picture."""
+"""Most JSON files of a folder that are examined: a folder with more has one for each image."""
 _HEAD, _TAIL = 1 << 20, 1 << 16
 _LISTS = re.compile(rb'"(images|annotations)"\s*:\s*\[')
 MEND = "a COCO folder has annotations/instances_<split>.json and the images in <split>/"
@@ -59,31 +59,31 @@ MEND = "a COCO folder has annotations/instances_<split>.json and the images in <
 
 @dataclass(frozen=True)
 class Place:
-    """Where one split lies."""
+    """The files of one split."""
 
     split: str
-    """Its name there; that of the file where that names no split."""
+    """Its name there; the file's name where that names no split."""
     file: Path
     roots: tuple[Path, ...]
-    """Folders that its `file_name`s may be relative to, the likeliest first."""
+    """Folders that `file_name` may be relative to, the likeliest first."""
     folder: Path
-    """The data set's."""
+    """The folder of the data set."""
 
 
 def key(name: str) -> str:
-    """What two spellings of a name have in common: case and Unicode form are left out."""
+    """Return the name without differences of case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def role(name: str) -> str | None:
-    """train, val or test, where `name` is one of the names of that: `Train`, `valid`, `val2017`, `train_set`."""
+    """Return train, val or test where `name` is a name of that role: `Train`, `valid`, `val2017`, `train_set`."""
     words = [word for word in re.findall(r"[^\W\d_]+", key(name)) if word not in _GENERIC]
     found = [which for which, known in ROLES.items() if words and words[0] in known]
     return found[0] if found and len(words) == 1 else None
 
 
 def find_split(folder: Path, split: str) -> Place | None:
-    """The split of that name, else the one that plays the role of that name. DataError where several do."""
+    """Return the split of that name, else the one of the same role; None without one. DataError where several match."""
     files = [*_canonical(folder)]
     if not any(name == split for name, _ in files):
         files += [pair for pair in _others(folder) if pair not in files]
@@ -107,7 +107,7 @@ def find_split(folder: Path, split: str) -> Place | None:
 
 
 def find_whole(folder: Path) -> Place | None:
-    """The only annotation file, where it names no split: all images in one. DataError where there are several."""
+    """Return the only annotation file where it names no split: all images in one. DataError where there are several."""
     files = list(dict.fromkeys([*_canonical(folder), *_others(folder)]))
     if any(role(name) for name, _ in files) or not files:
         return None
@@ -124,7 +124,7 @@ def find_whole(folder: Path) -> Place | None:
 
 
 def missing(folder: Path, split: str) -> DataError:
-    """Why there is no such split, and what to do."""
+    """Return the error that says why there is no such split, and what to do."""
     if not folder.is_dir():
         mend = f"unpack it (unzip {folder} -d FOLDER) and give that folder" if folder.suffix == ".zip" else MEND
         what = "a file" if folder.is_file() else "no folder"
@@ -144,7 +144,7 @@ def missing(folder: Path, split: str) -> DataError:
 
 
 def check_folder(folder: Path, train: str = "train", val: str = "val") -> None:
-    """DataError where no split of `folder` can be had to train on: said at once, before anything is read or loaded."""
+    """Raise DataError where `folder` has no such splits to train on, before anything is read or loaded."""
     if not folder.is_dir() or not (find_split(folder, train) or (role(train) == "train" and find_whole(folder))):
         raise missing(folder, train)
     if not (find_split(folder, val) or role(val) == "val"):
@@ -152,14 +152,14 @@ def check_folder(folder: Path, train: str = "train", val: str = "val") -> None:
 
 
 def _canonical(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(split, file) of COCO's own names, whatever is in them; the split is '' where the name says none."""
+    """Yield (split, file) of COCO's own file names, whatever their content; the split is '' where the name has none."""
     for file in _files(folder / "annotations"):
         if match := re.fullmatch(r"instances_(.+)\.json", file.name):
             yield ("" if key(match[1]) in _GENERIC else match[1]), file
 
 
 def _others(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The same of every other place that a tool may put one in, for what looks like a COCO file from within."""
+    """Yield (split, file) of the other places that tools use, for files whose content looks like COCO."""
     below = _folders(folder)
     for parent in (folder, *below, *(child / "annotations" for child in below)):
         found = [file for file in _files(parent) if file.suffix.lower() == ".json"]
@@ -169,7 +169,7 @@ def _others(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _named(file: Path, folder: Path) -> str:
-    """The split that a file is of: what its name says beside the words that every such name has, else its folder's."""
+    """Return the split of a file: the words of its name that are not generic, else its folder's name, else ''."""
     words = [word for word in re.split(r"[._\-\s]+", file.stem) if word and key(word) not in _GENERIC]
     if words:
         return re.sub(r"^instances_", "", file.stem) if len(words) > 1 else words[0]
@@ -178,7 +178,7 @@ def _named(file: Path, folder: Path) -> str:
 
 
 def _is_coco(file: Path) -> bool:
-    """Whether it begins as an object and has COCO's lists of images or annotations, in any encoding of JSON."""
+    """Whether the file starts an object and has COCO's list of images or annotations, in any encoding of JSON."""
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD)
@@ -206,7 +206,7 @@ def _roots(folder: Path, split: str, file: Path) -> list[Path]:
 
 
 def _own(base: Path, split: str) -> Iterator[Path]:
-    """Folders of this split's pictures: base/<split>, base/images/<split>, base/<split>/images and the like."""
+    """Yield folders of this split's images: base/<split>, base/images/<split>, base/<split>/images and the like."""
     for parent in (base, *(base / name for name in _PICTURES)):
         for child in sorted(_folders(parent), key=lambda child: (child.name != split, key(child.name) != key(split))):
             same = key(child.name) == key(split or "default") or (role(split) and role(child.name) == role(split))

@@ -1,4 +1,4 @@
-"""What makes the number of a held-out split tell of something else than it seems: notes. NumPy."""
+"""Notes on held-out splits whose scores mislead: copies of training images, other class shares. Imports NumPy."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from scalesearch.data.split import Image, Split, box_counts
 
 _PART = 2**16
-"""Bytes at each end of a file that are read to tell it from others of its size."""
+"""Bytes read at each end of a file to tell it from others of its size."""
 _MANY = 50
-"""Boxes in each split from which the shares of classes are compared."""
+"""Least number of boxes in each split for a comparison of class shares."""
 
 
 def held_out_notes(train: Split, held_out: Split) -> tuple[str, ...]:
-    """Notes on images of `held_out` that are in `train` under other names, and on classes that are spread otherwise."""
+    """Return notes on images of `held_out` that are in `train` under other names, and on differing class shares."""
     return tuple(note for note in (_copies(train, held_out), _spread(train, held_out)) if note)
 
 
 def _copies(train: Split, held_out: Split) -> str:
-    """Files of the same bytes, with something in them to be found; only those of one size are opened."""
+    """Find held-out images with objects that are copies of training files. Only files of equal size are opened."""
     ours: dict[int, list[Image]] = {}
     for image in train.images:
         ours.setdefault(image.file.stat().st_size, []).append(image)
@@ -42,7 +42,7 @@ def _copies(train: Split, held_out: Split) -> str:
 
 
 def _digest(file: Path) -> str:
-    """Of a file's size and its two ends: copies are found in a data set of any size."""
+    """Hash a file's size and its two ends, which is quick enough for a data set of any size."""
     with file.open("rb") as opened:
         digest = hashlib.sha256(opened.read(_PART))
         size = os.fstat(opened.fileno()).st_size
@@ -52,7 +52,7 @@ def _digest(file: Path) -> str:
 
 
 def _spread(train: Split, held_out: Split) -> str:
-    """More than half of the boxes would have to be of another class: ids that are shifted, or another data set."""
+    """Return a note where over half of the boxes would have to change class: shifted ids, or another data set."""
     counts = [box_counts(split) for split in (train, held_out)]
     if min(count.sum() for count in counts) < _MANY:
         return ""

@@ -1,9 +1,9 @@
-"""Which file each `file_name` of a split means. Standard library only.
+"""The file that each `file_name` of a split means. Standard library only.
 
-A name is tried as it is written first; then, in this order, without its leading folders (tools write the path on their
-own machine), with slashes for backslashes, and by the names that the folder has in another case, another Unicode form,
-in a sub-folder, or without the eight hex digits that Label Studio puts before an uploaded one. What is found so is
-counted in a note; where two could be meant, none is taken. Nothing outside the folder is ever opened.
+A name is tried first as written. Then, in this order: without its leading folders (tools write the path on their own
+machine), with slashes for backslashes, and against the folder's files in another case, another Unicode form, a
+sub-folder, or without the eight hex digits that Label Studio puts before uploaded files. Files found so are counted in
+a note. An ambiguous name matches none. Nothing outside the folder is ever opened.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scalesearch.data.layout import MEND, Place, key, role
 from scalesearch.data.split import DataError
 
 _SAMPLE = 20
-"""Names that a folder is judged by."""
+"""Names that a folder is tested with."""
 _HASH = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
 def locate(names: Sequence[str], place: Place) -> tuple[list[Path], tuple[str, ...]]:
-    """The file of each name, and notes on those that were found under another name. DataError where one is not there."""
+    """Return the file of each name, and notes on those found under another path. DataError where one is missing."""
     root = _root(names, place)
     index: dict[str, list[Path]] | None = None
     files: list[Path] = []
@@ -50,7 +50,7 @@ def locate(names: Sequence[str], place: Place) -> tuple[list[Path], tuple[str, .
 
 
 def is_file(file: Path) -> bool:
-    """Whether there is such a file; False also for a name that no file can have."""
+    """Whether there is such a file; False also for an impossible name."""
     try:
         return stat.S_ISREG(os.stat(file).st_mode)
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def is_file(file: Path) -> bool:
 
 
 def _root(names: Sequence[str], place: Place) -> Path:
-    """Of the folders that it could be the first in which most of some names are, as written if possible."""
+    """Return the candidate folder in which most of a sample of the names are files, as written if possible."""
     roots = place.roots or (place.folder / place.split,)
     some = names[:: max(1, len(names) // _SAMPLE)]
     best, most = roots[0], (0, 0)
@@ -82,18 +82,18 @@ def _is_inside(name: str) -> bool:
 
 
 def _parts(name: str) -> list[str]:
-    """Its folders and its own name, whichever slashes it has; of Label Studio's local files what comes after ?d=."""
+    """Return the folders and the file name, for either slash; of Label Studio's local files those after ?d=."""
     path = name.rsplit("?d=", 1)[-1].replace("\\", "/")
     return [part for part in path.split("/") if part not in ("", ".", "..")]
 
 
 def _leads_elsewhere(root: Path, name: str) -> bool:
-    """Whether it is the path of another picture, which the one of the same name in this folder is not."""
+    """Whether the name is the path of a file outside the folder; a file of the same name inside is another image."""
     return not _is_inside(name) and is_file(root / name)
 
 
 def _without_folders(root: Path, name: str) -> Path | None:
-    """The file at the end of the name's path that the folder has, the longest such end first."""
+    """Return the file in the folder at the longest end of the name's path that exists there."""
     if _leads_elsewhere(root, name):
         return None
     parts = _parts(name)
@@ -102,7 +102,7 @@ def _without_folders(root: Path, name: str) -> Path | None:
 
 
 def _index(root: Path, own: str | None) -> dict[str, list[Path]]:
-    """The files below a folder by the key of their name; folders of other splits are left out."""
+    """Return the files below a folder by the key of their name, without folders of other splits."""
     found: dict[str, list[Path]] = {}
     for parent, folders, files in os.walk(root):
         if own:
@@ -113,10 +113,10 @@ def _index(root: Path, own: str | None) -> dict[str, list[Path]]:
 
 
 def _respelt(root: Path, name: str, index: dict[str, list[Path]], place: Place) -> Path | None:
-    """The one file below the folder that the name means, or None where there is none, or are two.
+    """Return the one file below the folder that the name means, or None where there is none or more than one.
 
-    In the folder of all splits a picture of the same name in any folder may be of another split: then one folder of the
-    path has to agree.
+    In a folder of all splits, an image of the same name may be of another split: there one folder of the path has to
+    agree.
     """
     parts = _parts(name)
     if not parts or _leads_elsewhere(root, name):
@@ -134,7 +134,7 @@ def _respelt(root: Path, name: str, index: dict[str, list[Path]], place: Place) 
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many folders two paths have in common, from the end."""
+    """Return how many folders two paths have in common, from the end."""
     count = 0
     for one, other in zip(reversed(first), reversed(second), strict=False):
         if key(one) != key(other):
@@ -164,7 +164,7 @@ def _lost(names: Sequence[str], lost: Sequence[int], root: Path, place: Place) -
 
 
 def _seen(name: str, place: Place) -> list[Path]:
-    """Where else in the data set there are pictures that could be meant: of that name, else of another suffix."""
+    """Return files elsewhere in the data set that may be meant: of the same name, else of another suffix."""
     parts = _parts(name)
     if not parts:
         return []

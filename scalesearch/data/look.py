@@ -1,4 +1,4 @@
-"""Every picture of a data set is looked at before anything is trained, so that none ends a search hours later.
+"""A check of every image of a data set before training, so that a broken one does not end a search hours later.
 
 Imports NumPy and PIL.
 """
@@ -19,13 +19,13 @@ from scalesearch.io.publish import publish
 
 _THREADS = 4
 _SIDE = 8
-"""Of what libjpeg makes: a look needs no pixels."""
+"""Target side of libjpeg's reduced decoding: the check needs no pixels."""
 
 
 def looked_at(split: Split, cache: Path | None = None, progress: Progress | None = None) -> Split:
-    """The split with a note for each thing that was done to its pictures; with `cache`, files are looked at once.
+    """Check all images; return the split with a note for each kind of change to them. A `cache` keeps the result.
 
-    DataError naming the pictures that cannot be decoded, or are not of the size that the annotations say.
+    DataError naming the images that cannot be decoded or do not have their annotated size.
     """
     file = cache / f"looked-{key_of(split)}.json" if cache else None
     notes = _known(file) if file else None

@@ -1,6 +1,6 @@
-"""Mosaic and mixup within a batch, for which torchvision's v2 has nothing that keeps boxes. Imports torch.
+"""Mosaic and mixup within a batch; torchvision's v2 has none that keep boxes. Imports torch.
 
-Partners come from the batch, so that a batch is decoded and copied to a GPU once, whatever is mixed.
+Partners come from the same batch, so that each batch is decoded and copied to a GPU once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ EDGE = 0.25
 
 
 def mosaic(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Generator, *, share: float) -> Tensors:
-    """Replaces about `share` of the images by four of the batch, shrunk, around a random centre (YOLOv4 sec. 3.3).
+    """Replace about `share` of the images by a mosaic of four from the batch around a random centre (YOLOv4 sec. 3.3).
 
-    One of the four is the image itself, at a corner drawn at random. A tile shows as much of its image as its shape can,
-    at the image's own proportions; boxes are clipped to their tile, and dropped as `jitter` drops them. All randomness
-    is `generator`'s, on the CPU. Returns the same three, with as many columns of boxes as are needed.
+    One of the four is the image itself, at a random corner. A tile shows as much of its image as fits its shape, at the
+    image's own proportions. Boxes are clipped to their tile and dropped as `jitter` drops them. `generator`, on the
+    CPU, is the only source of randomness. Returns the same three, with as many columns of boxes as are needed.
     """
     count, size = len(images), (images.shape[1], images.shape[2])
     draws = torch.rand(count, 4 + 2 * 4, generator=generator, dtype=torch.float64).tolist()
     partners = torch.randint(count, (count, 4), generator=generator).tolist()
     made = images.clone()
-    # Three times as many columns again, for the boxes of the other tiles.
+    # Three times as many columns more, for the boxes of the other tiles.
     more_boxes = F.pad(boxes, (0, 0, 0, 3 * boxes.shape[1]))
     more_labels = F.pad(labels, (0, 3 * labels.shape[1]), value=-1)
     for row, (chosen, down, across, own, *places) in enumerate(draws):
@@ -45,7 +45,7 @@ def mosaic(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Gener
 
 
 def tiles(size: tuple[int, int], centre: Sequence[float], places: Sequence[float]) -> list[Move]:
-    """The four moves of a mosaic on a canvas (h, w), top left first, row by row; all draws are from [0, 1)."""
+    """Return the four moves of a mosaic on a canvas (h, w), row by row from the top left; draws are from [0, 1)."""
     down, across = (round(side * (EDGE + (1 - 2 * EDGE) * draw)) for side, draw in zip(size, centre, strict=True))
     targets = [(y, x, h, w) for y, h in ((0, down), (down, size[0] - down)) for x, w in _halves(across, size[1])]
     moves = []
@@ -65,7 +65,7 @@ def _halves(split: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _paint(canvas: Tensor, images: Tensor, sources: Sequence[int], moves: Sequence[Move]) -> None:
-    """The tiles of one canvas [H, W, 3] from images [B, H, W, 3]."""
+    """Paint the tiles of one canvas [H, W, 3] from images [B, H, W, 3]."""
     for row, one in zip(sources, moves, strict=True):
         (top, left, height, width), (down, right, rows, columns) = one.source, one.target
         piece = images[row : row + 1, top : top + height, left : left + width].permute(0, 3, 1, 2)
@@ -76,15 +76,15 @@ def _tiled(boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor
     """Boxes [4, M, 4] and labels [4, M] of the tiles' images -> those of the canvas, [4 M, 4] and [4 M]."""
     edges = [(x, y, x + w, y + h) for y, x, h, w in (one.target for one in moves)]
     low, high = (boxes.new_tensor([edge[i : i + 2] * 2 for edge in edges])[:, None] for i in (0, 2))
-    clipped, kept = clip_boxes(moved_boxes(boxes, moves, 0), labels, low, high)  # nothing is mirrored in a width of 0
+    clipped, kept = clip_boxes(moved_boxes(boxes, moves, 0), labels, low, high)  # tiles are not mirrored: width unused
     return clipped.flatten(0, 1), kept.flatten()
 
 
 def mixup(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Generator, *, share: float) -> Tensors:
-    """Replaces about `share` of the images by their mean with another of the batch; all boxes of both count in full.
+    """Replace about `share` of the images by their mean with another of the batch; all boxes of both count in full.
 
-    The mean is the even one of YOLOX, not a draw from Beta(1.5, 1.5) as in Bag of Freebies, whose loss weighs each
-    object by it. Partners are the batch turned by a random number of places, which a batch of one has not.
+    The mean is YOLOX's even one, not weighted by a draw from Beta(1.5, 1.5) as in Bag of Freebies, whose loss weights
+    objects by it. The partners are the batch rolled by a random number of places. A batch of one stays as it is.
     """
     count = len(images)
     draws = torch.rand(count, generator=generator, dtype=torch.float64)
@@ -99,7 +99,7 @@ def mixup(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Genera
 
 
 def packed(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes [B, M, 4] and labels [B, M] with what is there first, in its order, and only the columns needed (>= 1)."""
+    """Move objects before padding in boxes [B, M, 4] and labels [B, M], in order; keep only columns needed (>= 1)."""
     order = (labels < 0).to(torch.uint8).argsort(dim=1, stable=True)
     most = max(1, int((labels >= 0).sum(1).max()))
     order = order[:, :most]

@@ -1,4 +1,4 @@
-"""Boxes of objects that have an outline only, as labelme and some exports of masks write them. Imports pycocotools."""
+"""Boxes computed from outlines, for exports of labelme and others that have no boxes. Imports pycocotools."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Item = dict[str, Any]
 
 
 def needs_outline(item: Item) -> bool:
-    """Whether its box has to come from its outline: there is none, or it is all zeros."""
+    """Whether the box has to come from the outline: it is missing or all zeros."""
     box = item.get("bbox")
     return box is None or box == [] or box == [0, 0, 0, 0]
 
 
 def fill_boxes(objects: Sequence[Item]) -> tuple[str, ...]:
-    """Writes `bbox` into the objects that have an outline only; a note on how many."""
+    """Write `bbox` into the objects that only have an outline; return a note on how many."""
     count = 0
     for item in objects:
         if needs_outline(item) and (box := outline_box(item.get("segmentation"))):
@@ -28,7 +28,7 @@ def fill_boxes(objects: Sequence[Item]) -> tuple[str, ...]:
 
 
 def outline_box(outline: object) -> list[float] | None:
-    """[x, y, width, height] around polygons, [[x, y, x, y, ...], ...], or a run-length mask; None for anything else."""
+    """Return [x, y, width, height] of polygons, [[x, y, x, y, ...], ...], or a run-length mask; None for all else."""
     if isinstance(outline, dict):
         return _mask_box(outline)
     if not isinstance(outline, list) or not outline:
@@ -44,7 +44,7 @@ def outline_box(outline: object) -> list[float] | None:
 
 
 def _mask_box(runs: Item) -> list[float] | None:
-    """Of {"size": [height, width], "counts": runs as a list or in COCO's compressed text}."""
+    """Return the box of {"size": [height, width], "counts": runs as a list or in COCO's compressed text}."""
     size, counts = runs.get("size"), runs.get("counts")
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side < 2**15 for side in size)):
         return None
@@ -61,7 +61,7 @@ def _mask_box(runs: Item) -> list[float] | None:
 
 
 def _is_packed(text: str) -> bool:
-    """Whether each of its characters has six bits and the last one ends a number: pycocotools reads on past another."""
+    """Whether each character has six bits and the last one ends a number; if not, pycocotools reads past the end."""
     return bool(text) and all(48 <= ord(letter) < 112 for letter in text) and not (ord(text[-1]) - 48) & 0x20
 
 

@@ -1,7 +1,7 @@
 """Images decoded once, letterboxed, into one uint8 array (memory-mapped where cached); batches cut from it.
 
-Imports torch and NumPy. Decoding costs more than a small detector's step can afford at each epoch, an
-index into a memory-mapped array next to nothing.
+Imports torch and NumPy. Decoding in each epoch would cost more than a small detector's step; indexing a memory-mapped
+array costs next to nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scalesearch.io.publish import publishing
 
 PAD = (124, 116, 104)
 """ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01, or +- 0.18 by half. EfficientDet pads normalised images
-with 0; one value for both keeps one file of decoded images for all detectors."""
+with 0. One value for both lets all detectors share a file of decoded images."""
 
 _VERSION = 1
 _THREADS = 4
@@ -34,7 +34,7 @@ _THREADS = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pixels:
-    """A split at one input size. Boxes are xyxy in input pixels; crowds (no training targets) are absent."""
+    """A split at one input size. Boxes are xyxy in input pixels. Crowds are left out: they are no training targets."""
 
     split: Split
     array: NDArray[np.uint8] | Decoding
@@ -42,13 +42,13 @@ class Pixels:
     scales: NDArray[np.float32]
     """[N] input pixels per pixel of the image."""
     boxes: list[NDArray[np.float32]]
-    """N times [n, 4]."""
+    """One [n, 4] for each image."""
     labels: list[NDArray[np.int64]]
-    """N times [n]."""
+    """One [n] for each image."""
     notes: tuple[str, ...] = ()
-    """That there was no room to decode them once, if so."""
+    """A note where there is no space to keep the decoded images."""
     normalisation: str = "imagenet"
-    """What `normalise` takes of them for the detector that they are for."""
+    """How `normalise` treats them for the detector that they are for."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class Pixels:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """B images and their at most M objects (M >= 1), padded."""
+    """B images and at most M objects for each (M >= 1), padded."""
 
     images: Tensor
     """uint8 [B, h, w, 3]."""
@@ -81,14 +81,14 @@ def open_pixels(
     *,
     room: int | None = None,
 ) -> Pixels:
-    """The split at input size (h, w); with `cache`, decoded into a file there once and memory-mapped.
+    """Open the split at input size (h, w); with `cache`, decoded once into a file there and memory-mapped.
 
-    Where that takes more than `room` bytes (by default nine tenths of what is free: on the disk of `cache`, in memory
-    without one) images are decoded by threads whenever a batch has them, and the notes say so.
+    Where that takes more than `room` bytes (by default nine tenths of the free space: on the disk of `cache`, or in
+    memory without one), threads decode the images of each batch on demand, and the notes say so.
 
     Raises:
-        DataError: if images cannot be decoded, or are not of the size that the annotations say: all are tried, so that
-            all can be mended at once; where there is no room, not before such an image is asked for.
+        DataError: if images cannot be decoded or do not have their annotated size. All are tried, so that all can be
+            mended at once. Without room, it is raised when such an image is asked for.
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
@@ -106,7 +106,7 @@ def open_pixels(
 
 
 def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
-    """Why the decoded images cannot be kept; nothing where they can."""
+    """Say why the decoded images cannot be kept; '' where they can."""
     need = math.prod(shape)
     if need <= room:
         return ""
@@ -137,7 +137,7 @@ def _decoded(
 
 
 def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """All training targets of a split at input size (h, w): boxes [n, 4] xyxy in input pixels, labels [n]."""
+    """Return all training targets of a split at input size (h, w): boxes [n, 4] xyxy in input pixels, labels [n]."""
     kept = [
         (image.boxes[~image.crowd] * letterbox(image, size)[0], image.labels[~image.crowd]) for image in split.images
     ]
@@ -149,9 +149,9 @@ def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 def batches(
     pixels: Pixels, *, batch: int, seed: int, epoch: int, first: int = 0, shard: Shard = WHOLE
 ) -> Iterator[Batch]:
-    """One epoch of training batches, in an order that is a function of (seed, epoch) only; of each our part.
+    """Yield one epoch of training batches, the shard's part of each, in an order that depends on (seed, epoch) only.
 
-    The last short batch is dropped unless it is the only one. It starts with the `first`-th, from 0.
+    A short last batch is dropped unless it is the only one. Batches before the `first`-th, from 0, are skipped.
     """
     order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(pixels))
     for start in range(first * batch, max(1, len(order) - batch + 1), batch):
@@ -160,7 +160,7 @@ def batches(
 
 
 def eval_batches(pixels: Pixels, batch: int, shard: Shard = WHOLE) -> Iterator[Batch]:
-    """All images in their order; the last batch may be short. Of `world` processes each has every `world`-th batch."""
+    """Yield all images in order; the last batch may be short. Each of `world` processes has every `world`-th batch."""
     for start in range(shard.rank * batch, len(pixels), shard.world * batch):
         yield _batch(pixels, np.arange(start, min(start + batch, len(pixels))))
 
@@ -182,7 +182,7 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
 
 
 def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress | None) -> NDArray[np.uint8]:
-    """The decoded array from the cache's file, decoded into it first where it is not there; published by rename."""
+    """Return the decoded array, memory-mapped from `file`; decode into it first if missing, published by rename."""
     if not file.exists():
         with publishing(file) as aside:
             array = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
@@ -204,7 +204,7 @@ def _reserved(file: Path, shape: tuple[int, ...]) -> None:
 
 
 def key_of(split: Split) -> str:
-    """Hash of which files, as they are now: an image that is replaced is decoded again."""
+    """Hash the files' paths, sizes and times: a replaced image is decoded again."""
     digest = hashlib.sha256(f"{_VERSION} {PAD}".encode())
     for image in split.images:
         stat = image.file.stat()
@@ -213,7 +213,7 @@ def key_of(split: Split) -> str:
 
 
 def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | None) -> None:
-    """Fills `array` [N, h, w, 3] by a few threads: PIL lets go of the interpreter while it decodes."""
+    """Fill `array` [N, h, w, 3] by a few threads: PIL releases the GIL while it decodes."""
     size, refused = (array.shape[1], array.shape[2]), list[DataError]()
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, pixels in enumerate(pool.map(lambda image: tried(image, size), split.images)):
@@ -228,7 +228,7 @@ def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | Non
 
 
 def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """Pixels [rows, columns, 3] into the top left corner of a place [h, w, 3], `PAD` elsewhere."""
+    """Write pixels [rows, columns, 3] into the top left corner of `place` [h, w, 3], and `PAD` elsewhere."""
     rows, columns = pixels.shape[:2]
     place[rows:] = PAD
     place[:rows, columns:] = PAD

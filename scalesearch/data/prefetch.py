@@ -1,4 +1,4 @@
-"""An iterator whose items are made ahead by a thread. Standard library only."""
+"""An iterator whose items a thread produces ahead. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _WAIT = 0.1
-"""Seconds between two looks at whether the other side is still there."""
+"""Seconds between two checks whether the consumer is still there."""
 
 
 class _End:
-    """Of the items, with the exception that ended them, if one did."""
+    """The end of the items, with the exception that caused it, if one did."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
-    """The same items in the same order, up to `depth` of them made by a thread before they are asked for.
+    """Yield the same items in the same order, up to `depth` of them produced ahead by a thread.
 
-    What raises in the thread raises here. The thread ends with the iteration, also where that is left early.
+    An exception in the thread is raised here. The thread ends with the iteration, also where that is left early.
     """
     queue: Queue[T | _End] = Queue(depth)
     left = threading.Event()
@@ -42,10 +42,10 @@ def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
             for item in items:
                 if not put(item):
                     return
-        except BaseException as caught:  # noqa: BLE001 - raised again where it is read
+        except BaseException as caught:  # noqa: BLE001 - raised again in the consumer
             error = caught
         finally:
-            # Here, not where it is collected: a CUDA stream that a generator entered is this thread's.
+            # Closed here, not at garbage collection: a CUDA stream that a generator entered belongs to this thread.
             if isinstance(items, Generator):
                 items.close()
         put(_End(error))
@@ -67,7 +67,7 @@ def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
 
 
 def _emptied(queue: Queue[T]) -> None:
-    """Empties the queue, so that who waits for room goes on."""
+    """Empty the queue, so that a producer that waits for space goes on."""
     while True:
         try:
             queue.get_nowait()

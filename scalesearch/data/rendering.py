@@ -1,7 +1,7 @@
-"""The drawing of one `digits` image: a background of clutter, and handwritten digits as ink over it.
+"""The drawing of one `digits` image: a cluttered background, and handwritten digits as ink over it.
 
-NumPy and PIL only. Shapes are drawn and resized by PIL on bytes, in integer arithmetic, so that a seed gives
-the same boxes and, to the last rounding, the same picture on any machine.
+NumPy and PIL only. PIL draws and resizes on bytes, in integer arithmetic, so that a seed gives the same boxes and, to
+the last rounding, the same image on any machine.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _SHARP = [min(255, max(0, (value - 97) * 6)) for value in range(256)]
 _INSIDE = [255 * (value >= 128) for value in range(256)]
 
 _TILT = 12.0
-"""Degrees, either way."""
+"""Largest tilt in degrees, either way."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 _CONTRAST = (75.0, 140.0)
-"""Steps of brightness (of 255) between a digit's ink and the mean of what it lies on."""
+"""Brightness difference (of 255) between a digit's ink and the mean of the background under it."""
 
 _Resampling = PIL.Image.Resampling
 
 
 def background(rng: Generator, side: int) -> Bytes:
-    """[side, side, 3]: two octaves of smooth colour, then strokes, arcs and blobs that are no digits."""
+    """Draw [side, side, 3]: two octaves of smooth colour, then strokes, arcs and blobs as distractors."""
     base = rng.uniform(50, 205)
     broad = _octave(rng, cells=4, side=side, strength=30)
     detail = _octave(rng, cells=20, side=side, strength=12)
@@ -42,9 +42,9 @@ def background(rng: Generator, side: int) -> Bytes:
 
 
 def ink(rng: Generator, sample: NDArray[np.float64], longest: int) -> Bytes:
-    """Coverage [h, w] (0 to 255) of a handwritten sample [8, 8] (0 to 16), turned a little, cut to its ink.
+    """Return the coverage [h, w] (0 to 255) of a handwritten sample [8, 8] (0 to 16), tilted, cropped to its ink.
 
-    The longer side is `longest` pixels. The 8x8 counts are enlarged smoothly and their edge made sharp again.
+    The longer side is `longest` pixels. The 8x8 counts are enlarged smoothly and then sharpened.
     """
     counts = np.pad(np.round(sample * (255 / 16)).astype(np.uint8), 2)
     fine = len(counts) * (16 if longest > 40 else 8)
@@ -57,7 +57,7 @@ def ink(rng: Generator, sample: NDArray[np.float64], longest: int) -> Bytes:
 
 
 def write(rng: Generator, canvas: NDArray[np.float64], coverage: Bytes, left: int, top: int) -> None:
-    """Lays the digit on `canvas` [side, side, 3] in place, in a colour that stands out from it."""
+    """Paint the digit on `canvas` [side, side, 3] in place, in a colour that contrasts with it."""
     height, width = coverage.shape
     under = canvas[top : top + height, left : left + width]
     ground = float((under @ _LUMA).mean())
@@ -72,12 +72,12 @@ def write(rng: Generator, canvas: NDArray[np.float64], coverage: Bytes, left: in
 
 
 def noisy(rng: Generator, canvas: NDArray[np.float64]) -> Bytes:
-    """The canvas with a camera's noise, as bytes."""
+    """Return the canvas with camera noise, as bytes."""
     return np.clip(canvas + rng.normal(0, rng.uniform(2, 9), canvas.shape), 0, 255).round().astype(np.uint8)
 
 
 def _octave(rng: Generator, *, cells: int, side: int, strength: float) -> NDArray[np.float64]:
-    """[side, side, 3] smooth deviations, mostly shared by the three colours."""
+    """Return smooth deviations [side, side, 3], mostly shared by the three colours."""
     grey = rng.uniform(-strength, strength, (cells, cells, 1))
     coarse = 128 + grey + rng.uniform(-strength, strength, (cells, cells, 3)) / 2
     smooth = PIL.Image.fromarray(coarse.astype(np.uint8)).resize((side, side), _Resampling.BICUBIC)
@@ -85,7 +85,7 @@ def _octave(rng: Generator, *, cells: int, side: int, strength: float) -> NDArra
 
 
 def _scribble(rng: Generator, draw: PIL.ImageDraw.ImageDraw, side: int, base: float) -> None:
-    """One stroke, arc, blob or box, of a brightness not far from the ground's."""
+    """Draw one stroke, arc, blob or box, of a brightness near the background's."""
     red, green, blue = (int(value) for value in np.clip(base + rng.uniform(-60, 60, 3), 0, 255))
     colour = (red, green, blue)
     x, y = rng.integers(0, side, 2).tolist()

@@ -1,7 +1,7 @@
-"""What a study runs on: the splits that train, select and report, and the fingerprint of all of it.
+"""The splits of a study, for training, selection and reporting, and their fingerprint.
 
-Selection and reporting use different images: the search scores on `select`, cut from train by seed unless the
-plan says `val`; `val` is for winners and named baselines.
+Selection and reporting use different images. The search scores on `select`, cut from train by seed unless the plan says
+`val`. `val` is for winners and named baselines.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from scalesearch.data.split import DataError, Progress, Split, box_counts, conte
 from scalesearch.io.hashes import short_hash
 
 VAL_SHARE, VAL_SEED = 0.2, 0
-"""How val is cut from train where a data set has none: always the same way, so that every command has the same val."""
+"""Share and seed of val where it is cut from train: constants, so that every command has the same val."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Data:
-    """The three roles' splits. All have the same categories."""
+    """The splits of the three roles. All have the same categories."""
 
     train: Split
     select: Split
     val: Split
     fingerprint: str
-    """12 hex digits: annotations, image names and byte sizes, how select is cut; not where the set lies."""
+    """12 hex digits: annotations, image names and byte sizes, how select is cut; not where the data set is."""
     whole: str
-    """What train and select together are: the name of train, where select was cut from it."""
+    """Name of train and select together: that of train, where select was cut from it."""
     splits: dict[str, str]
-    """Role -> what it is, e.g. {"train": "train minus 20 % (seed 0)", ..., "val": "val"}."""
+    """Role -> name of its split, e.g. {"train": "train minus 20 % (seed 0)", ..., "val": "val"}."""
 
 
 def open_data(
@@ -46,16 +46,14 @@ def open_data(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Data:
-    """Opens `digits` (drawn at the first call) or a data set of COCO's format; `train` and `val` name its splits.
+    """Open `digits` (drawn at the first call) or a COCO-format data set; `train` and `val` name its splits.
 
-    Names of one role are one: `valid` is val, `train2017` is train. Without val, test is it; without that, it is cut from
-    train.
-    `select` is the share of train to select on, cut by `seed`, or "val", which then is no unseen set any
-    more.
+    Names of one role are equal: `valid` is val, `train2017` is train. Without val, test is used; without test, val is
+    cut from train. `select` is the share of train to select on, cut by `seed`, or "val", which then is not unseen.
 
     Raises:
-        DataError: where the data set breaks a rule, a split has no object, or the two differ in their categories or
-            share an image.
+        DataError: where the data set breaks a rule, a split has no object, or train and val differ in their categories
+            or share an image.
     """
     folder = _folder(source, progress)
     whole, held_out = _pair(folder, train, val)
@@ -78,7 +76,7 @@ def open_data(
 
 
 def open_split(source: str | Path, split: str) -> Split:
-    """One split of `digits` or of a data set, by its name or role: the one that `open_data` has for that. DataError."""
+    """Read one split of `digits` or of a data set by name or role; the same images as in `open_data`. DataError."""
     folder = _folder(source)
     if role(split) in ("train", "val"):
         first, second = _pair(folder, "train", "val") if _is_cut(folder) else (None, None)
@@ -91,7 +89,7 @@ def open_split(source: str | Path, split: str) -> Split:
 
 
 def check_split(source: str | Path, split: str) -> None:
-    """DataError where there is no such split: said at once, before anything is read or loaded."""
+    """Raise DataError where there is no such split, before anything is read or loaded."""
     if source == "digits":
         return
     if role(split) in ("train", "val") and _is_cut(Path(source)):
@@ -105,7 +103,7 @@ def _folder(source: str | Path, progress: Progress | None = None) -> Path:
 
 
 def _found(folder: Path, split: str) -> Place | None:
-    """The split, or test where val is asked for and there is none."""
+    """Return the split; where val is asked for and missing, test."""
     if not folder.is_dir():
         return None
     return find_split(folder, split) or (find_split(folder, "test") if role(split) == "val" else None)
@@ -116,7 +114,7 @@ def _is_cut(folder: Path) -> bool:
 
 
 def _pair(folder: Path, train: str, val: str) -> tuple[Split, Split]:
-    """train and val as they lie in the folder, or val cut from train."""
+    """Return train and val as the folder has them, or val cut from train."""
     if train == val:
         raise DataError(f"train and val must be different splits, but both are {train!r} in {folder}: name another.")
     first, second = _found(folder, train), _found(folder, val)
@@ -142,7 +140,7 @@ def _cut(whole: Split) -> tuple[Split, Split]:
 
 
 def _apart(first: Split, second: Split) -> None:
-    """Two split folders may be links to one, or one folder may hold the pictures of both: an image is seen by its path."""
+    """Refuse images in both splits, by resolved path: folders may be links to one, or one may hold both splits."""
     shared = sorted(_files(first) & _files(second))
     if shared:
         raise DataError(
@@ -152,7 +150,7 @@ def _apart(first: Split, second: Split) -> None:
 
 
 def _files(split: Split) -> set[Path]:
-    """The images' files, links of folders followed: a folder is asked once."""
+    """Return the images' files with links of folders resolved, each folder once."""
     folders = {folder: folder.resolve() for folder in {image.file.parent for image in split.images}}
     return {folders[image.file.parent] / image.file.name for image in split.images}
 
@@ -166,7 +164,7 @@ def _not_empty(split: Split, folder: Path) -> None:
 
 
 def _unlearnt(train: Split, val: Split) -> tuple[str, ...]:
-    """A note on classes that are scored and cannot be learnt: their AP is near 0 and counts in the mean."""
+    """Return a note on classes that are scored but not in train: their AP is near 0 and counts in the mean."""
     ours, theirs = (box_counts(split) for split in (train, val))
     lost = [k for k in range(len(train.categories)) if theirs[k] and not ours[k]]
     if not lost:

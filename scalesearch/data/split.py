@@ -1,4 +1,4 @@
-"""A split as data: images, boxes, categories; how it is cut by seed; its COCO form for the evaluators.
+"""A split as data: images, boxes, categories; its cut by seed; its COCO form for the evaluators.
 
 Standard library and NumPy only. `coco` reads splits from a folder, `sets` joins them.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
-"""Called with (done, all) while something long goes on."""
+"""Called with (done, total) during long work."""
 
 
 class DataError(ValueError):
@@ -24,7 +24,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
-    """A class as the annotation file has it; its place in `Split.categories` is its label."""
+    """A class as the annotation file has it; its position in `Split.categories` is its label."""
 
     id: int
     """COCO id; gaps are allowed."""
@@ -33,7 +33,7 @@ class Category:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Image:
-    """One image and its n objects, in the image's own pixels. Images without objects have n = 0."""
+    """One image and its n objects, in the image's own pixels; n may be 0."""
 
     id: int
     name: str
@@ -48,14 +48,14 @@ class Image:
     crowd: NDArray[np.bool_]
     """[n] `iscrowd`: ignored by the evaluators, no training target."""
     areas: NDArray[np.float64]
-    """[n] `area` as annotated (for COCO that of the mask), which decides small, medium and large."""
+    """[n] `area` as annotated (in COCO the mask's), which decides small, medium and large."""
     group: str | None = None
-    """The image's extra key `group`: what images share that must not be cut apart (a patient, a film)."""
+    """The image's extra key `group`: images of one group (a patient, a film) stay in one split."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Images with their categories. `name` says what it is, e.g. "val" or "20 % of train (seed 0)"."""
+    """Images with their categories. `name` describes it, e.g. "val" or "20 % of train (seed 0)"."""
 
     name: str
     images: tuple[Image, ...]
@@ -67,7 +67,7 @@ class Split:
 
 
 def with_classes(split: Split, known: Sequence[Category]) -> Split:
-    """The split with those of its `roots` as classes that are so among `known`: elsewhere they have objects."""
+    """Return the split with those of its `roots` as classes that are in `known`: another split has objects of them."""
     back = [category for category in split.roots if category in known]
     if not back:
         return split
@@ -82,10 +82,10 @@ def with_classes(split: Split, known: Sequence[Category]) -> Split:
 
 
 def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Cuts `train` into (rest, selected), by image, with about `share` of the images in the second.
+    """Cut `train` by image into (rest, selected), with about `share` of the images in the second.
 
-    Images are taken in the order of a hash of (seed, group or file name), so that the cut depends on neither
-    NumPy's generators nor the order of the file, and images of one group stay together.
+    Images are taken in the order of a hash of (seed, group or file name), so that the cut depends neither on NumPy's
+    generators nor on the order of the file, and images of one group stay together.
 
     Raises:
         DataError: if `share` is not inside (0, 1), or leaves one side without an image.
@@ -117,15 +117,15 @@ def select_from(train: Split, share: float, seed: int) -> tuple[Split, Split]:
 
 
 def box_counts(split: Split) -> NDArray[np.int64]:
-    """[K] objects of each class that are no crowds."""
+    """Return the number [K] of objects of each class, without crowds."""
     labels = np.concatenate([image.labels[~image.crowd] for image in split.images])
     return np.bincount(labels, minlength=len(split.categories))
 
 
 def ground_truth(split: Split) -> dict[str, Any]:
-    """The COCO dictionary that the evaluators read: original pixels, xywh, crowds kept.
+    """Return the COCO dictionary that the evaluators read: original pixels, xywh, crowds kept.
 
-    Annotations are numbered from 1: pycocotools takes the id 0 of a matched object for "no match".
+    Annotation ids start at 1: pycocotools takes the id 0 of a matched object for "no match".
     """
     annotations: list[dict[str, Any]] = []
     for image in split.images:
@@ -154,7 +154,7 @@ def ground_truth(split: Split) -> dict[str, Any]:
 
 
 def content(split: Split) -> str:
-    """Hash of what a split holds, not of where it lies: annotations, image names, their sizes in bytes."""
+    """Hash the content of a split, not its place: annotations, image names, their sizes in bytes."""
     digest = hashlib.sha256()
     digest.update(repr([(category.id, category.name) for category in split.categories]).encode())
     for image in split.images:

@@ -1,7 +1,7 @@
-"""Whether boxes are what COCO has, corner and size in pixels of their image: what other units and forms look like.
+"""Checks that boxes are COCO's, corner and size in pixels of their image, and not of other units or forms.
 
-Standard library and NumPy. One box tells nothing, all of a file together do: what cannot be chance is refused, what is
-only likely is a note.
+Standard library and NumPy. One box proves nothing, but all boxes of a file together do: what cannot be chance is
+refused, what is only likely gives a note.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from scalesearch.data.split import DataError
 
 _FEW = 8
-"""Boxes below which a form is not told from chance."""
+"""Least number of boxes for a form to be more than chance."""
 _MANY = 50
-"""Boxes from which the part of the image that they reach tells of another size."""
+"""Least number of boxes for their reach across the image to show another image size."""
 
 
 def check_units(boxes: NDArray[np.float64], sizes: NDArray[np.float64], place: Path) -> tuple[str, ...]:
-    """Boxes [n, 4] as annotated, their images' (width, height) [n, 2] -> notes.
+    """Return notes on boxes [n, 4] as annotated, with their images' (width, height) [n, 2].
 
-    DataError where half of the boxes and more lie in 0..1, or where all are corners [x1, y1, x2, y2].
+    DataError where half of the boxes or more lie in 0..1, or where all are corners [x1, y1, x2, y2].
     """
     whole = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & (np.abs(boxes) < 1e9).all(axis=1)
     boxes, sizes = boxes[whole], sizes[whole]
@@ -35,16 +35,16 @@ def check_units(boxes: NDArray[np.float64], sizes: NDArray[np.float64], place: P
 
 
 def _over(ends: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes end beyond their image, by more than the rounding of tools."""
+    """Whether each box ends beyond its image, by more than the rounding of tools."""
     beyond: NDArray[np.bool_] = np.any(ends > sizes + 1.0, axis=1)
     return beyond
 
 
 def _relative(boxes: NDArray[np.float64], sizes: NDArray[np.float64], place: Path) -> str:
-    """Within 0..1, so that a box lies in its image's first pixel."""
+    """Return a note on boxes within 0..1, which lie in their image's first pixel; DataError where half or more do."""
     ends = boxes[:, :2] + boxes[:, 2:]
     inside = (boxes[:, :2] > -0.5).all(axis=1) & (ends < 1.001).all(axis=1) & (sizes > 2).all(axis=1)
-    # Of centres in 0..1 some end beyond 1.
+    # Boxes given by centres in 0..1 may end beyond 1.
     centred = (boxes > 0).all(axis=1) & (boxes <= 1).all(axis=1) & (sizes > 2).all(axis=1)
     count = int((inside | centred).sum())
     if 2 * count >= len(boxes):
@@ -58,7 +58,10 @@ def _relative(boxes: NDArray[np.float64], sizes: NDArray[np.float64], place: Pat
 def _check_corners(
     boxes: NDArray[np.float64], sizes: NDArray[np.float64], over: NDArray[np.bool_], place: Path
 ) -> None:
-    """All make sense as two corners, and many do not as corner and size: a width above each left edge is no chance."""
+    """Refuse boxes that all make sense as two corners while many do not as corner and size.
+
+    A width greater than the left edge in every box is no chance.
+    """
     ordered = (boxes[:, 2:] > boxes[:, :2]).all() and not _over(boxes[:, 2:], sizes).any()
     if ordered and len(boxes) >= _FEW and 10 * over.sum() >= len(boxes):
         raise DataError(
@@ -68,7 +71,7 @@ def _check_corners(
 
 
 def _centres(boxes: NDArray[np.float64], sizes: NDArray[np.float64], over: NDArray[np.bool_]) -> str:
-    """All fit into their image when x, y is the middle, as YOLO has it, and some do not when it is the corner."""
+    """Return a note where all boxes fit their image with x, y as the middle (YOLO's form) and some do not as corner."""
     half = boxes[:, 2:] / 2
     fit = (boxes[:, :2] - half > -1.0).all() and not _over(boxes[:, :2] + half, sizes).any()
     if not (fit and len(boxes) >= _FEW and over.sum() >= max(3, len(boxes) / 50)):
@@ -80,7 +83,7 @@ def _centres(boxes: NDArray[np.float64], sizes: NDArray[np.float64], over: NDArr
 
 
 def _other_size(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> str:
-    """No box comes near the right and the lower edge: percentages, or the boxes of a smaller copy of the images."""
+    """Return a note where no box is near the right or lower edge: percentages, or boxes of a smaller copy of images."""
     if len(boxes) < _MANY:
         return ""
     across, down = ((boxes[:, :2] + boxes[:, 2:]) / sizes).max(axis=0)
