@@ -1,1 +1,1 @@
-"""What a detector is: feature networks, backbones, specs, compound scaling. Imports the standard library and NumPy."""
+"""Descriptions of detectors: topologies, backbones, specs, compound scaling. Imports the standard library and NumPy."""

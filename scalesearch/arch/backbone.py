@@ -1,7 +1,7 @@
 """Backbones as data: an EfficientNet of any width and depth as stages, or a timm model by name.
 
 An `EfficientNet` is priced in closed form. A `TimmBackbone` is known only to timm: `profile/`
-measures it once and the figures ride along in `measured`, which is no part of its identity.
+measures it once. The results are kept in `measured`, which is no part of its identity.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scalesearch.inputs.quoting import quoted
 
 
 class Stage(NamedTuple):
-    """Blocks of one kind in a row; the first has `stride`, the rest 1 (EfficientNet Table 1)."""
+    """A sequence of equal blocks; the first has stride `stride`, the others 1 (EfficientNet Table 1)."""
 
     repeats: int
     kernel: int
@@ -36,7 +36,7 @@ STAGES = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-"""EfficientNet-B0's."""
+"""The stages of EfficientNet-B0."""
 _STEM = 32
 SE_RATIO = 0.25
 """Squeeze-and-excitation: squeezed channels as a share of the block's INPUT channels."""
@@ -46,8 +46,8 @@ SE_RATIO = 0.25
 class EfficientNet:
     """EfficientNet without its head convolution, scaled by `width` and `depth` (B0 is 1.0, 1.0).
 
-    `lite` is the mobile variant: no squeeze-and-excitation, relu6, and stem, first and last stage
-    kept from scaling (google/automl efficientnet_lite_builder.py).
+    `lite` is the mobile variant: no squeeze-and-excitation, relu6, and the stem, first and last stage
+    are not scaled (google/automl efficientnet_lite_builder.py).
     Raises ValueError for a coefficient that is no number in (0, 16], or a lite that is not True or False.
     """
 
@@ -65,7 +65,7 @@ class EfficientNet:
 
     @property
     def name(self) -> str:
-        """How reports call it: `efficientnet-w1.1-d1.2`, lite variants `efficientnet-lite-...`."""
+        """The name in reports: `efficientnet-w1.1-d1.2`, `efficientnet-lite-...` for lite variants."""
         return f"efficientnet{'-lite' if self.lite else ''}-w{self.width:g}-d{self.depth:g}"
 
     @property
@@ -79,7 +79,7 @@ class EfficientNet:
         return self.cut(5)
 
     def cut(self, level: int) -> tuple[Stage, ...]:
-        """The stages that a feature map of pyramid level `level` (1..5) needs."""
+        """The stages up to the feature map of pyramid level `level` (1..5)."""
         return _cuts(self)[level]
 
     def channels(self, level: int) -> int:
@@ -89,7 +89,7 @@ class EfficientNet:
 
 @lru_cache(maxsize=4096)
 def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
-    """By level 1..5: the stages up to the last one at that stride."""
+    """The stages up to the last one at stride 2**level, by level 1..5."""
     scaled: list[Stage] = []
     cuts: dict[int, tuple[Stage, ...]] = {}
     level = 1
@@ -104,7 +104,7 @@ def _cuts(backbone: EfficientNet) -> dict[int, tuple[Stage, ...]]:
 
 
 def squeeze(c_in: int) -> int:
-    """Channels inside the squeeze-and-excitation of a block with `c_in` input channels."""
+    """Squeezed channels in the squeeze-and-excitation of a block with `c_in` input channels."""
     return max(1, int(c_in * SE_RATIO))
 
 
@@ -115,22 +115,22 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 
 class BackboneMemory(NamedTuple):
-    """What a model holds for one image, in float32 numbers."""
+    """Memory of a backbone for one image, in float32 numbers."""
 
     peak: int
     """The largest sum of live maps in inference."""
     kept: int
-    """What is kept for backward, the maps that it gives included."""
+    """Numbers kept for the backward pass, including the output maps."""
     norms: int
-    """Channels of its batch norms."""
+    """Channels of all batch norms."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What timm's model was found to be by `profile.resolve`; see there for how.
+    """The measurements of a timm model by `profile.resolve`, which says how they are made.
 
-    channels: by pyramid level. params: trainable ones. macs, activations: by input size (h, w).
-    timm: the version of timm that was asked. operators: by size, what `cost.operators` puts in the backbone's place.
+    channels: by pyramid level. params: trainable parameters. macs, activations: by input size (h, w).
+    timm: the version of timm. operators: by input size, the backbone's operators as `cost.operators` lists them.
     """
 
     channels: Mapping[int, int]
@@ -139,19 +139,19 @@ class Measured:
     activations: Mapping[tuple[int, int], int]
     timm: str
     memory: Mapping[tuple[int, int], BackboneMemory | None] = field(default_factory=dict)
-    """By input size; None where the model cannot be trained at it."""
+    """By input size; None for a size that the model cannot be trained at."""
     operators: Mapping[tuple[int, int], tuple[Operator, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmBackbone:
-    """Any timm model with `features_only`, by its timm name."""
+    """A timm model that supports `features_only`, by its timm name."""
 
     name: str
     measured: Measured | None = field(default=None, compare=False, repr=False)
 
     def channels(self, level: int) -> int:
-        """Channels of the feature map at stride 2**level; ValueError where it was not measured."""
+        """Channels of the feature map at stride 2**level; ValueError for a level that was not measured."""
         known = self.known.channels
         if level not in known:
             raise ValueError(
@@ -162,7 +162,7 @@ class TimmBackbone:
 
     @property
     def known(self) -> Measured:
-        """The measurements; ValueError, naming the mend, where there are none yet."""
+        """The measurements; ValueError, with the remedy, if there are none yet."""
         if self.measured is None:
             raise ValueError(
                 f"the backbone {self.name!r} is known only to timm and has not been measured; "
@@ -194,11 +194,11 @@ def efficientnet_b(phi: int) -> EfficientNet:
 
 
 CLOSED_FORM: dict[str, Callable[..., Backbone]] = {"efficientnet": EfficientNet}
-"""The kinds that are priced without a measurement, by their name in JSON; what they are of are their fields."""
+"""The backbones that are priced without a measurement, by their name in JSON; their fields are the parameters."""
 
 
 def to_dict(backbone: Backbone) -> dict[str, Any]:
-    """Plain JSON data; `from_dict` is its inverse. Measurements and what is False are left out."""
+    """Return plain JSON data without the measurements and without fields that are False; `from_dict` is the inverse."""
     if isinstance(backbone, TimmBackbone):
         return {"timm": backbone.name}
     name = next(name for name, kind in CLOSED_FORM.items() if kind is type(backbone))
@@ -206,7 +206,7 @@ def to_dict(backbone: Backbone) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Backbone:
-    """The inverse of `to_dict`; ValueError for anything else."""
+    """Invert `to_dict`; ValueError for anything else."""
     match list(data.items()):
         case [("timm", str(name))]:
             return TimmBackbone(name=name)
@@ -219,9 +219,9 @@ def from_dict(data: Mapping[str, Any]) -> Backbone:
 
 
 def parse(text: str) -> Backbone:
-    """A backbone from a plan's short form: `efficientnet_b3`, `efficientnet-w0.5-d0.5`, or a timm name.
+    """Return the backbone of a plan's short form: `efficientnet_b3`, `efficientnet-w0.5-d0.5`, or a timm name.
 
-    `efficientnet_b0` .. `_b7` are this project's own (closed-form) ones, same stages as timm's.
+    `efficientnet_b0` .. `_b7` are this project's closed-form ones, with the same stages as timm's.
     """
     if text.startswith("efficientnet_b") and text[14:].isdigit() and len(text) == 15:
         return efficientnet_b(int(text[14:]))

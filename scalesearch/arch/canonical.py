@@ -1,18 +1,18 @@
 """The canonical form of a topology: one representative for all isomorphic graphs.
 
 It is the lexicographically smallest node list over every numbering that keeps inputs before their
-users and each level's output last. A repeated input is two edges; the order of inputs counts only for a
-gate's first two; twins (same level, inputs and fusion) stay two nodes.
+users and each level's output last. A repeated input is two edges. The order of inputs counts only for the
+first two of a gate. Twins (same level, inputs and fusion) stay two nodes.
 
-The list is grown node by node, always by the smallest entry that any numbering allows. What makes it
-fast where many numberings tie:
-- twins are not told apart before a user of theirs does: a `_Cell` holds them with the numbers that they
-  share (24 twins would have 24! orders);
-- where users of equal entries would tell them apart differently, each choice becomes a `_State`; states
-  that an automorphism of the graph maps to each other go on as one. Automorphisms are found by colour
-  refinement and, where colours are not enough, by trying (as nauty does).
+The list grows node by node, always by the smallest entry that any numbering allows. Ties between many
+numberings are resolved in two ways:
+- Twins are kept together in a `_Cell`, with the numbers that they share, until one of their users
+  distinguishes them (24 twins would have 24! orders).
+- If users with equal entries would distinguish them differently, each choice becomes a `_State`. States
+  that an automorphism of the graph maps to each other are merged. Automorphisms are found by colour
+  refinement and, where colours are not enough, by trial (as nauty does).
 A published network takes 0.2 to 1.5 ms, random graphs of 60 nodes 5 to 400 ms, 20 equal chains of 3 nodes 1 s.
-What still grows like k! are k chains of twins that are alike but for their far ends (k = 6: 0.5 s).
+The time still grows like k! for k chains of twins that differ only at their far ends (k = 6: 0.5 s).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NodeEntry = tuple[int, tuple[int, ...], str]
 
 @lru_cache(maxsize=4096)
 def canonical(topology: Topology) -> Topology:
-    """The representative of all topologies isomorphic to this one."""
+    """Return the representative of all topologies isomorphic to this one."""
     graph = _Graph(topology)
     states = [_State(tuple(_Cell((i,), (i,), None) for i in range(graph.inputs)))]
     keys: list[NodeEntry] = []
@@ -45,7 +45,7 @@ def canonical(topology: Topology) -> Topology:
 
 
 class _Graph:
-    """A topology as its nodes' groups of inputs and users."""
+    """A topology with what the search reads of each node: its twins' key, ranks of inputs, edges."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
@@ -60,12 +60,12 @@ class _Graph:
         return self.topology.nodes[number - self.inputs]
 
     def colour(self, i: int) -> tuple[Any, ...]:
-        """What an input or a node is by itself."""
+        """The initial colour of an input or node, from its own properties alone."""
         return (i,) if i < self.inputs else (self.node(i).level, self.node(i).fusion, i in self.outputs)
 
     @cached_property
     def edges(self) -> list[list[tuple[int, int]]]:
-        """By input or node: (what kind of edge, the other end), in both directions."""
+        """The edges of each input or node, in both directions: (kind of edge, other end)."""
         edges: list[list[tuple[int, int]]] = [[] for _ in range(self.everyone.stop)]
         for i in self.everyone:
             node = self.node(i)
@@ -77,16 +77,16 @@ class _Graph:
 
 
 def _twin(node: Node) -> tuple[Any, ...]:
-    """What twins share."""
+    """Return what is equal for twins, and only for them."""
     first = node.inputs[:2] if node.fusion in GATES else ()
     return node.level, first, tuple(sorted(node.inputs[len(first) :])), node.fusion
 
 
 def _ranks(node: Node) -> tuple[tuple[int, ...], ...]:
-    """The inputs in the order in which the smaller numbers go to them; those of one group are alike.
+    """Return the inputs in groups, those that should get the smaller numbers first; one group's inputs are alike.
 
-    A gate compares its first input first, then its second. Elsewhere sorted inputs are smallest where the
-    input that is read most often has the smallest number.
+    A gate compares its first input first, then its second. For other nodes the sorted inputs are smallest
+    if the input that is read most often has the smallest number.
     """
     fixed = [(j,) for j in dict.fromkeys(node.inputs[:2])] if node.fusion in GATES else []
     rest = Counter(node.inputs[2:] if fixed else node.inputs)
@@ -98,17 +98,17 @@ def _ranks(node: Node) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """Twins: `members` of which len(numbers) have been placed, nobody yet knows which has which number."""
+    """Twins: len(numbers) of the `members` have been placed, and which has which number is still open."""
 
     members: tuple[int, ...]
     numbers: tuple[int, ...]
     key: NodeEntry | None
-    """Their entry in the list; None for an input."""
+    """Their entry in the node list; None for an input."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """All numberings that gave the list so far and that the cells allow."""
+    """The numberings that give the list so far and that the cells allow."""
 
     cells: tuple[_Cell, ...]
 
@@ -117,7 +117,7 @@ class _State:
         return {member: place for place, cell in enumerate(self.cells) for member in cell.members}
 
     def after(self, move: _State | int, key: NodeEntry, number: int) -> _State:
-        """The state with one more placed: a member of the cell `move`, or the last cell of the state `move`."""
+        """Return the state with one more node placed: from the cell `move`, or from the last cell of state `move`."""
         base, place = (self, move) if isinstance(move, int) else (move, len(move.cells) - 1)
         cells = [*base.cells]
         cells[place] = _Cell(cells[place].members, (*cells[place].numbers, number), key)
@@ -125,7 +125,7 @@ class _State:
 
 
 def _moves(graph: _Graph, state: _State) -> Iterator[tuple[NodeEntry, _State | int]]:
-    """What could be placed next: the smallest entry it could have, and how the cells stand then."""
+    """Yield each node that can be placed next: its smallest possible entry, and the move for `_State.after`."""
     full = Counter[int]()
     for place, cell in enumerate(state.cells):
         if cell.key is not None:
@@ -148,11 +148,11 @@ def _moves(graph: _Graph, state: _State) -> Iterator[tuple[NodeEntry, _State | i
 
 
 def _key(node: Node, read: Sequence[_Cell]) -> NodeEntry:
-    """The entry of a node whose input cells were told apart: their numbers are then its own."""
+    """Return the entry of a node whose inputs' cells were split for it."""
     taken: dict[int, dict[int, int]] = {}
     numbers = []
     for j, cell in zip(node.inputs, read, strict=True):
-        # Alike inputs share a cell: which of them has which number changes nothing here.
+        # Alike inputs share a cell: which of them has which number does not change the entry.
         own = taken.setdefault(id(cell), {})
         numbers.append(cell.numbers[own.setdefault(j, len(own))])
     if node.fusion in GATES:
@@ -161,7 +161,7 @@ def _key(node: Node, read: Sequence[_Cell]) -> NodeEntry:
 
 
 def _split_twins(state: _State, ranks: tuple[tuple[int, ...], ...]) -> _State | None:
-    """The state where inputs of earlier ranks have the smaller numbers of their cells; None where these run out."""
+    """Return the state whose inputs of earlier ranks have the smaller numbers of their cells; None if these run out."""
     read = [state.cells[state.cell_of[j]] for group in ranks for j in group]
     if all(len(cell.members) == len(cell.numbers) == 1 for cell in read):
         return state
@@ -189,7 +189,7 @@ Colours = list[int]
 
 
 def _distinct(graph: _Graph, states: Sequence[_State]) -> list[_State]:
-    """One state of each class of states that automorphisms of the graph map to each other."""
+    """Return one state of each class of states that automorphisms of the graph map to each other."""
     if len(states) == 1:
         return list(states)
     kept: dict[frozenset[tuple[int, int]], list[tuple[_State, Colours]]] = {}
@@ -202,7 +202,7 @@ def _distinct(graph: _Graph, states: Sequence[_State]) -> list[_State]:
 
 
 def _coloured(graph: _Graph, state: _State) -> Colours:
-    """What tells the nodes of a state apart at first sight."""
+    """Return the initial colours of a state: each node's own properties and its cell."""
     colours = [hash(graph.colour(i)) for i in range(graph.everyone.stop)]
     for cell in state.cells:
         for i in cell.members:
@@ -211,9 +211,9 @@ def _coloured(graph: _Graph, state: _State) -> Colours:
 
 
 def _refined(graph: _Graph, colours: Colours) -> Colours:
-    """Colours that also tell apart nodes whose neighbours have different colours, until nothing changes.
+    """Refine the colours until nodes of one colour have neighbours of the same colours.
 
-    A colour is a hash of what it means and never a rank, so that colours of two states can be compared.
+    A colour is a hash of what it stands for, never a rank, so that colours of two states can be compared.
     """
     count = len(set(colours))
     while count < len(colours):
@@ -228,7 +228,7 @@ def _refined(graph: _Graph, colours: Colours) -> Colours:
 
 
 def _isomorphic(graph: _Graph, one: Colours, other: Colours) -> bool:
-    """Whether a permutation of the nodes keeps all edges and maps the colours `one` to `other`, both refined."""
+    """Whether a permutation of the nodes keeps all edges and maps `one` to `other`, both refined colours."""
     counts = Counter(one)
     if counts != Counter(other):
         return False

@@ -1,8 +1,8 @@
-"""Free graphs as genes of fixed length, and mutations: two ways to move in the space of topologies.
+"""An encoding of free graphs as a fixed number of genes, and mutations of topologies.
 
 `Genes` numbers every choice, so that any sampler of independent integers can draw graphs: all genes are
-always there and every vector in range is a valid topology. `mutate` gives a valid neighbour, for
-evolution. Both leave feature networks that `pruned` has cleaned: a node that reaches no output is no node.
+always present and every vector in range is a valid topology. `mutate` returns a valid neighbour, for
+evolution. Both return topologies that `pruned` has cleaned of nodes that reach no output.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class Genes:
     """Graphs of up to `nodes` nodes over `levels`, at most `inputs` edges into each, fused by one of `fusions`.
 
     Slot k of `nodes` slots becomes node k, read in this order from its genes (each 0 .. choices - 1):
-    - `node<k>.level`: an index into the levels, finest first. Where no more slots are left than levels still
-      without a node, it counts (modulo) among those levels only: so every level has an output.
-    - `node<k>.arity`: 1 + the gene is how many of the inputs count; the others are idle.
-    - `node<k>.input<i>`: a number before the node's own, 0 .. levels + k - 1. An input named twice is one edge.
-    - `node<k>.fusion`: an index into `fusions`; a gate that is left with one input becomes the first fusion
-      that is no gate, or sum.
-    Nodes that reach no output are dropped, so graphs of fewer nodes are there too. Any topology of at most
-    `nodes` nodes, `inputs` edges into each and no repeated edge has genes. A choice of one has no gene.
-    In a point of a space the choices have names (`choices`), which `read` and `write` translate.
-    Raises TopologyError for fewer nodes than levels, and for what no topology has.
+    - `node<k>.level`: an index into the levels, finest first. If no more slots are left than levels without
+      a node, the index is taken (modulo) among those levels only, so that every level has an output.
+    - `node<k>.arity`: the number of inputs that count, minus 1; the other inputs are idle.
+    - `node<k>.input<i>`: a number before the node's own, 0 .. levels + k - 1. A repeated input is one edge.
+    - `node<k>.fusion`: an index into `fusions`. A gate with only one input becomes the first fusion that is
+      no gate, or sum.
+    Nodes that reach no output are dropped, so smaller graphs are included. Every topology of at most
+    `nodes` nodes, `inputs` edges into each and no repeated edge has genes. A single choice has no gene.
+    In a point of a space the choices have names (`choices`); `read` and `write` translate them.
+    Raises TopologyError for fewer nodes than levels, and for levels, inputs or fusions that no topology has.
     """
 
     levels: tuple[int, int] = (3, 7)
@@ -48,7 +48,7 @@ class Genes:
             )
         if not self.fusions or set(self.fusions) - set(FUSIONS) or len(set(self.fusions)) < len(self.fusions):
             raise TopologyError(f"fusions must be different ones of {', '.join(FUSIONS)}, but got {self.fusions}")
-        self.decode(dict.fromkeys(self.axes, 0))  # A bad span is refused here, and not at the first draw.
+        self.decode(dict.fromkeys(self.axes, 0))  # A bad span is refused here, not at the first draw.
 
     @property
     def _levels(self) -> range:
@@ -56,9 +56,9 @@ class Genes:
 
     @cached_property
     def choices(self) -> dict[str, tuple[str | int, ...]]:
-        """What each gene chooses from, as people read it: levels, counts of inputs, maps by name, fusions.
+        """The readable choices of each gene: levels, counts of inputs, names of maps, fusions.
 
-        The backbone's map of level 3 is P3; node k is node<k>, whether it will be pruned or not.
+        The backbone's map of level 3 is P3. Node k is node<k>, whether it will be pruned or not.
         """
         maps = [*(f"P{level}" for level in self._levels), *(f"node{k}" for k in range(self.nodes))]
         named: dict[str, tuple[str | int, ...]] = {}
@@ -71,11 +71,11 @@ class Genes:
 
     @cached_property
     def axes(self) -> dict[str, int]:
-        """The number of choices by the name of the gene."""
+        """The number of choices of each gene, by its name."""
         return {name: len(choices) for name, choices in self.choices.items()}
 
     def read(self, point: Mapping[str, str | int | float]) -> Topology:
-        """The topology at a point that has all the genes, by the names of their choices; other axes are no matter.
+        """Return the topology at a point that has all genes, each by the name of its choice; other axes are ignored.
 
         Raises ValueError for a gene that is missing or has no such choice.
         """
@@ -89,9 +89,9 @@ class Genes:
         return self.decode(values)
 
     def write(self, topology: Topology) -> dict[str, str | int]:
-        """Genes that `read` turns into `topology` again; the slots to spare come first, and nobody reads them.
+        """Return the genes that `read` turns back into `topology`; spare slots come first, and no node reads them.
 
-        Raises TopologyError for a graph that has more levels, nodes, inputs or fusions than these genes, or an edge twice.
+        Raises TopologyError for a graph with more levels, nodes, inputs or fusions than these genes, or an edge twice.
         """
         values: dict[str, int] = {}
         try:
@@ -121,7 +121,7 @@ class Genes:
         return values
 
     def decode(self, values: Mapping[str, int]) -> Topology:
-        """The topology of the genes; any values in range have one.
+        """Return the topology of the genes; all values in range have one.
 
         Raises ValueError for a gene that is missing, unknown or out of range.
         """
@@ -156,11 +156,11 @@ def _fitting(fusion: str, inputs: Sequence[int], fusions: Sequence[str]) -> str:
 def mutate(
     topology: Topology, rng: random.Random, *, fusions: Sequence[str] = FUSIONS, nodes: int = 60, inputs: int = 4
 ) -> Topology:
-    """A valid topology one change away, never an isomorphic one.
+    """Return a valid topology one change away, never an isomorphic one.
 
-    The change is one of: another source for an edge, another fusion for a node, an edge more or less, a
-    node more (which one of the later nodes reads) or less (whoever read it reads its first input instead).
-    New nodes take one of `fusions`; no node gets more than `inputs` edges, and no graph more than `nodes`.
+    The change is one of: another source for an edge, another fusion for a node, one edge more or less, one
+    node more (read by one of the later nodes) or less (its readers read its first input instead).
+    New nodes have one of `fusions`. No node gets more than `inputs` edges and no graph more than `nodes` nodes.
     """
     kinds = [_rewire, _rewire, _refuse, _connect, _disconnect, _insert, _remove]
     same = canonical(topology)
@@ -177,7 +177,7 @@ def mutate(
 
 @dataclass(frozen=True)
 class _Edit:
-    """What a change starts from."""
+    """The topology that is changed, the fusions to choose from, and the `most` inputs of a node."""
 
     topology: Topology
     fusions: Sequence[str]
@@ -223,7 +223,7 @@ def _disconnect(edit: _Edit, rng: random.Random) -> list[Node] | None:
 
 
 def _insert(edit: _Edit, rng: random.Random) -> list[Node] | None:
-    """A node before node k, and an edge from it to k or a later node."""
+    """Insert a node before node k, and an edge from it to k or a later node."""
     k = rng.randrange(len(edit.nodes))
     number = edit.start + k
     sources = rng.sample(range(number), rng.randint(1, min(2, edit.most)))

@@ -1,8 +1,8 @@
-"""Where everything of a feature network's picture goes: pure layout, no drawing (that is report/graph_plot.py).
+"""The layout of a picture of a feature network; `report/graph_plot.py` draws it.
 
-Levels are rows, the coarsest on top (y is the level); inputs stand at x = 0, nodes follow in their order,
-outputs stand at the right end. Consecutive nodes that climb or descend through the levels lean like one
-column. An arrow is straight where it misses every circle; else it bends, or takes a lane beside its row.
+Levels are rows, the coarsest on top (y is the level). Inputs are at x = 0, nodes follow in their order,
+outputs are at the right end. Consecutive nodes that climb or descend through the levels form one leaning
+column. An arrow is straight if it misses every circle; otherwise it bends, or takes a lane beside its row.
 """
 
 from __future__ import annotations
@@ -22,60 +22,60 @@ Line = NDArray[np.float64]
 Kind = Literal["up", "down", "same"]
 
 RADIUS = 0.27
-"""Of a node's circle, where rows are 1 apart."""
+"""The radius of a node's circle; rows are 1 apart."""
 PORT = (0.62, 0.42)
 """Width and height of an input's or output's box."""
 _LEAN, _STEP, _LAST = 0.62, 1.1, 1.1
-"""Steps in x: inside a climb or descent, to the next one, to the outputs."""
+"""Steps in x: within a climb or descent, to the next one, to the outputs."""
 _CLEARANCE = 0.09
-"""How far an arrow stays from a circle that is neither its start nor its end."""
+"""The distance that an arrow keeps from a circle that is neither its start nor its end."""
 _BENDS = tuple(size / 100 for size in range(6, 72, 6))
 _LANES = (0.37, 0.44, 0.51)
 _EASE = 0.75
-"""In x, from a circle's centre to its lane."""
+"""The distance in x in which a line moves from a circle's centre to its lane."""
 _ALONG = 0.05
-"""Nearer than this, two arrows run along each other."""
+"""Arrows nearer than this run along each other."""
 _SAMPLES, _COARSE = 400, 10
-"""Pieces of a line, and of how many one is looked at while lines are compared."""
+"""The pieces of a line, and the step between the points that comparisons of lines use."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arrow:
-    """From one map to the node that reads it."""
+    """An arrow from a map to a node that reads it."""
 
     source: int
     target: int
     kind: Kind
-    """up: to a finer level (up-sampled), down: to a coarser one, same: neither."""
+    """up: to a finer level (up-sampled); down: to a coarser one; same: within one level."""
     gating: bool
-    """Whether its global pooling gates the node's second input."""
+    """Whether the source's global pooling gates the node's second input."""
     line: Line
-    """From centre to centre."""
+    """The line from centre to centre."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Places and arrows of a topology's picture."""
+    """The places and arrows of a topology's picture."""
 
     topology: Topology
     places: tuple[Point, ...]
-    """Of inputs and nodes by number: (x, level)."""
+    """(x, level) of each input and node, by number."""
     arrows: tuple[Arrow, ...]
 
     @property
     def right(self) -> float:
-        """Where the outputs stand."""
+        """The x of the outputs."""
         return max(x for x, _ in self.places) + _LAST
 
     def shown(self, arrow: Arrow) -> Line:
-        """The part of an arrow's line that lies outside its two ends."""
+        """Return the part of an arrow's line outside the shapes at its two ends."""
         box = PORT if arrow.source < len(self.topology.levels) else None
         outside = _outside(arrow.line, self.places[arrow.source], box) & _outside(arrow.line, self.places[arrow.target])
         return arrow.line[outside]
 
 
 def layout(topology: Topology) -> Layout:
-    """The picture's layout; the same topology has the same one."""
+    """Return the layout of a topology's picture; it is deterministic."""
     places = _places(topology)
     arrows: list[Arrow] = []
     for target, node in enumerate(topology.nodes, len(topology.levels)):
@@ -106,7 +106,7 @@ def _places(topology: Topology) -> tuple[Point, ...]:
 
 
 def _best_line(topology: Topology, places: Sequence[Point], source: int, target: int, arrows: Sequence[Arrow]) -> Line:
-    """The simplest line that keeps clear of the other circles, and does not run along another arrow."""
+    """Return the simplest line that keeps clear of other circles and does not run along another arrow."""
     others = np.array([place for i, place in enumerate(places) if i not in (source, target)])
     taken = np.concatenate([arrow.line[::_COARSE] for arrow in arrows]) if arrows else np.empty((0, 2))
     twins = [arrow.line for arrow in arrows if (arrow.source, arrow.target) == (source, target)]
@@ -123,7 +123,7 @@ def _best_line(topology: Topology, places: Sequence[Point], source: int, target:
 
 
 def _trespass(topology: Topology, line: Line, others: Line) -> float:
-    """How far a line comes too near to other circles, and leaves the picture."""
+    """Return the penalty of a line for coming too near to other circles and for leaving the picture."""
     nearest = float(np.linalg.norm(line[:, None] - others[None], axis=2).min()) if len(others) else np.inf
     top, bottom = topology.max_level + 0.5, topology.min_level - 0.5
     off = float(np.maximum(line[:, 1] - top, bottom - line[:, 1]).clip(0).max())
@@ -131,21 +131,21 @@ def _trespass(topology: Topology, line: Line, others: Line) -> float:
 
 
 def _beside(line: Line, taken: Line) -> float:
-    """How much of a line runs along other lines.
+    """Return the penalty of a line for running along other lines.
 
-    Arrows that leave or enter one circle together run side by side for a while: that is no fault.
+    The part near its ends is exempt: arrows that leave or enter the same circle run side by side there.
     """
     inner = line[np.minimum(*(np.linalg.norm(line - line[end], axis=1) for end in (0, -1))) > 0.9]
     if not len(inner):
         return 0.0
-    # Only what lies in the line's own rectangle can: a graph of many arrows has tens of thousands of points.
+    # Only points in the line's bounding box can be near: a graph of many arrows has tens of thousands of points.
     inside = (taken > inner.min(0) - _ALONG) & (taken < inner.max(0) + _ALONG)
     near = np.linalg.norm(inner[:, None] - taken[None, inside.all(1)], axis=2) < _ALONG
     return 3 * float(near.any(1).sum()) / len(line)
 
 
 def _lines(start: Point, end: Point) -> Iterator[tuple[float, Line]]:
-    """Lines from `start` to `end`, and how much of a detour each is."""
+    """Yield lines from `start` to `end`, each after the penalty for its detour."""
     a, b = np.array(start), np.array(end)
     across = np.array([b[1] - a[1], a[0] - b[0]])
     length = float(np.linalg.norm(across))
@@ -162,7 +162,7 @@ def _lines(start: Point, end: Point) -> Iterator[tuple[float, Line]]:
 
 
 def _outside(line: Line, place: Point, box: Point | None = None) -> NDArray[np.bool_]:
-    """Which points of a line are outside the circle at `place`, or outside its box."""
+    """Whether each point of a line is outside the circle at `place`, or outside the box there."""
     away = np.abs(line - np.array(place))
     if box is None:
         return np.asarray(np.linalg.norm(away, axis=1) > RADIUS + 0.015)

@@ -1,7 +1,7 @@
-"""The published feature networks as topologies, for any span of levels (NAS-FPN: for its own).
+"""The published feature networks as topologies, for any span of levels (NAS-FPN: only its own).
 
-Legend, levels 3..7: inputs 0:P3 1:P4 2:P5 3:P6 4:P7, nodes from 5 on; `6:5[2,5]` is node 6 at level 5
-that reads 2 and 5. Where a wiring was never published the docstring says which one is ours.
+Notation, levels 3..7: inputs 0:P3 1:P4 2:P5 3:P6 4:P7, nodes from 5 on; `6:5[2,5]` is node 6 at level 5
+that reads 2 and 5. If the edges were never published, the docstring says which ones are ours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from scalesearch.arch.topology import Node, Topology, TopologyError, check_span
 
 
 class _Builder:
-    """A topology while it is wired: `add` returns the number of the new node. TopologyError for a bad span."""
+    """A topology under construction: `add` returns the number of the new node. TopologyError for a bad span."""
 
     def __init__(self, min_level: int, max_level: int, fusion: str) -> None:
         check_span(min_level, max_level)
@@ -26,7 +26,7 @@ class _Builder:
         return len(self.levels) + len(self.nodes) - 1
 
     def chain(self, levels: Iterable[int], *reads: dict[int, int], start: int | None = None) -> dict[int, int]:
-        """A node at each of `levels` in order: it reads each of `reads` that has its level, then the node before."""
+        """Add a node at each of `levels`: it reads each of `reads` that has its level, then the node before it."""
         made: dict[int, int] = {}
         before = start
         for level in levels:
@@ -48,7 +48,7 @@ def fpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topolog
 def fpn_repeated(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
     """Table 5's "repeated top-down FPN": two nodes a level (google/automl issue 790), 10 nodes at five levels.
 
-    How the second node of a level is wired was not published. Ours is a second top-down pass over the
+    The edges into the second node of a level were not published. Ours are a second top-down pass over the
     first: fpn, then 10:7[5] 11:6[6,10] 12:5[7,11] 13:4[8,12] 14:3[9,13].
     """
     graph = _Builder(min_level, max_level, fusion)
@@ -69,7 +69,7 @@ def panet(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topol
 
 
 def panet_simplified(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
-    """PANet without its nodes of one input (EfficientDet sec. 3.2, the first step towards BiFPN).
+    """PANet without its nodes of one input (EfficientDet sec. 3.2, the first step to BiFPN).
 
     5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7] 9:4[7,8] 10:5[6,9] 11:6[5,10] 12:7[4,11].
     """
@@ -111,7 +111,7 @@ def qufpn(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topol
 def fully_connected(min_level: int = 3, max_level: int = 7, fusion: str = "fast") -> Topology:
     """Table 5's "fully-connected FPN": edges from all input levels to all output levels.
 
-    Its wiring was never published. Ours is panet whose bottom-up nodes also read every input: fpn, then
+    Its edges were never published. Ours is panet whose bottom-up nodes also read every input: fpn, then
     10:3[0,1,2,3,4,9] 11:4[0,1,2,3,4,8,10] .. 14:7[0,1,2,3,4,5,13]. With a 1x1 convolution on each edge that
     reads the backbone it costs about what the table says (docs/feature_networks.md).
     """
@@ -126,9 +126,9 @@ def fully_connected(min_level: int = 3, max_level: int = 7, fusion: str = "fast"
 def nasfpn(min_level: int = 3, max_level: int = 7, fusion: str = "sum") -> Topology:
     """NAS-FPN's published cell (tensorflow/tpu nasfpn.py), levels 3..7 only; TopologyError for another span.
 
-    5:4[3,1] gate, 6:4[1,5], 7:3[0,6], 8:4[6,7], 9:5[8,7,2] gate, 10:7[9,6,4] gate, 11:6[10,9] gate. The last
-    inputs of 9 and 10 are what the builder adds: maps of the node's level that nobody has read. The gate is
-    the global maximum of the coarser of the first two inputs. `fusion` is of the other nodes (published: sum).
+    5:4[3,1] gate, 6:4[1,5], 7:3[0,6], 8:4[6,7], 9:5[8,7,2] gate, 10:7[9,6,4] gate, 11:6[10,9] gate. The builder
+    adds the last inputs of 9 and 10: maps of the node's level that no node has read. The gate is the global
+    maximum of the coarser of the first two inputs. The other nodes have `fusion` (published: sum).
     """
     return _nasfpn(min_level, max_level, fusion, "gate_max", ((3, 1), (8, 7, 2), (9, 6, 4), (10, 9)))
 
@@ -136,7 +136,7 @@ def nasfpn(min_level: int = 3, max_level: int = 7, fusion: str = "sum") -> Topol
 def nasfpn_avg(min_level: int = 3, max_level: int = 7, fusion: str = "sum") -> Topology:
     """MMDetection's variant of `nasfpn`: gated by the global average of the other input, the finer one.
 
-    5:4[1,3] 9:5[7,8,2] 10:7[6,9,4] 11:6[9,10] (mmdet nas_fpn.py; the extra levels there have a 1x1 each).
+    5:4[1,3] 9:5[7,8,2] 10:7[6,9,4] 11:6[9,10] (mmdet nas_fpn.py, where each extra level has a 1x1 convolution).
     """
     return _nasfpn(min_level, max_level, fusion, "gate_avg", ((1, 3), (7, 8, 2), (6, 9, 4), (9, 10)))
 
@@ -161,12 +161,12 @@ def _nasfpn(low: int, high: int, fusion: str, gate: str, gated: tuple[tuple[int,
 
 
 def _top_down(graph: _Builder) -> dict[int, int]:
-    """The top-down pass that starts from the coarsest input itself: 5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7]."""
+    """Add a top-down pass that starts from the coarsest input itself: 5:6[3,4] 6:5[2,5] 7:4[1,6] 8:3[0,7]."""
     return graph.chain(reversed(graph.levels[:-1]), graph.source, start=graph.source[graph.levels[-1]])
 
 
 def _bifpn(graph: _Builder) -> dict[int, int]:
-    """Adds a BiFPN; its output by level."""
+    """Add a BiFPN; return its output of each level."""
     down = _top_down(graph)
     inner = {level: down[level] for level in graph.levels[1:-1]}
     up = graph.chain(graph.levels[1:], graph.source, inner, start=down[graph.levels[0]])
@@ -184,8 +184,8 @@ TOPOLOGIES: dict[str, Callable[..., Topology]] = {
     "nasfpn": nasfpn,
     "nasfpn_avg": nasfpn_avg,
 }
-"""The named feature networks: name -> (min_level, max_level[, fusion]) -> Topology. Without a fusion each
-takes its own: fast, and sum for NAS-FPN."""
+"""The named feature networks: name -> (min_level, max_level[, fusion]) -> Topology. The default fusion is fast,
+and sum for NAS-FPN."""
 
 ONE_SPAN = {"nasfpn": (3, 7), "nasfpn_avg": (3, 7)}
-"""The named networks that exist for one span of levels only."""
+"""The networks that exist for one span of levels only, with that span."""

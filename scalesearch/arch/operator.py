@@ -1,7 +1,7 @@
-"""One operator of a detector in use: what a predicted latency is summed over. Standard library only.
+"""One operator of a deployed detector; predicted latencies are sums over operators. Standard library only.
 
-In use means without batch norms (they go into the convolutions before them) and with what depends on weights alone
-computed once, as `nn.deploy` prepares a detector.
+A deployed detector, as `nn.deploy` prepares it, has its batch norms folded into the convolutions before them, and
+everything that depends on weights alone is computed once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 Size = tuple[int, int]
 
 COUNTED = ("conv", "product", "linear", "matmul")
-"""The operators that have multiply-adds. product: a 1x1 convolution of all levels at once, as one matrix product."""
+"""The operators with multiply-adds. product: a 1x1 convolution of all levels at once, as one matrix product."""
 
 
 class Operator(NamedTuple):
@@ -28,20 +28,20 @@ class Operator(NamedTuple):
     c_in: int
     c_out: int
     source: Size
-    """(h, w) of what is read."""
+    """(h, w) of the maps that are read."""
     target: Size
-    """(h, w) of what is written."""
+    """(h, w) of the map that is written."""
     kernel: Size = (1, 1)
     stride: int = 1
     groups: int = 1
     inputs: int = 1
-    """Maps that are read."""
+    """The number of maps that are read."""
     after: str = ""
-    """The activation that follows a convolution at once, which a backend may fuse; of `activation`, which one."""
+    """The activation directly after a convolution, which a backend may fuse; for `activation`, its kind."""
     params: int = 0
-    """Trainable parameters, the following batch norm's too; of a shared convolution, at its first use."""
+    """Trainable parameters, including the following batch norm's; a shared convolution has them at its first use."""
     live: bool = True
-    """False where nothing reads the result, and deployment drops it."""
+    """False if nothing reads the result; deployment then drops the operator."""
 
     @property
     def weights(self) -> int:
@@ -57,7 +57,7 @@ class Operator(NamedTuple):
 
     @property
     def activations(self) -> int:
-        """Output elements of a convolution, by the convention of `cost.price`; 0 of anything else."""
+        """Output elements of a convolution, by the convention of `cost.price`; 0 for other operators."""
         return self.written if self.name in ("conv", "product") else 0
 
     @property
@@ -72,11 +72,11 @@ class Operator(NamedTuple):
 
 
 def to_list(operator: Operator) -> list[Any]:
-    """Plain JSON data; `from_list` is its inverse."""
+    """Return plain JSON data; `from_list` is the inverse."""
     return [list(value) if isinstance(value, tuple) else value for value in operator]
 
 
 def from_list(data: list[Any]) -> Operator:
-    """The inverse of `to_list`; TypeError for anything else."""
+    """Invert `to_list`; TypeError for anything else."""
     values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in data]
     return Operator(*values)

@@ -1,7 +1,7 @@
-"""Compound scaling: one coefficient phi moves every dimension (EfficientDet sec. 4).
+"""Compound scaling: one coefficient phi scales every dimension (EfficientDet sec. 4).
 
-The paper's formulas are here, and the table that was shipped: the two differ from phi = 2 on, and
-no rounding rule gives the table (google/automl hparams_config.py), so the names d0 .. d7x and lite0 .. lite4 use the table.
+This module has the paper's formulas and the released table (google/automl hparams_config.py). They differ from phi = 2
+on, and no rounding rule gives the table, so the names d0 .. d7x and lite0 .. lite4 use the table.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from scalesearch.arch.spec import Anchors, DetectorSpec
 
 
 def round_width(width: float) -> int:
-    """The rule for searched widths: the nearest multiple of 8, halves up, at least 8."""
+    """Round a searched width to the nearest multiple of 8, halves up, at least 8."""
     return max(8, math.floor(width / 8 + 0.5) * 8)
 
 
 def round_size(size: float, step: int = 8) -> int:
-    """The rule for searched sizes: the nearest multiple of `step` pixels, halves up."""
+    """Round a searched size to the nearest multiple of `step` pixels, halves up, at least `step`."""
     return max(step, math.floor(size / step + 0.5) * step)
 
 
@@ -44,7 +44,7 @@ class Compound:
     size_step: float = 128
 
     def width(self, phi: float) -> int:
-        """Feature-network channels, by `round_width`."""
+        """Feature-network channels, rounded by `round_width`."""
         return round_width(self.width_base * self.width_factor**phi)
 
     def repeats(self, phi: float) -> int:
@@ -52,11 +52,11 @@ class Compound:
         return max(1, math.floor(self.repeats_base + self.repeats_step * phi + 1e-9))
 
     def head_depth(self, phi: float) -> int:
-        """Convolutions in a head; the paper's floor(phi / 3) is floor(head_step * phi)."""
+        """Convolutions in a head; the paper's floor(phi / 3) is floor(head_step * phi) here."""
         return max(0, math.floor(self.head_base + self.head_step * phi + 1e-9))
 
     def size(self, phi: float) -> int:
-        """Side of the square input in pixels, by `round_size`."""
+        """Side of the square input in pixels, rounded by `round_size`."""
         return round_size(self.size_base + self.size_step * phi)
 
 
@@ -84,7 +84,7 @@ def _lite(phi: int, size: int, width: int, repeats: int, head_depth: int, anchor
     return _Published(backbone, size, width, repeats, head_depth, "sum", "relu6", anchor_scale)
 
 
-PUBLISHED = {  # google/automl hparams_config.py; d6 and above fuse by plain sum "for stability"
+PUBLISHED = {  # google/automl hparams_config.py; d6 and larger fuse by plain sum "for stability"
     "d0": _d(0, 512, 64, 3, 3),
     "d1": _d(1, 640, 88, 4, 3),
     "d2": _d(2, 768, 112, 5, 3),
@@ -104,7 +104,7 @@ PUBLISHED = {  # google/automl hparams_config.py; d6 and above fuse by plain sum
 
 
 def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) -> DetectorSpec:
-    """A published detector, `d0` .. `d7x` or `lite0` .. `lite4`, at its native size unless `size` (h, w) is given.
+    """Return a published detector, `d0` .. `d7x` or `lite0` .. `lite4`, at its own size unless `size` (h, w) is given.
 
     Raises ValueError for another name.
     """
@@ -127,11 +127,11 @@ def named(name: str, *, classes: int = 90, size: tuple[int, int] | None = None) 
 
 
 def retinanet_nasfpn(*, classes: int = 90, size: tuple[int, int] = (640, 640), width: int = 256) -> DetectorSpec:
-    """NAS-FPN's own detector: RetinaNet with ResNet-50 and seven cells (tensorflow/tpu, detection/modeling).
+    """Return NAS-FPN's own detector: RetinaNet with ResNet-50 and seven cells (tensorflow/tpu, detection/modeling).
 
-    One 1x1 convolution and norm for each backbone level, P6 and P7 by max-pools of the projected P5 with
-    kernel = stride, full 3x3 convolutions after ReLU, four of them in each head. All convolutions have biases,
-    as the source leaves TensorFlow's default on. Its backbone is timm's: call scalesearch.resolve(spec) to price it.
+    Each backbone level has one 1x1 convolution and norm. P6 and P7 are max-pools of the projected P5 with
+    kernel = stride. Full 3x3 convolutions follow ReLU, four of them in each head. All convolutions have biases,
+    as the source keeps TensorFlow's default. The backbone is timm's: call scalesearch.resolve(spec) to price it.
     """
     return DetectorSpec(
         size=size,
@@ -157,9 +157,9 @@ def compound(
     base: DetectorSpec | None = None,
     backbone: EfficientNet | None = None,
 ) -> DetectorSpec:
-    """The detector that the formulas give at `phi`: `base` (d0) with its five dimensions replaced.
+    """Return the detector that the formulas give at `phi`: `base` (default d0) with its five dimensions replaced.
 
-    The backbone is EfficientNet-B`round(phi)` unless one is given. ValueError outside phi 0..7 then.
+    The default backbone is EfficientNet-B`round(phi)`; ValueError then for phi outside 0..7.
     """
     rule = coefficients or Compound()
     width, side = rule.width(phi), rule.size(phi)

@@ -1,6 +1,6 @@
-"""`DetectorSpec`: a detector as frozen, hashable, JSON-able data, with every integer resolved.
+"""`DetectorSpec`: a detector as immutable, hashable data with a JSON form, every integer resolved.
 
-YAML files, coefficients, presets and trials exist only to produce one; everything else reads one.
+YAML files, coefficients, presets and trials only serve to make one; everything else reads one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "order": ("act_conv_norm", "conv_norm_act"),
     "backbone_padding": ("alike", "same", "symmetric"),
 }
-"""The closed sets behind the fields of `DetectorSpec` that are words."""
+"""The choices of the fields of `DetectorSpec` that are words."""
 
 LIMITS = {
     "size": (2**5, 2**14),
@@ -43,17 +43,17 @@ LIMITS = {
     "head_width": (1, 8192),
     "head_depth": (0, 100),
 }
-"""The ranges of the fields of `DetectorSpec` that are integers, ends included; each side of the size for itself."""
+"""The ranges of the integer fields of `DetectorSpec`, ends included; size's holds for each side."""
 
 BACKBONE_TOP = 5
-"""The coarsest level of a backbone, stride 32; what is above is made of it (`extra_levels`)."""
+"""The coarsest level of a backbone, stride 32; coarser levels are made from it (`extra_levels`)."""
 
 _R2 = math.sqrt(2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anchors:
-    """The anchor boxes of every cell: len(aspects) * octaves of them, octave-major.
+    """The anchor boxes at each position of a feature map: len(aspects) * octaves of them, octave-major.
 
     A box at stride s has width scale * s * 2**(k / octaves) * a and height ... * b for k < octaves and
     each (a, b) of `aspects`. The defaults are the published ones: ratios 1, 2, 1/2 at equal area.
@@ -93,51 +93,51 @@ class DetectorSpec:
     """
 
     size: tuple[int, int]
-    """Input (height, width) in pixels; any size, a level l map is ceil(size / 2**l)."""
+    """Input (height, width) in pixels; need not be a multiple of 2**l: the map of level l is ceil(size / 2**l)."""
     classes: int
-    """Object classes; the heads have no background slot."""
+    """Object classes; the heads have no background class."""
     backbone: Backbone
     topology: Topology
-    """One cell; its span of levels is the detector's."""
+    """One cell; its levels are the detector's."""
     repeats: int
-    """Cells in a row."""
+    """The number of cells, one after the other."""
     width: int
     """Channels of the feature network."""
     head_width: int
     head_depth: int
     """Convolutions before the predicting one, in the class head and in the box head."""
     padding: str = "same"
-    """same: TensorFlow's, odd pixel at the bottom right; symmetric: PyTorch's k // 2."""
+    """same: TensorFlow's, with the odd pixel at the bottom right; symmetric: PyTorch's k // 2."""
     backbone_padding: str = "alike"
-    """Of an EfficientNet backbone, alike: as `padding`; a timm backbone has its own."""
+    """Padding of an EfficientNet backbone, alike: as `padding`; a timm backbone has its own."""
     activation: str = "silu"
-    """Of the feature network and heads; an EfficientNet backbone has it too, a timm model its own."""
+    """Activation of the feature network, heads and an EfficientNet backbone; a timm backbone has its own."""
     norm_eps: float = 1e-3
     backbone_norm_eps: float = 1e-3
-    """A timm backbone keeps its own where this is the default."""
+    """A timm backbone keeps its own if this is the default."""
     norm_momentum: float = 0.01
-    """Batch norm, in PyTorch's sense (share of the new batch): TensorFlow's 0.99."""
+    """Momentum of batch norms as in PyTorch (weight of the new batch); 0.01 is TensorFlow's 0.99."""
     bias_before_norm: bool = True
-    """The official model keeps the redundant biases of convolutions that a batch norm follows."""
+    """Whether convolutions before a batch norm have biases; the official model has these redundant ones."""
     laterals: str = "edge"
-    """edge: each edge that reads a backbone map has its own 1x1 convolution; level: one a level."""
+    """edge: each edge that reads a backbone map has its own 1x1 convolution; level: each level has one."""
     lateral_at_equal_width: bool = False
-    """Whether that 1x1 exists where the map already has `width` channels (published: it does not)."""
+    """Whether a map that already has `width` channels has that 1x1 convolution (published: no)."""
     extra_levels: str = "conv_pool"
-    """Levels above the backbone's: conv_pool: a 1x1 convolution of its own on the coarsest map, then
-    resampled by `down` level after level; pool: the same of the coarsest level's lateral (NAS-FPN)."""
+    """How levels above the backbone's are made: conv_pool: a 1x1 convolution of its own on the coarsest map, then
+    `down` level after level; pool: `down` from the coarsest level's lateral on (NAS-FPN)."""
     down: str = "max"
-    """max: max-pool, kernel = stride + 1; max_tight: kernel = stride; avg: average, kernel = stride;
-    bilinear: interpolation, not antialiased."""
+    """max: max-pool, kernel = stride + 1; max_tight: kernel = stride; avg: average-pool, kernel = stride;
+    bilinear: interpolation without antialiasing."""
     up: str = "nearest"
     separable: bool = True
-    """Depthwise 3x3 then pointwise, in nodes and heads; False: full 3x3."""
+    """Whether nodes and heads use a depthwise 3x3 and a pointwise convolution; False: full 3x3."""
     order: str = "act_conv_norm"
-    """Of a node after its fusion. Heads are always convolution, norm, activation."""
+    """The order within a node after its fusion. Heads are always convolution, norm, activation."""
     anchors: Anchors = Anchors()
     normalisation: str = "imagenet"
-    """Of the images, one of NORMALISATIONS; half: by 127 and 128 of 255, as the published lite detectors were trained, and
-    those of AdvProp; with pretrained weights what those were trained with."""
+    """Normalisation of the images, one of NORMALISATIONS; half: by 127 and 128 of 255, as for the published lite and AdvProp
+    detectors. With pretrained weights, use what they were trained with."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _sides(self.size))
@@ -165,12 +165,12 @@ class DetectorSpec:
 
     @property
     def backbone_same(self) -> bool:
-        """Whether an EfficientNet backbone is padded TensorFlow's way."""
+        """Whether an EfficientNet backbone has TensorFlow's padding."""
         return (self.padding if self.backbone_padding == "alike" else self.backbone_padding) == "same"
 
     @cached_property
     def neck(self) -> NeckStructure:
-        """Which layers the feature network has."""
+        """The layers of the feature network."""
         return NeckStructure(
             topology=self.topology,
             backbone_levels=self.backbone_levels,
@@ -186,22 +186,22 @@ class DetectorSpec:
 
     @cached_property
     def heads(self) -> HeadStructure:
-        """Which layers the heads have."""
+        """The layers of the heads."""
         return HeadStructure(self.levels, self.activation, self.separable, self.bias_before_norm)
 
     def has_lateral(self, level: int) -> bool:
-        """Whether the backbone's map of `level` is projected by a 1x1: EfficientDet drops it at equal width."""
+        """Whether the backbone's map of `level` has a 1x1 convolution: EfficientDet drops it at equal width."""
         return self.lateral_at_equal_width or self.backbone.channels(level) != self.width
 
     def map_size(self, level: int) -> tuple[int, int]:
-        """(h, w) of the feature map at `level`: halved and rounded up level times."""
+        """(h, w) of the feature map at `level`: the size, halved and rounded up `level` times."""
         return -(-self.size[0] >> level), -(-self.size[1] >> level)
 
     @cached_property
     def id(self) -> str:
         """Twelve hex digits: a hash of `to_dict` with the topology in canonical form.
 
-        Fields that hold their default are left out, so a field added later changes no id.
+        Fields with their default value are left out, so a field that is added later changes no id.
         """
         data = to_dict(dataclasses.replace(self, topology=canonical(self.topology)))
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
@@ -209,7 +209,7 @@ class DetectorSpec:
 
 
 def _sides(size: Any) -> tuple[int, int]:
-    """(height, width) as integers; ValueError for anything but two whole numbers in range."""
+    """Return (height, width) as integers; ValueError for anything but two whole numbers in range."""
     sides = tuple(size) if isinstance(size, Sequence) else (size,)
     if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
         raise ValueError(f"size must be (height, width) in whole pixels, but got {quoted(size)}")
@@ -230,7 +230,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
 
 
 def _check_fields(spec: DetectorSpec) -> None:
-    """ValueError for the first field, but size, that is not what it may be by itself."""
+    """Raise ValueError for the first field, other than size, of a wrong type or value."""
     for name, (kind, said) in _KINDS.items():
         if not isinstance(value := getattr(spec, name), kind):
             raise ValueError(f"{name} must be {said}, but got {quoted(value)}")  # noqa: TRY004 - ValueError is users'
@@ -246,7 +246,7 @@ def _check_fields(spec: DetectorSpec) -> None:
 
 
 def to_dict(spec: DetectorSpec) -> dict[str, Any]:
-    """Plain JSON data without the fields that hold their default; `from_dict` is its inverse."""
+    """Return plain JSON data without the fields that have their default; `from_dict` is the inverse."""
     data: dict[str, Any] = {}
     for item in dataclasses.fields(spec):
         value = getattr(spec, item.name)
@@ -265,7 +265,7 @@ def to_dict(spec: DetectorSpec) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
-    """The inverse of `to_dict`. ValueError names an unknown or missing field, or a bad value."""
+    """Invert `to_dict`; ValueError names an unknown or missing field, or a bad value."""
     if not isinstance(data, Mapping):
         raise ValueError(f"a detector is a mapping of its fields, but got {quoted(data)}")  # noqa: TRY004 - users'
     fields = {item.name: item for item in dataclasses.fields(DetectorSpec)}
@@ -283,7 +283,7 @@ def from_dict(data: Mapping[str, Any]) -> DetectorSpec:
 
 
 def topology_to_dict(topology: Topology) -> dict[str, Any]:
-    """`{"levels": [3, 7], "nodes": [[6, [3, 4], "fast"], ...]}`, which a user's graph is read from too."""
+    """Return `{"levels": [3, 7], "nodes": [[6, [3, 4], "fast"], ...]}`, also the form of a user's graph file."""
     nodes = [[node.level, list(node.inputs), node.fusion] for node in topology.nodes]
     return {"levels": [topology.min_level, topology.max_level], "nodes": nodes}
 

@@ -1,6 +1,6 @@
-"""Which layers a detector has: the rules that its cost (`cost/`) and its torch modules (`nn/`) both ask.
+"""The layers of a detector: rules shared by its cost (`cost/`) and its torch modules (`nn/`).
 
-Standard library and arch.
+Imports the standard library and `arch`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from scalesearch.arch.topology import Topology
 
 
 class Resampling(NamedTuple):
-    """How a map is brought from one pyramid level to another."""
+    """The resampling of a map from one pyramid level to another."""
 
     operator: str
     """max_pool, avg_pool, nearest or bilinear."""
@@ -25,18 +25,18 @@ DOWN: dict[str, tuple[str, int]] = {
     "avg": ("avg_pool", 0),
     "bilinear": ("bilinear", 0),
 }
-"""`DetectorSpec.down` -> operator, and by how much the kernel of a pool exceeds its stride (google/automl: 1)."""
+"""`DetectorSpec.down` -> operator, and the kernel of a pool minus its stride (google/automl: 1)."""
 
 UP = ("nearest", "bilinear")
-"""`DetectorSpec.up`: the operator."""
+"""The operators that `DetectorSpec.up` names."""
 
 
 RESAMPLINGS = frozenset(UP) | {operator for operator, _ in DOWN.values()}
-"""Every operator that resamples; where a tiny image's two maps have the same few pixels there is none."""
+"""All operators that resample; between maps of equal size (of a tiny image) there is none."""
 
 
 def downsampling(down: str, jump: int) -> Resampling:
-    """What brings a map to the level that is `jump` coarser."""
+    """Return the resampling of a map to the level that is `jump` levels coarser."""
     operator, overlap = DOWN[down]
     if not operator.endswith("_pool"):
         return Resampling(operator)
@@ -44,7 +44,7 @@ def downsampling(down: str, jump: int) -> Resampling:
 
 
 class NeckStructure(NamedTuple):
-    """What decides which layers a feature network has, whatever its widths, repeats and sizes: `DetectorSpec.neck`."""
+    """The layers of a feature network, without its widths, repeats and sizes: `DetectorSpec.neck`."""
 
     topology: Topology
     backbone_levels: range
@@ -56,21 +56,21 @@ class NeckStructure(NamedTuple):
     act_first: bool
     separable: bool
     bias: bool
-    """Of convolutions that a batch norm follows."""
+    """Whether convolutions before a batch norm have biases."""
 
     @property
     def extra(self) -> range:
-        """The levels above the backbone's, made of its coarsest map one after the other."""
+        """The levels above the backbone's, made from its coarsest map one after the other."""
         return range(self.backbone_levels[-1] + 1, self.topology.max_level + 1)
 
     @property
     def pooled(self) -> bool:
-        """Whether the extra levels are made of the coarsest level's lateral."""
+        """Whether the extra levels are made from the coarsest level's lateral."""
         return self.extra_levels == "pool"
 
     @property
     def level_laterals(self) -> tuple[int, ...]:
-        """The places of the backbone's maps that have one lateral for all their readers, where channels differ."""
+        """The indices of the backbone's maps with one lateral for all their readers, provided that channels differ."""
         if self.laterals != "level":
             return ()
         read = {i for node in self.topology.nodes for i in node.inputs}
@@ -79,28 +79,28 @@ class NeckStructure(NamedTuple):
 
     @property
     def extra_lateral(self) -> bool:
-        """Whether the extra levels have a lateral of their own, where channels differ."""
+        """Whether the extra levels have a lateral of their own, provided that channels differ."""
         return bool(self.extra) and not self.pooled
 
     def edge_lateral(self, number: int, *, first: bool) -> bool:
-        """Whether an edge that reads input `number` of a cell has a lateral of its own, where channels differ.
+        """Whether an edge from input `number` of a cell has its own lateral, provided that channels differ.
 
-        first: the cell reads the backbone's maps.
+        first: whether the cell reads the backbone's maps.
         """
         return first and self.laterals == "edge" and number < len(self.backbone_levels)
 
     def resampling(self, source: int, target: int) -> Resampling | None:
-        """What brings a map of level `source` to level `target`; None where they are one."""
+        """Return the resampling from level `source` to level `target`; None if they are equal."""
         if source == target:
             return None
         return Resampling(self.up) if source > target else downsampling(self.down, target - source)
 
 
 class HeadStructure(NamedTuple):
-    """What decides which layers the heads have: `DetectorSpec.heads`."""
+    """The layers of the heads: `DetectorSpec.heads`."""
 
     levels: range
     activation: str
     separable: bool
     bias: bool
-    """Of convolutions that a batch norm follows."""
+    """Whether convolutions before a batch norm have biases."""

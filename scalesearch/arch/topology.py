@@ -1,8 +1,8 @@
 """A feature network as data: a tuple of nodes over a span of pyramid levels.
 
-One `Topology` is one cell. Its inputs are the feature maps of its levels, numbered 0 .. n-1 from
-the finest; each node gets the next number and fuses earlier numbers at its own level. The output
-of a level is the LAST node of that level (the convention of google/automl's FPNCells).
+A `Topology` is one cell. Its inputs are the feature maps of its levels, numbered 0 .. n-1 from
+the finest. Each node has the next number and fuses maps with earlier numbers at its own level. The
+output of a level is the LAST node of that level (the convention of google/automl's FPNCells).
 The published networks are in `networks.py`, the representative of isomorphic graphs in `canonical.py`,
 genes and mutations in `genes.py`, the layout of a picture in `graph_layout.py`.
 """
@@ -16,16 +16,16 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Fusion:
-    """How a node joins its inputs, as far as its cost goes; `nn/neck.py` has what it computes."""
+    """The fusion of a node's inputs, as far as its cost goes; `nn/neck.py` has the computation."""
 
     operator: str = "fuse_sum"
-    """What it is timed as: its name in a table of latencies."""
+    """Its name in a table of latencies."""
     weights: str = ""
-    """What it learns: nothing, one number an `edge`, or one an edge and `channel`."""
+    """Learned weights: none, one for each `edge`, or one for each edge and `channel`."""
     gate: str = ""
-    """Of a gate, how its first input is pooled: `amax` or `mean`."""
+    """The pooling of a gate's first input: `amax` or `mean`; empty if it is no gate."""
     keeps: bool = False
-    """Whether backward keeps its inputs."""
+    """Whether its inputs are kept for the backward pass."""
 
 
 FUSION = {
@@ -37,10 +37,10 @@ FUSION = {
     "gate_max": Fusion("fuse_gate", gate="amax"),
     "gate_avg": Fusion("fuse_gate", gate="mean"),
 }
-"""How a node joins its inputs, by name (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
+"""The fusions by name (EfficientDet sec. 3.3; NAS-FPN sec. 3.2 for the gates).
 
-sum: plain sum. softmax, fast: one learned scalar an edge, normalised over the edges by softmax or
-by relu(w) / (sum relu(w) + 1e-4). channel_*: the same with one learned number an edge and channel.
+sum: plain sum. softmax, fast: one learned scalar for each edge, normalised over the edges by softmax or
+by relu(w) / (sum relu(w) + 1e-4). channel_*: the same with one learned number for each edge and channel.
 gate_max, gate_avg: first input + second input * sigmoid(global max or average of the first); further
 inputs are added. Only the gates depend on the order of the inputs.
 """
@@ -48,7 +48,7 @@ inputs are added. Only the gates depend on the order of the inputs.
 FUSIONS = tuple(FUSION)
 GATES = tuple(name for name, fusion in FUSION.items() if fusion.gate)
 MOST_NODES, MOST_EDGES = 64, 512
-"""Of one cell. Identities and pictures of larger graphs take minutes, and nobody has trained one: NAS-FPN has 11 nodes."""
+"""Limits of one cell. Ids and pictures of larger graphs take minutes, and none was ever trained: NAS-FPN has 11."""
 LEVELS = (2, 8)
 """The finest and the coarsest pyramid level that a topology may span (strides 4 to 256)."""
 
@@ -73,10 +73,10 @@ class Node:
 class Topology:
     """One cell: a span of levels and the nodes over it. Valid by construction.
 
-    Raises TopologyError for a span outside 2..8, more than `MOST_NODES` nodes or `MOST_EDGES` edges, a node without inputs, an input that is not an
-    earlier number (dangling, or a cycle), a node whose level is outside the span, a level or an input
-    that is no integer, an unknown fusion, a gate with fewer than two inputs, a level without a node, and
-    a node that reaches no output (`pruned` drops those).
+    Raises TopologyError for a span outside 2..8, more than `MOST_NODES` nodes or `MOST_EDGES` edges, a node
+    without inputs, an input that is not an earlier number (dangling, or a cycle), a level outside the span, a
+    level or input that is no integer, an unknown fusion, a gate with fewer than two inputs, a level without a
+    node, and a node that reaches no output (`pruned` drops those).
     """
 
     min_level: int
@@ -113,11 +113,11 @@ class Topology:
         return hash((self.min_level, self.max_level, self.nodes))
 
     def __hash__(self) -> int:
-        # Hashed for each of a million candidates, where it is the key of a cached price.
+        # Cached, since this is the key of a cached price for each of a million candidates.
         return self._hash
 
     def fused(self, fusion: str) -> Topology:
-        """The same graph with `fusion` at each node that is no gate."""
+        """Return the same graph with `fusion` at each node that is no gate."""
         nodes = (node if node.fusion in GATES else Node(node.level, node.inputs, fusion) for node in self.nodes)
         return Topology(self.min_level, self.max_level, tuple(nodes))
 
@@ -129,7 +129,7 @@ class Topology:
 
 
 def check_span(low: int, high: int) -> None:
-    """TopologyError unless a topology may span the levels `low` .. `high`."""
+    """Raise TopologyError unless a topology may span the levels `low` .. `high`."""
     if not (type(low) is type(high) is int and LEVELS[0] <= low < high <= LEVELS[1]):
         raise TopologyError(
             f"levels must satisfy {LEVELS[0]} <= min < max <= {LEVELS[1]} and be integers, but got {low!r}..{high!r}"
@@ -137,7 +137,7 @@ def check_span(low: int, high: int) -> None:
 
 
 def check_number(nodes: int, edges: int) -> None:
-    """TopologyError for more nodes or edges than a topology may have."""
+    """Raise TopologyError for more nodes or edges than a topology may have."""
     if nodes > MOST_NODES or edges > MOST_EDGES:
         raise TopologyError(
             f"a feature network has at most {MOST_NODES} nodes and {MOST_EDGES} edges, but got {nodes} and {edges}"
@@ -166,7 +166,7 @@ def _check_nodes(topology: Topology) -> None:
 
 
 def _alive(start: int, nodes: Sequence[Node]) -> set[int]:
-    """The numbers of what reaches an output, where the nodes are numbered from `start` on."""
+    """Return the numbers of the nodes and inputs that reach an output; nodes are numbered from `start`."""
     alive = set({node.level: i for i, node in enumerate(nodes, start)}.values())
     for i in range(start + len(nodes) - 1, start - 1, -1):
         if i in alive:
@@ -175,10 +175,10 @@ def _alive(start: int, nodes: Sequence[Node]) -> set[int]:
 
 
 def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topology, tuple[int, ...]]:
-    """The topology without the nodes that reach no output, and the numbers of those dropped.
+    """Return the topology without the nodes that reach no output, and the numbers of the dropped nodes.
 
-    The outputs (last node of each level) always stay, so what is dropped changes no result. Raises
-    TopologyError as `Topology` for what is wrong with the rest.
+    The outputs (last node of each level) always stay, so the results do not change. Raises
+    TopologyError as `Topology` does for errors in the rest.
     """
     inputs = max_level - min_level + 1
     alive = _alive(inputs, nodes)
@@ -187,7 +187,7 @@ def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topol
     moved = []
     for i in kept:
         node = nodes[i - inputs]
-        # An input that does not exist stays as it is: the constructor names it.
+        # A missing input stays as it is, for the constructor's message.
         moved.append(Node(node.level, tuple(number.get(j, j) for j in node.inputs), node.fusion))
     dropped = tuple(i for i in range(inputs, inputs + len(nodes)) if i not in alive)
     return Topology(min_level, max_level, tuple(moved)), dropped
