@@ -1,1 +1,1 @@
-"""What the rows prove and how surely: pure functions over rows. Imports records, plan, arch."""
+"""Statistics over rows: noise between seeds, and rank correlation. Pure functions. May import records."""

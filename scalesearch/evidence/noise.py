@@ -1,4 +1,4 @@
-"""The noise of a number: how far seeds spread, beside how far candidates spread."""
+"""Noise: the spread of a metric over seeds, beside its spread over candidates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _T = (
 
 
 def _t(freedom: int) -> float:
-    """Beyond the table by the Cornish-Fisher expansion from the normal 1.96 (to 1/freedom²): within 0.0003."""
+    """97.5 % quantile of Student's t. Beyond the table: Cornish-Fisher expansion of the normal 1.96 to 1/freedom²,
+    within 0.0003.
+    """
     if freedom <= len(_T):
         return _T[freedom - 1]
     return 1.95996 + 2.37227 / freedom + 2.82250 / freedom**2
@@ -40,7 +42,7 @@ class Spread:
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation of one value (n - 1 below the line); None for a single one."""
+        """Sample standard deviation (denominator n - 1); None for a single value."""
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
@@ -65,23 +67,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """One detector trained by one recipe on one data set with several seeds; `rows` by seed."""
+    """One detector trained by one recipe on one data set with several seeds; `rows` are ordered by seed."""
 
     rows: tuple[Row, ...]
 
     @property
     def first(self) -> Row:
-        """The row of the lowest seed: spec, cost and splits are the same in all."""
+        """The row of the lowest seed; spec, cost and splits are the same in all rows."""
         return self.rows[0]
 
     def spread(self, number: str = "ap") -> Spread | None:
-        """One of the twelve numbers over the seeds; None where no seed has it."""
+        """Return one of the twelve COCO metrics over the seeds; None where no seed has it."""
         values = tuple(value for row in self.rows if (value := row.final.get(number)) is not None)
         return Spread(values) if values else None
 
 
 def by_seed(rows: Iterable[Row], kinds: Sequence[str]) -> list[Group]:
-    """Complete rows of the given kinds grouped over seeds, best mean AP first."""
+    """Group the complete rows of the given kinds over seeds, best mean AP first."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         if row.kind in kinds and row.state == "complete":
@@ -96,15 +98,15 @@ def by_seed(rows: Iterable[Row], kinds: Sequence[str]) -> list[Group]:
 
 
 def seed_sd(groups: Iterable[Group]) -> float | None:
-    """The pooled standard deviation of AP over seeds; None where nothing was repeated."""
+    """Return the pooled standard deviation of AP over seeds; None where no detector has two seeds."""
     pooled = _pooled(groups)
     return pooled[0] if pooled else None
 
 
 def not_told_apart(best: Group, others: Iterable[Group]) -> list[Group] | None:
-    """Those of `others` whose mean AP is not apart from that of `best`: 95 %, Student's t over the pooled seeds.
+    """Return those of `others` whose mean AP does not differ significantly from that of `best`.
 
-    None where nothing was repeated, so that nothing can be told apart.
+    The test is Student's t at 95 % with the standard deviation pooled over seeds. None where no detector has two seeds.
     """
     others = list(others)
     pooled, first = _pooled([best, *others]), best.spread()
@@ -121,7 +123,7 @@ def not_told_apart(best: Group, others: Iterable[Group]) -> list[Group] | None:
 
 
 def _pooled(groups: Iterable[Group]) -> tuple[float, int] | None:
-    """Standard deviation over seeds and its degrees of freedom; None where nothing was repeated."""
+    """Return the pooled standard deviation over seeds and its degrees of freedom; None where no detector has two seeds."""
     squares, freedom = 0.0, 0
     for group in groups:
         spread = group.spread()

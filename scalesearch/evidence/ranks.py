@@ -1,4 +1,4 @@
-"""Whether two measurements order the same things alike: Kendall's tau."""
+"""Rank correlation of two measurements of the same items: Kendall's tau."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 
 class Ranks(NamedTuple):
-    """How two measurements of n things agree, pair by pair."""
+    """Agreement of two measurements of n items, pair by pair."""
 
     tau: float | None
-    """Kendall's tau-b, -1 .. 1; None where either has no order."""
+    """Kendall's tau-b, -1 .. 1; None where all values of either are equal."""
     alike: int
-    """Pairs that both order the same way."""
+    """Concordant pairs."""
     pairs: int
     """All pairs, n (n - 1) / 2."""
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
-    """Kendall's tau-b, which counts ties in neither direction. ValueError unless the two are of equal length."""
+    """Return Kendall's tau-b, which counts a tie in neither direction. Raises ValueError for unequal lengths."""
     if len(first) != len(second):
         raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
     signs = [(_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)]
@@ -30,7 +30,7 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
 
 
 def places(values: Sequence[float]) -> list[int]:
-    """The rank of each, 1 for the largest; equal ones share the better place."""
+    """Return the rank of each value, 1 for the largest; equal values share the better rank."""
     return [1 + sum(other > value for other in values) for value in values]
 
 

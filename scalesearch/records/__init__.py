@@ -1,1 +1,1 @@
-"""records/: what came out: rows, the folder that holds them, the front. May import arch and plan."""
+"""Results: the row of each training, the study's folder, trials and the front. May import arch, space and plan."""

@@ -1,9 +1,9 @@
-"""`StudyFolder`: the folder of one study, and the only way to write one.
+"""`StudyFolder`: the folder of one study, and the only code that writes one.
 
 results/<study>/
-  plan.yaml       the plan as resolved; a study goes on only with a plan that says the same
-  rows/*.json     one file a row, written aside and renamed, so that each is whole or not there
-  results.jsonl   their concatenation in order, rebuilt from them
+  plan.yaml       the resolved plan; a study continues only with an equal plan
+  rows/*.json     one file a row, written to a temporary file and renamed: each is whole or absent
+  results.jsonl   the rows in order, rebuilt from rows/
   .lock           held by the one process that writes; the system releases it when that process dies
 """
 
@@ -29,18 +29,18 @@ from scalesearch.records.trials import Trial
 
 PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
 _HOLDER = "process "
-"""How the text in a lock begins."""
+"""Beginning of the text in a lock file."""
 _ROW = re.compile(r"(?:search|winner|baseline)-.*\.json")
 _TORN = re.compile(rf"\.({re.escape(PLAN)}|{re.escape(RESULTS)})\..*\.tmp")
-"""What a killed process left of publishing."""
+"""Temporary files that a killed process left while it published."""
 
 
 class StudyError(ValueError):
-    """A folder that this study cannot be written to or read from, and the mend."""
+    """The study cannot be written to or read from this folder; the message says what to do."""
 
 
 class StudyFolder:
-    """A study that this process alone writes. Made by `open`; a context manager, which closes it."""
+    """A study that this process alone writes. `open` makes it; as a context manager it closes itself."""
 
     def __init__(self, path: Path, plan: Plan, rows: Iterable[Row], lock: int) -> None:
         self.path = path
@@ -50,10 +50,10 @@ class StudyFolder:
 
     @classmethod
     def open(cls, path: str | Path, plan: Plan, *, data: str) -> StudyFolder:
-        """Begins the study in `path`, or goes on with it; `data` is the fingerprint of the data set.
+        """Begin or continue the study in `path`; `data` is the fingerprint of the data set.
 
-        Raises StudyError where another process writes it, its plan differs (naming the keys), its rows
-        are of other data or cannot be read, or the folder holds something else.
+        Raises StudyError where another process writes the study, its plan differs (the message names the keys), its
+        rows are of other data or cannot be read, or the folder holds something else.
         """
         path = Path(path)
         inside = _inside(path)
@@ -80,23 +80,23 @@ class StudyFolder:
         return folder
 
     def rows(self) -> tuple[Row, ...]:
-        """Every row by kind, ordinal, member and seed."""
+        """Return all rows, ordered by kind, ordinal, member and seed."""
         return self._rows.rows()
 
     def trials(self, members: int) -> list[Trial]:
-        """The whole search trials by ordinal."""
+        """Return the search trials that have all their members, by ordinal."""
         return self._rows.trials(members)
 
     def find(self, row: Row) -> Row | None:
-        """The row of this row's file, where it is of an equal training."""
+        """Return the stored row with this row's file name if it is of an equal training, else None."""
         return self._rows.find(row)
 
     def known(self, key: TrainingKey) -> Row | None:
-        """A complete row of an equal training, whatever its kind."""
+        """Return a complete row of an equal training, of any kind, or None."""
         return self._rows.known(key)
 
     def write(self, row: Row) -> Path:
-        """Puts the row on disk, whole or not at all, in place of one of the same name."""
+        """Write the row to disk atomically; it replaces a row of the same name."""
         if row.spec_id != row.spec.id:
             raise RowError(f"a row says what its spec is, but its spec_id is {row.spec_id} and its spec {row.spec.id}")
         file = self.path / ROWS / row.file_name
@@ -105,13 +105,13 @@ class StudyFolder:
         return file
 
     def collect(self) -> Path:
-        """Rebuilds results.jsonl from the rows."""
+        """Rebuild results.jsonl from the rows."""
         file = self.path / RESULTS
         publish(file, "".join(row.to_json() + "\n" for row in self.rows()))
         return file
 
     def close(self) -> None:
-        """Collects the rows and lets the folder go. Closing again does nothing."""
+        """Collect the rows and release the folder. Closing again does nothing."""
         if self._lock is None:
             return
         try:
@@ -131,9 +131,9 @@ class StudyFolder:
 
 
 def read_rows(path: str | Path) -> tuple[Row, ...]:
-    """Every row of the study in `path`, in order; no lock is needed to read.
+    """Return all rows of the study in `path`, in order; reading needs no lock.
 
-    StudyError names a file that is torn, not a row, or of another schema.
+    Raises StudyError, which names the file, for one that is torn, not a row, or of another schema.
     """
     rows = []
     for file in (Path(path) / ROWS).glob("*.json"):
@@ -148,15 +148,16 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
 
 
 def claim_study(path: Path) -> None:
-    """Checks that a study can be begun or continued in `path`, before anything is read or written. Raises StudyError
-    where the folder holds something else, and TargetError where it cannot be written.
+    """Check that a study can be begun or continued in `path`, before anything is read or written.
+
+    Raises StudyError where the folder holds something else, and TargetError where it cannot be written.
     """
     _inside(path)
     claim_folder(path, "a study")
 
 
 def check_study(path: Path) -> None:
-    """StudyError unless a study was begun in the folder `path`."""
+    """Raise StudyError unless a study was begun in the folder `path`."""
     if not (path / PLAN).is_file():
         raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
     if not is_study(path):
@@ -166,12 +167,12 @@ def check_study(path: Path) -> None:
 
 
 def is_study(path: Path) -> bool:
-    """Whether `path` is the folder of a study: its plan was written by one, not by hand."""
+    """Whether `path` is the folder of a study: a study wrote its plan, not a person."""
     return (path / PLAN).is_file() and (_has_rows(path) or _resolved(path / PLAN))
 
 
 def _inside(path: Path) -> set[str]:
-    """What the folder has; StudyError where that is something else than a study."""
+    """Return the names in the folder. Raises StudyError where they are not those of a study."""
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path}: a study is a folder, but this is a file; name another with --out")
     inside = {item.name for item in path.iterdir() if not _TORN.fullmatch(item.name)} if path.exists() else set()
@@ -182,7 +183,7 @@ def _inside(path: Path) -> set[str]:
                 "lost; name another folder with --out"
             )
         return inside
-    # A study that was interrupted at once has its lock and no rows.
+    # A study that was interrupted right after its start has a lock and no rows.
     strange = sorted(inside - {LOCK, ROWS})
     strange += [LOCK] if LOCK in inside and not _is_lock(path / LOCK) else []
     strange += [ROWS] if ROWS in inside and not _is_empty(path / ROWS) else []
@@ -199,7 +200,7 @@ def _has_rows(path: Path) -> bool:
 
 
 def _resolved(file: Path) -> bool:
-    """Whether the text is that of a resolved plan, whole and in the form that `Plan.to_yaml` gives it."""
+    """Whether the file is a whole resolved plan, in the form that `Plan.to_yaml` writes."""
     try:
         text = file.read_text(encoding="utf-8")
         data = yaml.safe_load(text)
@@ -213,7 +214,7 @@ def _resolved(file: Path) -> bool:
 
 
 def _is_empty(rows: Path) -> bool:
-    """Whether this is a folder without rows, but for what a killed process left of one."""
+    """Whether this is a folder without rows; temporary files of a killed process do not count."""
     return rows.is_dir() and all(re.fullmatch(rf"\.{_ROW.pattern}\..*\.tmp", file.name) for file in rows.iterdir())
 
 
@@ -225,13 +226,16 @@ def _is_lock(file: Path) -> bool:
 
 
 def _check_plan(path: Path, plan: Plan) -> None:
-    """A study that has come to nothing yet is not checked: a plan whose band was empty can be mended in place."""
+    """Raise StudyError where the plan differs from the one that the study was begun with.
+
+    The caller skips this for a study without rows, so that a plan whose band was empty can be corrected in place.
+    """
     try:
         begun = read_plan(path / PLAN)
     except PlanError as error:
         raise StudyError(f"{path}: the plan that this study was begun with cannot be read ({error})") from None
     if differ := changes(begun, plan, same_data=True):
-        # The source may be another path: the rows' fingerprints say whether it is other data.
+        # The source may be another path: the rows' fingerprints show whether the data differ.
         raise StudyError(
             f"{path}: a study goes on with the plan that it was begun with, but these differ: {', '.join(differ)}; "
             "put them back (trials may only grow), or begin a new study with --out"
@@ -239,7 +243,7 @@ def _check_plan(path: Path, plan: Plan) -> None:
 
 
 def _locked(path: Path) -> int:
-    """The open lock file, ours alone until it is closed or this process dies."""
+    """Return the descriptor of the lock file, held exclusively until it is closed or this process dies."""
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How much of the space of objectives a set of points dominates. Pure functions over NumPy arrays, less being better."""
+"""Hypervolume, and points ranked by it: pure functions over NumPy arrays. All objectives are minimised."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 _DIGITS = 12
-"""Significant digits by which two gains differ: the order of a sum, which a processor chooses, moves the sixteenth."""
+"""Significant digits by which gains are compared: the order of a sum depends on the processor and moves the sixteenth."""
 
 
 def hypervolume(points: Points, reference: Points) -> float:
-    """The volume between `reference` [M] and the points [N, M] that are better than it in every objective.
+    """Return the volume between `reference` [M] and those of `points` [N, M] that are better in every objective.
 
-    By sweeping the last objective (Fonseca et al. 2006, without their bookkeeping): exact, N**(M - 1) log N.
+    Exact, by sweeping the last objective (Fonseca et al. 2006, without their bookkeeping): O(N**(M - 1) log N).
     """
     points = points[(points < reference).all(axis=1)]
     if not len(points):
@@ -26,7 +26,7 @@ def hypervolume(points: Points, reference: Points) -> float:
         return float(reference[0] - points[:, 0].min())
     points = points[np.argsort(points[:, -1], kind="stable")]
     if points.shape[1] == 2:
-        # Descending stairs: each point adds what is below the lowest one before it.
+        # Descending stairs: each point adds the area below the lowest point before it.
         lowest = np.minimum.accumulate(np.concatenate([reference[:1], points[:-1, 0]]))
         return float((np.maximum(lowest - points[:, 0], 0.0) * (reference[1] - points[:, 1])).sum())
     heights = np.diff(np.append(points[:, -1], reference[-1]))
@@ -38,20 +38,20 @@ def hypervolume(points: Points, reference: Points) -> float:
 
 
 def by_gain(points: Points, reference: Points) -> Iterator[int]:
-    """All N positions, best first: rank by rank, within a rank always the one that adds most hypervolume to its rank.
+    """Yield all N positions, best first: by rank, then greedily by the hypervolume added within the rank.
 
-    A rank is what the ranks before it leave non-dominated. Gains that are equal to 12 digits are ordered by the first
-    objective, then by position, so that the order is a function of the points on any processor. Lazy: the first few
-    cost little.
+    A rank is the set of points that are non-dominated without the ranks before it. Gains that are equal to 12 digits
+    are ordered by the first objective, then by position, so that the order is the same on any processor. The
+    evaluation is lazy: the first few positions cost little.
     """
     for rank in ranks(points):
         yield from _greedy(points, rank, reference)
 
 
 def first_by_gain(points: Points, reference: Points, count: int, wanted: Callable[[int], bool]) -> int | None:
-    """The first position that is `wanted` among the first `count` of `by_gain`, or None.
+    """Return the first position that is `wanted` among the first `count` of `by_gain`, or None.
 
-    Only a rank that has one is put in order, which is what takes long.
+    Ordering a rank takes long, so only a rank with a wanted position is ordered.
     """
     passed = 0
     for rank in ranks(points):
@@ -66,12 +66,12 @@ def first_by_gain(points: Points, reference: Points, count: int, wanted: Callabl
 
 
 def ranks(points: Points) -> Iterator[list[int]]:
-    """The positions of the non-dominated, then of those that are so without them, and so on; each in ascending order."""
+    """Yield the positions of each rank of non-dominated sorting, best rank first, positions in ascending order."""
     return _ranks_of_two(points) if points.shape[1] == 2 else _ranks_of_many(points)
 
 
 def _ranks_of_two(points: Points) -> Iterator[list[int]]:
-    """Ascending in the first objective, a point is non-dominated where its second is below all before it."""
+    """`ranks` of two objectives: in ascending order of the first, a non-dominated point's second is below all before it."""
     distinct, where = np.unique(points, axis=0, return_inverse=True)
     rank_of = np.empty(len(distinct), dtype=np.int64)
     left, number = np.arange(len(distinct)), 0
@@ -88,7 +88,7 @@ def _ranks_of_two(points: Points) -> Iterator[list[int]]:
 
 
 def _ranks_of_many(points: Points) -> Iterator[list[int]]:
-    """By comparing all pairs once: N * N * M."""
+    """`ranks` of any number of objectives, by comparing all pairs once: O(N * N * M)."""
     beats = np.zeros((len(points), len(points)), dtype=bool)
     for i, point in enumerate(points):
         beats[i] = (point <= points).all(axis=1) & (point < points).any(axis=1)
@@ -100,7 +100,7 @@ def _ranks_of_many(points: Points) -> Iterator[list[int]]:
 
 
 def _greedy(points: Points, rank: list[int], reference: Points) -> Iterator[int]:
-    """One rank, always the one next that adds most to those before it."""
+    """Yield the positions of one rank; each next one adds most hypervolume to those before it."""
     rest, chosen = list(rank), list[int]()
     gains = _Gains(points[rank], reference) if points.shape[1] == 2 else None
     places = {i: place for place, i in enumerate(rank)}
@@ -121,11 +121,11 @@ def _rounded(volume: float) -> float:
 
 
 _CLOSE = 1e-9
-"""Of the volume: gains nearer than this are compared by the whole hypervolume, whose sums are rounded otherwise."""
+"""Share of the volume: gains closer than this are compared by the whole hypervolume, which sums in another order."""
 
 
 class _Gains:
-    """What each point of a rank in two objectives adds to those taken: a rectangle between its neighbours among them."""
+    """Gains of the points of a rank in two objectives: each is a rectangle between the neighbours already taken."""
 
     def __init__(self, points: Points, reference: Points) -> None:
         self._points, self._volume = points, 0.0
@@ -136,16 +136,16 @@ class _Gains:
         return np.asarray(np.maximum(self._corner - self._points, 0.0).prod(axis=1), dtype=np.float64)
 
     def largest(self) -> list[int]:
-        """The place that adds most, or all that may be it but for rounding."""
+        """Return the place with the largest gain, or all places that may have it within rounding."""
         totals = np.where(self._left, self._volume + self._all(), -np.inf)
         return np.flatnonzero(totals >= totals.max() * (1 - _CLOSE)).tolist()
 
     def take(self, place: int) -> None:
-        """From now on this point is one of those taken."""
+        """Mark this point as taken and update the gains of the others."""
         point = self._points[place]
         self._volume += float(self._all()[place])
         self._left[place] = False
-        # Of a rank the better in one objective is the worse in the other; an equal point adds nothing any more.
+        # Within a rank, better in one objective is worse in the other; an equal point adds nothing any more.
         for one, other in ((0, 1), (1, 0)):
             behind = self._points[:, one] >= point[one]
             self._corner[behind, other] = np.minimum(self._corner[behind, other], point[other])

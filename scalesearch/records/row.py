@@ -1,4 +1,4 @@
-"""`Row`: all that one training came to, as data that says everything of itself. Standard library and arch."""
+"""`Row`: the record of one training, self-contained plain data. Imports the standard library, arch and space."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.space.space import Value
 
 SCHEMA = 1
-"""The version of the rows that this code writes and reads."""
+"""Version of the rows that this code reads and writes."""
 KINDS = ("search", "winner", "baseline", "repeat")
 STATES = ("complete", "stopped", "failed")
 OUTSIDE = "measured before training: "
-"""How the reason of a row begins whose detector was found outside its band when it was built, and not trained."""
+"""Beginning of a row's reason where the built detector was measured outside its band and not trained."""
 Numbers = Mapping[str, Number | None]
-"""The twelve COCO numbers by name; None where there is no truth to score against."""
+"""The twelve COCO metrics by name; None where there is no ground truth to score against."""
 
 
 class RowError(ValueError):
-    """A row that cannot be read or written; the message names what is wrong in it."""
+    """A row cannot be read or written; the message names what is wrong in it."""
 
 
 class TrainingKey(NamedTuple):
-    """What makes two trainings the same: with an equal key, the outcome is known already."""
+    """The identity of a training: two trainings with equal keys have the same outcome."""
 
     spec_id: str
     recipe_id: str
@@ -43,43 +43,43 @@ class TrainingKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One training of one detector. RowError for a kind or a state that there is not."""
+    """One training of one detector. Raises RowError for an unknown kind or state."""
 
     schema: int = SCHEMA
     kind: Literal["search", "winner", "baseline", "repeat"]
     name: str = ""
-    """A baseline's name; of a winner trained otherwise than its plan says, the recipe's."""
+    """The baseline's name; for a winner trained by another recipe than the plan's, the recipe's name."""
     ordinal: int = 0
-    """Of the candidate in its search."""
+    """Ordinal of the candidate in its search."""
     member: int | None = None
-    """Of the family, counted from 0; None for a spec of its own."""
+    """Index of the member in its family, from 0; None for a single spec."""
     proposed_by: str = ""
-    """The sampler, or random before it had enough to go by."""
+    """The sampler, or `random` for the random start."""
     point: Mapping[str, Value]
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
     spec_id: str
     cost: Mapping[str, Number]
-    """params, macs (1 multiply-add = 1), activations, at batch 1; and what the band and the objectives ask for:
-    memory and training_memory in bytes, predicted latency in seconds."""
+    """params, macs (1 multiply-add = 1) and activations at batch 1; memory and training_memory in bytes and predicted
+    latency in seconds where the band or the objectives name them."""
     recipe: Mapping[str, Any]
-    """The fields that differ from the defaults."""
+    """The recipe's fields that differ from the defaults."""
     recipe_id: str
     data: str
     """Fingerprint of the data set and of how its splits are cut."""
     splits: Mapping[str, str]
-    """train: what it learned from; evaluated: what its numbers are of."""
+    """train: the images trained on; evaluated: the images that the metrics are computed on."""
     seed: int
     epochs_done: int
     epochs_planned: int
     curve: tuple[tuple[int, Numbers], ...]
-    """(epochs done, numbers) of each evaluation."""
+    """(epochs done, metrics) of each evaluation."""
     final: Numbers
-    """The numbers of the last evaluation: ap, ap50, ap75, ap_small, ..."""
+    """Metrics of the last evaluation: ap, ap50, ap75, ap_small, ..."""
     per_class: Numbers
     """AP by category name."""
     state: Literal["complete", "stopped", "failed"]
-    """stopped: trained to a lower rung of the ladder, and from there no further (so far)."""
+    """stopped: trained to a lower rung of the ladder and no further so far."""
     reason: str = ""
     seconds: Number
     peak_memory: int
@@ -96,20 +96,21 @@ class Row:
 
     @property
     def key(self) -> TrainingKey:
-        """See `TrainingKey`."""
+        """Its `TrainingKey`."""
         splits = tuple(sorted(self.splits.items()))
         return TrainingKey(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
 
     @property
     def outside(self) -> bool:
-        """Whether a measurement found the detector outside its band, so that it was not trained."""
+        """Whether the detector was measured outside its band and therefore not trained."""
         return self.state == "failed" and self.reason.startswith(OUTSIDE)
 
     @property
     def file_name(self) -> str:
-        """Its file in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json.
+        """File name in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json.
 
-        A winner trained otherwise than its plan says has a name, and the file its recipe's id before the seed.
+        A winner trained by another recipe than the plan's has a name, and its file name has the recipe's id before the
+        seed.
         """
         parts = [self.kind, {"search": f"{self.ordinal:06d}", "baseline": self.name}.get(self.kind, self.spec_id)]
         parts += [] if self.member is None else [f"m{self.member}"]
@@ -119,20 +120,20 @@ class Row:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """Where it stands among the rows of its study: kind, ordinal, member, seed."""
+        """Sort key among the rows of a study: kind, ordinal, member, seed."""
         member = -1 if self.member is None else self.member
         place = (KINDS.index(self.kind), self.ordinal, self.name, member, self.seed, self.spec_id)
         return (*place, self.recipe_id) if self.kind == "winner" else place
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data of every field; `from_dict` is its inverse."""
+        """Return all fields as plain JSON data; `from_dict` is the inverse."""
         data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         data["spec"] = specs.to_dict(self.spec)
         data["curve"] = [[epoch, dict(numbers)] for epoch, numbers in self.curve]
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
 
     def to_json(self) -> str:
-        """One line of JSON, floats exactly as they are. RowError names a field that JSON has no word for."""
+        """Return one line of JSON with exact floats. Raises RowError, naming the field, for a value that is not JSON."""
         try:
             return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False)
         except (ValueError, TypeError):
@@ -143,7 +144,7 @@ class Row:
 
 
 def _not_json(value: Any, path: str) -> Any:
-    """(dotted field, repr) of each value that is not JSON."""
+    """Yield (dotted field, repr) of each value that is not JSON."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _not_json(item, f"{path}.{key}".lstrip("."))
@@ -158,11 +159,11 @@ def _not_json(value: Any, path: str) -> Any:
 
 
 _NEEDED = {"cost": ("params", "macs", "activations"), "splits": ("train", "evaluated")}
-"""What reports ask of every row's mappings."""
+"""Keys that reports need in every row's mappings."""
 
 
 def from_dict(data: Mapping[str, Any]) -> Row:
-    """The inverse of `Row.to_dict`. RowError for another schema, unknown or missing fields, a leaf of the wrong type."""
+    """Inverse of `Row.to_dict`. Raises RowError for another schema, unknown or missing fields, or a wrong type."""
     if data.get("schema") != SCHEMA:
         raise RowError(
             f"rows of schema {SCHEMA} are read here, but got schema {quoted(data.get('schema'))}; "
@@ -181,7 +182,7 @@ def from_dict(data: Mapping[str, Any]) -> Row:
 
 
 def from_json(text: str) -> Row:
-    """The inverse of `Row.to_json`. RowError where it is torn, not JSON, or not a row."""
+    """Inverse of `Row.to_json`. Raises RowError where the text is torn, not JSON, or not a row."""
     try:
         data = parse(text)
     except JsonError as error:

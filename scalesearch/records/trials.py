@@ -1,4 +1,4 @@
-"""Search rows put together again as trials: one row for a detector, several for a family."""
+"""Trials assembled from search rows: one row for a single detector, several for a family."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scalesearch.space.space import Point
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate of the search; `rows` are its members in order."""
+    """One trained candidate of the search; `rows` are its members in order."""
 
     ordinal: int
     point: Point
@@ -24,42 +24,42 @@ class Trial:
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """What makes two trials the same: the spec ids of their members."""
+        """Spec ids of the members: trials with equal keys are of the same candidate."""
         return tuple(row.spec_id for row in self.rows)
 
     @cached_property
     def complete(self) -> bool:
-        """Whether every member was trained to its end and has an AP."""
+        """Whether every member was fully trained and has an AP."""
         return all(row.state == "complete" and row.final.get("ap") is not None for row in self.rows)
 
     @cached_property
     def failed(self) -> bool:
-        """Whether a member's training failed, or came to no AP."""
+        """Whether a member's training failed or gave no AP."""
         return any(row.state == "failed" or row.final.get("ap") is None for row in self.rows)
 
     @property
     def stopped(self) -> bool:
-        """Whether it stands at a lower rung of the ladder."""
+        """Whether it was stopped at a lower rung of the ladder."""
         return not self.failed and not self.complete
 
     @cached_property
     def epochs_done(self) -> int:
-        """Epochs that every member has behind it."""
+        """Epochs that all members have completed."""
         return min(row.epochs_done for row in self.rows)
 
     def ap_at(self, epochs: int) -> float | None:
-        """Mean AP of the members after this many epochs; None where one was not evaluated then."""
+        """Return the members' mean AP after this many epochs; None where a member was not evaluated then."""
         return self.aps.get(epochs)
 
     @cached_property
     def aps(self) -> dict[int, float]:
-        """Mean AP of the members by epochs done, where all of them were evaluated."""
+        """Mean AP of the members by epochs done, where all members were evaluated."""
         curves = [{epochs: numbers.get("ap") for epochs, numbers in row.curve} for row in self.rows]
         found = {epochs: [ap for curve in curves if (ap := curve.get(epochs)) is not None] for epochs in curves[0]}
         return {epochs: fmean(aps) for epochs, aps in found.items() if len(aps) == len(curves)}
 
     def value(self, objective: str) -> float:
-        """The objective of a complete trial: the mean over its members of `ap`, or of a cost."""
+        """Return the objective of a complete trial: the mean over its members of `ap` or of a cost."""
         if objective not in self._known:
             if objective == "ap":
                 self._known[objective] = fmean(row.final["ap"] or 0.0 for row in self.rows)
@@ -70,26 +70,26 @@ class Trial:
 
     @cached_property
     def log_macs(self) -> tuple[float, ...]:
-        """The logarithm of each member's multiply-adds."""
+        """Logarithm of each member's multiply-adds."""
         return tuple(math.log(max(row.cost["macs"], 1)) for row in self.rows)
 
     @cached_property
     def _known(self) -> dict[str, float]:
-        """What `value` has worked out: a sampler asks it of all trials before each candidate."""
+        """Cache of `value`, which a sampler calls for all trials before each candidate."""
         return {}
 
     def _need(self, objective: str) -> None:
-        """ValueError where a row lacks the figure of an objective."""
+        """Raise ValueError where a row lacks the metric of an objective."""
         if missing := [row for row in self.rows if objective not in row.cost]:
             raise ValueError(f"the row {missing[0].file_name} has no {objective}, which the plan's objectives ask for")
 
     def values(self, objectives: Sequence[str]) -> list[float]:
-        """`value` of each objective."""
+        """Return `value` of each objective."""
         return [self.value(name) for name in objectives]
 
 
 def trials(rows: Iterable[Row], members: int = 1) -> list[Trial]:
-    """The whole trials among search rows, by ordinal; one that lacks members is left out."""
+    """Assemble search rows into trials, by ordinal; a trial that lacks members is left out."""
     by_ordinal: dict[int, list[Row]] = {}
     for row in rows:
         if row.kind == "search":
@@ -103,7 +103,7 @@ def trials(rows: Iterable[Row], members: int = 1) -> list[Trial]:
 
 
 def best_trials(found: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
-    """The complete trials that no other is better than in every objective, by AP, best first."""
+    """Return the non-dominated complete trials, best AP first."""
     complete = [trial for trial in found if trial.complete]
     front = non_dominated(complete, lambda trial: trial.values(objectives), objectives)
     return sorted(front, key=lambda trial: (-trial.value("ap"), trial.ordinal))
