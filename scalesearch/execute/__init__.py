@@ -1,1 +1,1 @@
-"""Where trainings run: in this process, in local processes, on a Ray cluster. Imports plan, and Ray where it is asked for."""
+"""Executors: train in this process, in local processes or on a Ray cluster. May import plan; imports Ray on demand."""

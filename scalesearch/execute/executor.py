@@ -1,8 +1,8 @@
-"""Where trainings run, as the driver sees it: tasks go in, futures come out. In this process; `processes` and
-`ray_executor` have the others.
+"""`Executor`: takes tasks and returns futures. `InProcess` trains in this process; `processes` and `ray_executor`
+have the other executors.
 
-What a training raises comes out of its future as it was raised. A worker that is gone is a WorkerLostError of that one
-task, which may be sent again; a worker that could do no task at all is an UnfitWorkerError, which ends the study.
+A future raises the exception that its training raised. A lost worker raises WorkerLostError for its task, which may be
+sent again. A worker that cannot train any task raises UnfitWorkerError, which ends the study.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, Protocol
 from scalesearch.plan.task import Outcome, Task, TaskError
 
 Answer = Outcome | Exception
-"""What a worker sends back: what came of the training, or what it raised."""
+"""What a worker sends back: the outcome of the training, or the exception that it raised."""
 
 
 class WorkerLostError(ValueError):
-    """The worker that had the task is gone, with its process or its machine; the task may be sent again."""
+    """The worker of the task was lost, with its process or its machine; the task may be sent again."""
 
 
 class UnfitWorkerError(TaskError):
-    """A worker cannot train anything here: it lacks the data, the study's folder, or has other versions."""
+    """A worker cannot train any task: it lacks the data or the study's folder, or has other versions."""
 
 
 class Executor(Protocol):
@@ -32,17 +32,17 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many trainings run at a time."""
+        """Number of trainings that run at a time."""
 
     def submit(self, task: Task, label: str) -> Future[Outcome]:
-        """Send a task; the label says which it is, for a progress bar."""
+        """Send a task; `label` names it on a progress bar."""
 
     def close(self) -> None:
-        """Stop what runs and let the workers go."""
+        """Stop running trainings and release the workers."""
 
 
 class InProcess:
-    """One training at a time, here; `submit` returns when it is done. Ctrl-C comes out of `submit` itself."""
+    """Trains one task at a time in this process; `submit` returns when it is done. Ctrl-C interrupts `submit` itself."""
 
     workers = 1
 
@@ -50,20 +50,20 @@ class InProcess:
         self._train = train
 
     def submit(self, task: Task, label: str) -> Future[Outcome]:
-        """Train now."""
+        """Train the task now and return a resolved future."""
         done: Future[Outcome] = Future()
         try:
             done.set_result(self._train(task, label))
-        except Exception as error:  # noqa: BLE001  the driver's to judge, as that of any other worker
+        except Exception as error:  # noqa: BLE001  the driver judges it, as from any other worker
             done.set_exception(error)
         return done
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Do nothing: no training is left running."""
 
 
 def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], arguments: Any, task: Task) -> Answer:
-    """A worker's side of a task: prepared (`prepare(*arguments)` remembers what it has open), then trained."""
+    """Prepare the worker (`prepare(*arguments)` keeps its data open between calls), then train the task."""
     try:
         prepare(*arguments)
     except UnfitWorkerError as error:
@@ -72,16 +72,16 @@ def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], argum
         return UnfitWorkerError(f"a worker cannot be prepared: {type(error).__name__}: {error}")
     try:
         return train(task)
-    except Exception as error:  # noqa: BLE001  the driver's to judge
+    except Exception as error:  # noqa: BLE001  the driver judges it
         return _portable(error)
 
 
 def _portable(error: Exception) -> Exception:
-    """The error with its traceback as a note; one that cannot be pickled as a RuntimeError that tells of it."""
+    """Add the traceback to the error as a note; an error that cannot be pickled becomes a RuntimeError with its text."""
     error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001  an error may raise anything when it is made again
+    except Exception:  # noqa: BLE001  an error may raise anything when it is unpickled
         told = RuntimeError(f"{type(error).__name__}: {error}")
         told.add_note(traceback.format_exc())
         return told
@@ -89,7 +89,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def resolve(future: Future[Outcome], result: Answer) -> None:
-    """Puts the answer into the future."""
+    """Resolve the future with the answer."""
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

@@ -1,4 +1,4 @@
-"""Local processes: independent workers of this machine. One that dies costs one task and is replaced."""
+"""Local worker processes. A worker that dies loses one task and is replaced."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive 
 
 
 class LocalProcesses:
-    """`workers` processes, each with a data set of its own opened once by `prepare(*arguments)`.
+    """`workers` processes, each with its own data set, opened once by `prepare(*arguments)`.
 
-    `train(task)` runs in them; both are module-level functions, and `prepare` may be called before every task. Worker i
-    has the variables `environments[i % len]` set before it imports torch, such as CUDA_VISIBLE_DEVICES. A worker ends
-    itself when its driver is gone, however that ended, so that no two processes ever train one task.
+    They run `train(task)`. Both are module-level functions, and `prepare` may be called before every task. Worker i
+    sets the environment variables `environments[i % len]`, such as CUDA_VISIBLE_DEVICES, before it imports torch. A
+    worker ends itself when its driver has ended in any way, so that no two processes ever train one task.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LocalProcesses:
         return future
 
     def close(self) -> None:
-        """Ends the workers without waiting for their trainings; what was checkpointed stays."""
+        """Kill the workers without waiting for their trainings; checkpoints stay."""
         with self._lock:
             self._closed = True
             for process in self._processes.values():
@@ -69,7 +69,7 @@ class LocalProcesses:
             process.join()
 
     def _serve(self, index: int) -> None:
-        """Hands tasks to worker `index`, one after another; a thread of the driver's."""
+        """Send tasks to worker `index`, one after another; runs in a thread of the driver."""
         worker: Connection | None = None
         while (item := self._tasks.get()) is not None:
             task, future = item
@@ -82,12 +82,12 @@ class LocalProcesses:
                 result: Answer = worker.recv()
             except (EOFError, OSError):
                 worker, result = None, self._gone(index)
-            except Exception as error:  # noqa: BLE001  cannot be pickled, or made again here: a future always ends
+            except Exception as error:  # noqa: BLE001  pickling or unpickling failed: every future must resolve
                 result = error
             resolve(future, result)
 
     def _start(self, index: int) -> Connection:
-        """A new process at this place, and our end of the pipe to it."""
+        """Start a new process as worker `index` and return our end of the pipe to it."""
         ours, theirs = _SPAWN.Pipe()
         environment = dict(self._environments[index % len(self._environments)])
         process = _SPAWN.Process(target=_work, args=(theirs, os.getpid(), environment, self._work), daemon=True)
@@ -95,11 +95,11 @@ class LocalProcesses:
             if not self._closed:
                 process.start()
                 self._processes[index] = process
-        theirs.close()  # else the end of the process would not be the end of the pipe
+        theirs.close()  # else the pipe would stay open when the process ends
         return ours
 
     def _gone(self, index: int) -> WorkerLostError:
-        """Waits for the end of the process, so that its task can be sent again, and says how it ended."""
+        """Wait for the process to end, so that its task can be sent again, and return an error that says how it ended."""
         process = self._processes.get(index)
         if process is None or self._closed:
             return WorkerLostError("the workers were stopped")
@@ -114,13 +114,13 @@ class LocalProcesses:
 
 
 def _work(pipe: Connection, driver: int, environment: Mapping[str, str], work: bytes) -> None:
-    """The life of a worker process."""
-    # Ctrl-C goes to the whole group of processes: the driver hears it and ends us.
+    """Run a worker process: answer tasks from the pipe until the driver is gone."""
+    # Ctrl-C reaches the whole process group: the driver handles it and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     os.environ.update(environment)
-    train, prepare, arguments = pickle.loads(work)  # which imports torch: not before the environment is there
-    with contextlib.suppress(EOFError, ConnectionError):  # the driver is gone; so are we, without a word
+    train, prepare, arguments = pickle.loads(work)  # imports torch, so the environment must be set before
+    with contextlib.suppress(EOFError, ConnectionError):  # the driver is gone: end silently
         while True:
             pipe.send(answer(train, prepare, arguments, pipe.recv()))
 

@@ -1,7 +1,7 @@
-"""A Ray cluster as the place where trainings run (the extra `ray`). Ray is imported only when it is asked for.
+"""Training on a Ray cluster (the extra `ray`). Ray is imported only on demand.
 
-Ray places tasks by CPUs and GPUs, notices workers and machines that are gone, and ends its workers when their driver
-is. It retries nothing: the driver sends a lost task again. The study's folder must be one that all machines see.
+Ray places tasks by CPUs and GPUs, detects lost workers and machines, and ends its workers when their driver ends. It
+retries nothing: the driver sends a lost task again. The study's folder must be visible to all machines.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from scalesearch.io.publish import publishing_folder
 from scalesearch.plan.task import Outcome, Task
 
 _LOCAL_STORE = 150 * 2**20
-"""Bytes of shared memory for a cluster of our own: what goes through it is a task and a row's worth of numbers."""
+"""Bytes of shared memory for a local cluster: only tasks and outcomes pass through it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """What one task takes of a cluster, and how many run at a time."""
+    """Resources of one task on a cluster, and the number of tasks at a time."""
 
     workers: int
     cpus: int
@@ -38,11 +38,11 @@ class Slots:
 
 
 def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int | None) -> Slots:
-    """Joins the cluster at `auto`, host:port or ray://host:port, or starts one of this machine (`local`).
+    """Join the cluster at `auto`, host:port or ray://host:port, or start one on this machine (`local`).
 
-    A task takes `gpus` GPUs, by default one where any node has one, and `cpus` CPUs, by default a GPU's share of its
-    node's, or one. There are as many workers as tasks fit into the nodes that are there now, unless `workers` says.
-    Raises ValueError without Ray, a cluster, or a node that a task fits on.
+    A task takes `gpus` GPUs, by default one if any node has one, and `cpus` CPUs, by default a GPU's share of its
+    node's CPUs, or one. The default of `workers` is the number of tasks that fit into the present nodes. Raises
+    ValueError without Ray, a cluster, or a node that a task fits on.
     """
     ray = _import_ray()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -62,7 +62,7 @@ def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int 
 
 
 def _knock(address: str) -> None:
-    """Ray would try for minutes. OSError where nothing listens at host:port."""
+    """Raise OSError where nothing listens at host:port; Ray itself would retry for minutes."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -71,7 +71,7 @@ def _knock(address: str) -> None:
 def fit(
     nodes: Sequence[Mapping[str, float]], address: str, *, cpus: int | None, gpus: float | None, workers: int | None
 ) -> Slots:
-    """How tasks fit into nodes of these resources (`CPU`, `GPU`). ValueError where none does and `workers` is None."""
+    """Fit tasks into nodes of these resources (`CPU`, `GPU`). Raises ValueError if none fits and `workers` is None."""
     each = (1.0 if any(node.get("GPU") for node in nodes) else 0.0) if gpus is None else gpus
     share = [int(node.get("CPU", 0) * min(each, 1) / node["GPU"]) for node in nodes if each and node.get("GPU")]
     cores = cpus or max(1, min(share, default=1))
@@ -88,7 +88,7 @@ def fit(
 
 
 def _slots(node: Mapping[str, float], cpus: int, gpus: float) -> int:
-    """Tasks that fit into the node. A GPU is shared only by tasks that fit into it whole."""
+    """Return the number of tasks that fit into the node. Tasks share a GPU only if each fits into it whole."""
     by_cpu = int(node.get("CPU", 0) // cpus)
     if not gpus:
         return by_cpu
@@ -100,9 +100,9 @@ def _slots(node: Mapping[str, float], cpus: int, gpus: float) -> int:
 class RayExecutor:
     """Trains tasks on the cluster that `connect` joined; `train` and `prepare` are module-level functions.
 
-    Each attempt at a task works in a folder of its own, which begins as a copy of the latest attempt's, and the driver
-    alone moves what came of it into the task's folder: a worker that was taken for dead (its machine slept, or lost its
-    network) and wakes cannot write over what its successor has done.
+    Each attempt at a task works in its own folder, which starts as a copy of the latest attempt's. Only the driver
+    moves the results into the task's folder: a worker that was taken for dead (its machine slept or lost its network)
+    and wakes cannot overwrite its successor's results.
     """
 
     def __init__(
@@ -116,12 +116,12 @@ class RayExecutor:
         self.workers = slots.workers
         self._work = pickle.dumps((train, prepare, arguments))
         self._gpus = slots.gpus
-        # No retries of Ray's: it would not know of our attempts' folders, nor the driver of the loss.
+        # Ray must not retry: it does not know the attempts' folders, and the driver would not learn of the loss.
         self._remote = self._ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_work)
         self._out: dict[Future[Outcome], Any] = {}
 
     def submit(self, task: Task, label: str) -> Future[Outcome]:
-        """Hand the task to Ray, which starts it where there is room."""
+        """Send the task to Ray, which starts it where there is room."""
         folder = task.folder.absolute()
         weights = task.weights.absolute() if task.weights else None
         attempt = folder / f"{_span(task)}{time.time_ns()}-{uuid.uuid4().hex[:6]}"
@@ -134,18 +134,18 @@ class RayExecutor:
         return future
 
     def _finish(self, future: Future[Outcome], done: Future[Answer], task: Task, label: str) -> None:
-        """Publishes the attempt and resolves the driver's future; called in a thread of Ray's."""
+        """Publish the attempt and resolve the driver's future; called in a thread of Ray's."""
         try:
             result = self._understood(done, label)
             if isinstance(result, Outcome):
                 _publish(task)
-        except Exception as error:  # noqa: BLE001  a future always ends
+        except Exception as error:  # noqa: BLE001  every future must resolve
             result = error
         self._out.pop(future, None)
         resolve(future, result)
 
     def _understood(self, done: Future[Answer], label: str) -> Answer:
-        """What a worker sent back; what Ray itself raised is the loss of a worker, or a worker that cannot start."""
+        """Return the worker's answer; errors of Ray itself mean a lost worker, or one that cannot start."""
         errors = self._ray.exceptions
         try:
             return done.result()
@@ -158,17 +158,17 @@ class RayExecutor:
             return WorkerLostError(f"the worker of {label} is gone: {type(error).__name__}: {_first(error)}")
 
     def close(self) -> None:
-        """Ends what runs and leaves the cluster; one of this machine ends with it."""
+        """Cancel running tasks and leave the cluster; a local cluster ends."""
         for reference in list(self._out.values()):
-            with contextlib.suppress(Exception):  # a cluster that is gone already has nothing to cancel
+            with contextlib.suppress(Exception):  # nothing to cancel if the cluster is already gone
                 self._ray.cancel(reference, force=True)
         self._ray.shutdown()
 
 
 def _work(work: bytes, on_gpu: bool, task: Task) -> Answer:
-    """A task on a Ray worker."""
+    """Answer a task on a Ray worker."""
     if not on_gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides GPUs from tasks that have some, not from those without
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray restricts the GPUs of tasks that have some, not of those without
     train: Callable[[Task], Outcome]
     train, prepare, arguments = pickle.loads(work)
 
@@ -183,26 +183,26 @@ def _work(work: bytes, on_gpu: bool, task: Task) -> Answer:
 
 
 def _span(task: Task) -> str:
-    """How the folders of all attempts at this part of the training begin: any of them is right to go on from."""
+    """Return the prefix of the folders of all attempts at these epochs; any of them is valid to continue from."""
     return f"attempt-{task.from_epoch}-{task.to_epoch}-"
 
 
 def _begin(task: Task) -> None:
-    """Makes the attempt's folder, from the latest earlier attempt or the task's own files; whole or not there."""
+    """Make the attempt's folder atomically, as a copy of the latest earlier attempt or of the task's own files."""
     folder = task.folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     earlier = sorted((path for path in folder.glob(f"{_span(task)}*") if path.is_dir()), reverse=True)
     with publishing_folder(task.folder) as aside:
         for source in (*earlier, folder):
             for file in _files(source):
-                with contextlib.suppress(FileNotFoundError):  # replaced or tidied away meanwhile
+                with contextlib.suppress(FileNotFoundError):  # replaced or removed meanwhile
                     shutil.copy2(file, aside)
             if any(aside.iterdir()):
                 break
 
 
 def _publish(task: Task) -> None:
-    """Moves an attempt's files into the task's folder, each whole, and forgets the attempts."""
+    """Move an attempt's files into the task's folder, each atomically, and remove all attempts."""
     folder = task.folder.parent
     for file in _files(task.folder):
         os.replace(file, folder / file.name)
@@ -211,7 +211,7 @@ def _publish(task: Task) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """What a training left in its folder, without files half written."""
+    """Return the files that a training left in its folder, without half-written ones."""
     return (file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix not in (".part", ".tmp"))
 
 

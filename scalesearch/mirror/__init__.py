@@ -1,1 +1,4 @@
-"""A study's trials mirrored into an Optuna storage, for dashboards. Nothing reads it back. Imports Optuna and search."""
+"""Mirror of a study's trials in an Optuna storage, for dashboards; nothing reads it back.
+
+May import cost, space, records, study and Optuna.
+"""

@@ -1,4 +1,4 @@
-"""A trial as the ledger tells it: state, values, parameters and attributes that a dashboard shows and plots."""
+"""Trials converted to Optuna's FrozenTrial: state, values, parameters and attributes for a dashboard."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from scalesearch.records.trials import Trial
 from scalesearch.space.space import Choices
 
 METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
-"""How a dashboard calls objectives and costs; the others by their own names."""
+"""Names of objectives and costs on a dashboard; the others keep their own."""
 
 
 def frozen_trial(
     trial: Trial, objectives: Sequence[str], space: Mapping[str, BaseDistribution], over: bool
 ) -> FrozenTrial:
-    """COMPLETE with its values, FAIL with its reason, or stopped at a lower rung: PRUNED with its APs as attributes.
+    """Return the trial as Optuna's: COMPLETE with values, FAIL with its reason, or PRUNED with its APs as attributes.
 
-    It carries no intermediate values: of a pruned trial they make Optuna's multi-objective TPE raise at every ask, for
-    whoever points a sampler at the ledger. Until the search is over a stopped one is RUNNING.
+    A trial stopped at a lower rung is RUNNING until the search is `over`, then PRUNED. There are no intermediate
+    values: those of a pruned trial make Optuna's multi-objective TPE raise at every ask on this storage.
     """
     state = _state(trial, over)
-    done = datetime.now()  # Optuna's own are local and naive
+    done = datetime.now()  # Optuna's own times are local and naive
     found = optuna.trial.create_trial(
         state=state,
         params=dict(trial.point),
@@ -48,7 +48,7 @@ def _state(trial: Trial, over: bool) -> TrialState:
 
 
 def _attributes(trial: Trial) -> dict[str, object]:
-    """In words what it is; as numbers, which a dashboard sorts and plots as long as all of a name are numbers, the rest."""
+    """Return the user attributes. A dashboard sorts and plots an attribute only if all its values are numbers."""
     attributes: dict[str, object] = {"ordinal": trial.ordinal, "proposed_by": trial.proposed_by}
     for row in trial.rows:
         prefix = "" if row.member is None else f"member {row.member} "
@@ -70,7 +70,7 @@ def _words(row: Row) -> str:
 
 
 def distribution(axis: Choices) -> BaseDistribution:
-    """What a dashboard draws best: a stepped range where the values are one, else the values themselves."""
+    """Return a stepped range if the axis is one, which a dashboard draws best, else a categorical distribution."""
     if axis.named:
         return CategoricalDistribution(axis.values)
     values = sorted(float(value) for value in axis.values)

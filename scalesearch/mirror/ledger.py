@@ -1,7 +1,7 @@
-"""The Optuna ledger: the trials of a study as `optuna-dashboard` and people read them.
+"""`Ledger`: the trials of a study in an Optuna storage, for people and `optuna-dashboard`.
 
-It is written from the rows and can always be rebuilt from them; nothing reads it back, and no trouble with it ends a
-study that runs. It lies in the study's folder, or in any storage of Optuna's, beside other studies.
+It is written from the rows and can always be rebuilt from them. Nothing reads it back, and no failure of it ends a
+running study. It lies in the study's folder, or in any Optuna storage beside other studies.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from scalesearch.space.space import Choices
 from scalesearch.study.samplers import DIRECTIONS
 
 _OWNER = "folder_id"
-"""Attribute of a study in a shared storage: whose it is."""
+"""Attribute of a study in a shared storage: the identity of the folder that it was written from."""
 _PATIENCE = 60.0
-"""Seconds until a storage that failed is tried again."""
+"""Seconds before a storage that failed is tried again."""
 
 Say = Callable[[str], None]
 
 
 class Ledger:
-    """One Optuna study, kept in step with the trials. LedgerError where the storage cannot be had to begin with."""
+    """One Optuna study, kept equal to the trials. Raises LedgerError where the storage cannot be opened at the start."""
 
     def __init__(
         self,
@@ -52,17 +52,17 @@ class Ledger:
         self._open()
 
     def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
-        """Make the ledger tell of exactly these trials, up to the first ordinal that is missing, so that numbers agree.
+        """Make the ledger hold exactly these trials, up to the first missing ordinal, so that ordinal and number agree.
 
-        What is missing is added; what is wrong means writing all anew. A trial that stopped at a lower rung is told as
-        running until the search is over, for it may yet go on.
+        Missing trials are added; a wrong one makes the ledger be rewritten. A trial stopped at a lower rung is recorded
+        as running until the search is `over`, since it may still be promoted.
         """
         if self._tried is not None and not over and time.monotonic() - self._tried < _PATIENCE:
             return
         try:
             self._keep([self._frozen(trial, over) for i, trial in enumerate(trials) if trial.ordinal == i])
             self._tried = None
-        except Exception as error:  # noqa: BLE001  whatever a storage raises: it is for people to look at, no more
+        except Exception as error:  # noqa: BLE001  a storage may raise anything, and the study does not need it
             if self._tried is None or over:
                 self._say(
                     f"the ledger at {self._place.shown} is behind ({self._place.clean(line(error))}); the rows are whole, "
@@ -71,7 +71,7 @@ class Ledger:
             self._tried, self._study = time.monotonic(), None
 
     def _frozen(self, trial: Trial, over: bool) -> FrozenTrial:
-        """Of a thousand trials few are new since the last time."""
+        """`frozen_trial`, cached: of a thousand trials few are new since the last call."""
         before = self._known.get(trial.ordinal)
         if before is None or before[0] != (trial, over):
             self._known[trial.ordinal] = (trial, over), frozen_trial(trial, self._objectives, self._space, over)
@@ -91,13 +91,13 @@ class Ledger:
             self._written[number] = trial
 
     def _open(self) -> optuna.Study:
-        """The study as it is there; what cannot be read in the study's own folder is written anew."""
+        """Load the study; an unreadable file in the study's own folder is removed and written anew."""
         if not self._place.own:
             with self._place.explained():
                 return self._load()
         try:
             return self._load()
-        except Exception:  # noqa: BLE001  whatever a torn file makes Optuna raise: the rows are the truth
+        except Exception:  # noqa: BLE001  Optuna may raise anything on a torn file: the rows are the truth
             self._place.remove()
             return self._load()
 
@@ -123,14 +123,14 @@ class Ledger:
             study = optuna.create_study(study_name=self._name, storage=storage, directions=directions)
         names = [METRICS.get(name, name) for name in self._objectives]
         with warnings.catch_warnings():
-            # Experimental since Optuna 3.2, and what makes a dashboard say AP and MACs.
+            # Experimental since Optuna 3.2; it names AP and MACs on a dashboard.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if study.metric_names != names:
                 study.set_metric_names(names)
         return study
 
     def _rewritten(self) -> optuna.Study:
-        """An empty study in place of what was there."""
+        """Replace the study by an empty one."""
         if self._place.own:
             self._place.remove()
         else:
@@ -139,7 +139,7 @@ class Ledger:
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
-    """Whether a ledger that tells of one tells of the other."""
+    """Whether the two are equal in all that the ledger records."""
     if one is other:
         return True
     parts = [(t.state, t.values, t.params, t.distributions, t.user_attrs) for t in (one, other)]
@@ -147,7 +147,7 @@ def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
 
 
 def _leads(written: FrozenTrial, wanted: FrozenTrial) -> bool:
-    """Whether what is written is right, or becomes right by going on: finished trials do not change."""
+    """Whether `written` is equal to `wanted`, or is the same trial still running: finished trials do not change."""
     if _same(written, wanted):
         return True
     ordinals = [trial.user_attrs.get("ordinal") for trial in (written, wanted)]
@@ -155,7 +155,7 @@ def _leads(written: FrozenTrial, wanted: FrozenTrial) -> bool:
 
 
 def _finish(study: optuna.Study, number: int, trial: FrozenTrial) -> None:
-    """Brings a running trial to where it is now."""
+    """Update a running trial to its present state."""
     running = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
     for name, value in trial.user_attrs.items():
         running.set_user_attr(name, value)

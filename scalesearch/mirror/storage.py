@@ -1,4 +1,4 @@
-"""Where a ledger can lie: a journal file, or a database by its URL."""
+"""Storages of a ledger: a journal file, or a database given by its URL."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from scalesearch.io.target import kind_of
 from scalesearch.io.text import hide_secrets, without_secrets
 
 FILE = "optuna.journal"
-"""The journal in a study's folder."""
+"""Name of the journal in a study's folder."""
 IDENTITY = "optuna.id"
-"""In the folder of a study whose ledger lies elsewhere: by which the ledger knows the folder again."""
+"""Name of the file by which a ledger in a shared storage recognises the study's folder."""
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 _WAIT = 10
-"""Seconds for a server to answer."""
+"""Seconds that a server has to answer."""
 
 
 class LedgerError(ValueError):
-    """A storage that cannot be had, and the mend."""
+    """A storage cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A storage. One in the study's folder holds this study alone and may be removed; another may hold more."""
+    """A storage. One of the folder's `own` holds this study alone and may be removed; another may hold more studies."""
 
     url: str = ""
-    """A database; else `file` is a journal."""
+    """URL of a database; where empty, `file` is a journal."""
     file: Path | None = None
     own: bool
     shown: str
 
     def open(self) -> BaseStorage:
-        """Optuna's storage. LedgerError where there is none; an own file that is torn raises what it makes Optuna raise."""
+        """Open Optuna's storage. Raises LedgerError where there is none; a torn own file raises Optuna's exception."""
         if self.own:
             return _journal(self.file, own=True)
         with self.explained():
@@ -56,7 +56,7 @@ class Place:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Whatever Optuna, SQLAlchemy or a database's driver raises becomes a LedgerError without passwords."""
+        """Turn any exception of Optuna, SQLAlchemy or a database driver into a LedgerError without passwords."""
         try:
             yield
         except LedgerError as error:
@@ -68,17 +68,17 @@ class Place:
             ) from None
 
     def clean(self, text: str) -> str:
-        """The text without the passwords of the URL."""
+        """Return the text without the passwords of the URL."""
         return hide_secrets(text, self.url) if self.url else text
 
     def remove(self) -> None:
-        """Removes what lies in the study's own folder."""
+        """Remove the journal in the study's own folder."""
         assert self.own and self.file is not None, "a shared storage holds other studies too"
         self.file.unlink(missing_ok=True)
 
 
 def place(storage: str | None, folder: Path = Path()) -> Place:
-    """The place that `--storage` names: None is a journal in the folder, a text with :// a database, else a journal.
+    """Return the place that `--storage` names: None is a journal in the folder, text with :// a database, else a journal.
 
     Raises LedgerError for what is neither, and for a database whose driver is not installed.
     """
@@ -95,13 +95,13 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
         return Place(file=file, own=False, shown=storage)
     try:
         url = make_url(storage)
-    except (ArgumentError, ValueError):  # the latter of a port
+    except (ArgumentError, ValueError):  # ValueError: a wrong port
         raise LedgerError(
             f"--storage is a URL such as sqlite:///trials.db or postgresql://user@host/database, but got "
             f"{without_secrets(storage)!r}"
         ) from None
     if url.drivername in _DRIVERS:
-        # SQLAlchemy's own choice depends on its version.
+        # SQLAlchemy's default driver depends on its version.
         url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
     whole = url.render_as_string(hide_password=False)
     return Place(url=whole, own=False, shown=without_secrets(whole))
@@ -111,13 +111,13 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
 
 _DATABASE = b"SQLite format 3\0"
 _SUFFIXES = (".db", ".sqlite", ".sqlite3")
-"""By which a database is known before it is there."""
+"""Suffixes by which a database is recognised before it exists."""
 _BEGINNING = b'{"op_code":'
-"""Of each line of Optuna's journal."""
+"""Beginning of each line of Optuna's journal."""
 
 
 def _check_journal(file: Path) -> None:
-    """LedgerError unless `file` is Optuna's journal, whole or torn at its end, or is not there."""
+    """Raise LedgerError unless `file` is Optuna's journal, whole or torn at its end, or does not exist."""
     kind = kind_of(file)
     what, mend = "", "name another file, or a database, as sqlite:///trials.db"
     if kind:
@@ -135,12 +135,12 @@ def _check_journal(file: Path) -> None:
         raise LedgerError(f"--storage takes a file without :// for a journal of Optuna's, but {file} {what}; {mend}")
     lock = file.with_name(file.name + ".lock")
     if not lock.is_symlink() and lock.exists() and (kind_of(lock) or lock.stat().st_size):
-        # Optuna's is empty, or a link, and it removes one that is old.
+        # Optuna's lock is an empty file or a link, and Optuna removes an old one.
         raise LedgerError(f"--storage {file} is locked by a file {lock.name}, but that is something else; {mend}")
 
 
 def _is_journal(file: Path) -> bool:
-    """Whether each line is one of Optuna's operations; the last may be torn."""
+    """Whether each line is an operation of Optuna's; the last may be torn."""
     with file.open("rb") as lines:
         for number, one in enumerate(lines):
             if not _is_operation(one) and (one.endswith(b"\n") or not _is_torn(one, first=number == 0)):
@@ -157,8 +157,9 @@ def _is_operation(text: bytes) -> bool:
 
 
 def _is_torn(text: bytes, *, first: bool) -> bool:
-    """Whether this can be the beginning of an operation that a dead process wrote last; after a crash of the machine
-    what was not written yet may read as zeros.
+    """Whether this can be the beginning of an operation, written last by a process that died.
+
+    After a crash of the machine, unwritten bytes may read as zeros.
     """
     if not text.strip(b"\0"):
         return not first
@@ -169,9 +170,9 @@ def _journal(file: Path | None, *, own: bool) -> BaseStorage:
     assert file is not None, "a place is a database or a file"
     if not own:
         _check_journal(file)
-    lock = JournalFileOpenLock(str(file))  # a dead process's is released after 30 s
+    lock = JournalFileOpenLock(str(file))  # the lock of a dead process is released after 30 s
     if own:
-        # Only the driver writes, and it holds the study's lock: a lock file left here is a dead process's.
+        # Only the driver writes, and it holds the study's lock: a lock file left here is of a dead process.
         file.with_name(file.name + ".lock").unlink(missing_ok=True)
     with get_lock_file(lock):
         _mend(file)
@@ -179,8 +180,9 @@ def _journal(file: Path | None, *, own: bool) -> BaseStorage:
 
 
 def _mend(file: Path) -> None:
-    """Ends a last line that lacks its end, and cuts one that a dead process left half written: the next one would be
-    written into it. Anything but a journal is left alone.
+    """Repair a journal's last line: add a missing newline, or remove a line that a dead process left half written.
+
+    Otherwise the next operation would be appended to that line. Any other file is left alone.
     """
     if not file.is_file() or not _is_journal(file):
         return
@@ -196,16 +198,16 @@ def _mend(file: Path) -> None:
 # ---- a database ----
 
 _MARK = "version_info"
-"""The table by which Optuna knows a database of its own."""
+"""The table by which Optuna recognises its own database."""
 _OPTUNAS = {"studies", "trials", "study_directions", "trial_params", "trial_values", "alembic_version", _MARK}
 
 
 def _check_database(url: str, engine: dict[str, Any]) -> None:
-    """LedgerError where the database has tables of something else that Optuna's would stand among, or collide with."""
+    """Raise LedgerError where the database has tables of another program, which Optuna's would mix or collide with."""
     parsed = make_url(url)
     lite = parsed.get_backend_name() == "sqlite"
     if lite and not (parsed.database and Path(parsed.database).is_file()):
-        return  # a new one, or in memory
+        return  # a new file, or a database in memory
     opened = sqlalchemy.create_engine(url, **engine)
     try:
         tables = set(sqlalchemy.inspect(opened).get_table_names())
@@ -221,7 +223,7 @@ def _check_database(url: str, engine: dict[str, Any]) -> None:
 def _database(url: str) -> BaseStorage:
     parsed = make_url(url)
     server = parsed.get_backend_name() in ("postgresql", "mysql", "mariadb")
-    # Minutes or hours lie between two trials: no connection is kept.
+    # No connection is kept: minutes or hours lie between two trials.
     arguments: dict[str, Any] = {"poolclass": NullPool}
     arguments |= {"connect_args": {"connect_timeout": _WAIT}} if server else {}
     try:
@@ -236,13 +238,13 @@ def _database(url: str) -> BaseStorage:
 
 
 def line(error: Exception) -> str:
-    """The error in one line: its type where it says nothing, and not SQL's page of background."""
+    """Return the first line of the error's text, without SQL's background, or its type where the text is empty."""
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__
 
 
 def identity(folder: Path) -> str:
-    """What a shared storage knows the folder by, wherever it is moved; made at the first call."""
+    """Return the id by which a shared storage recognises the folder, also after a move; made at the first call."""
     file = folder / IDENTITY
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)

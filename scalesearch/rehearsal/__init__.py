@@ -1,1 +1,4 @@
-"""Searches simulated without training, on a landscape or a recorded table, and compared. Imports search, never torch."""
+"""Rehearsals: searches on a surrogate (a landscape or a recorded table) without training, and their comparison.
+
+May import study, execute, evidence and the rooms below them; never torch.
+"""

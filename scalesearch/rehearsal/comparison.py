@@ -1,4 +1,4 @@
-"""What rehearsals say: means over seeds with 95 % intervals, differences over the same seeds. Pure functions."""
+"""Comparison of rehearsals: means over seeds with 95 % intervals, and differences paired by seed. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scalesearch.rehearsal.result import Rehearsed, Step
 
 @dataclass(frozen=True)
 class Compared:
-    """One sampler with or without the ladder, over its seeds."""
+    """One sampler, with or without the ladder, over its seeds."""
 
     runs: tuple[Rehearsed, ...]
     of_full: Spread | None
-    """Its hypervolume by that of full training with the same sampler, seed and number of candidates."""
+    """Hypervolume divided by that of full training with the same sampler, seed and number of candidates."""
     of_full_above: Spread | None
-    """The same with AP counted from the band's median: both numbers small, so that this is the stricter one."""
+    """The same with AP counted from the band's median. Both numbers are small, so this is the stricter measure."""
     full_then: Spread | None
-    """The hypervolume of full training after as many epochs as it took."""
+    """Hypervolume of full training after as many epochs as this search trained."""
     over_random: Spread | None
-    """Its hypervolume (AP from the band's median) less that of random with the same seed, alike with or without ladder."""
+    """Hypervolume (AP from the band's median) minus that of random with the same seed, both with or without the ladder."""
 
     @property
     def first(self) -> Rehearsed:
@@ -31,16 +31,16 @@ class Compared:
 
     @property
     def share(self) -> Spread:
-        """Epochs trained, of training all of its candidates to the end."""
+        """Epochs trained, as a share of training all its candidates fully."""
         return Spread(tuple(run.epochs / run.full for run in self.runs))
 
     def spread(self, of: Callable[[Step], float]) -> Spread:
-        """One of the numbers that a search ended with."""
+        """Return one number of the last step over the seeds."""
         return Spread(tuple(of(run.last) for run in self.runs))
 
 
 def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
-    """By sampler in the order of the runs, full training before the ladder."""
+    """Group the runs by sampler, in the order of the runs, full training before the ladder."""
     groups: dict[tuple[str, bool, int], list[Rehearsed]] = {}
     for sampler in dict.fromkeys(run.sampler for run in runs):
         for run in sorted((run for run in runs if run.sampler == sampler), key=lambda run: (run.ladder, run.seed)):
@@ -49,7 +49,7 @@ def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
     found = []
     for (sampler, ladder, trials), group in groups.items():
         other = full.get((sampler, trials), []) if ladder else []
-        # Of as many candidates where there are such, else of more: what it had on the way is known.
+        # Random with as many candidates if there is such a run, else with more: its earlier steps are known.
         least = min(
             (n for name, climbs, n in groups if (name, climbs) == ("random", ladder) and n >= trials), default=0
         )
@@ -67,21 +67,21 @@ def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
 
 
 def _over(mine: Rehearsed, its: Rehearsed) -> float:
-    """Of fewer candidates, against what the other had after as many epochs."""
+    """Return the difference in hypervolume; for unequal numbers of candidates, to the other after as many epochs."""
     return mine.last.above - (its.last if mine.candidates == its.candidates else its.at(mine.epochs)).above
 
 
 def _paired(
     runs: Sequence[Rehearsed], others: Sequence[Rehearsed], by: Callable[[Rehearsed, Rehearsed], float]
 ) -> Spread | None:
-    """Over the seeds that both have; None where they share none."""
+    """Return `by` over the seeds that both have; None where they share none."""
     by_seed = {run.seed: run for run in others}
     values = tuple(by(run, by_seed[run.seed]) for run in runs if run.seed in by_seed)
     return Spread(values) if values else None
 
 
 class Point(NamedTuple):
-    """The hypervolume after so much training, over seeds."""
+    """Hypervolume over seeds after a number of epochs."""
 
     epochs: float
     volume: Spread
@@ -89,7 +89,7 @@ class Point(NamedTuple):
 
 
 def curve(runs: Sequence[Rehearsed], count: int = 40) -> list[Point]:
-    """`count` budgets in even steps up to the most that all runs have trained."""
+    """Return points at `count` evenly spaced numbers of epochs, up to the most that all runs have trained."""
     most = min(run.epochs for run in runs)
     found = []
     for i in range(1, count + 1):

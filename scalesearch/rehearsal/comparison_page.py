@@ -1,4 +1,4 @@
-"""Rehearsals as a table, a picture and a page."""
+"""Table, plot and page of compared rehearsals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HEADS = (
 
 
 def lines(found: Sequence[Compared]) -> list[tuple[str, ...]]:
-    """The table's lines under `HEADS`; numbers are a mean and half of its 95 % interval."""
+    """Return the table's lines under `HEADS`; numbers are a mean and half of its 95 % interval."""
     return [
         (
             name(one),
@@ -46,12 +46,12 @@ def lines(found: Sequence[Compared]) -> list[tuple[str, ...]]:
 
 
 def name(one: Compared) -> str:
-    """The sampler, and whether it was on the ladder."""
+    """Return the sampler's name, with `, ladder` if it used the ladder."""
     return one.first.sampler + (", ladder" if one.first.ladder else "")
 
 
 def spread_text(spread: Spread | None) -> str:
-    """Mean and half of its 95 % interval."""
+    """Return the mean and half of its 95 % interval."""
     if spread is None:
         return "-"
     if spread.interval is None:
@@ -60,7 +60,7 @@ def spread_text(spread: Spread | None) -> str:
 
 
 def to_dict(one: Compared) -> dict[str, object]:
-    """Plain numbers of one line: each mean with the ends of its 95 % interval."""
+    """Return the plain numbers of one line: each mean with the ends of its 95 % interval."""
     data: dict[str, object] = {
         "sampler": one.first.sampler,
         "ladder": one.first.ladder,
@@ -85,7 +85,7 @@ def to_dict(one: Compared) -> dict[str, object]:
 
 
 def write_rehearsal(folder: Path, found: Sequence[Compared], facts: Sequence[str], epochs: int) -> Path:
-    """Writes table.csv, curves.csv, the picture and the page; `epochs` are those of one whole training."""
+    """Write table.csv, curves.csv, the plot and the page; `epochs` are those of one full training."""
     publish(folder / TABLE, pd.DataFrame([to_dict(one) for one in found]).round(5).to_csv(index=False))
     publish(folder / CURVES, _curves_table(found).to_csv(index=False))
     draw_rehearsal(found, folder / PICTURE, epochs)
@@ -107,7 +107,7 @@ def _curves_table(found: Sequence[Compared]) -> pd.DataFrame:
 
 
 def draw_rehearsal(found: Sequence[Compared], path: Path, epochs: int) -> None:
-    """Hypervolume against training compute, full training on the left and the ladder on the right where there are both."""
+    """Plot hypervolume against training compute; if there are both, full training is left and the ladder right."""
     kinds = sorted({one.first.ladder for one in found})
     figure, panels = plt.subplots(
         1, len(kinds), figsize=(1 + 5.5 * len(kinds), 5), layout="constrained", sharey=True, squeeze=False

@@ -1,8 +1,8 @@
-"""A synthetic landscape to rehearse a search on: the AP of any detector at any epoch, a pure function of spec and seed.
+"""Synthetic landscape: the AP of any detector at any epoch, as a pure function of spec and seed.
 
-It is no model of any data set. It has what makes a search hard, in amounts that are stated: accuracy that saturates in
-the cost, an optimum of where the cost should go, interactions, a part that no axis explains, dear detectors that learn
-slowly so that cheap ones lead early, and seeds that differ. docs/rehearsal.md has the formula; a test holds its facts.
+It models no data set. It has what makes a search hard, in stated amounts: accuracy saturates in the cost, the cost has
+an optimal distribution over the parts, axes interact, a residual is explained by no axis, expensive detectors learn
+slowly so that cheap ones lead early, and seeds differ. docs/rehearsal.md has the formula; a test checks its facts.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from scalesearch.io.hashes import hashed_integer
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape:
-    """How accurate a detector becomes, how fast, and how much of what is seen is chance."""
+    """Accuracy of a detector, its speed of learning, and the noise of its evaluations."""
 
     macs: float
-    """The middle of the band, to which cost is relative."""
+    """Middle of the band; cost is relative to it."""
     epochs: int
-    """Of a whole training."""
+    """Epochs of a full training."""
     noise: float = 0.02
-    """Standard deviation of AP between seeds, the same all along a curve."""
+    """Standard deviation of AP between seeds, constant along a curve."""
     wobble: float = 0.005
-    """Standard deviation of AP along a curve, beside that of seeds; neighbouring epochs have much of it in common."""
+    """Standard deviation of AP along a curve, in addition to that between seeds; correlated between near epochs."""
     slowness: float = 1.0
-    """Power of the cost that the time constant of learning grows with."""
+    """The time constant of learning grows with this power of the cost."""
     temper: float = 0.15
     """Standard deviation of the logarithm of that time constant between detectors of equal cost and shape."""
 
     def truth(self, spec: DetectorSpec) -> float:
-        """AP after the whole training, without noise."""
+        """Return the AP after full training, without noise."""
         return max(0.01, _accuracy(spec, self.macs) + 0.008 * _normal(spec.id, "residual"))
 
     def pace(self, spec: DetectorSpec) -> float:
-        """The time constant of learning, as a share of the whole training."""
+        """Return the time constant of learning, as a share of full training."""
         dear = self.slowness * math.log(_form(spec).macs / self.macs)
         deep = 0.06 * (spec.repeats - 2) + 0.03 * (spec.head_depth - 2)
         return 0.22 * math.exp(dear + deep + self.temper * _normal(spec.id, "pace"))
 
     def share(self, spec: DetectorSpec, epoch: int) -> float:
-        """Of its final AP, how much the detector has after `epoch` epochs, without noise."""
+        """Return the share of its final AP that the detector has after `epoch` epochs, without noise."""
         pace = self.pace(spec)
         return math.expm1(-epoch / self.epochs / pace) / math.expm1(-1 / pace)
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
-        """What an evaluation after `epoch` epochs would say."""
+        """Return the AP that an evaluation after `epoch` epochs observes."""
         chance = self.noise * _normal(spec.id, seed) + self.wobble * self._wobble(spec.id, seed, epoch)
         return max(0.0, self.truth(spec) * self.share(spec, epoch) + chance)
 
     def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
-        """What `epochs` epochs cost: time goes with the multiply-adds, beside a fixed part."""
+        """Return the time of `epochs` epochs: proportional to the multiply-adds, plus a fixed part."""
         return epochs * (0.2 + _form(spec).macs / self.macs)
 
     def _wobble(self, spec_id: str, seed: int, epoch: int) -> float:
-        """Standard normal, with a correlation of exp(-distance / a tenth of the training) between epochs."""
+        """Return standard normal noise, correlated between epochs by exp(-distance / a tenth of the training)."""
         place = 10 * epoch / self.epochs
         left, right = math.floor(place), math.floor(place) + 1
         a, b = (_normal(spec_id, seed, "wobble", i) for i in (left, right))
@@ -76,24 +76,24 @@ LANDSCAPES: dict[str, dict[str, float]] = {
     "crossing": {"slowness": 1.6, "temper": 0.4},
     "noisy": {"noise": 0.04, "wobble": 0.01},
 }
-"""Landscapes by name: what differs from the defaults."""
+"""Landscapes by name: the fields that differ from the defaults."""
 
 
 class _Form(NamedTuple):
-    """What of a spec its accuracy depends on."""
+    """The features of a spec that its accuracy depends on."""
 
     macs: int
     size: float
     neck: float
-    """Log of the feature network's multiply-adds to the backbone's."""
+    """Log of the ratio of the feature network's multiply-adds to the backbone's."""
     head: float
-    """Log of the heads' to the backbone's."""
+    """Log of the ratio of the heads' multiply-adds to the backbone's."""
     slender: float
-    """Log of the feature network's depth (cells times nodes a level) to its width."""
+    """Log of the ratio of the feature network's depth (cells times nodes a level) to its width."""
     mixing: float
-    """Share of the pairs of levels of which the second's output reads the first's map, in one cell."""
+    """Share of the pairs of levels where, in one cell, the second level's output depends on the first level's input."""
     skips: float
-    """Edges into a node beyond the two that a chain has, on average."""
+    """Mean number of edges into a node beyond the two of a chain."""
 
 
 @lru_cache(maxsize=100_000)
@@ -126,32 +126,32 @@ def _wiring(topology: Topology) -> tuple[float, float]:
 
 @lru_cache(maxsize=100_000)
 def _accuracy(spec: DetectorSpec, macs: float) -> float:
-    """AP that the cost allows, less what is lost by spending it in the wrong places, plus what the graph gives."""
+    """Return the AP that the cost allows, minus the loss by a wrong distribution of it, plus the gain by the graph."""
     form = _form(spec)
     scale = math.log(form.macs / macs)
     allowed = 0.60 * (1 - 0.35 * math.exp(-0.35 * scale))
     large = math.log(form.size / 256) - 0.25 * scale  # the best size grows with the fourth root of the cost
     neck, head, slender = form.neck + 1.2, form.head + 0.9, form.slender + 2.8
     lost = 0.15 * large**2 + 0.025 * neck**2 + 0.025 * head**2 + 0.020 * slender**2
-    # A large image wants a deep feature network, which mixes its levels; heavy heads make up for a light neck.
+    # A large image needs a deep feature network, which mixes its levels; heavy heads compensate for a light neck.
     lost += 0.03 * large * neck - 0.015 * neck * head
     graph = 0.05 * (form.mixing - 0.6) + 0.012 * form.skips - 0.03 * (form.mixing - 0.6) * max(0.0, neck)
-    fine = 0.015 * (3 - spec.topology.min_level) * (1 if large < 0 else -1)  # level 2 makes up for a small image
+    fine = 0.015 * (3 - spec.topology.min_level) * (1 if large < 0 else -1)  # level 2 compensates for a small image
     return allowed - lost + graph + fine
 
 
 @lru_cache(maxsize=1_000_000)
 def _normal(*of: str | int) -> float:
-    """A standard normal number that belongs to these names and no others."""
+    """Return a standard normal number determined by these names."""
     return float(np.random.default_rng(hashed_integer("/".join(map(str, of)))).standard_normal())
 
 
 class LandscapeFacts(NamedTuple):
-    """What makes the search of a band on a landscape hard."""
+    """Measures of how hard the search of a band on a landscape is."""
 
     candidates: int
     crossing: float
-    """Share of pairs of candidates whose order at the first rung is not that at the end, without noise."""
+    """Share of pairs of candidates whose order at the first rung differs from that at the end, without noise."""
     slowness_by_cost: float
     """Rank correlation of the time constant of learning with the multiply-adds."""
     spread: float
@@ -161,7 +161,7 @@ class LandscapeFacts(NamedTuple):
 
 
 def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> LandscapeFacts:
-    """Of the detectors `specs`; `epoch` is the first rung."""
+    """Return the facts of the detectors `specs`; `epoch` is the first rung."""
     final = np.array([landscape.truth(spec) for spec in specs])
     early = final * [landscape.share(spec, epoch) for spec in specs]
     pairs = np.triu_indices(len(specs), 1)

@@ -1,4 +1,4 @@
-"""`Rehearsed`: what one rehearsal of a search came to, as data, and the file of many."""
+"""`Rehearsed`: the result of one rehearsal as plain data, and the file of many."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.target import TargetError, claim_folder
 
 RUNS = "runs.jsonl"
-"""The file of a folder's rehearsals, a line each."""
+"""File of a folder's rehearsals, one a line."""
 _BEGINNING = '{"setup": "'
-"""Of each line."""
+"""Beginning of each line."""
 
 
 class Step(NamedTuple):
-    """Where a search stood when a candidate had come to its end and changed what it would return."""
+    """State of a search when a fully trained candidate changed its front."""
 
     epochs: int
-    """Trained so far, over all candidates."""
+    """Epochs trained so far, over all candidates."""
     seconds: Number
-    """That they took, as recorded or as the landscape says."""
+    """Time of these epochs, from the table or the landscape."""
     volume: Number
-    """Hypervolume of the true values of what it would return, as a share of that of the whole band; AP from 0."""
+    """Hypervolume of the front's true values, as a share of that of the whole band; AP from 0."""
     above: Number
-    """The same with AP counted from the band's median: 0 is no better than a candidate drawn blindly."""
+    """The same with AP counted from the band's median: 0 is no better than a random candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsed:
-    """One search of a landscape or a recorded table."""
+    """One search on a landscape or a recorded table."""
 
     setup: str
-    """Which problem it was: rehearsals of one setup may be compared."""
+    """The problem: only rehearsals of one setup are comparable."""
     sampler: str
     ladder: bool
     seed: int
     trials: int
-    """Candidates asked for."""
+    """Number of trials requested."""
     candidates: int
-    """How many were proposed."""
+    """Number of candidates proposed."""
     ended: int
-    """How many were trained to the end."""
+    """Number of candidates fully trained."""
     full: int
-    """Epochs of training every one of them to the end."""
+    """Epochs that training all candidates fully would take."""
     epochs: int
-    """Epochs that were trained."""
+    """Epochs trained."""
     seconds: Number
-    """That they took."""
+    """Time of the epochs trained."""
     steps: tuple[Step, ...]
 
     @property
     def last(self) -> Step:
-        """What the search came to; nothing at all where no candidate came to its end."""
+        """The last step; one with hypervolume 0 where no candidate was fully trained."""
         return self.steps[-1] if self.steps else Step(self.epochs, self.seconds, 0.0, 0.0)
 
     def at(self, epochs: float) -> Step:
-        """Where it stood after so many epochs."""
+        """Return the last step within this many epochs."""
         reached = [step for step in self.steps if step.epochs <= epochs]
         return reached[-1] if reached else Step(0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> str:
-        """One line; `from_json` is its inverse."""
+        """Return one line of JSON; `from_json` is the inverse."""
         return json.dumps({**asdict(self), "steps": [list(step) for step in self.steps]})
 
 
 def from_json(text: str) -> Rehearsed:
-    """The inverse of `Rehearsed.to_json`. ValueError where it is torn or something else."""
+    """Inverse of `Rehearsed.to_json`. Raises ValueError where the text is torn or something else."""
     try:
         return fields_of(parse(text), Rehearsed, "a rehearsal")
     except ValueError as error:
@@ -77,7 +77,7 @@ def from_json(text: str) -> Rehearsed:
 
 
 def read_runs(file: Path) -> tuple[list[Rehearsed], bool]:
-    """The rehearsals of a file, and whether an interruption tore one more at its end. ValueError for another file."""
+    """Return the rehearsals of a file, and whether its last line is torn. Raises ValueError for another kind of file."""
     *lines, last = file.read_text(encoding="utf-8").split("\n")
     try:
         kept = [from_json(line) for line in lines]
@@ -89,7 +89,7 @@ def read_runs(file: Path) -> tuple[list[Rehearsed], bool]:
 
 
 def claim_rehearsal(folder: Path) -> None:
-    """Checks that rehearsals can be written in `folder`: it has some, or is empty, or is not there. ValueError."""
+    """Raise ValueError unless `folder` has rehearsals, is empty or does not exist, so that some can be written there."""
     claim_folder(folder, "a folder of rehearsals")
     if (folder / RUNS).is_file():
         read_runs(folder / RUNS)

@@ -1,6 +1,6 @@
-"""A search rehearsed: the driver as it is, on a surrogate that answers at once, measured by what nobody sees in earnest.
+"""Rehearsal of a search: the real driver on a surrogate that answers at once, measured by the surrogate's true values.
 
-The surrogate is a synthetic landscape or a recorded table. Nothing is written: rows are kept in memory.
+The surrogate is a synthetic landscape or a recorded table. Rows are kept in memory, and nothing is written.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ from scalesearch.study.driver import search
 from scalesearch.study.study import Provenance, Study
 
 _SAMPLE = 2_000
-"""Candidates drawn to stand for a band that cannot be enumerated."""
+"""Candidates drawn to represent a band that cannot be enumerated."""
 _MARGIN = 0.1
-"""Of the range of a cost in the band: how far the reference point lies behind the dearest candidate."""
+"""Distance of the reference point beyond the most expensive candidate, as a share of the cost's range in the band."""
 
 
 _Costed = tuple[Sequence[DetectorSpec], Sequence[Mapping[str, float]]]
-"""The members of a candidate and what each costs."""
+"""The members of a candidate and the costs of each."""
 
 
 class Surrogate(Protocol):
-    """What trainings come to, without training."""
+    """The results of trainings, without training."""
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
-        """What the evaluation after `epoch` epochs says."""
+        """Return the AP of an evaluation after `epoch` epochs."""
 
     def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
-        """What `epochs` epochs take."""
+        """Return the time of `epochs` epochs."""
 
     def truth(self, spec: DetectorSpec) -> float:
-        """AP after the whole training without the noise of a seed, as far as it is known."""
+        """Return the AP after full training without the noise of seeds, as far as it is known."""
 
 
 class MemoryStore(RowSet):
-    """Rows in memory; the path is one that cannot be, so that nothing is ever found or removed there."""
+    """Rows in memory; `path` cannot exist, so that nothing is ever found or removed there."""
 
     path = Path(os.devnull) / "rehearsal"
 
     def write(self, row: Row) -> None:
-        """Keeps the row, in place of one of the same name."""
+        """Keep the row; it replaces a row of the same name."""
         self.add(row)
 
 
 class Yardstick:
-    """The hypervolume of a set of trials by their true values, as a share of that of the whole band."""
+    """Measures the hypervolume of trials by their true values, as a share of that of the whole band."""
 
     def __init__(self, band: Band, surrogate: Surrogate, objectives: Sequence[str]) -> None:
         self._world, self._objectives = surrogate, tuple(objectives)
@@ -79,7 +79,7 @@ class Yardstick:
         self._whole = [hypervolume(whole, reference) for reference in self._references]
 
     def measure(self, found: Sequence[Trial]) -> tuple[float, float]:
-        """With AP counted from 0, and from the median of the band."""
+        """Return the share with AP counted from 0, and with AP counted from the median of the band."""
         if not found:
             return 0.0, 0.0
         points = self._points([([row.spec for row in t.rows], [row.cost for row in t.rows]) for t in found])
@@ -88,7 +88,7 @@ class Yardstick:
         return first, second
 
     def _points(self, items: Sequence[_Costed]) -> Points:
-        """[N, M], less being better; costs by their logarithm."""
+        """Return the objectives [N, M], all minimised; costs are logarithms."""
         return np.array([[self._value(name, specs, costs) for name in self._objectives] for specs, costs in items])
 
     def _value(self, name: str, specs: Sequence[DetectorSpec], costs: Sequence[Mapping[str, float]]) -> float:
@@ -106,16 +106,16 @@ def _all(band: Band) -> Sequence[Candidate]:
 
 @dataclass(frozen=True)
 class _Trained:
-    """One task as it was answered."""
+    """One answered task."""
 
     task: Task
     epochs: int
-    """That it added."""
+    """Epochs that the task added."""
     seconds: float
 
 
 class Answers:
-    """Trains by asking the surrogate, and keeps what was trained in order."""
+    """Answers tasks from the surrogate and logs them in order."""
 
     def __init__(self, surrogate: Surrogate, seed: int, rungs: Sequence[int]) -> None:
         self._world, self._seed, self._rungs = surrogate, seed, rungs
@@ -125,7 +125,7 @@ class Answers:
     def __call__(self, task: Task, label: str) -> Outcome:
         spec, surrogate, seed = task.spec, self._world, self._seed
         before = self._done.get(spec.id, 0)
-        # Another candidate may share the detector, and be further up.
+        # Another candidate may share the detector and have reached a higher rung.
         self._done[spec.id] = max(before, task.to_epoch)
         seconds = surrogate.seconds(spec, seed, task.to_epoch)
         added = surrogate.seconds(spec, seed, self._done[spec.id]) - (
@@ -152,7 +152,7 @@ REHEARSED = Provenance(
 
 
 def check_rungs(ladder: Ladder | None) -> None:
-    """ValueError for rungs that a surrogate knows nothing of."""
+    """Raise ValueError for rungs of fewer or smaller images, which no surrogate models."""
     if ladder and any(rung.images < 1 or rung.size < 1 for rung in ladder.rungs):
         raise ValueError(
             "a rehearsal knows rungs of fewer epochs, but this ladder has rungs of fewer images or smaller ones; "
@@ -161,7 +161,7 @@ def check_rungs(ladder: Ladder | None) -> None:
 
 
 def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick, setup: str) -> Rehearsed:
-    """The search of `plan`, its seed and sampler among it, on `surrogate`. ValueError as `check_rungs`."""
+    """Run the search of `plan`, with its seed and sampler, on `surrogate`. Raises ValueError as `check_rungs`."""
     check_rungs(plan.ladder)
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
@@ -185,7 +185,7 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
 
 
 def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardstick: Yardstick) -> list[Step]:
-    """A step for each candidate that came to its end and changed the front."""
+    """Return a step for each fully trained candidate that changed the front."""
     epochs, seconds = 0, 0.0
     ended: set[str] = set()
     front: list[int] = []

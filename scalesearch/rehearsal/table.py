@@ -1,4 +1,4 @@
-"""A recorded table of learning curves as a world to rehearse on: its detectors are the band, what was recorded is answered."""
+"""Recorded learning curves as a surrogate: the recorded detectors are the band, and the recorded values the answers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scalesearch.space.candidates import Candidate
 
 
 class Table:
-    """The complete search rows of one recipe. ValueError where there are none."""
+    """The complete search rows of one recipe. Raises ValueError where there are none."""
 
     def __init__(
         self, rows: Sequence[Row], recipe_id: str, members: int, resolved: Callable[[DetectorSpec], DetectorSpec]
     ) -> None:
-        """`resolved` gives a detector read from a row what its timm backbone was measured at."""
+        """`resolved` adds the measurements of its timm backbone to a detector read from a row."""
         known = [
             row
             for row in rows
@@ -34,7 +34,7 @@ class Table:
                 f"a table needs complete search rows of the recipe {recipe_id}, but none of {len(rows)} is one"
             )
         trained: dict[tuple[str, int], Row] = {}
-        # Rows of an equal training, as of a detector that two families share, have its numbers but took no time.
+        # A row copied from an equal training (a detector that two families share) has its metrics but took no time.
         for row in sorted(known, key=lambda row: (row.seed, -row.seconds, row.order)):
             if row.kind in ("search", "repeat"):
                 trained.setdefault((row.spec_id, row.seed), row)
@@ -52,36 +52,36 @@ class Table:
 
     @property
     def first_epoch(self) -> int:
-        """The earliest that every row has an AP of."""
+        """Earliest epoch from which on every row has an AP."""
         return max(_curve(row)[0][0] for rows in self._rows.values() for row in rows)
 
     @property
     def fingerprint(self) -> str:
-        """Of what is recorded."""
+        """Hash of the recorded rows."""
         recorded = (row for _, rows in sorted(self._rows.items()) for row in rows)
         return short_hash(replace(row, machine={}, versions={}).to_json() for row in recorded)
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
-        """As recorded, on a straight line between two recorded epochs."""
+        """Return the recorded AP, interpolated linearly between two recorded epochs."""
         epochs, aps = zip(*_curve(self._drawn(spec, seed)), strict=True)
         return float(np.interp(epoch, epochs, aps))
 
     def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
-        """The recorded time, in proportion to the epochs."""
+        """Return the recorded time, in proportion to the epochs."""
         row = self._drawn(spec, seed)
         return row.seconds * epochs / row.epochs_done
 
     def truth(self, spec: DetectorSpec) -> float:
-        """The mean of the recorded seeds: as much as is known of it."""
+        """Return the mean final AP of the recorded seeds, the best known estimate."""
         return fmean(row.final["ap"] or 0.0 for row in self._rows[spec.id])
 
     def _drawn(self, spec: DetectorSpec, seed: int) -> Row:
-        """One of the detector's rows, the same one all through a rehearsal."""
+        """Return one of the detector's rows, the same one throughout a rehearsal."""
         rows = self._rows[spec.id]
         return rows[hashed_integer(f"{spec.id}/{seed}") % len(rows)]
 
 
 def _curve(row: Row) -> list[tuple[int, float]]:
-    """Epochs that an AP was recorded after, and the AP; the end is among them."""
+    """Return (epochs, AP) of each recorded evaluation, including the final one."""
     known = {epoch: ap for epoch, numbers in row.curve if (ap := numbers.get("ap")) is not None}
     return sorted({**known, row.epochs_done: row.final["ap"] or 0.0}.items())

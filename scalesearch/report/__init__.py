@@ -1,4 +1,4 @@
-"""Rows into tables, a picture and a page; results/<study>/ is rebuilt from its rows at any time.
+"""Tables, plots and the report page, made from rows; the report of results/<study>/ can be rebuilt at any time.
 
-Imports records, evidence, plan and arch, pandas and matplotlib; never torch or Optuna.
+May import arch, cost, space, plan, records and evidence, with pandas and matplotlib; never torch or Optuna.
 """

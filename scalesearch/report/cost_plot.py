@@ -1,4 +1,4 @@
-"""Cost over phi as a picture: how a family grows. Imports matplotlib."""
+"""Plot of cost over phi: how a family grows. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LABELS = {
 
 
 def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]]], path: Path, note: str = "") -> None:
-    """Write a panel for each figure: its value, on a logarithmic axis, over phi, a line for each family.
+    """Write a plot with a panel for each metric: its value on a logarithmic axis over phi, a line for each family.
 
-    families: name -> (phi, {figure: value}) of each member. `note` stands under the panels. Raises ValueError as
+    families: name -> (phi, {metric: value}) of each member. `note` stands under the panels. Raises ValueError as
     `claim_picture`, and where no family has two members.
     """
     claim_picture(path)

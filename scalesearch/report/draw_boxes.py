@@ -1,4 +1,4 @@
-"""Detections drawn on a picture: a frame each, its class and score on a label. Imports PIL."""
+"""Detections drawn on an image: a frame for each, labelled with class and score. Imports PIL."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 class Drawn(NamedTuple):
-    """One detection."""
+    """One detection to draw."""
 
     box: tuple[float, float, float, float]
-    """xyxy in the picture's pixels."""
+    """xyxy in pixels of the image."""
     label: int
-    """Of its class: it chooses the colour."""
+    """Class label, which determines the colour."""
     text: str
 
 
 def colour(label: int) -> Colour:
-    """Of a class: neighbours far apart in hue (the golden angle), three shades in turn."""
+    """Return the colour of a class: consecutive labels differ in hue by the golden angle and cycle through three shades."""
     hue, value = label * 0.618034 % 1.0, (1.0, 0.8, 0.9)[label % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.7, 1.0)[label % 3], value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def ink(background: Colour) -> Colour:
-    """Black or white, whichever is easier to read on it (WCAG's contrast of relative luminance)."""
+    """Return black or white, whichever has more contrast with the background (WCAG, relative luminance)."""
     red, green, blue = ((c / 255) ** 2.2 for c in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return (0, 0, 0) if (luminance + 0.05) ** 2 > 1.05 * 0.05 else (255, 255, 255)
 
 
 def draw_boxes(picture: Image.Image, found: Sequence[Drawn]) -> Image.Image:
-    """A copy of an RGB picture with the detections, best first, on it; small pictures are enlarged to be readable."""
+    """Return a copy of an RGB image with the detections drawn on it; small images are enlarged.
+
+    `found` is ordered best first.
+    """
     factor = max(1, round(480 / max(picture.size)))
     drawn = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     pen, side = ImageDraw.Draw(drawn), max(drawn.size)
     line, font = max(2, round(side / 400)), ImageFont.load_default(max(11, round(side / 55)))
     for one in reversed(found):  # the best on top
         x0, y0, x1, y1 = (factor * value for value in one.box)
-        # The frame lies around its box: a box of a few pixels would be nothing but frame.
+        # The frame lies outside its box, since it would cover a box of a few pixels.
         around = (x0 - line, y0 - line, max(x0, x1 - 1) + line, max(y0, y1 - 1) + line)
         pen.rectangle(around, None, colour(one.label), line)
     for one in reversed(found):
@@ -55,7 +58,7 @@ def draw_boxes(picture: Image.Image, found: Sequence[Drawn]) -> Image.Image:
 def _label(
     pen: ImageDraw.ImageDraw, size: tuple[int, int], one: Drawn, corner: tuple[float, float], font: Font
 ) -> None:
-    """The text above the box's corner, or below it where the picture ends; never outside."""
+    """Draw the text above the box's corner, or below it at the image's edge; never outside the image."""
     left, top, right, bottom = pen.textbbox((0, 0), one.text, font)
     width, height = right - left + 6, bottom - top + 4
     x = min(max(0.0, corner[0]), max(0.0, size[0] - width))

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the confusion matrix and the precision over recall, as scikit-learn draws them."""
+"""Plots of an evaluation: the confusion matrix and the precision-recall curves, drawn by scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 MATRIX, CURVES = "confusion_matrix.png", "precision_recall.png"
 _NUMBERED, _NAMED = 40, 20
-"""Classes up to which the matrix has numbers, and of whose curves the legend tells."""
+"""Most classes for which the matrix shows numbers, and most curves that the legend names."""
 
 
 def draw_matrix(counts: NDArray[np.int64], names: Sequence[str], title: str, file: Path) -> None:
-    """Counts [K + 1, K + 1] of annotated by predicted class, the last being background."""
+    """Draw the counts [K + 1, K + 1] of annotated (rows) by predicted class; the last class is background."""
     side = max(4.0, 0.45 * len(counts) + 2.5)
     with plt.rc_context({"text.parse_math": False}):
         figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
@@ -33,7 +33,7 @@ def draw_matrix(counts: NDArray[np.int64], names: Sequence[str], title: str, fil
 
 
 def draw_curves(curves: Mapping[str, Sequence[float]], title: str, file: Path) -> None:
-    """Precision [101] at recall 0, 0.01 .. 1, by class."""
+    """Draw a curve for each class: precision [101] at recall 0, 0.01 .. 1."""
     with plt.rc_context({"text.parse_math": False}):
         figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
         for precision in curves.values():

@@ -1,4 +1,4 @@
-"""The front as a picture: accuracy against cost, with what it stands on. Only drawing happens here."""
+"""Plot of the front: accuracy against cost, with candidates, baselines and bands. Drawing only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scalesearch.space.space import shown
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#2166ac", "#d6604d", "#8a8a8a", "#1b7837"
 _NAMED = 8
-"""Sets of coefficients that have a colour and a name: more are not told apart."""
+"""Number of families that get a colour and a name: more could not be distinguished."""
 _COSTS = {
     "macs": "FLOPs (multiply-adds) of one image",
     "params": "parameters",
@@ -35,7 +35,7 @@ _COSTS = {
 
 
 def draw_front(facts: Facts, path: Path) -> None:
-    """Write the picture of a study to `path` (its suffix gives the format): a panel for each cost of its objectives."""
+    """Write the plot of a study to `path`, whose suffix gives the format: a panel for each cost of its objectives."""
     count = len(facts.costs)
     figure, panels = plt.subplots(
         1, count, figsize=(8 if count == 1 else 5.5 * count, 5.5), layout="constrained", sharey=True, squeeze=False
@@ -109,7 +109,7 @@ def _dots(axes: Axes, trials: list[Trial], cost: str, label: str, **style: str) 
 
 
 def _families(axes: Axes, facts: Facts, cost: str) -> None:
-    """A line for each set of coefficients through its members; the best by mean AP are named, the best is thick."""
+    """Draw a line through the members of each family. The best by mean AP are named, and the best of the front is thick."""
     best = facts.front[0].ordinal if facts.front else None
     complete = [trial for trial in facts.trials if trial.complete]
     named = {trial.ordinal for trial in sorted(complete, key=lambda trial: -trial.value("ap"))[:_NAMED]}
@@ -170,7 +170,7 @@ def _labels(axes: Axes, facts: Facts, cost: str) -> None:
 
 
 def _names(axes: Axes, groups: list[Group], cost: str) -> None:
-    """The names of designs beside their marks, on the side where there is room."""
+    """Write the names of designs beside their marks, on the side where there is room."""
     for group in groups:
         if spread := group.spread():
             at = (group.first.cost[cost], spread.mean)
@@ -180,7 +180,7 @@ def _names(axes: Axes, groups: list[Group], cost: str) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers on a logarithmic axis: 1, 2, 5 a decade, or evenly spaced ones where it spans less than one."""
+    """Return round ticks of a logarithmic axis: 1, 2, 5 of each decade, or evenly spaced ones below a factor of 6."""
     if high < 6 * low:
         ticks = MaxNLocator(5).tick_values(low, high)
     else:

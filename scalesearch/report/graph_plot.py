@@ -1,4 +1,4 @@
-"""A feature network as a picture. Only drawing happens here: places and bends come from arch/graph_layout.py."""
+"""Drawing of a feature network. The positions and bends come from arch/graph_layout.py."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _FUSIONS = {
     "gate_avg": "gate avg",
 }
 _INCH = 0.95
-"""Between two rows."""
+"""Inches between two rows."""
 _HEAD = 0.115
-"""Length of an arrow head, where rows are 1 apart."""
+"""Length of an arrow head; rows are 1 apart."""
 
 
 def draw_graph(topology: Topology, path: Path, name: str) -> None:
-    """Write the picture of `topology` to `path`; its suffix gives the format (svg, png, pdf).
+    """Write the drawing of `topology` to `path`, whose suffix gives the format (svg, png, pdf).
 
-    Raises ValueError as `claim_picture`. The same topology gives the same bytes.
+    The same topology gives the same bytes. Raises ValueError as `claim_picture`.
     """
     claim_picture(path)
     facts = layout(topology)
@@ -67,8 +67,8 @@ def draw_graph(topology: Topology, path: Path, name: str) -> None:
 
 
 def _wide(facts: Layout, title: str, legend: list[Line2D]) -> float:
-    """Of the picture, where rows are 1 apart: what the graph takes, or in a small one its title or its legend."""
-    # Inches of their type, on the large side: 11 points bold, and 8 points beside a handle.
+    """Return the width of the drawing (rows are 1 apart): that of the graph, or of its title or legend if larger."""
+    # Inches of the text, estimated on the large side: 11 points bold, and 8 points beside a handle.
     inches = max(0.3 + 0.1 * len(title), sum(0.55 + 0.065 * len(str(handle.get_label())) for handle in legend))
     return max(facts.right + 2.1, inches / _INCH)
 
@@ -92,7 +92,7 @@ def _arrow(axes: Axes, facts: Layout, arrow: Arrow) -> None:
 
 
 def _shaft(axes: Axes, line: Line, colour: str, dashes: Any, thick: float) -> None:
-    """A line with an arrow head at its end."""
+    """Draw a line with an arrow head at its end."""
     tip = line[-1]
     shaft = line[np.linalg.norm(line - tip, axis=1) > 0.9 * _HEAD]
     axes.plot(shaft[:, 0], shaft[:, 1], color=colour, linestyle=dashes, linewidth=thick, zorder=2)
@@ -118,7 +118,7 @@ def _nodes(axes: Axes, facts: Layout) -> None:
 
 
 def _ports(axes: Axes, facts: Layout) -> None:
-    """The inputs at the left and the outputs at the right."""
+    """Draw the inputs at the left and the outputs at the right."""
     read = {arrow.source for arrow in facts.arrows}
     for number, level in enumerate(facts.topology.levels):
         _port(axes, facts.places[number], str(number), faded=number not in read)

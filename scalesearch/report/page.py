@@ -1,4 +1,4 @@
-"""report.md: the page of a study, in the order in which a reader asks."""
+"""report.md: the page of a study, as Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONVENTION = (
 
 
 def page(facts: Facts, picture: str) -> str:
-    """The whole page as Markdown; `picture` is the file name of the front."""
+    """Return the whole page as Markdown; `picture` is the file name of the front's plot."""
     parts = [
         f"# {facts.plan.name}",
         _summary(facts),
@@ -65,7 +65,7 @@ def _summary(facts: Facts) -> str:
 
 
 def _told_apart(facts: Facts) -> str:
-    """Which of the fully trained detectors the best one cannot be told apart from; what is ahead only by chance is not."""
+    """Name the fully trained detectors whose AP does not differ significantly from the best one's."""
     best, found = facts.winners[0], [*facts.winners[1:], *facts.baselines]
     alike = (best.first.recipe_id, best.first.member)
     others = [group for group in found if (group.first.recipe_id, group.first.member) == alike and group.spread()]
@@ -88,7 +88,7 @@ def _bands(facts: Facts) -> str:
 
 
 def _latency(facts: Facts) -> str:
-    """What the latencies here are predictions of, how far off these are, and what measurements did not confirm."""
+    """State what latency is predicted from, and how many candidates measured outside the band."""
     if facts.plan.latency is None:
         return ""
     told = (
@@ -102,7 +102,7 @@ def _latency(facts: Facts) -> str:
 
 
 def _climbed(facts: Facts) -> str:
-    """How many candidates reached each rung of the ladder, and what share of full training that took."""
+    """State how many candidates reached each rung, and the share of full training's epochs that were trained."""
     plan = facts.plan
     if plan.ladder is None or not facts.trials:
         return ""
@@ -159,7 +159,7 @@ def _design(row: Row) -> str:
 
 
 FEW = 5
-"""Candidates below which a rank correlation says nothing: of 4, 1 in 24 orders is the same by chance."""
+"""Fewest candidates for a rank correlation: of 4, 1 in 24 orders agrees by chance."""
 
 
 def _audit(facts: Facts) -> str:
@@ -283,7 +283,7 @@ def _random(facts: Facts) -> str:
     groups = [("random inside the band", facts.random), ("the sampler", facts.asked)]
     lines = [line(name, trials) for name, trials in groups if trials]
     if not facts.random:
-        return ""  # a grid that tries everything has nothing to beat
+        return ""  # a grid that tries everything has no random reference
     text = "What a search has to beat is a random draw inside the same band (one seed each, selection split)."
     return "\n\n".join(["## Against random", text, _table(["proposed by", "candidates", "mean AP", "best AP"], lines)])
 
@@ -296,7 +296,7 @@ def _failed(rows: Sequence[Row]) -> str:
 
 
 def _which(row: Row) -> str:
-    """A search's trial, a winner's trial and seed, a baseline's name and seed; of a family the member."""
+    """Name the training of a row: trial, or trial and seed (winner), or name and seed (baseline); in a family, the member."""
     parts = [for_markdown(row.name) if row.kind == "baseline" else f"trial {row.ordinal}"]
     parts += [] if row.member is None else [f"member {row.member}"]
     parts += [] if row.kind == "search" else [f"seed {row.seed}"]
@@ -330,6 +330,6 @@ def _mean(spread: Spread | None) -> str:
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown; text from outside went through `for_markdown`."""
+    """Return a Markdown table of Markdown cells; callers pass text from outside through `for_markdown`."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

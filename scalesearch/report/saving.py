@@ -1,4 +1,4 @@
-"""Figures of Matplotlib as files: published whole, and marked as ours where they stand alone."""
+"""Matplotlib figures written to files atomically, and marked as ours outside a folder of ours."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ALONE: dict[str, dict[str, Any]] = {
     ".pdf": {"Creator": MARK, "CreationDate": None},
     ".png": {"Software": MARK},
 }
-"""What the metadata say of a picture that its user named, by suffix; the same figure gives the same bytes."""
+"""Metadata of a plot at a path that the user chose, by suffix. The same figure gives the same bytes."""
 
 
 def save(figure: Figure, path: Path, *, dpi: int, alone: bool = False) -> None:
-    """Writes the figure to `path`, whose suffix gives the format; `alone`, in no folder of ours. OSError."""
+    """Write the figure to `path`, whose suffix gives the format; `alone` where it is in no folder of ours. Raises OSError."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:], dpi=dpi, metadata=_ALONE[path.suffix] if alone else None)
     publish(path, content.getvalue())

@@ -1,4 +1,4 @@
-"""`StudyResults`: a study's folder as a notebook wants it: its trials, its front, its winners, a data frame."""
+"""`StudyResults`: the results of a study for notebooks: trials, front, winners and a data frame."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _STATES = {True: "COMPLETE", False: "FAIL"}
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a study came to, read once from its folder."""
+    """The results of a study, read once from its folder."""
 
     folder: Path
     plan: Plan
     rows: tuple[Row, ...]
-    """Every training, in the order of search, winners, baselines."""
+    """All trainings, ordered: search, winners, baselines."""
 
     @cached_property
     def facts(self) -> Facts:
-        """What the report says: winners and baselines by seed, failures, the noise."""
+        """Contents of the report: winners and baselines grouped over seeds, failures, noise."""
         return gather(self.plan, self.rows)
 
     @property
     def trials(self) -> list[Trial]:
-        """The candidates by ordinal."""
+        """The trials by ordinal."""
         return self.facts.trials
 
     @property
     def best_trials(self) -> list[Trial]:
-        """The front: the complete trials that no other is better than in every objective, best AP first."""
+        """The front: the non-dominated complete trials, best AP first."""
         return self.facts.front
 
     def trials_dataframe(self) -> pd.DataFrame:
-        """One line a trial, in the columns of Optuna's `trials_dataframe`.
+        """Return one line a trial, with the columns of Optuna's `trials_dataframe`.
 
         number, values_<objective> (None for a trial that did not reach the top rung), duration, params_<axis>,
-        user_attrs_* (proposed_by, spec_id, epochs, the costs and APs; of a family a list with an entry a member), state
-        (COMPLETE, PRUNED by the ladder, FAIL).
+        user_attrs_* (proposed_by, spec_id, epochs, costs and APs; for a family a list with an entry for each member),
+        state (COMPLETE, PRUNED by the ladder, FAIL).
         """
         return pd.DataFrame([_line(trial, self.plan.objectives) for trial in self.trials])
 
 
 def read_study(folder: str | Path) -> StudyResults:
-    """The study in `folder`, also while it runs. StudyError where there is none; RowError for a row that is broken."""
+    """Read the study in `folder`, also while it runs. Raises StudyError where there is none or a row is broken."""
     path = Path(folder)
     if not (path / PLAN).is_file():
         raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")

@@ -1,4 +1,4 @@
-"""front.csv and trials.csv: one line a trial, flat columns in Optuna's manner."""
+"""front.csv and trials.csv: one line a trial, flat columns named as Optuna's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALWAYS = ("macs", "params", "activations")
 
 
 def trials_table(found: Sequence[Trial]) -> pd.DataFrame:
-    """One line a trial: number, state, proposed_by, values_*, params_*, and each member's id, cost and APs."""
+    """Return one line a trial: number, state, proposed_by, values_*, params_*, and each member's id, cost and APs."""
     lines = [_line(trial) for trial in found]
     return pd.DataFrame(lines, columns=None if lines else ["number", "state", "proposed_by"])
 

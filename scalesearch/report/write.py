@@ -1,4 +1,4 @@
-"""The report of a study, written into its folder: front.csv, trials.csv, front.png, report.md."""
+"""Write a study's report into its folder: front.csv, trials.csv, front.png, report.md."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PICTURE = "front.png"
 
 
 def write_report(folder: Path, plan: Plan, rows: Sequence[Row]) -> Path:
-    """Writes the report of `rows` and returns the page's path; the rows are not touched."""
+    """Write the report of `rows` and return the page's path; the rows are not changed."""
     facts = gather(plan, rows)
     table = trials_table(facts.trials)
     publish(folder / "trials.csv", table.to_csv(index=False))
-    # The same columns, and their names also where the front is empty.
+    # Selecting from the same table keeps the columns' names where the front is empty.
     front = table.set_index("number", drop=False).loc[[trial.ordinal for trial in facts.front]]
     publish(folder / "front.csv", front.to_csv(index=False))
     draw_front(facts, folder / PICTURE)
