@@ -1,1 +1,1 @@
-"""What a terminal shows: progress and tables. Imports rich, arch, cost and space."""
+"""Terminal output: progress and tables. May import arch, cost, space and rich."""

@@ -1,4 +1,4 @@
-"""What anchors match, as a table."""
+"""Table of the boxes that anchors match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scalesearch.io.text import for_terminal
 
 
 def show_anchors(found: Mapping[str, Any]) -> None:
-    """Print what share of boxes a detector's anchors and the proposed ones match, by size and class."""
+    """Print the share of boxes that a detector's own and the proposed anchors match, by size and class."""
     console = Console(highlight=False, soft_wrap=True, width=max(Console().width, WIDTH))
     height, width = found["size"]
     console.print(

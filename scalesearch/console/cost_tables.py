@@ -1,4 +1,4 @@
-"""Prices as tables: a design part by part, several designs a row each, a price beside a trace."""
+"""Tables of prices: one design part by part, several designs a row each, a price beside a trace."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scalesearch.cost.price import Breakdown, Cost
 from scalesearch.io.text import for_terminal
 
 PricedRow = tuple[str, DetectorSpec, Breakdown, Mapping[str, float]]
-"""A design's name, itself, its parts and its figures."""
+"""(name of the design, its spec, cost of its parts, its metrics)."""
 
 
 def show_costs(costs: Sequence[PricedRow]) -> None:
-    """Print one design part by part, or several a row each."""
+    """Print one design part by part, or several designs a row each."""
     console = wide()
     console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
     if len(costs) == 1:
@@ -59,7 +59,7 @@ def _designs(costs: Sequence[PricedRow]) -> Table:
 
 
 def show_comparison(name: str, comparison: Any, *, errors: bool = False) -> None:
-    """Print a `profile.fvcore_check.Comparison`, on standard error if `errors`."""
+    """Print a `profile.fvcore_check.Comparison`, to standard error if `errors`."""
     console = Console(highlight=False, soft_wrap=True, stderr=errors)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(Text(f"{for_terminal(name)}: multiply-adds"))

@@ -1,4 +1,4 @@
-"""COCO's numbers as tables."""
+"""Tables of COCO metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scalesearch.io.text import for_terminal
 
 
 def show_evaluation(found: Mapping[str, Any]) -> None:
-    """Print COCO's twelve numbers by size, and those of each class."""
+    """Print the twelve COCO metrics by object size, and the metrics of each class."""
     console = Console(highlight=False, soft_wrap=True, width=max(Console().width, WIDTH))
     height, width = found["size"]
     console.print(
@@ -36,5 +36,5 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
 
 
 def _share(value: float | None) -> str:
-    """A number in 0..1; a dash where there is no object to find."""
+    """Format a metric in 0..1; a dash where there is no object to find."""
     return "-" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""A measured latency as a table."""
+"""Table of a measured latency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scalesearch.io.text import for_terminal
 
 
 def show_latency(name: str, found: Mapping[str, Any]) -> None:
-    """Print a measured latency, as `profile.latency_benchmark.Latency.to_dict` has it."""
+    """Print a measured latency, given as `profile.latency_benchmark.Latency.to_dict` returns it."""
     console, setting = Console(highlight=False, soft_wrap=True), found["setting"]
     threads = f"{setting['threads']} thread{'s' * (setting['threads'] != 1)}"
     console.print(

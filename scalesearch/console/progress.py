@@ -1,4 +1,4 @@
-"""Lines and progress bars on a terminal, and lines on standard error."""
+"""Messages and progress bars on a terminal, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_terminal
 
 _PATIENCE = 0.5
-"""Seconds before a bar is shown: what is over by then needs none."""
+"""Seconds before a bar is shown: shorter work needs none."""
 _PERIOD = 60.0
-"""Seconds between two lines of how far things are, where there is no terminal to show a bar."""
+"""Seconds between two lines of progress where there is no terminal to show a bar."""
 
 
 class RichConsole:
-    """One bar at a time at the bottom, lines above it; without a terminal, lines only."""
+    """One progress bar at a time, with messages above it; messages only without a terminal."""
 
     def __init__(self) -> None:
         columns = (
@@ -61,7 +61,7 @@ class RichConsole:
         self._progress.console.print(for_terminal(text), markup=False, highlight=False)
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
-        """The update (done, total, what) of a new bar; it shows after half a second, unless `at_once`."""
+        """Return the update function (done, total, what) of a new bar, shown after half a second unless `at_once`."""
         if self._progress.disable:
             return lambda done, total, what: self._tell(label, done, total, what)
         start = time.monotonic() - _PATIENCE * at_once
@@ -80,19 +80,19 @@ class RichConsole:
         return update
 
     def _tell(self, label: str, done: int, total: int, what: str) -> None:
-        """A line in place of a bar, once in a while."""
+        """Print a line in place of the bar, once every `_PERIOD`."""
         if done < total and time.monotonic() - self._told >= _PERIOD:
             self._told = time.monotonic()
             self.say(f"  {label}: {done / total:.0%}, {shortened(what, LONGEST)}")
 
 
 class NoteConsole:
-    """Lines on standard error, where they spoil no table and no JSON; no bars."""
+    """Messages on standard error, where they disturb no table and no JSON; no bars."""
 
     def say(self, text: str) -> None:
         """A line that stays."""
         print(for_terminal(text), file=sys.stderr)
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
-        """Nothing."""
+        """Return an update function that does nothing."""
         return lambda done, total, what: None

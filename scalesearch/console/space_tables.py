@@ -1,4 +1,4 @@
-"""What a band holds of a space, as a table."""
+"""Table of the candidates of a space inside a band."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def show_space(
     nearest: str,
     candidates: Sequence[tuple[Mapping[str, Any], Sequence[DetectorSpec], Sequence[Mapping[str, float]]]],
 ) -> None:
-    """Print what a space holds of its bands, then a row for each member of each (point, members, their figures).
+    """Print what a space has inside its bands, then a row for each member of each (point, members, their metrics).
 
-    A family's members are told by the dimensions that its point only implies.
+    Members of a family also show the dimensions that their point only implies.
     """
     console = wide()
     console.print(f"band: {'; '.join(bands)}", markup=False)

@@ -1,4 +1,4 @@
-"""The manner of every table: its width, its columns, its heads."""
+"""Common style of tables: width, columns and column heads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_terminal
 
 WIDTH = 160
-"""Columns that a table of many numbers takes where nobody says how wide the terminal is."""
+"""Least width of a console for tables, in characters, where the output is no terminal or a narrow one."""
 
 
 HEADS = {
@@ -26,17 +26,17 @@ HEADS = {
 
 
 def name_cell(name: str) -> Text:
-    """A name from outside, in a table."""
+    """Return the cell of a name from outside, made safe and short."""
     return Text(for_terminal(shortened(name, LONGEST)))
 
 
 def wide() -> Console:
-    """A console whose tables lose no column where the output is no terminal, or a narrow one."""
+    """Return a console whose tables lose no column where the output is no terminal, or a narrow one."""
     return Console(highlight=False, soft_wrap=True, width=max(Console().width, WIDTH))
 
 
 def table(first: str, *others: str) -> Table:
-    """An empty table: a column of names, columns of numbers."""
+    """Return an empty table: a column of names, then columns of numbers."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     made.add_column(first, no_wrap=True)
     for head in others:
@@ -45,7 +45,7 @@ def table(first: str, *others: str) -> Table:
 
 
 def show_table(heads: Sequence[str], lines: Sequence[Sequence[str]], legend: str) -> None:
-    """Print a table, names to the left and numbers to the right, and what it means."""
+    """Print a table and its legend; the first column is left-aligned, the others right-aligned."""
     console = wide()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, head in enumerate(heads):

@@ -123,7 +123,7 @@ def not_told_apart(best: Group, others: Iterable[Group]) -> list[Group] | None:
 
 
 def _pooled(groups: Iterable[Group]) -> tuple[float, int] | None:
-    """Return the pooled standard deviation over seeds and its degrees of freedom; None where no detector has two seeds."""
+    """Return the pooled standard deviation over seeds and its degrees of freedom; None without a second seed."""
     squares, freedom = 0.0, 0
     for group in groups:
         spread = group.spread()

@@ -42,7 +42,7 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """Trains one task at a time in this process; `submit` returns when it is done. Ctrl-C interrupts `submit` itself."""
+    """Trains one task at a time in this process; `submit` returns when it is done. Ctrl-C interrupts `submit`."""
 
     workers = 1
 
@@ -77,7 +77,7 @@ def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], argum
 
 
 def _portable(error: Exception) -> Exception:
-    """Add the traceback to the error as a note; an error that cannot be pickled becomes a RuntimeError with its text."""
+    """Add the traceback as a note to the error; one that cannot be pickled becomes a RuntimeError with its text."""
     error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))

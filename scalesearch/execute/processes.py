@@ -99,7 +99,7 @@ class LocalProcesses:
         return ours
 
     def _gone(self, index: int) -> WorkerLostError:
-        """Wait for the process to end, so that its task can be sent again, and return an error that says how it ended."""
+        """Wait for the process to end, so that its task can be resent, and return an error that says how it ended."""
         process = self._processes.get(index)
         if process is None or self._closed:
             return WorkerLostError("the workers were stopped")

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 class Ledger:
-    """One Optuna study, kept equal to the trials. Raises LedgerError where the storage cannot be opened at the start."""
+    """One Optuna study, kept equal to the trials. Raises LedgerError where the storage cannot be opened at first."""
 
     def __init__(
         self,

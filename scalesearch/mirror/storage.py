@@ -78,7 +78,7 @@ class Place:
 
 
 def place(storage: str | None, folder: Path = Path()) -> Place:
-    """Return the place that `--storage` names: None is a journal in the folder, text with :// a database, else a journal.
+    """Return the place that `--storage` names: a database for text with ://, else a journal; None: one in the folder.
 
     Raises LedgerError for what is neither, and for a database whose driver is not installed.
     """

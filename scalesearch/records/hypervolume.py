@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 
 _DIGITS = 12
-"""Significant digits by which gains are compared: the order of a sum depends on the processor and moves the sixteenth."""
+"""Significant digits of compared gains: the order of a sum depends on the processor and changes the sixteenth."""
 
 
 def hypervolume(points: Points, reference: Points) -> float:
@@ -71,7 +71,7 @@ def ranks(points: Points) -> Iterator[list[int]]:
 
 
 def _ranks_of_two(points: Points) -> Iterator[list[int]]:
-    """`ranks` of two objectives: in ascending order of the first, a non-dominated point's second is below all before it."""
+    """`ranks` of two objectives: in order of the first, a non-dominated point's second is below all before it."""
     distinct, where = np.unique(points, axis=0, return_inverse=True)
     rank_of = np.empty(len(distinct), dtype=np.int64)
     left, number = np.arange(len(distinct)), 0

@@ -133,7 +133,7 @@ class Row:
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
 
     def to_json(self) -> str:
-        """Return one line of JSON with exact floats. Raises RowError, naming the field, for a value that is not JSON."""
+        """Return one line of JSON with exact floats. Raises RowError, naming the field, for a value not in JSON."""
         try:
             return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False)
         except (ValueError, TypeError):

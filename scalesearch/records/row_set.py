@@ -63,11 +63,11 @@ class RowSet:
         return found if found is not None and found.key == row.key else None
 
     def known(self, key: TrainingKey) -> Row | None:
-        """Return the first complete row of an equal training (same spec, recipe, data, seed, epochs, splits), or None."""
+        """Return the first complete row of an equal training (spec, recipe, data, seed, epochs, splits), or None."""
         return min(self._equal.get(key, {}).values(), key=_order, default=None)
 
     def trials(self, members: int) -> list[Trial]:
-        """Return the search trials that have all `members`, by ordinal; unchanged ones are the same objects as before."""
+        """Return the search trials that have all `members`, by ordinal; unchanged ones are the same objects again."""
         if members != self._members:
             self._trials, self._members, self._changed = [], members, set(self._searched)
         for ordinal in self._changed:

@@ -22,7 +22,7 @@ class Compared:
     full_then: Spread | None
     """Hypervolume of full training after as many epochs as this search trained."""
     over_random: Spread | None
-    """Hypervolume (AP from the band's median) minus that of random with the same seed, both with or without the ladder."""
+    """Hypervolume (AP from the band's median) minus that of random with the same seed and the same ladder setting."""
 
     @property
     def first(self) -> Rehearsed:

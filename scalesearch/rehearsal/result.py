@@ -77,7 +77,7 @@ def from_json(text: str) -> Rehearsed:
 
 
 def read_runs(file: Path) -> tuple[list[Rehearsed], bool]:
-    """Return the rehearsals of a file, and whether its last line is torn. Raises ValueError for another kind of file."""
+    """Return the rehearsals of a file, and whether its last line is torn. Raises ValueError for any other file."""
     *lines, last = file.read_text(encoding="utf-8").split("\n")
     try:
         kept = [from_json(line) for line in lines]
@@ -89,7 +89,7 @@ def read_runs(file: Path) -> tuple[list[Rehearsed], bool]:
 
 
 def claim_rehearsal(folder: Path) -> None:
-    """Raise ValueError unless `folder` has rehearsals, is empty or does not exist, so that some can be written there."""
+    """Raise ValueError unless rehearsals can be written in `folder`: it has some, is empty or does not exist."""
     claim_folder(folder, "a folder of rehearsals")
     if (folder / RUNS).is_file():
         read_runs(folder / RUNS)

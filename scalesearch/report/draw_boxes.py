@@ -23,7 +23,7 @@ class Drawn(NamedTuple):
 
 
 def colour(label: int) -> Colour:
-    """Return the colour of a class: consecutive labels differ in hue by the golden angle and cycle through three shades."""
+    """Return the colour of a class: consecutive labels differ in hue by the golden angle, with three shades in turn."""
     hue, value = label * 0.618034 % 1.0, (1.0, 0.8, 0.9)[label % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.7, 1.0)[label % 3], value)
     return round(255 * red), round(255 * green), round(255 * blue)

@@ -109,7 +109,7 @@ def _dots(axes: Axes, trials: list[Trial], cost: str, label: str, **style: str) 
 
 
 def _families(axes: Axes, facts: Facts, cost: str) -> None:
-    """Draw a line through the members of each family. The best by mean AP are named, and the best of the front is thick."""
+    """Draw a line through the members of each family. The best by mean AP are named; the best of the front is thick."""
     best = facts.front[0].ordinal if facts.front else None
     complete = [trial for trial in facts.trials if trial.complete]
     named = {trial.ordinal for trial in sorted(complete, key=lambda trial: -trial.value("ap"))[:_NAMED]}

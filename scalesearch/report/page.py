@@ -296,7 +296,7 @@ def _failed(rows: Sequence[Row]) -> str:
 
 
 def _which(row: Row) -> str:
-    """Name the training of a row: trial, or trial and seed (winner), or name and seed (baseline); in a family, the member."""
+    """Name the training of a row: trial, trial and seed (winner), name and seed (baseline); in a family the member."""
     parts = [for_markdown(row.name) if row.kind == "baseline" else f"trial {row.ordinal}"]
     parts += [] if row.member is None else [f"member {row.member}"]
     parts += [] if row.kind == "search" else [f"seed {row.seed}"]

@@ -20,7 +20,7 @@ _ALONE: dict[str, dict[str, Any]] = {
 
 
 def save(figure: Figure, path: Path, *, dpi: int, alone: bool = False) -> None:
-    """Write the figure to `path`, whose suffix gives the format; `alone` where it is in no folder of ours. Raises OSError."""
+    """Write the figure to `path`, whose suffix gives the format; `alone`: not in a folder of ours. Raises OSError."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:], dpi=dpi, metadata=_ALONE[path.suffix] if alone else None)
     publish(path, content.getvalue())

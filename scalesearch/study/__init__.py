@@ -1,4 +1,4 @@
-"""Which candidate comes next, and who trains it: proposals inside the band, the driver, the ledger.
+"""The search: proposals inside the band, samplers, successive halving and the driver.
 
-Imports arch, plan, records and Optuna; never torch. The training itself comes in as a function.
+May import arch, cost, space, plan, records, execute and Optuna; never torch. An executor is passed in to train.
 """

@@ -1,6 +1,6 @@
-"""The one driver of a study: it alone proposes, promotes and writes rows; an executor trains.
+"""The driver of a study: it alone proposes, promotes and writes rows; an executor trains.
 
-Whatever has a row is not trained again, so the same command continues a study that was interrupted.
+A training that has a row is not run again, so the same command continues an interrupted study.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from scalesearch.study.successive_halving import promotion
 
 
 def run(study: Study, executor: Executor, say: Say) -> None:
-    """Search, then winners, then baselines; every row is on disk when this returns.
+    """Run the search, then train winners, then baselines; every row is on disk when this returns.
 
-    Raises whatever a training raises, KeyboardInterrupt among it; rows written so far stay.
+    Raises TaskError, and ValueError where the first trainings all fail. KeyboardInterrupt passes through. Rows written
+    so far stay.
     """
     search(study, executor, say)
     out = PendingJobs(study, executor, say)
@@ -36,9 +37,9 @@ def run(study: Study, executor: Executor, say: Say) -> None:
 
 
 def train_winners(study: Study, executor: Executor, say: Say, winners: WinnersPlan, name: str) -> None:
-    """The best of a study that was searched before, trained otherwise than its plan says; `name` is the recipe's.
+    """Train the best of a finished search by another recipe than the plan's; `name` is that recipe's.
 
-    Their rows lie beside those of the plan's own winners. Raises as `run`.
+    The rows are kept beside those of the plan's own winners. Raises as `run`.
     """
     out = PendingJobs(study, executor, say)
     for job in winner_jobs(study, winners, name):
@@ -47,11 +48,11 @@ def train_winners(study: Study, executor: Executor, say: Say, winners: WinnersPl
 
 
 def search(study: Study, executor: Executor, say: Say) -> None:
-    """Propose and train until the plan's number of trials is there or the band is used up, and the ladder is climbed.
+    """Propose and train until the plan's trials are done or the band is exhausted, and nobody can be promoted any more.
 
-    A proposal sees the trials that are at least as many ordinals back as there are workers, and no others, whichever
-    happen to be done: so a study is the same however its trainings overlap, and wherever it was interrupted. On a
-    ladder that holds for one worker; with several, who goes on depends on who is there.
+    A proposal sees exactly the trials at least as many ordinals back as there are workers, whether or not later ones
+    are done. So a study is the same however its trainings overlap and wherever it was interrupted. On a ladder this
+    holds for one worker; with several, promotions depend on which trials are done.
     """
     out = PendingJobs(study, executor, say)
     steps = _Steps(study, executor.workers, say)
@@ -69,12 +70,12 @@ def search(study: Study, executor: Executor, say: Say) -> None:
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
     _tell_outside(study, say)
-    # Checkpoints of those that waited for a promotion, and what an interrupted run with other workers had begun.
+    # Checkpoints of trials that were not promoted, and of tasks begun by an interrupted run with other workers.
     shutil.rmtree(study.folder.path / TASKS, ignore_errors=True)
 
 
 def _tell_outside(study: Study, say: Say) -> None:
-    """How many trials went to candidates that only a measurement found outside the band."""
+    """Say how many trials went to candidates that were measured outside the band."""
     found = study.trials()
     if outside := sum(any(row.outside for row in trial.rows) for trial in found):
         say(
@@ -84,20 +85,20 @@ def _tell_outside(study: Study, say: Say) -> None:
 
 
 class _Steps:
-    """What a search does next: a function of the trials so far, but for the band being used up."""
+    """Decides the next step of a search from the trials so far, and remembers whether the band is exhausted."""
 
     def __init__(self, study: Study, lag: int, say: Say) -> None:
         self._study, self._lag, self._say = study, lag, say
         self._rungs = epochs_at(study.plan.ladder, study.plan.recipe.epochs)
         self._used_up = False
         self._taken: dict[int, tuple[str, ...]] = {}
-        """The keys of all that was proposed, by ordinal."""
+        """Keys of all proposed candidates, by ordinal."""
         self._done: set[int] = set()
         self._first = 0
-        """The first ordinal that is neither done nor, when last asked, in training: those below stay so."""
+        """First ordinal that was neither done nor in training at the last call; all below it are proposed."""
 
     def next(self, done: list[Trial], heading: Mapping[int, int]) -> list[Job]:
-        """The trainings to send now; none where something that is out must come back first, or all is done."""
+        """Return the jobs to send now; none where one in flight must finish first, or all is done."""
         if len(done) != len(self._done):
             self._taken |= {trial.ordinal: trial.key for trial in done if trial.ordinal not in self._done}
             self._done = {trial.ordinal for trial in done}
@@ -127,14 +128,14 @@ class _Steps:
         if found is None:
             return []
         trial = found.trial
-        # Built anew from the point, as for a winner.
+        # Built anew from the point, as in `winner_jobs`.
         members = self._study.unit.solve(trial.point).members
         return list(self._jobs(trial.ordinal, members, trial.proposed_by, trial.point, found.rung))
 
     def _proposed(self, ordinal: int, done: list[Trial]) -> list[Job]:
         plan = self._study.plan
         earlier = done[: bisect_right(done, ordinal - self._lag, key=lambda trial: trial.ordinal)]
-        # On a ladder the later ones of an interrupted study may have been proposed on other grounds.
+        # On a ladder, later trials of an interrupted study may have been proposed from other observations.
         every = plan.ladder is not None or len(self._taken) == ordinal
         taken = set(self._taken.values()) if every else {key for at, key in self._taken.items() if at < ordinal}
         try:
@@ -150,7 +151,7 @@ class _Steps:
     def _jobs(
         self, ordinal: int, members: Sequence[DetectorSpec], proposed_by: str, point: Point, rung: int
     ) -> Iterator[Job]:
-        """A training for each member of a candidate, to this rung."""
+        """Yield a job for each member of a candidate, to this rung."""
         plan, top = self._study.plan, len(self._rungs) - 1
         family = len(members) > 1
         for i, spec in enumerate(members):

@@ -1,6 +1,6 @@
-"""Regularized evolution (Real et al. 2019, sec. 3): the best of a few of the latest candidates has a child.
+"""Regularized evolution (Real et al. 2019, sec. 3): mutate the best of a random sample of the latest candidates.
 
-A candidate dies of age, not of a bad score, so that one lucky training does not stay a parent for ever.
+A candidate is removed by age, not by score, so that one lucky training does not stay a parent for ever.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from scalesearch.records.pareto import UP, non_dominated
 from scalesearch.space.space import Choices, Point
 
 Observations = Sequence[tuple[Point, Sequence[float]]]
-"""Points with the objectives that they came to, by ordinal."""
+"""Points with the observed objectives, by ordinal."""
 
 _TOURNAMENT = 0.25
-"""Share of the population that a parent is the best of, as the paper's 25 of 100."""
+"""Size of a tournament as a share of the population, as the paper's 25 of 100."""
 
 
 def ask(
@@ -29,7 +29,7 @@ def ask(
     observed: Observations,
     rng: np.random.Generator,
 ) -> Point:
-    """A mutant of the best of a random quarter of the last `population` of `observed`: by front, then by AP."""
+    """Return a mutant of the best (by front, then AP) of a random quarter of the last `population` of `observed`."""
     alive = observed[-population:]
     ranks = _ranks(alive, objectives)
     count = min(len(alive), max(2, round(_TOURNAMENT * population)))
@@ -39,13 +39,13 @@ def ask(
 
 
 def _worse(values: Sequence[float], objectives: Sequence[str]) -> list[float]:
-    """Sorts the better first; AP stands first wherever it is among the objectives."""
+    """Return a sort key, better first; AP comes first wherever it stands among the objectives."""
     signed = [-value if name in UP else value for name, value in zip(objectives, values, strict=True)]
     return sorted(signed[i] for i, name in enumerate(objectives) if name in UP) + signed
 
 
 def _ranks(observed: Observations, objectives: Sequence[str]) -> list[int]:
-    """The number of the front that each is on: 0 for what none dominates, then without those, and so on."""
+    """Return the rank of each by non-dominated sorting, 0 for the first front."""
     ranks, left = [0] * len(observed), list(range(len(observed)))
     while left:
         front = set(non_dominated(left, lambda i: observed[i][1], objectives))
@@ -56,9 +56,11 @@ def _ranks(observed: Observations, objectives: Sequence[str]) -> list[int]:
 
 
 def mutant(point: Point, axes: Mapping[str, Choices], genes: Genes | None, rng: np.random.Generator) -> Point:
-    """One change: another value on one axis, or a neighbour of the graph, half of the time where there is more than it.
+    """Return the point with one change: another value on one axis, or a neighbouring graph; half of the time each if
+    there are both.
 
-    A single gene is no change to count on: most are idle, or lead to nodes that are pruned.
+    The graph is mutated as a whole, since a change of one gene often has no effect: most are idle, or lead to nodes
+    that are pruned.
     """
     others = [name for name in axes if not (genes and name in genes.axes)]
     if genes and (not others or rng.random() < 0.5):

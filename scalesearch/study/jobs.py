@@ -1,4 +1,4 @@
-"""One training that a study wants a row of: the task that it sends out, the row that comes of it."""
+"""`Job`: a training that a study needs a row of, its task and its row."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from scalesearch.space.space import Point
 from scalesearch.study.study import Study
 
 TASKS = "tasks"
-"""Where searched trainings have their checkpoints, each until its row needs it no more."""
+"""Folder of the checkpoints of search trainings; each is removed when its trial needs it no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training that the study wants a row of."""
+    """One training that the study needs a row of."""
 
     kind: Literal["search", "winner", "baseline"]
     spec: DetectorSpec
@@ -32,7 +32,7 @@ class Job:
     rung: int = 0
     to_epoch: int
     fidelity: Rung | None = None
-    """Of a rung below the top."""
+    """The rung, where it is below the top."""
     name: str = ""
     ordinal: int = 0
     member: int | None = None
@@ -42,12 +42,12 @@ class Job:
 
     @property
     def final(self) -> bool:
-        """Whether it trains on everything but val and is scored on val."""
+        """Whether it trains on everything but val and is evaluated on val."""
         return self.kind != "search"
 
 
 def final_jobs(study: Study) -> Iterator[Job]:
-    """The winners of the search over several seeds, then the named baselines, by the same recipe."""
+    """Yield the jobs of winners, then of named baselines, by the same recipe and with several seeds."""
     plan = study.plan
     yield from winner_jobs(study, plan.winners)
     for name, point in plan.baselines.items():
@@ -67,10 +67,10 @@ def final_jobs(study: Study) -> Iterator[Job]:
 
 
 def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[Job]:
-    """The best of the search over several seeds; `name` is that of a recipe other than the plan's."""
+    """Yield the jobs of the search's best trials with several seeds; `name` is a recipe's other than the plan's."""
     sent: set[str] = set()
     for rank, trial in enumerate(best_trials(study.trials(), study.plan.objectives)[: winners.top], 1):
-        # Built anew from the point: a spec read from a row does not know what its timm backbone was measured at.
+        # Built anew from the point: a spec read from a row lacks the measurements of its timm backbone.
         for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
             if spec.id in sent:
                 continue
@@ -92,7 +92,7 @@ def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[
 
 
 def task_of(study: Study, job: Job) -> Task:
-    """The training, in a folder of its own: a searched one's goes when its row is written, a final one's has weights."""
+    """Return the task of a job, in a folder of its own (see `_folder`)."""
     return Task(
         spec=job.spec,
         recipe=job.recipe,
@@ -108,14 +108,14 @@ def task_of(study: Study, job: Job) -> Task:
 
 
 def _folder(study: Study, job: Job) -> Path:
-    """Where a training has its checkpoint: of a searched one it goes, of a final one it stays."""
+    """Return the folder of a training's checkpoint: a search training's is removed, a final one's is kept."""
     if job.final:
         return weights_folder(study.folder.path, job.spec.id, job.recipe.id, job.seed)
     return study.folder.path / TASKS / _name(job.spec.id, job.recipe.id, job.seed)
 
 
 def weights_folder(study: Path, spec_id: str, recipe_id: str, seed: int) -> Path:
-    """The folder of a winner or a baseline of the study in `study`."""
+    """Return the folder of a winner or a baseline of the study in `study`."""
     return study / "weights" / _name(spec_id, recipe_id, seed)
 
 
@@ -130,7 +130,7 @@ def _state(outcome: Outcome | None, job: Job) -> Literal["complete", "stopped", 
 
 
 def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
-    """What the job came to by this outcome; without one the row that it will have, as far as it is known before."""
+    """Return the row of a job with this outcome; without one, the part of the row known before training."""
     numbers = dict(outcome.curve[-1][1]) if outcome and outcome.curve else {}
     return Row(
         kind=job.kind,
@@ -167,7 +167,7 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
 
 
 def same_as(empty: Row, known: Row) -> Row:
-    """The row `empty` with the numbers of an equal training; it took no time of its own."""
+    """Return the row `empty` with the results of an equal training; its own time is 0."""
     return replace(
         empty,
         epochs_done=known.epochs_done,

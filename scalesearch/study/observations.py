@@ -1,6 +1,6 @@
-"""What a sampler is told of each trial: one number an objective, also of a trial that was stopped early.
+"""Observations: the objective values of each trial that a sampler sees, also of a trial that was stopped early.
 
-And what both a sampler and the ladder want to know of one that has not come to its end: where it can be expected to.
+The final AP of a stopped trial is estimated; `gain_slope` serves both this and successive halving.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 
 _DIGITS = 12
-"""Significant digits of what is told: a mean or a logarithm differs between processors in the sixteenth."""
+"""Significant digits of observed values: a mean or a logarithm differs between processors in the sixteenth."""
 _DOUBT = 2.0
-"""Trials that came to their end which speak for no slope at all: the first few say little."""
+"""Weight of slope 0, as a number of complete trials: it shrinks the slope estimated from the first few."""
 
 
 def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tuple[Trial, list[float]]]:
-    """The trials that a sampler hears of, in the order given, each with its objectives.
+    """Return the trials that a sampler sees, in the order given, each with its objective values.
 
-    A complete trial tells its own. A stopped one, trained to a lower rung only, tells its costs and the AP that it
-    can be expected to end at: its last one plus the median gain, from that epoch to the end, of those that went on
-    (0 where none did), and for what it costs more or less than they `gain_slope`. A failed one is not told: inside the
-    band failing is rare, and as a bad value it would drive the sampler off a region for what may be a lost worker.
+    A complete trial has its own values. A stopped one has its costs and an estimate of its final AP: its last AP, plus
+    the complete trials' median gain from that epoch to the end (0 where there is none), plus `gain_slope` times its
+    difference in log MACs from theirs. A failed trial is left out: inside the band failures are rare, and a bad value
+    would drive the sampler off a region for what may be a lost worker.
 
-    Equal rows tell equal numbers on every processor: they are rounded to 12 significant digits.
+    Values are rounded to 12 significant digits, so that equal rows give equal values on every processor.
     """
     gains = _gains([trial for trial in trials if not trial.failed]) if any(trial.stopped for trial in trials) else {}
     found = []
@@ -44,16 +44,17 @@ def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[
     return found
 
 
-@lru_cache(maxsize=100_000)  # each number is asked for again with every proposal
+@lru_cache(maxsize=100_000)  # the same numbers are rounded again for every proposal
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS - 1}e}")
 
 
 def gain_slope(macs: Sequence[float], gains: Sequence[float], spread: float) -> float:
-    """By how much more AP is gained from a rung to the end for each unit of log MACs; 0 where that is not known.
+    """Return the slope of the AP gained from a rung to the end over log MACs; 0 where it is unknown.
 
-    Cheap detectors learn fast and lead at a low rung (docs/rehearsal.md); those that came to the end say by how much.
-    `macs` are their logarithms, `spread` is the variance of that of all candidates: the slope of a few is held back.
+    Cheap detectors learn fast and lead at a low rung (docs/rehearsal.md). `macs` are the log MACs of complete
+    detectors and `gains` their gains; `spread` is the variance of log MACs over all candidates. The slope estimated
+    from few is shrunk towards 0.
     """
     middle, mean = fmean(macs), fmean(gains)
     weight = sum((x - middle) ** 2 for x in macs) + _DOUBT * spread
@@ -61,16 +62,16 @@ def gain_slope(macs: Sequence[float], gains: Sequence[float], spread: float) -> 
 
 
 class _Gain(NamedTuple):
-    """From one epoch to the end."""
+    """Gain in AP from one epoch to the end."""
 
     median: float
     slope: float
     macs: float
-    """The mean logarithm of those that it is known of."""
+    """Mean log MACs of the detectors with a known gain."""
 
 
 def _expected(row: Row, macs: float, gain: _Gain | None) -> float:
-    """The AP that a member ended at, or can be expected to."""
+    """Return the final AP of a member, or its estimate."""
     ap = row.final["ap"] or 0.0
     if row.state == "complete" or gain is None:
         return ap
@@ -78,7 +79,7 @@ def _expected(row: Row, macs: float, gain: _Gain | None) -> float:
 
 
 def _gains(trials: Sequence[Trial]) -> dict[tuple[int, int], _Gain]:
-    """By member and epoch: what complete trials evaluated there gained from there to the end."""
+    """Return by (member, epoch) the gain from there to the end of the complete trials evaluated there."""
     known: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     sizes: dict[int, list[float]] = defaultdict(list)
     for trial in trials:

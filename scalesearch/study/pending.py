@@ -1,4 +1,4 @@
-"""The trainings that are out: sent to the executor, sent again when they are lost, written down when they are back."""
+"""Trainings in flight: sent to the executor, resent when lost, and written as rows when done."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from scalesearch.study.study import Study
 Say = Callable[[str], None]
 
 ATTEMPTS = 3
-"""Workers that may die under one training before it counts as failed: what kills three is likely its own doing."""
+"""Workers that one training may lose before it counts as failed: it is then likely their cause."""
 HOPELESS = 10
-"""Trainings after which a study ends if none came to its end: something is wrong with all."""
+"""Trainings after which a study ends if all failed: their cause is likely a common one."""
 
 
 class PendingJobs:
-    """The trainings that are out; each comes back as a row on disk."""
+    """The trainings in flight; each ends as a row on disk."""
 
     def __init__(self, study: Study, executor: Executor, say: Say) -> None:
         self._study, self._executor, self._say = study, executor, say
@@ -36,15 +36,15 @@ class PendingJobs:
 
     @property
     def count(self) -> int:
-        """How many are out."""
+        """Number of trainings in flight."""
         return len(self._out)
 
     def heading(self) -> dict[int, int]:
-        """The rung that each searched candidate in training is trained to, by ordinal."""
+        """Return by ordinal the rung that each search trial in flight is trained to."""
         return {sent.job.ordinal: sent.job.rung for sent in self._out.values() if not sent.job.final}
 
     def send(self, job: Job) -> None:
-        """See that the job gets its row: it may be there, be known from an equal training, or have to be trained."""
+        """Ensure that the job gets its row: an existing one, a copy from an equal training, or by training now."""
         task = task_of(self._study, job)
         empty = row_of(self._study, job, task, None)
         found = self._study.folder.find(empty)
@@ -61,12 +61,12 @@ class PendingJobs:
             self._submit(_Sent(job, task, empty.key, attempt=1))
 
     def _missed(self, job: Job) -> str:
-        """Why a searched candidate is not to be trained: what it turns out to miss of its band, or that nobody knows."""
+        """Return why a search candidate is not trained (measured outside its band, or not measurable), else ''."""
         if self._study.confirm is None or job.final or job.rung > 0:
             return ""
         try:
             missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
-        except Exception as error:  # noqa: BLE001  as of a training: the others are to be tried
+        except Exception as error:  # noqa: BLE001  as in a training: the other candidates go on
             return f"it could not be measured: {_error_text(error)}"
         return OUTSIDE + missed if missed else ""
 
@@ -77,18 +77,18 @@ class PendingJobs:
             self.collect_some()
 
     def collect(self) -> None:
-        """Wait for all, and write their rows."""
+        """Wait for all trainings and write their rows."""
         while self._out:
             self.collect_some()
 
     def collect_some(self) -> None:
-        """Write the rows of those that are done, at least one."""
+        """Wait for at least one training and write the rows of all that are done."""
         done, _ = wait(self._out, return_when=FIRST_COMPLETED)
         for future in [future for future in self._out if future in done]:
             self._back(future, self._out.pop(future))
 
     def _back(self, future: Future[Outcome], sent: _Sent) -> None:
-        """A row for what came back; a lost task is sent again, and goes on from its last checkpoint."""
+        """Write the row of a finished training, or send a lost task again; it continues from its last checkpoint."""
         outcome = self._outcome(future, sent)
         if outcome is None:
             self._submit(sent._replace(attempt=sent.attempt + 1))
@@ -102,7 +102,7 @@ class PendingJobs:
         self._give_up()
 
     def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
-        """What came of it, a failure where it raised; None where its worker was lost and another may fare better."""
+        """Return the outcome, failed where the training raised; None where its worker was lost and it may be resent."""
         try:
             return future.result()
         except WorkerLostError as lost:
@@ -112,11 +112,11 @@ class PendingJobs:
             return None
         except TaskError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever one candidate raises, the others are to be trained
+        except Exception as error:  # noqa: BLE001  an error of one candidate must not stop the others
             return failure(_error_text(error))
 
     def _note(self, outcome: Outcome) -> None:
-        """What a training has to say beside its numbers, the first time that one does: most say the same."""
+        """Say a training's notes, each kind only once: most trainings have the same."""
         for note in outcome.notes:
             kind = re.sub(r"[0-9.]+", "", note)
             if kind not in self._noted:
@@ -149,14 +149,14 @@ class _Sent(NamedTuple):
 
 
 def failure(reason: str) -> Outcome:
-    """The outcome of a training that came to nothing."""
+    """Return the outcome of a failed training."""
     return Outcome(state="failed", reason=reason, seconds=0.0, peak_memory=0, images_per_second=0.0)
 
 
 def _error_text(error: Exception) -> str:
-    """An exception in a line, its kind first where the words alone do not say it."""
+    """Return an exception as one line that begins with its type, or with `out of memory`."""
     text = " ".join(str(error).split())
-    # torch has a kind for a GPU's memory, and for the CPU's the words of its allocator, which end in the system's.
+    # torch has an exception type for GPU memory; for CPU memory its allocator's text ends in the system's message.
     full = "OutOfMemory" in type(error).__name__ or os.strerror(errno.ENOMEM) in text
     if isinstance(error, MemoryError) or full:
         return f"out of memory: {text or type(error).__name__}"

@@ -1,8 +1,7 @@
-"""A proposal as a pure function of (study seed, ordinal, trials so far): no sampler state is kept.
+"""`propose`: the next candidate as a pure function of (study seed, ordinal, trials so far); no sampler state is kept.
 
-Each sampler asks for a point after all that it is told, seeded from (seed, ordinal), and the answer is snapped to the
-nearest unseen candidate of the band. So a resumed study is the uninterrupted one, and what a sampler asks for
-outside the band never becomes a trial.
+A sampler, seeded from (seed, ordinal), asks for a point given all observations, and the nearest unseen candidate of the
+band is taken. So a resumed study equals an uninterrupted one, and a point outside the band never becomes a trial.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from scalesearch.study.evolution import Observations, mutant
 from scalesearch.study.observations import observed_values
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
-"""Candidates that GP chooses among: from anywhere in the band, and mutants of the front. To bring a random graph into
-a narrow band takes 30 ms, a mutant of one inside 6."""
+"""Candidates that GP chooses among: (from anywhere in the band, mutants of the front). Projecting a random graph into a
+narrow band takes 30 ms, a mutant of a graph inside it 6 ms."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate to train, and who asked for it: grid, random, or the sampler's name."""
+    """A candidate to train, and its proposer: grid, random, or the sampler's name."""
 
     candidate: Candidate
     proposed_by: str
@@ -46,7 +45,7 @@ def propose(
     trials: Sequence[Trial],
     taken: Collection[tuple[str, ...]] = (),
 ) -> Proposal:
-    """The candidate number `ordinal`, inside the band and unlike all of `trials` (by ordinal) and the keys `taken`.
+    """Return candidate number `ordinal`: inside the band, and not among `trials` (by ordinal) or the keys `taken`.
 
     Raises EmptyBandError when every candidate of the band has been tried.
     """
@@ -80,7 +79,7 @@ def _ask(
     seen: Seen,
     rng: np.random.Generator,
 ) -> Point:
-    """The point that the sampler wants to see next, wherever it is."""
+    """Return the point that the sampler asks for, inside the band or outside it."""
     unit = band.unit
     if sampler.name == "evolution":
         return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, observed, rng)
@@ -93,27 +92,27 @@ def _ask(
 def _pool(
     band: Band, objectives: Sequence[str], observed: Observations, seen: Seen, rng: np.random.Generator
 ) -> list[Point]:
-    """Unseen points of the band for a model to choose among: some from anywhere, some near the front."""
+    """Return unseen points of the band for a model to choose among: some from anywhere, some near the front."""
     unit = band.unit
     anywhere, near = _POOL_OF_GRAPHS if unit.genes else _POOL
     front = [point for point, _ in non_dominated(observed, lambda item: item[1], objectives)]
     starts = [front[int(rng.integers(len(front)))] for _ in range(near)]
     asked = [mutant(point, unit.axes, unit.genes, rng) for point in starts]
     if isinstance(band, ProjectedBand):
-        # Its draws are uniform, and take 40 ms, a graph's 260.
+        # Not `band.draw`, which is uniform but takes 40 ms, for a graph 260 ms.
         asked += [
             {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in unit.axes.items()}
             for _ in range(anywhere)
         ]
         return [band.nearest(point, seen, rng).point for point in asked]
     drawn = [band.draw(seen, rng).point for _ in range(anywhere)]
-    # Millions of candidates are compared with every point asked for, a second each: there draws have to do.
+    # `nearest` in a PricedBand compares millions of candidates, a second each: there only draws are used.
     return drawn + ([] if isinstance(band, PricedBand) else [band.nearest(point, seen, rng).point for point in asked])
 
 
 def _sobol(axes: Mapping[str, Choices], seed: int, ordinal: int) -> Point:
-    """Point number `ordinal` of the Sobol sequence scrambled by `seed`, by rank along each axis."""
-    # Here, and not above: it takes 0.3 s to import, and no other sampler needs it.
+    """Return point number `ordinal` of the Sobol sequence scrambled by `seed`, by rank along each axis."""
+    # Imported here because it takes 0.3 s and no other sampler needs it.
     from scipy.stats import qmc
 
     sequence = qmc.Sobol(len(axes), rng=seed)

@@ -1,7 +1,7 @@
-"""Optuna's samplers asked for one point: an in-memory study is rebuilt, a fresh sampler asks it, nothing is kept.
+"""Optuna's samplers: for each point an in-memory study is rebuilt and a fresh sampler asked; no state is kept.
 
-What keeps a point a pure function of its arguments: categories in a constant order, numbers as ranks, and no attribute
-of a trial or a study that an earlier ask has left. Imports Optuna, which imports torch and SciPy for GP alone.
+A point is a pure function of its arguments: categories have a constant order, numbers are ranks, and no attribute of a
+trial or study remains from an earlier ask. Imports Optuna, which imports torch and SciPy for GP only.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Pool = Callable[[], Sequence[Point]]
 """Draws unseen points of the band."""
 
 _FITTED = 1_000_000
-"""Rows x rows x axes of GP's kernel: 0.4 s a fit."""
+"""Largest rows x rows x axes of GP's kernel: 0.4 s a fit."""
 _DECIMALS = 9
-"""Of a model's score of a point: those after them differ between processors."""
+"""Decimals of a model's score of a point: later ones differ between processors."""
 _APART = 2.0**-40
-"""Between equal ranks of an axis, so that they have an order: no more than rounds away."""
+"""Offset between equal ranks of an axis, which gives them an order and rounds away."""
 _LONG_AGO = datetime(2000, 1, 1)
 
 
@@ -49,7 +49,7 @@ def ask(
     observed: Observations,
     pool: Pool,
 ) -> Point:
-    """The point that Optuna's sampler asks for after `observed`: of GP inside the band, of the others anywhere on the axes."""
+    """Return the point that Optuna's sampler asks for given `observed`: in the band for GP, else anywhere."""
     space = {name: distribution(axis) for name, axis in sorted(axes.items())}
     if sampler.name == "gp":
         observed = _few(observed, objectives, len(axes))
@@ -68,7 +68,7 @@ def ask(
 
 
 def _fresh(sampler: SamplerPlan, seed: int, pool: Callable[[], Sequence[Point]]) -> BaseSampler:
-    # The random start is ours, inside the band: the models take over from their first ask.
+    # The random start is done in `propose`, inside the band: the samplers use their model from the first ask.
     match sampler.name:
         case "tpe":
             return _TPE(seed)
@@ -83,7 +83,7 @@ def _fresh(sampler: SamplerPlan, seed: int, pool: Callable[[], Sequence[Point]])
 class _TPE(TPESampler):
     """TPE that chooses the same on every processor.
 
-    Two values of an axis with as many good and bad trials beside them have equal scores, but for the last bits of
+    Two values of an axis with equally many good and bad trials near them have equal scores, except for the last bits of
     NumPy's exp and log, which SSE, AVX2 and AVX-512 round differently.
     """
 
@@ -97,10 +97,10 @@ class _TPE(TPESampler):
 
 
 class _Parzen(_ParzenEstimator):
-    """Whose kernels do not depend on how a processor sorts equal values: the first told comes first.
+    """Parzen estimator independent of how a processor sorts equal values: the first observed comes first.
 
-    A kernel is as wide as it is far to its neighbours, so that of equal values one can be wide. NumPy's sort, which
-    finds the neighbours, leaves equal values in one order by AVX-512, in another by AVX2.
+    A kernel's width is the distance to its neighbours, so one of several equal values can be wide. NumPy's sort, which
+    finds the neighbours, orders equal values differently with AVX-512 and AVX2.
     """
 
     def _calculate_numerical_distributions(self, observations: NDArray[Any], search_space: Any, parameters: Any) -> Any:
@@ -111,10 +111,10 @@ class _Parzen(_ParzenEstimator):
 
 
 class _NSGA2(NSGAIISampler):
-    """NSGA-II whose generations are what stands in the study, `population_size` trials each.
+    """NSGA-II whose generations are consecutive trials of the study, `population_size` each.
 
-    Optuna keeps a trial's generation in an attribute, which a rebuilt study does not have: every ask would
-    then be of generation 0, without parents, and random.
+    Optuna keeps a trial's generation in an attribute, which a rebuilt study lacks: every ask would be of generation 0,
+    without parents, and random.
     """
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -131,7 +131,7 @@ class _NSGA2(NSGAIISampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         for generation in range(1, self.get_trial_generation(study, trial)):
-            # Kept by the study from the first on: asked for the last one first, it would recurse through all.
+            # The study caches each, from the first on: asking for the last one first would recurse through all.
             self.get_parent_population(study, generation)
         return super().sample_relative(study, trial, search_space)
 
@@ -139,8 +139,8 @@ class _NSGA2(NSGAIISampler):
 class _GP(GPSampler):
     """GP that chooses among unseen points of the band.
 
-    Over the whole space, with a cost as objective, its acquisition is highest at what is cheaper than the band,
-    and snapping makes all of that the band's lower end; its local search also took 4 s where genes are 40 axes.
+    Over the whole space, with a cost as objective, its acquisition is highest at points cheaper than the band, all of
+    which snap to the band's lower end. Its local search also took 4 s with genes of 40 axes.
     """
 
     def __init__(self, seed: int, pool: Callable[[], Sequence[Point]]) -> None:
@@ -158,7 +158,7 @@ class _GP(GPSampler):
 
 
 def _few(observed: Observations, objectives: Sequence[str], axes: int) -> Observations:
-    """As many as a fit has time for: those on the front, and of the others the latest."""
+    """Return as many observations as `_FITTED` allows: those on the front, then the latest of the others."""
     most = math.isqrt(_FITTED // axes)
     front = {id(item) for item in non_dominated(observed, lambda item: item[1], objectives)}
     best = sorted(range(len(observed)), key=lambda i: (id(observed[i]) in front, i))[-most:]
@@ -166,7 +166,7 @@ def _few(observed: Observations, objectives: Sequence[str], axes: int) -> Observ
 
 
 class _Trial(FrozenTrial):
-    """A trial that nobody changes: Optuna copies each one it is given, and deeply (0.9 s for 1,000 with 40 axes)."""
+    """An immutable trial, copied shallowly: Optuna deep-copies each one it is given (0.9 s for 1,000 with 40 axes)."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Trial:
         return copy(self)
@@ -190,7 +190,7 @@ def _observed_trial(space: dict[str, BaseDistribution], params: Point, values: S
 
 
 def distribution(axis: Choices) -> BaseDistribution:
-    """Names as categories, numbers as ranks: a listed axis is as ordered as a stepped one."""
+    """Return names as categories and numbers as ranks: a listed axis is as ordered as a stepped one."""
     if axis.named:
         return CategoricalDistribution(axis.values)
     return IntDistribution(0, len(axis.values) - 1)

@@ -1,4 +1,4 @@
-"""What a study is while it runs: its plan, its candidates, where its rows are kept."""
+"""`Study`: a running study with its plan, its candidates, the store of its rows and its ledger."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from scalesearch.space.candidates import Unit
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What every row of one run has in common."""
+    """Fields that all rows of one run have in common."""
 
     data: str
     """Fingerprint of the data."""
     splits: Mapping[str, str]
-    """What `train`, `train+select`, `select` and `val` are, in words."""
+    """Descriptions of the splits `train`, `train+select`, `select` and `val`."""
     threads: int
     machine: Mapping[str, str]
     versions: Mapping[str, str]
 
 
 class Store(Protocol):
-    """Where rows are kept: a `StudyFolder`, or memory."""
+    """Keeps the rows of a study: a `StudyFolder`, or memory."""
 
     @property
     def path(self) -> Path:
-        """Under which trainings have their folders."""
+        """Folder that contains the trainings' folders."""
 
     def rows(self) -> tuple[Row, ...]:
-        """Every row in order."""
+        """Return all rows in order."""
 
     def trials(self, members: int) -> list[Trial]:
-        """The whole search trials by ordinal."""
+        """Return the search trials that have all their members, by ordinal."""
 
     def find(self, row: Row) -> Row | None:
-        """The row of this row's name, where it is of an equal training."""
+        """Return the stored row with this row's name if it is of an equal training, else None."""
 
     def known(self, key: TrainingKey) -> Row | None:
-        """A complete row of an equal training, whatever its kind."""
+        """Return a complete row of an equal training, of any kind, or None."""
 
     def write(self, row: Row) -> object:
-        """Keeps the row, in place of one of the same name."""
+        """Keep the row; it replaces a row of the same name."""
 
 
 class Ledger(Protocol):
-    """Where the trials are mirrored for people and dashboards: `mirror.ledger` has the one of Optuna."""
+    """Mirror of the trials for people and dashboards; `mirror.ledger` implements it with Optuna."""
 
     def keep(self, trials: Sequence[Trial], *, over: bool = False) -> None:
-        """Writes the trials so far; `over` where the search has come to its end."""
+        """Write the trials so far; `over` once the search has ended."""
 
 
 Confirm = Callable[[DetectorSpec, Budget], str]
-"""What a detector, built and measured, misses of its band; empty where it holds."""
+"""Builds and measures a detector, and returns what it misses of its band; empty where it is inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A plan with its candidates, its folder and the provenance of its rows."""
+    """A plan with its candidates, the store of its rows and their provenance."""
 
     plan: Plan
     unit: Unit
@@ -73,10 +73,10 @@ class Study:
     folder: Store
     provenance: Provenance
     ledger: Ledger | None = None
-    """None for a study that nobody looks at, such as a rehearsed one."""
+    """None for a study without a mirror, such as a rehearsal."""
     confirm: Confirm | None = None
-    """Asked before a candidate's first training, where the band bounds what can only be measured."""
+    """Called before a candidate's first training, where the band bounds a metric that can only be measured."""
 
     def trials(self) -> list[Trial]:
-        """The whole search trials so far, by ordinal."""
+        """Return the search trials so far that have all their members, by ordinal."""
         return self.folder.trials(len(self.unit.budgets))

@@ -1,14 +1,14 @@
-"""Who goes on from a rung of the ladder: asynchronous successive halving over several objectives. Pure functions.
+"""Asynchronous successive halving over several objectives: the next trial to promote on the ladder. Pure functions.
 
-As MO-ASHA (Schmucker et al. 2021) a candidate is promoted as soon as it is among the best share of those that have
-reached its rung, ranked by non-dominated sorting. Within a rank the one comes first that adds most hypervolume, measured
-from the worst AP seen at the rung: a cost is known before any training, so that the cheapest candidate would else be
-promoted at every rung however little it has learned.
+As in MO-ASHA (Schmucker et al. 2021), a trial is promoted as soon as it is among the best share of those that have
+reached its rung, ranked by non-dominated sorting. Within a rank, trials are ordered by the hypervolume that they add,
+measured from the worst AP seen at the rung. A cost is known before training, so the cheapest candidate would otherwise
+be promoted at every rung, however little it has learned.
 
-Two things are not MO-ASHA's, both from docs/rehearsal.md. No more than the share goes on: a sampler that gets better
-would else push its later candidates past the earlier ones that have gone on already, and a ladder would cost what nobody
-asked for. And cheap detectors learn fast, so that at a low rung they lead: what is ranked is the AP that can be expected
-at the end, with the gain from here on learned, as a line over the logarithm of the cost, from those that came to the end.
+Two things differ from MO-ASHA, both from docs/rehearsal.md. Never more than the share is promoted: a sampler that
+improves would otherwise push its later candidates past those already promoted, and the ladder would exceed its cost.
+And the ranking is by the expected final AP, since cheap detectors learn fast and lead at a low rung: the gain from the
+rung to the end is fitted, linear in the logarithm of the cost, to the trials that are complete.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from scalesearch.records.trials import Trial
 from scalesearch.study.observations import gain_slope
 
 _MARGIN = 0.1
-"""Of a cost's range: how far the reference point lies behind the dearest candidate, which else would add nothing."""
+"""Distance of the reference point beyond the most expensive candidate (which would else add no hypervolume), as a
+share of the cost's range."""
 
 
 class Promotion(NamedTuple):
-    """The trial that goes on, and the rung that it is trained to."""
+    """A trial to promote, and the rung that it is trained to."""
 
     trial: Trial
     rung: int
@@ -45,15 +46,15 @@ def promotion(
     no_more: bool,
     least: int,
 ) -> Promotion | None:
-    """The next to go on, from the highest rung that has one; None where nobody may.
+    """Return the next promotion, from the highest rung that has one; None where no trial may be promoted.
 
     Args:
-        trials: all with a row, by ordinal.
-        heading: the rung that each trial in training is trained to, by ordinal; those are not promoted.
+        trials: all trials with a row, by ordinal.
+        heading: by ordinal, the rung that each trial in flight is trained to; these are not promoted.
         rungs: epochs done at each rung, the top last.
-        keep: share of a rung's trials that goes on, rounded down while others may still come.
-        no_more: whether no candidate will be proposed any more. A rung that nobody can reach any more is then rounded
-            up, and lets on at least `least`.
+        keep: share of a rung's trials to promote, rounded down while more trials may reach the rung.
+        no_more: whether no more candidates will be proposed. At a rung that no trial can reach any more, the share is
+            then rounded up and at least `least` trials are promoted.
     """
 
     def best(rung: int, last: bool) -> Promotion | None:
@@ -74,7 +75,7 @@ def promotion(
     found = next(filter(None, (best(rung, False) for rung in reversed(below_top))), None)
     if found or not no_more:
         return found
-    # From below, so that a rung is closed only when nobody can come up to it any more.
+    # From the lowest rung up: a rung is closed only when no trial can reach it any more.
     for rung in below_top:
         if any(at <= rung for at in heading.values()):
             return None
@@ -84,7 +85,7 @@ def promotion(
 
 
 def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> tuple[Points, Points]:
-    """[N, M] in 0..1, less being better, costs by their logarithm; and the reference point [M]."""
+    """Return the objectives [N, M] in 0..1, minimised, costs as logarithms, and the reference point [M]."""
     columns, reference = [], []
     for name in objectives:
         if name in UP:
@@ -92,14 +93,14 @@ def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> 
         else:
             values = np.log([max(trial.value(name), 1e-12) for trial in trials])
         low, high = values.min(), values.max()
-        # Rounded: equal costs have logarithms that differ in their last bits by the place in the array.
+        # Rounded: the logarithms of equal costs differ in their last bits, depending on the position in the array.
         columns.append(((values - low) / (high - low)).round(12) if high > low else np.zeros(len(values)))
         reference.append((1.0 if high > low else 0.0) + (0.0 if name in UP and high > low else _MARGIN))
     return np.stack(columns, axis=1), np.array(reference)
 
 
 def _expected(trials: Sequence[Trial], epochs: int) -> Points:
-    """AP at the end that each can expect [N], but for a constant that all have in common."""
+    """Return the expected final AP [N], up to a constant common to all."""
     here = np.array([trial.ap_at(epochs) or 0.0 for trial in trials])
     size = np.log([max(trial.value("macs"), 1.0) for trial in trials])
     ended = [i for i, trial in enumerate(trials) if trial.complete]
