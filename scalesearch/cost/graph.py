@@ -52,6 +52,9 @@ class Op:
     """Parameters of a fusion: a number of a symbol."""
     keeps: bool = False
     """Whether backward keeps the maps that it reads."""
+    inner: Graph | None = None
+    """A graph of one output that this stands for, its inputs first among its maps: many nodes of a feature network are
+    alike, and are unrolled and added up once. `Graph.flat` puts its operators in."""
 
 
 _interned = lru_cache(maxsize=2**16)(Op)
@@ -67,7 +70,7 @@ class Step(NamedTuple):
     """The symbol that says how often it is there; "" is once."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Graph:
     """Operators in the order in which they run. Maps are numbered; those that no step makes are inputs."""
 
@@ -89,13 +92,32 @@ class Graph:
         # A join reads maps of some levels each, as one of all of them.
         source = target if name == "concat" else self.maps[reads[0]]
         how.setdefault("keeps", name in KEEP_INPUTS)
-        self.steps.append(Step(_interned(self.part, name, source, target, **how), reads, len(self.maps), self.times))
-        self.maps.append(target)
-        return len(self.maps) - 1
+        return self.place(_interned(self.part, name, source, target, **how), reads)
 
     def conv(self, x: int, target: Map, **how: Any) -> int:
         """A convolution of one map."""
         return self.add("conv", (x,), target, **how)
+
+    def place(self, op: Op, reads: tuple[int, ...]) -> int:
+        """An operator that was made already; the number of its map."""
+        self.steps.append(Step(op, reads, len(self.maps), self.times))
+        self.maps.append(op.target)
+        return len(self.maps) - 1
+
+    def flat(self) -> Graph:
+        """The same, of operators that stand for themselves alone."""
+        found, made = Graph(), {step.makes for step in self.steps}
+        number = {x: found.start(*self.maps[x]) for x in range(len(self.maps)) if x not in made}
+        for op, reads, makes, found.times in self.steps:
+            places = [number[x] for x in reads]
+            if op.inner:
+                for step in op.inner.steps:
+                    places.append(found.place(step.op, tuple([places[x] for x in step.reads])))
+                number[makes] = places[op.inner.outputs[0]]
+            else:
+                number[makes] = found.place(op, tuple(places))
+        found.times, found.outputs = "", [number[x] for x in self.outputs]
+        return found
 
     def live(self) -> list[bool]:
         """Of every step whether an output depends on it."""

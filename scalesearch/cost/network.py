@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from scalesearch.arch.structure import HeadStructure, NeckStructure
 from scalesearch.arch.topology import FUSION, Node
-from scalesearch.cost.graph import ONE, Graph, Map
+from scalesearch.cost.graph import ONE, Graph, Map, Op
 
 Projected = Sequence[bool] | None
 """Of every backbone level whether its channels differ from the network's. None: left open, every lateral is there
@@ -86,12 +86,19 @@ def _cell(graph: Graph, structure: NeckStructure, maps: list[int], projected: Pr
 
 
 def _node(graph: Graph, structure: NeckStructure, node: Node, edges: list[int]) -> int:
+    how = structure.act_first, structure.activation, structure.separable, structure.bias
+    return graph.place(_node_op(node.level, node.fusion, len(edges), *how), tuple(edges))
+
+
+@lru_cache(maxsize=2**14)
+def _node_op(level: int, fusion: str, edges: int, act_first: bool, after: str, separable: bool, bias: bool) -> Op:
     """Fusion, and convolution with activation before or after."""
-    made, after = _map(node.level), structure.activation
-    x = _fuse(graph, node.fusion, edges, made)
-    if structure.act_first:
+    graph, made = Graph(part="neck"), _map(level)
+    x = _fuse(graph, fusion, [graph.start(*made) for _ in range(edges)], made)
+    if act_first:
         x, after = graph.add("activation", (x,), made, after=after), ""
-    return _conv3(graph, x, made, separable=structure.separable, bias=structure.bias, norm=True, after=after)
+    graph.outputs = [_conv3(graph, x, made, separable=separable, bias=bias, norm=True, after=after)]
+    return Op("neck", "node", made, made, inner=graph)
 
 
 def _fuse(graph: Graph, name: str, edges: list[int], made: Map) -> int:
@@ -148,7 +155,8 @@ def _tower(graph: Graph, structure: HeadStructure, x: int, depth: int | None, *,
 
 
 def heads(structure: HeadStructure, graph: Graph, depth: int | None) -> Graph:
-    """The feature network's graph with both heads, whose results are its outputs: class, box."""
+    """The feature network's graph, flat, with both heads, whose results are its outputs: class, box."""
+    graph = graph.flat()
     maps = graph.outputs
     graph.outputs = [
         add_head(graph, structure, maps, part, symbol, depth)

@@ -74,10 +74,10 @@ def _add(terms: Terms, level: int, symbols: Iterable[str], count: int) -> None:
 
 @lru_cache(maxsize=2**16)
 def _of_step(op: Op, times: str) -> tuple[tuple[int, int, tuple[str, ...], int], ...]:
-    """What one operator adds, as often as it is there: (place in `Sums`, level, symbols, count)."""
+    """What one step adds, as often as it is there: (place in `Sums`, level, symbols, count)."""
     return tuple(
         (i, level, tuple(sorted((*symbols, times))) if times else symbols, count)
-        for i, terms in enumerate(of_op(op))
+        for i, terms in enumerate(sums(op.inner) if op.inner else of_op(op))
         for (level, symbols), count in terms.items()
     )
 

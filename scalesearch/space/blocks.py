@@ -132,8 +132,9 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
     names = [name for name in meter.names if name in BY_ARRAY]
     figures = {name: np.empty(count, dtype=np.int64) for name in names}
     bases: list[DetectorSpec] = []
-    for place in _groups([at[name] for name in _words(space)], count):
-        base = space.spec(_first(space) | {name: space.free[name].values[at[name][place[0]]] for name in _words(space)})
+    free, words, first = space.free, _words(space), _first(space)
+    for place in _groups([at[name] for name in words], count):
+        base = space.spec(first | {name: free[name].values[at[name][place[0]]] for name in words})
         resolved[place, 0] = len(bases)
         bases.append(base)
         height, across, width, repeats, depth = resolved[place, 1:].T

@@ -11,6 +11,7 @@ from scalesearch.arch.networks import bifpn, fpn, panet
 from scalesearch.arch.scaling import named, retinanet_nasfpn
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.graph import ONE, Graph, Map
+from scalesearch.cost.network import neck
 from scalesearch.cost.price import breakdown, price
 from scalesearch.cost.terms import evaluate, factored, sums
 
@@ -178,3 +179,12 @@ def test_an_unmeasured_backbone_is_refused_with_the_mend() -> None:
         price(small(size=(64, 64)))
     with pytest.raises(ValueError, match="has not been measured"):
         price(small(backbone=TimmBackbone(name="resnet18")))
+
+
+@pytest.mark.parametrize("laterals", ["edge", "level"])
+def test_nodes_unrolled_once_add_up_to_nodes_in_their_places(laterals: str) -> None:
+    structure = dataclasses.replace(named("d0"), topology=panet(2, 6, "channel_fast"), laterals=laterals).neck
+    graph = neck(structure, 3)
+    flat = graph.flat()
+    assert len(flat.steps) > len(graph.steps) and not any(step.op.inner for step in flat.steps)
+    assert sums(flat) == sums(graph)
