@@ -1,4 +1,4 @@
-"""Whether an ONNX model says under ONNX Runtime what the detector says in torch. May import torch, nn, onnxruntime."""
+"""Comparison of an ONNX model under ONNX Runtime with its detector in torch. May import torch, nn, onnxruntime."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from scalesearch.nn.onnx_file import CANDIDATES, FOUND, IOU, LEAST, MOST, Form
 from scalesearch.nn.postprocess import Detections, detect
 
 TOLERANCE = 1e-3
-"""The largest relative difference of an output (by the largest value of it) that is taken for rounding."""
+"""The largest difference of an output, relative to its largest value, that counts as rounding."""
 
 SAME = 0.99
-"""The least share of detections that must be the same: what ties or lies at the overlap's threshold may change."""
+"""The least share of equal detections: ties, and overlaps at the threshold, may fall either way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far the two are apart, over `images` images of noise."""
+    """The differences between the two, over `images` images of noise."""
 
     difference: float
-    """The largest of the raw outputs, relative to the largest value of that output."""
+    """The largest difference of the raw outputs, relative to the largest value of that output."""
     same: float | None
-    """With suppression: the share of detections that are in both, by class, score and box; None without."""
+    """With suppression, the share of detections that both have, by class, score and box; else None."""
     images: int
 
     def check(self) -> None:
-        """ValueError where the difference is no rounding."""
+        """Raise ValueError where the difference is more than rounding."""
         if not self.difference <= TOLERANCE:
             raise ValueError(
                 f"an ONNX file must give the detector's outputs to {TOLERANCE:g} of their largest value, but they "
@@ -46,10 +46,10 @@ class Agreement:
 
 @torch.no_grad()
 def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
-    """Runs both, on a CPU, over noise: of one and of three images where the batch is free.
+    """Run both on a CPU over noise: `form.batch` images, or one and then three where the batch size is free.
 
-    `model` is an onnx.ModelProto with the raw outputs among its own. The detections are compared with `detect`'s of
-    those raw outputs, so that a score's rounding does not count as another detection.
+    `model` is an onnx.ModelProto that has the raw outputs among its outputs. Its detections are compared with `detect`
+    of those raw outputs, so that rounding of a score does not count as another detection.
     """
     import onnxruntime
 
@@ -68,7 +68,7 @@ def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
             shares += _shares(found, raw, detector)
         count += batch
     same = sum(shares) / len(shares) if shares else None
-    # Not the built-in max: it passes over a NaN that does not come first.
+    # Not the built-in max, which ignores a NaN that is not first.
     return Agreement(difference=float(torch.tensor(differences).max()), same=same, images=count)
 
 
@@ -78,12 +78,12 @@ def _normalised(images: Tensor, form: Form) -> Tensor:
 
 
 def _relative(one: Tensor, other: Tensor) -> float:
-    """NaN where either has one."""
+    """Return the largest difference relative to `other`'s largest value; NaN where either has one."""
     return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
 
 
 def _shares(found: dict[str, Any], raw: Outputs, detector: Detector) -> list[float]:
-    """For each image the share of detections of either side that the other has too."""
+    """Return for each image the share of detections that both sides have."""
     spec = detector.spec
     expected = detect(raw, anchor_boxes(spec), spec.size, candidates=CANDIDATES, score=LEAST, iou=IOU, most=MOST)
     shares = []

@@ -1,4 +1,4 @@
-"""Anchor boxes of a spec, which boxes they can match, and a stated rule that fits them to a data set.
+"""Anchor boxes of a spec, their matches with objects, and a rule that fits anchors to a data set.
 
 Imports arch and torch.
 """
@@ -15,19 +15,19 @@ from torch import Tensor
 from scalesearch.arch.spec import Anchors, DetectorSpec
 
 MATCH = 0.5
-"""IoU from which an anchor learns a box (EfficientDet's assignment, without a band of ignored ones)."""
+"""IoU from which an anchor is assigned a box (EfficientDet's assignment, without a band of ignored anchors)."""
 
 ENOUGH = 8
-"""Anchors above MATCH beyond which one more teaches a box little: the cap of `fit_anchors`' score."""
+"""Number of matching anchors beyond which one more helps a box little: the cap in `fit_anchors`' score."""
 
 MARGIN = 0.02
-"""What a costlier or less usual choice must gain in score."""
+"""Least gain in score that justifies a costlier or less usual choice."""
 
 SCALES = (4.0, 3.0, 5.0, 2.5, 2.0, 1.5, 6.0, 1.0)
-"""Tried by `fit_anchors`, the published one first."""
+"""Scales that `fit_anchors` tries, the published one first."""
 
 LONG = 6.75
-"""Ratio r of a box from which no anchor of ratio 3 has IoU 0.5 with it: at best it is x / (2 - x), x = sqrt(3 / r)."""
+"""Aspect ratio r from which no anchor of ratio 3 reaches IoU 0.5: its best is x / (2 - x), x = sqrt(3 / r)."""
 
 _SAMPLE = 1000
 
@@ -35,10 +35,11 @@ _SAMPLE = 1000
 def anchor_boxes(
     spec: DetectorSpec, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """[N, 4] xyxy in input pixels, in the order of the detector's outputs.
+    """Return anchors [N, 4] xyxy in input pixels, in the order of the detector's outputs.
 
-    Levels from fine to coarse, then y, x, and at each cell octave-major then aspect (google/automl anchors.py). The
-    stride of an axis is size / map size, so the cells of a map cover the image where 2**level does not divide it.
+    The order is levels from fine to coarse, then y, x, and in each cell octave-major then aspect (google/automl
+    anchors.py). The stride of an axis is size / map size, so that a map's cells cover the image where 2**level does not
+    divide it.
     """
     levels = [_level_boxes(spec, level) for level in spec.levels]
     return torch.cat(levels).to(device=device, dtype=dtype)
@@ -54,14 +55,14 @@ def _level_boxes(spec: DetectorSpec, level: int) -> Tensor:
 
 
 def _shapes(anchors: Anchors) -> Tensor:
-    """[A, 2] width and height of the anchors of a cell, in strides."""
+    """Return the width and height [A, 2] of a cell's anchors, in strides."""
     octaves = [anchors.scale * 2 ** (k / anchors.octaves) for k in range(anchors.octaves)]
     return torch.tensor([[s * a, s * b] for s in octaves for a, b in anchors.aspects], dtype=torch.float64)
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of boxes [..., M, 4] and [N, 4] -> [..., M, N]; 0 where a box has no area."""
-    # By coordinate, in place: half the time of torchvision's box_iou, which goes over [..., M, N, 2].
+    """Return the IoU [..., M, N] of boxes [..., M, 4] and [N, 4]; 0 where a box has no area."""
+    # By coordinate and in place: half the time of torchvision's box_iou, which works on [..., M, N, 2].
     a, b = first.unsqueeze(-2).unbind(-1), second.unbind(-1)
     width = torch.minimum(a[2], b[2]).sub_(torch.maximum(a[0], b[0])).clamp_(min=0)
     shared = torch.minimum(a[3], b[3]).sub_(torch.maximum(a[1], b[1])).clamp_(min=0).mul_(width)
@@ -71,10 +72,10 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def match_counts(spec: DetectorSpec, boxes: Tensor, iou: float = MATCH) -> Tensor:
-    """For each of boxes [n, 4] (xyxy, input pixels) the number [n] of the spec's anchors that overlap it by `iou`.
+    """Return for boxes [n, 4] (xyxy, input pixels) the number [n] of the spec's anchors with IoU >= `iou`.
 
-    Exact, without a list of anchors: the overlap of a box and an anchor of one shape is a product of one factor a
-    column and one a row.
+    The count is exact and lists no anchors: the overlap of a box with the anchors of one shape is a product of a factor
+    per column and a factor per row.
     """
     boxes, count = boxes.double(), torch.zeros(len(boxes), dtype=torch.int64)
     for level in spec.levels:
@@ -82,7 +83,7 @@ def match_counts(spec: DetectorSpec, boxes: Tensor, iou: float = MATCH) -> Tenso
         stride = torch.tensor([width / columns, height / rows], dtype=torch.float64)
         shapes = _shapes(spec.anchors) * stride
         sides = boxes[:, 2:] - boxes[:, :2]
-        # IoU >= t where the shared area is at least t / (1 + t) of the sum of areas; most shapes never get there.
+        # IoU >= t where the shared area is at least t / (1 + t) of the sum of areas; most shapes cannot reach that.
         needed = (sides.prod(1)[:, None] + shapes.prod(1)) * (iou / (1 + iou))
         row, shape = (torch.minimum(sides[:, None], shapes).prod(2) >= needed).nonzero(as_tuple=True)
         step = max(1, 4_000_000 // (rows * columns))
@@ -95,7 +96,7 @@ def match_counts(spec: DetectorSpec, boxes: Tensor, iou: float = MATCH) -> Tenso
 
 
 def _shared(low: Tensor, high: Tensor, side: Tensor, cells: int, stride: float) -> Tensor:
-    """[p, cells]: how long the intervals low .. high [p] and those of `side` [p] about each cell's centre overlap."""
+    """Return the overlap [p, cells] of intervals low .. high [p] with intervals of length `side` [p] at each cell."""
     centre = (torch.arange(cells, dtype=torch.float64) + 0.5) * stride
     left = torch.maximum(low[:, None], centre - side[:, None] / 2)
     return (torch.minimum(high[:, None], centre + side[:, None] / 2) - left).clamp(min=0)
@@ -104,7 +105,7 @@ def _shared(low: Tensor, high: Tensor, side: Tensor, cells: int, stride: float) 
 def matched_share(
     spec: DetectorSpec, boxes: Tensor, labels: Tensor, classes: int, iou: float = MATCH
 ) -> list[float | None]:
-    """For each class the share of its boxes that an anchor of the spec overlaps by `iou`; None without boxes.
+    """Return for each class the share of its boxes that an anchor overlaps by at least `iou`; None without boxes.
 
     Args: boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
     """
@@ -113,16 +114,16 @@ def matched_share(
 
 
 def fit_anchors(boxes: Tensor, labels: Tensor, spec: DetectorSpec) -> Anchors:
-    """Anchors that give the boxes [n, 4] (xyxy, input pixels) of classes `labels` [n] something to learn from.
+    """Return anchors that match the boxes [n, 4] (xyxy, input pixels) of classes `labels` [n].
 
-    The rule. A box scores min(m, ENOUGH) / ENOUGH, where m anchors overlap it by IoU 0.5 or more; a set of anchors
-    scores the mean over classes of the mean over their boxes. So a box that no anchor matches counts nothing, and one
-    that few do counts in part (a small scale moves boxes to coarser levels, where cells are few: matched share alone
-    does not see it). Scales, octaves (3, then 4) and aspects (ratios 1, 2, 1/2, then 1, 3, 1/3) are tried, and the best
-    score wins; but the published anchors stay unless they lose by MARGIN, other aspects and more octaves must each gain
-    MARGIN over the best without them. Boxes longer than LONG are out of reach of ratios up to 3; where they have MARGIN
-    of the weight or more, ratios of 6, 12 and 24 are tried too.
-    Without boxes: the spec's own.
+    A box scores min(m, ENOUGH) / ENOUGH, where m anchors overlap it by IoU 0.5 or more. A set of anchors scores the
+    mean over classes of the mean over their boxes. So a box without an anchor scores 0, and one with few scores in
+    part: a small scale moves boxes to coarser levels, which have few cells; the matched share alone does not show it.
+
+    Candidates are SCALES, octaves (3, then 4) and aspects (ratios 1, 2, 1/2, then 1, 3, 1/3). The best score wins, but
+    the published anchors stay unless they lose by MARGIN, and other aspects and more octaves must each gain MARGIN over
+    the best without them. Ratios up to 3 do not reach boxes longer than LONG; where these have MARGIN of the weight or
+    more, ratios of 6, 12 and 24 are tried too. Without boxes the spec's own anchors are returned.
     """
     if not len(boxes):
         return spec.anchors
@@ -145,7 +146,7 @@ def _candidates(ratios: tuple[int, ...]) -> Iterator[list[Anchors]]:
 
 
 def _sample(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """At most about _SAMPLE boxes, evenly over classes and over sizes within a class; weights that sum to 1."""
+    """Return about _SAMPLE boxes at most, even over classes and over sizes within a class; weights that sum to 1."""
     kinds = sorted(set(labels.tolist()))
     most = max(8, _SAMPLE // len(kinds))
     chosen, weights = [], []

@@ -30,20 +30,20 @@ from scalesearch.nn.recompute import call
 class Excite(SqueezeExcite):
     """timm's squeeze-and-excitation with its mean as sum / area: the same numbers, half the time of a step.
 
-    The gradient of a sum is a view, that of a mean a map: 5.7 ms for 11.1 at [4, 144, 64, 64].
+    The gradient of a sum is an expanded view, that of a mean a full map: 5.7 instead of 11.1 ms at [4, 144, 64, 64].
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same, every channel weighed."""
+        """[B, C, H, W] -> the same, each channel weighted."""
         pooled = x.sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
         out: Tensor = x * self.gate(self.conv_expand(self.act1(self.conv_reduce(pooled))))
         return out
 
 
 class EfficientNetFeatures(nn.Module):
-    """An EfficientNet without head, from timm's blocks; parameters are named as in timm.
+    """An EfficientNet without head, of timm's blocks, with timm's parameter names.
 
-    Built only as deep as the coarsest level that the spec reads.
+    Blocks beyond the coarsest level that the spec reads are not built.
     """
 
     recompute = False
@@ -75,7 +75,7 @@ class EfficientNetFeatures(nn.Module):
                 c_in = stage.channels
             above += stage.repeats
             self.blocks.append(blocks)
-        # The map of a level is the last block's before the next halving (google/automl: reduction_<level>).
+        # The map of a level is the output of the last block before the next halving (google/automl: reduction_<level>).
         self.taps = frozenset(len(backbone.cut(level)) - 1 for level in spec.backbone_levels)
         efficientnet_init_weights(self)
         adopt(self)
@@ -93,9 +93,9 @@ class EfficientNetFeatures(nn.Module):
 
 
 class TimmFeatures(nn.Module):
-    """A timm model's maps of some pyramid levels, as [B, C, H, W] whatever its own layout.
+    """A timm model's maps of the given pyramid levels, as [B, C, H, W] whatever its own layout.
 
-    Its activation, padding and norms are the model's own, for its pretrained weights need them.
+    Activation, padding and norms are the model's own, since its pretrained weights need them.
     """
 
     recompute = False
@@ -114,7 +114,7 @@ class TimmFeatures(nn.Module):
         self.channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> the maps of the levels asked for, finest first."""
+        """[B, 3, H, W] -> the maps of the given levels, finest first."""
         maps: list[Tensor] = call(self.model, images, inside=self.model, recompute=self.recompute)
         return [x.permute(0, 3, 1, 2) for x in maps] if self.channels_last else list(maps)
 
@@ -122,10 +122,10 @@ class TimmFeatures(nn.Module):
 def _create(
     name: str, levels: Sequence[int], size: tuple[int, int], pretrained: bool, stochastic_depth: float
 ) -> nn.Module:
-    """timm's features_only model of `name`, with the maps of `levels` only; random weights unless `pretrained`.
+    """Create timm's features_only model of `name`, with the maps of `levels` only; random weights unless `pretrained`.
 
-    Raises ValueError where timm does not know the name (with the nearest it knows), the model has no
-    features_only, no map at one of the strides, or refuses the size or stochastic depth, or its weights cannot be had.
+    Raises ValueError where timm does not know the name (with the nearest names), where the model has no features_only
+    or no map at one of the strides, refuses the size or stochastic depth, or where its weights cannot be loaded.
     """
     if ":" in name or "/" in name or not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -142,7 +142,7 @@ def _create(
                 f"a backbone needs a map at stride {2**level} for level {level}, but timm's {name!r} has "
                 f"strides {', '.join(map(str, sorted(set(strides))))}; take another backbone or span of levels"
             )
-    # Of several maps at one stride the last is the deepest.
+    # Of several maps at one stride, take the last, which is the deepest.
     last = {stride: i for i, stride in enumerate(strides)}
     sized: dict[str, Any] = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
     if pretrained:
@@ -152,16 +152,16 @@ def _create(
     model = _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
     if stochastic_depth and not any(isinstance(module, DropPath) for module in model.modules()):
         raise _no_depth(name)
-    # timm cuts most models after the last map that is asked for, but not its EfficientNets and MobileNets.
+    # timm cuts most models after the last map that is asked for, but not EfficientNets and MobileNets.
     if read := getattr(model, "_stage_out_idx", None):
         model.blocks = model.blocks[: max(read)]
     return cast(nn.Module, model)
 
 
 def weights_normalisation(backbone: Backbone) -> str | None:
-    """What the pretrained weights of timm's model see their images normalised by; None for what has none.
+    """Return the normalisation that the pretrained weights of timm's model expect; None without such weights.
 
-    ValueError where it is nothing that a detector can give.
+    ValueError where no detector has that normalisation.
     """
     if not isinstance(backbone, TimmBackbone) or not timm.is_model(backbone.name):
         return None
@@ -183,7 +183,7 @@ def _features_only(name: str, **options: Any) -> Any:
         return timm.create_model(name, features_only=True, **options)
     except Exception as error:
         if isinstance(error, TypeError) and options.pop("img_size", None):
-            # Its weights have a fixed size, its code has not.
+            # The weights have a fixed size, the code does not take one.
             return _features_only(name, **options)
         if options.pop("drop_path_rate", 0.0) and _works(name, options):
             raise _no_depth(name) from error
@@ -207,7 +207,7 @@ def _no_depth(name: str) -> ValueError:
 
 
 def _works(name: str, options: dict[str, Any]) -> bool:
-    """Whether the model can be had with random weights."""
+    """Whether the model can be built with random weights."""
     try:
         with torch.device("meta"):
             _features_only(name, **options)
@@ -217,20 +217,21 @@ def _works(name: str, options: dict[str, Any]) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """An error of somebody else's code on one line: its kind, and what it says if it says anything."""
+    """Return another library's error as one line: its type, and its message if it has one."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def build_backbone(spec: DetectorSpec, *, pretrained: bool = False, stochastic_depth: float = 0.0) -> nn.Module:
-    """The backbone of a spec: [B, 3, H, W] -> maps of `spec.backbone_levels`, finest first.
+    """Build the backbone of a spec: [B, 3, H, W] -> maps of `spec.backbone_levels`, finest first.
 
-    A timm model keeps its own batch-norm eps where the spec's is the default, and gets its momentum.
-    `pretrained` is for timm's models alone: their weights, fetched by timm, in place of random ones.
-    `stochastic_depth` is the rate at which, in training, the i-th of n blocks is left out of an image's way, times i / n
-    (google/automl efficientnet_model.py; a few of timm's models count i / (n - 1)).
-    Raises ValueError for a timm model that cannot serve, or that was not measured at the spec's size, and for
-    pretrained weights or stochastic depth that cannot be had.
+    A timm model gets the spec's batch-norm momentum; it keeps its own eps where the spec's is the default. `pretrained`
+    takes timm's weights, fetched by timm, and is for timm's models only. In training the i-th of n blocks is dropped
+    for an image with probability `stochastic_depth` * i / n (google/automl efficientnet_model.py; a few of timm's
+    models count i / (n - 1)).
+
+    Raises ValueError for a timm model that cannot be a backbone or was not measured at the spec's size, and where
+    pretrained weights or stochastic depth are not available.
     """
     if pretrained and not isinstance(spec.backbone, TimmBackbone):
         raise ValueError(

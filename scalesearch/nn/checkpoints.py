@@ -1,6 +1,6 @@
-"""Weights from a file into a detector: this project's own checkpoints, and those of effdet's models.
+"""Loading of weights into a detector: this project's own checkpoints, and those of effdet's models.
 
-Nothing of a file is run: it is read as tensors and plain data, or refused. May import torch, safetensors and nn.
+No code in a file is run: tensors and plain data are read, all else is refused. May import torch, safetensors and nn.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PARTS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
     *("model", "module", "state_dict", "model_state_dict"),
 )
-"""Where a checkpoint keeps its weights, one inside another too: those that were evaluated, averaged ones, the others."""
+"""Keys of weights in a checkpoint, also nested, in order of preference: evaluated, averaged, others."""
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 _PLAIN: list[Any] = [
-    # What training scripts keep beside the weights, classes without behaviour: timm's arguments, a score as NumPy has it
-    # (by NumPy 1's name too).
+    # Classes without behaviour that training scripts save beside the weights: timm's arguments, a NumPy score (also by
+    # NumPy 1's name).
     argparse.Namespace,
     np.dtype,
     *(type(np.dtype(kind)) for kind in "?bhilqBHILQefd"),
@@ -47,10 +47,10 @@ _PLAIN: list[Any] = [
 ]
 
 _BESIDE = ("anchors.boxes", "n_averaged")
-"""What is among the weights and is none: effdet's benches keep their anchors, torch's AveragedModel its count."""
+"""Names among the weights that are none: anchors of effdet's benches, the count of torch's AveragedModel."""
 
 _PREFIX = re.compile(r"^(module\.|model\.|_orig_mod\.)+")
-"""What DataParallel, effdet's benches and torch.compile put before every name."""
+"""Prefixes of every name by DataParallel, effdet's benches and torch.compile."""
 
 _PREDICTS = re.compile(r"^(class|box)_head\.predict\.")
 
@@ -60,7 +60,7 @@ _RENAMES = [  # effdet's names -> ours
     (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.bn\.", r"neck.cells.\1.nodes.\2.bn."),
     (r"^fpn\.cell\.(\d+)\.fnode\.(\d+)\.after_combine\.conv\.", r"neck.cells.\1.nodes.\2.conv."),
     (r"^(class|box)_net\.conv_rep\.", r"\1_head.convs."),
-    # Its heads list their norms by repeat then level, or, with head_bn_level_first, by level then repeat.
+    # effdet lists its heads' norms by repeat then level, or, with head_bn_level_first, by level then repeat.
     (r"^(class|box)_net\.bn_rep\.(\d+)\.(\d+)\.bn\.", r"\1_head.norms.\2.\3."),
     (r"^(class|box)_net\.bn_rep\.(\d+)\.(\d+)\.(?=[a-z])", r"\1_head.norms.\3.\2."),
     (r"^(class|box)_net\.predict\.", r"\1_head.predict."),
@@ -71,20 +71,20 @@ _NODE = re.compile(r"^(fpn\.cell\.\d+\.fnode\.)(\d+)(\..*)$")
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:
-    """What of a file does not fit a detector, by name."""
+    """The names and shapes of a file that do not fit a detector."""
 
     shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
     """Name -> (shape in the file, shape in the detector)."""
     missing: tuple[str, ...]
-    """In the detector alone."""
+    """In the detector only."""
     unknown: tuple[str, ...]
-    """In the file alone, under the file's own name where it could not be translated."""
+    """In the file only, under the file's name where it could not be translated."""
 
     def __bool__(self) -> bool:
         return bool(self.shapes or self.missing or self.unknown)
 
     def lines(self) -> list[str]:
-        """One line for each name."""
+        """Return one line for each name."""
         found = [
             f"{name}: {list(theirs)} in the file, {list(ours)} in the detector"
             for name, (theirs, ours) in self.shapes.items()
@@ -93,7 +93,7 @@ class Misfit:
         return found + [f"{name}: not in the detector" for name in self.unknown]
 
     def summary(self, file: Path, detector: nn.Module) -> str:
-        """How many tensors fit, and the first that does not: a line of at most 300 characters."""
+        """Say how many tensors fit and which is the first that does not, in at most 300 characters."""
         count = len(detector.state_dict())
         fit = count - len(self.shapes) - len(self.missing)
         return (
@@ -103,10 +103,10 @@ class Misfit:
 
 
 def load_weights(detector: Detector, file: Path) -> Misfit:
-    """Weights and statistics of `file` into `detector`; what was left out of the predicting convolutions.
+    """Load weights and statistics of `file` into `detector`; return which predicting convolutions were left out.
 
-    Those may have another shape (other classes, other anchors): they keep their values and are reported. Anything
-    else that does not fit is a ValueError with the first name and both shapes, and then nothing was changed.
+    Those may have another shape (other classes, other anchors): they keep their values and are reported. Any other
+    misfit is a ValueError with the first name and both shapes, and leaves the detector unchanged.
     """
     weights = translated(read_weights(file), detector.spec)
     for name, value in weights.items():
@@ -129,20 +129,20 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
 
 
 def compare(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:
-    """Where translated weights and a detector differ in names or shapes."""
+    """Return where translated weights and a detector differ in names or shapes."""
     own = detector.state_dict()
     shapes = {
         name: (tuple(value.shape), tuple(own[name].shape))
         for name, value in weights.items()
         if name in own and value.shape != own[name].shape
     }
-    # Counters of batches are no weights; older files have none.
+    # Batch counters are no weights, and older files have none.
     missing = tuple(name for name in own if name not in weights and not name.endswith("num_batches_tracked"))
     return Misfit(shapes=shapes, missing=missing, unknown=tuple(name for name in weights if name not in own))
 
 
 def _no_weight(value: Tensor) -> str:
-    """What a tensor is that no detector can run with; empty for one that it can."""
+    """Say why a detector cannot run with this tensor; '' where it can."""
     if value.layout is not torch.strided or value.is_quantized or value.is_meta:
         return "sparse, quantized or without values"
     return f"of {value.dtype}" if value.is_complex() or value.dtype is torch.bool else ""
@@ -152,10 +152,10 @@ def _no_weight(value: Tensor) -> str:
 
 
 def read_weights(file: Path) -> Weights:
-    """The weights of a `.safetensors`, `.pth` or `.pt` file by name, averaged ones where it has both.
+    """Read the weights of a `.safetensors`, `.pth` or `.pt` file by name, averaged ones where it has both.
 
-    Raises FileNotFoundError, and ValueError for a file that is damaged, holds anything but tensors and plain data
-    (nothing of it is run), or has no weights.
+    Raises FileNotFoundError, and ValueError for a file that is damaged, has no weights, or holds anything but tensors
+    and plain data (none of which is run).
     """
     must_exist(file)
     if file.suffix == ".safetensors":
@@ -173,7 +173,7 @@ def read_weights(file: Path) -> Weights:
 
 
 def _weights(found: Any) -> Weights | None:
-    """The tensors of the first of PARTS that has any, or of `found` itself; None where there are none."""
+    """Return the tensors of the first of PARTS that has any, else of `found` itself; None without any."""
     if not isinstance(found, dict):
         return None
     parts = (_weights(found.get(part)) for part in PARTS)
@@ -182,13 +182,13 @@ def _weights(found: Any) -> Weights | None:
 
 
 def must_exist(file: Path) -> None:
-    """FileNotFoundError where there is no such file."""
+    """Raise FileNotFoundError where there is no such file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file of weights")
 
 
 def unpickled(file: Path) -> Any:
-    """What a checkpoint of torch holds. ValueError unless that is tensors and plain data only."""
+    """Return the content of a torch checkpoint. ValueError unless it is tensors and plain data only."""
     try:
         with torch.serialization.safe_globals(_PLAIN), warnings.catch_warnings():
             # Sparse tensors are refused by name later; that they are looked through is no news to a user.
@@ -200,14 +200,14 @@ def unpickled(file: Path) -> Any:
             f"{file}: a file of weights must hold tensors and plain data only, but this one "
             f"{f'asks for {needed[1]}' if needed else 'is damaged or no checkpoint of torch'}; nothing of it was run"
         ) from None
-    except Exception as error:  # noqa: BLE001 - of bytes that are none, torch's reader raises IndexError, OSError, ...
-        # Only torch's first sentence: those after it may advise to run what is in the file.
+    except Exception as error:  # noqa: BLE001 - for invalid bytes torch's reader raises IndexError, OSError, ...
+        # Only torch's first sentence: later ones may advise running the file's code.
         first = one_line(error).split(". ")[0]
         raise ValueError(f"{file}: not a checkpoint of torch, or a damaged one ({first})") from None
 
 
 def _stripped(weights: Weights) -> Weights:
-    """Without wrappers' prefixes, and without what is no weight."""
+    """Remove wrappers' prefixes, and entries that are no weights."""
     named = {_PREFIX.sub("", name): value for name, value in weights.items()}
     return {name: value for name, value in named.items() if name not in _BESIDE}
 
@@ -216,7 +216,7 @@ def _stripped(weights: Weights) -> Weights:
 
 
 def translated(weights: Weights, spec: DetectorSpec) -> Weights:
-    """`weights` under this project's names; effdet's are told by their `fpn.` and `class_net.`."""
+    """Return `weights` under this project's names; effdet's are recognised by `fpn.` and `class_net.`."""
     if not any(name.startswith(("fpn.", "class_net.", "box_net.")) for name in weights):
         return weights
     order = effdet_order(spec.topology)
@@ -224,9 +224,9 @@ def translated(weights: Weights, spec: DetectorSpec) -> Weights:
 
 
 def effdet_order(topology: Topology) -> list[int]:
-    """For each of effdet's nodes the place of ours: it must end with one node of each level, finest first.
+    """Return for each of effdet's nodes the position of ours; effdet ends with one node per level, finest first.
 
-    That is the order of all but QuFPN, whose last nodes come coarsest first here as in google/automl.
+    That is the order of all topologies but QuFPN, whose last nodes are coarsest first here, as in google/automl.
     """
     places, span = list(range(len(topology.nodes))), len(topology.levels)
     last = places[-span:]
@@ -236,7 +236,7 @@ def effdet_order(topology: Topology) -> list[int]:
 
 
 def _ours(name: str, spec: DetectorSpec, order: list[int]) -> str:
-    """This project's name for a weight of effdet's; the same name where there is none."""
+    """Return this project's name for one of effdet's weights; the same name where there is none."""
     if isinstance(spec.backbone, TimmBackbone) and name.startswith("backbone."):
         return name.replace("backbone.", "backbone.model.", 1)
     if match := _EDGE.match(name):

@@ -1,8 +1,7 @@
-"""The convolution that every part is made of: nn.Conv2d's numbers and names, faster steps on a CPU.
+"""The convolution of every part: nn.Conv2d's numbers and parameter names, with faster steps on a CPU.
 
-Nothing here changes what is computed. Where somebody looks on (torch.compile, an export, a trace, a
-counter of operations), off the CPU, and for kernels that have no faster way, it is F.conv2d and nothing
-else. May import torch and timm.
+Results are nn.Conv2d's. F.conv2d alone is used off the CPU, under torch.compile, export, tracing or an operation
+counter, and for kernels without a faster way. May import torch and timm.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Pads = tuple[int, int, int, int]
 
 
 class Conv2d(nn.Conv2d):
-    """nn.Conv2d without dilation, optionally padded as TensorFlow's SAME: the odd pixel bottom right."""
+    """nn.Conv2d without dilation, optionally with TensorFlow's SAME padding: the odd pixel at the bottom right."""
 
     same: bool = False
 
@@ -38,12 +37,12 @@ class Conv2d(nn.Conv2d):
         return _shifted(x, self.weight, self.bias, self.stride, pads, self.groups)
 
     def _worth_it(self, pads: Pads) -> bool:
-        """Whether `_Step` has something to gain: an odd pixel to pad, or a wide depthwise kernel."""
+        """Whether `_Step` is faster: an odd pixel to pad, or a wide depthwise kernel."""
         wide = self.groups == self.in_channels == self.out_channels and self.kernel_size[1] > 3
         return wide or pads[0] != pads[1] or pads[2] != pads[3]
 
     def pads(self, x: Tensor) -> Pads:
-        """The padding of `x`."""
+        """Return the padding for `x`."""
         if not self.same:
             height, width = int(self.padding[0]), int(self.padding[1])
             return width, width, height, height
@@ -58,9 +57,9 @@ class Conv2d(nn.Conv2d):
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
     def _pointwise(self, x: Tensor) -> Tensor:
-        """1x1 as a matrix product over channels_last memory: no buffers are zeroed or copied.
+        """Compute a 1x1 as a matrix product over channels_last memory: no buffers are zeroed or copied.
 
-        A step on [4, 96, 64, 64] to 24 channels: 2.2 ms for 3.2 by convolution, on one thread.
+        A step on [4, 96, 64, 64] to 24 channels takes 2.2 ms instead of 3.2 by convolution, on one thread.
         """
         if not x.is_contiguous(memory_format=torch.channels_last):
             return self._plain(x, (0, 0, 0, 0))
@@ -72,14 +71,14 @@ class Conv2d(nn.Conv2d):
 
 
 def _watched() -> bool:
-    """Whether operations are being recorded or counted rather than only run."""
-    # torch._C._get_tracing_state is what torch.jit.is_tracing asks, without its import.
+    """Whether operations are recorded or counted rather than only run."""
+    # torch.jit.is_tracing asks torch._C._get_tracing_state; this saves its import.
     traced = torch._C._get_tracing_state() is not None
     return torch.compiler.is_compiling() or traced or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's padding before and after: enough for ceil(size / stride) outputs, the odd one after."""
+    """Return TensorFlow's padding before and after: enough for ceil(size / stride) outputs, the odd pixel after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -87,7 +86,7 @@ def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def _shifted(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], pads: Pads, groups: int
 ) -> Tensor:
-    """SAME without a padded copy: padded alike by `stride` more, the first output row and column dropped.
+    """Convolve with SAME padding without a padded copy: pad all sides alike, `stride` more; drop the first outputs.
 
     Copies a fourth of what F.pad does, forward and backward.
     """
@@ -100,14 +99,14 @@ def _shifted(
 
 
 def _shift(stride: tuple[int, ...], pads: Pads) -> tuple[tuple[int, int], int, int]:
-    """(padding above and below, left and right), and how many rows and columns of output to drop."""
+    """Return (padding above and below, left and right), and how many output rows and columns to drop."""
     left, right, top, bottom = pads
     down, across = int(bottom > top), int(right > left)
     return (top + down * stride[0], left + across * stride[1]), down, across
 
 
 class _Step(torch.autograd.Function):
-    """A convolution with a backward pass of its own: no padded copy, wide depthwise kernels in strips."""
+    """A convolution with its own backward pass: no padded copy, wide depthwise kernels in strips."""
 
     @staticmethod
     def forward(
@@ -132,10 +131,10 @@ class _Step(torch.autograd.Function):
 
 
 def _strips(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, ...], pads: Pads) -> Tensor:
-    """The gradient of a depthwise convolution's weights, three columns of the kernel at a time.
+    """Return the gradient of a depthwise convolution's weights, computed three kernel columns at a time.
 
-    oneDNN has fast code for it only up to width 3 and padding 1: 5x5 at [4, 672, 16, 16] takes 7.5 ms
-    whole, 2 in two strips; 3x3 at [4, 96, 128, 128] with padding 2 takes 48, without 2 (one thread).
+    oneDNN has fast code only up to width 3 and padding 1. On one thread, 5x5 at [4, 672, 16, 16] takes 7.5 ms whole and
+    2 in two strips; 3x3 at [4, 96, 128, 128] takes 48 ms with padding 2 and 2 without.
     """
     left, _, top, _ = pads
     height = (grad.shape[2] - 1) * stride[0] + weight.shape[2]
@@ -150,7 +149,7 @@ def _strips(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, ...], pa
 
 
 def _window(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """The pixels of `x` from (top, left) on, zero outside it; only the margin is zeroed."""
+    """Return the window of `x` from (top, left), zero outside `x`; only the margin is zeroed."""
     batch, channels, rows, columns = x.shape
     out = torch.empty((batch, channels, height, width), dtype=x.dtype, memory_format=torch.channels_last)
     y0, x0 = max(0, -top), max(0, -left)
@@ -171,7 +170,7 @@ def _backward(
     groups: int,
     wanted: tuple[bool, bool, bool],
 ) -> list[Tensor | None]:
-    """The gradients of a convolution's input, weights and bias, where wanted."""
+    """Return the gradients of a convolution's input, weights and bias, where wanted."""
     return list(
         torch.ops.aten.convolution_backward(
             grad, x, weight, bias_sizes, stride, padding, (1, 1), False, (0, 0), groups, wanted
@@ -180,7 +179,7 @@ def _backward(
 
 
 def adopt(module: nn.Module) -> nn.Module:
-    """`module` with every plain or SAME convolution in it made a `Conv2d`, parameters kept."""
+    """Turn every plain or SAME convolution in `module` into a `Conv2d` that shares its parameters."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d) and type(child) in (nn.Conv2d, Conv2dSame) and _simple(child):

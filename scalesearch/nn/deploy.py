@@ -1,9 +1,9 @@
-"""A trained detector made ready to be used: a graph without batch norms, in torch or as an ONNX file.
+"""Deployment of a trained detector: a graph without batch norms, in torch or as an ONNX file.
 
-torch.export records the operations, so whatever a spec can say, timm's backbones included, is prepared alike:
-what depends on weights alone is computed once, and a batch norm after a convolution goes into its weights (a head's
-convolution, shared by the levels but followed by a norm of each, becomes one a level). On a CPU a convolution then
-takes its activation along. May import torch and nn.
+torch.export records the operations, so that every spec, timm's backbones included, is prepared alike. What depends only
+on weights is computed once. A batch norm after a convolution is folded into its weights; a head's convolution, shared
+by levels with a norm each, becomes one per level. On a CPU a convolution is fused with its activation. May import torch
+and nn.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _ACTIVATIONS: dict[Any, tuple[str, list[float]]] = {  # -> oneDNN's name and par
     _ATEN.hardswish_.default: ("hardswish", []),
 }
 _CHECKS = (_ATEN._assert_tensor_metadata.default,)
-"""Nodes that only look on."""
+"""Nodes that only check."""
 
 
 class Prepared(nn.Module):
-    """A detector for inference alone; same outputs, no parameters to train."""
+    """A detector for inference only: the same outputs, no parameters to train."""
 
     def __init__(self, spec: DetectorSpec, graph: fx.GraphModule) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Prepared(nn.Module):
 
 
 def prepare(detector: Detector) -> Prepared:
-    """A copy of `detector` for inference where it is: evaluating, norms folded, channels_last; any batch size.
+    """Return a copy of `detector` for inference on its device: eval mode, norms folded, channels_last, any batch size.
 
     Its outputs differ from `detector.eval()`'s by rounding only. It cannot be moved or saved: save the detector, or
     `export_onnx`. Raises ValueError for a backbone that torch.export cannot record.
@@ -69,12 +69,12 @@ def prepare(detector: Detector) -> Prepared:
 
 
 def folded(detector: Detector) -> fx.GraphModule:
-    """The operations of `detector` on a batch of images, evaluating, with constants computed and norms folded."""
+    """Return the operations of `detector` in eval mode, with constants computed and norms folded."""
     return _folded(_recorded(detector))
 
 
 def export_onnx(detector: Detector, file: Path) -> None:
-    """Writes `detector`, prepared, as an ONNX file: `images` [B, 3, H, W] -> `class_logits`, `box_deltas`.
+    """Write the prepared `detector` as an ONNX file: `images` [B, 3, H, W] -> `class_logits`, `box_deltas`.
 
     Needs the extra `onnx`. Raises ValueError as `prepare`, and ImportError where the extra is not installed.
     """
@@ -87,9 +87,9 @@ def export_onnx(detector: Detector, file: Path) -> None:
 def onnx_program(
     module: nn.Module, images: Tensor, outputs: Sequence[str], *, batch: int | None = None, opset: int | None = None
 ) -> torch.onnx.ONNXProgram:
-    """`module` on `images` as an ONNX program, of any batch size or of exactly `batch` (then that of `images`)."""
+    """Export `module` on `images` as an ONNX program, for any batch size or for exactly `batch` (that of `images`)."""
     with warnings.catch_warnings():
-        # Of the exporter's own: operators that torchvision would add, versions that it converts between.
+        # The exporter's own warnings: operators that torchvision would add, conversions between versions.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module,
@@ -110,9 +110,9 @@ def _device(detector: Detector) -> torch.device:
 
 
 def _recorded(detector: Detector) -> fx.GraphModule:
-    """The graph of a copy that evaluates in channels_last."""
+    """Record the graph of a copy in eval mode and channels_last."""
     model = copy.deepcopy(detector).eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    # Two images: torch.export takes a batch of one for a constant.
+    # Two images, since torch.export takes a batch of one for a constant.
     images = torch.zeros(2, 3, *detector.spec.size, dtype=next(model.parameters()).dtype, device=_device(detector))
     images = images.contiguous(memory_format=torch.channels_last)
     try:
@@ -130,7 +130,7 @@ def _recorded(detector: Detector) -> fx.GraphModule:
 
 
 def _folded(module: fx.GraphModule) -> fx.GraphModule:
-    """The graph with constants computed and norms folded, holding only the tensors that it reads."""
+    """Compute constants and fold norms; return a graph that holds only the tensors that it reads."""
     graph = module.graph
     constants = _constants(module)
     for node in list(graph.nodes):
@@ -148,7 +148,7 @@ def _folded(module: fx.GraphModule) -> fx.GraphModule:
 
 
 def _constants(module: fx.GraphModule) -> dict[fx.Node, Any]:
-    """Every node that depends on weights alone, with its value."""
+    """Return every node that depends on weights alone, with its value."""
     found: dict[fx.Node, Any] = {}
     for node in module.graph.nodes:
         if node.op == "get_attr":
@@ -164,7 +164,7 @@ def _computable(node: fx.Node) -> bool:
 
 
 def _foldable(node: fx.Node, constants: dict[fx.Node, Any]) -> bool:
-    """Whether the node is a batch norm by running statistics of a convolution that nothing else reads."""
+    """Whether the node is a batch norm, by running statistics, of a convolution that nothing else reads."""
     if node.op != "call_function" or node.target is not _NORM:
         return False
     conv, training = node.args[0], node.args[5]
@@ -174,7 +174,7 @@ def _foldable(node: fx.Node, constants: dict[fx.Node, Any]) -> bool:
 
 
 def _fold(module: fx.GraphModule, norm: fx.Node, constants: dict[fx.Node, Any]) -> None:
-    """norm(conv(x)) = conv'(x): its weights by the norm's factor, its bias through the norm."""
+    """Fold the norm into its convolution: weights times the norm's factor, the bias through the norm."""
 
     def value(place: Any, default: float) -> Any:
         return default if place is None else constants[place].double()
@@ -199,7 +199,7 @@ def _replace(module: fx.GraphModule, node: fx.Node, value: Tensor) -> None:
 
 
 def _stored(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
-    """A node that reads a buffer made of `value`."""
+    """Store `value` as a buffer; return a node that reads it."""
     module.register_buffer(name, value)
     return module.graph.get_attr(name)
 
@@ -213,9 +213,9 @@ def _has_onednn() -> bool:
 
 @torch.no_grad()
 def _pack(module: fx.GraphModule, images: Tensor) -> None:
-    """Makes each convolution, with the activation after it, one call of oneDNN on weights in its own layout.
+    """Make each convolution and the activation after it one oneDNN call on weights in oneDNN's layout.
 
-    What torch.compile does on a CPU, without a compiler. D0 at 512 on one thread: 94 ms for 107.
+    torch.compile does the same on a CPU, but needs a compiler. D0 at 512 on one thread: 94 ms instead of 107.
     """
     ShapeProp(module).propagate(images)
     for conv in list(module.graph.nodes):
@@ -249,4 +249,4 @@ def _pack_one(module: fx.GraphModule, conv: fx.Node) -> None:
 
 
 _DEFAULTS: tuple[Any, ...] = (None, [1, 1], [0, 0], [1, 1], 1)
-"""Of conv2d's arguments from the bias on."""
+"""Defaults of conv2d's arguments from the bias on."""

@@ -13,7 +13,7 @@ from scalesearch.nn.neck import Neck
 
 
 class Outputs(NamedTuple):
-    """What a detector says of a batch, before decoding.
+    """A detector's raw outputs for a batch, before decoding.
 
     N anchors: levels fine to coarse, then y, x, anchor (octave-major, then aspect).
     """
@@ -48,9 +48,9 @@ class Detector(nn.Module):
 
 
 def build(spec: DetectorSpec, *, pretrained: bool = False, stochastic_depth: float = 0.0) -> Detector:
-    """The detector of a spec, with random weights but for a timm backbone's if `pretrained`.
+    """Build the detector of a spec, with random weights, or a timm backbone's own if `pretrained`.
 
-    `stochastic_depth` as `build_backbone` has it. Raises ValueError for a backbone that cannot serve, or pretrained
-    weights or stochastic depth that cannot be had.
+    `stochastic_depth` as in `build_backbone`. Raises ValueError for a backbone that cannot be used, and where
+    pretrained weights or stochastic depth are not available.
     """
     return Detector(spec, pretrained=pretrained, stochastic_depth=stochastic_depth)

@@ -1,4 +1,4 @@
-"""The class and the box head: convolutions shared by all levels, batch norm of each level's own.
+"""The class head and the box head: convolutions shared by all levels, a batch norm for each level.
 
 May import arch and torch.
 """
@@ -17,11 +17,11 @@ from scalesearch.nn.layers import Activation, Conv3, norm
 from scalesearch.nn.recompute import call
 
 PRIOR = 0.01
-"""Score of every class at the start (focal loss, RetinaNet sec. 3.3)."""
+"""Initial score of every class (focal loss, RetinaNet sec. 3.3)."""
 
 
 class Head(nn.Module):
-    """`head_depth` times convolution, norm, activation, and a predicting convolution with bias."""
+    """`head_depth` times convolution, norm and activation, then a predicting convolution with bias."""
 
     recompute = False
 
@@ -46,12 +46,12 @@ class Head(nn.Module):
         maps = [call(self._tower, i, x, inside=self.norms, recompute=self.recompute) for i, x in enumerate(maps)]
         if not self.predict.separable:
             return torch.cat([self._flat(self.predict(x)) for x in maps], 1)
-        # The levels are joined before the last 1x1, where a cell has `width` channels and not anchors *
-        # classes: one product for all levels, and no copy of the logits.
+        # Levels are joined before the last 1x1, where a cell has `width` channels instead of anchors * classes: one
+        # product for all levels, and no copy of the logits.
         cells = torch.cat([self.predict.conv_dw(x).permute(0, 2, 3, 1).flatten(1, 2) for x in maps], 1)
         last = self.predict.last
         if torch.compiler.is_exporting():
-            # A deployed graph gets the product itself, of two dimensions: no transposes, the bias in the same pass.
+            # A deployed graph gets a two-dimensional product: no transposes, and the bias in the same pass.
             rows = F.linear(cells.flatten(0, 1), last.weight.flatten(1), last.bias)
             return rows.reshape(cells.shape[0], -1, self.outputs)
         return self._flat(last(cells.permute(0, 2, 1).unsqueeze(3)))
@@ -68,9 +68,9 @@ class Head(nn.Module):
 
 
 def initialise(head: Head) -> None:
-    """The start of a head's weights: small predictions (std 0.01), every class at its prior.
+    """Initialise a head's weights: small predictions (std 0.01), every class at its prior.
 
-    Convolutions before a batch norm: normal with variance 1 / fan-in, as google/automl.
+    Convolutions before a batch norm are normal with variance 1 / fan-in, as in google/automl.
     """
     for conv in head.modules():
         if isinstance(conv, nn.Conv2d):
@@ -86,10 +86,10 @@ def initialise(head: Head) -> None:
 
 
 def class_head(spec: DetectorSpec) -> Head:
-    """The head whose [B, n, classes] are logits."""
+    """Return the head whose outputs [B, N, classes] are logits."""
     return Head(spec, spec.classes, prior=PRIOR)
 
 
 def box_head(spec: DetectorSpec) -> Head:
-    """The head whose [B, n, 4] are box deltas (ty, tx, th, tw)."""
+    """Return the head whose outputs [B, N, 4] are box deltas (ty, tx, th, tw)."""
     return Head(spec, 4)

@@ -1,7 +1,6 @@
 """The small layers that neck and heads share: activation, norm, the 3x3 of a node, resampling.
 
-Everything here knows its sizes when it is built, so that no shape is computed in a forward pass. May
-import torch and arch.
+All sizes are known at construction, so that no forward pass computes a shape. May import torch and arch.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ Size = tuple[int, int]
 
 
 class Activation(nn.Module):
-    """silu, relu, relu6 or hard_swish; written over its input only where no gradient will ask for it.
+    """silu, relu, relu6 or hard_swish, in place only where no gradient needs the input.
 
-    Autograd clones the input of an in-place silu, hard_swish or relu6 (their backward needs it), which costs
-    a pass more than the plain call; relu needs only its output. torch.compile ignores both.
+    Autograd clones the input of an in-place silu, hard_swish or relu6 (their backward needs it), which costs a pass
+    more than the plain call. relu needs only its output. torch.compile ignores both.
     """
 
     def __init__(self, name: str, inplace: bool = True) -> None:
@@ -29,7 +28,7 @@ class Activation(nn.Module):
         self.name, self.inplace = name, inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> the same; `x` must not be used again where `inplace` was asked for."""
+        """[B, C, H, W] -> the same; with `inplace`, `x` must not be used again."""
         free = self.inplace and not (x.requires_grad and torch.is_grad_enabled())
         if self.name == "silu":
             return F.silu(x, inplace=free)
@@ -40,19 +39,19 @@ class Activation(nn.Module):
         return F.relu(x, inplace=self.inplace)
 
     def extra_repr(self) -> str:
-        """Its name."""
+        """Return its name."""
         return self.name
 
 
 def norm(channels: int, spec: DetectorSpec) -> nn.BatchNorm2d:
-    """Batch norm with the eps and momentum of neck and heads."""
+    """Return a batch norm with the eps and momentum of neck and heads."""
     return nn.BatchNorm2d(channels, eps=spec.norm_eps, momentum=spec.norm_momentum)
 
 
 class Conv3(nn.Module):
-    """The 3x3 of a node or a head: depthwise without bias then pointwise, or full. Stride 1.
+    """The 3x3 of a node or a head, stride 1: depthwise without bias then pointwise, or full.
 
-    An odd kernel at stride 1 is padded alike on both sides in either padding.
+    An odd kernel at stride 1 has equal padding on both sides in either padding mode.
     """
 
     def __init__(self, c_in: int, c_out: int, *, separable: bool, bias: bool) -> None:
@@ -78,7 +77,7 @@ class Conv3(nn.Module):
 
 
 class Lateral(nn.Module):
-    """1x1 convolution and norm: a backbone map brought to the feature network's width."""
+    """1x1 convolution and norm that bring a backbone map to the feature network's width."""
 
     def __init__(self, c_in: int, spec: DetectorSpec) -> None:
         super().__init__()
@@ -92,12 +91,11 @@ class Lateral(nn.Module):
 
 
 class Down(nn.Module):
-    """From one level to a coarser one: stride 2**jump, output ceil(size / 2**jump).
+    """Resampling to a coarser level: stride 2**jump, output ceil(size / 2**jump).
 
-    max pools with kernel = stride + 1, padded as the spec says. Symmetric padding gives the promised
-    size for a jump of one level only, so that longer jumps are padded TensorFlow's way in both
-    modes. TensorFlow's odd pixel at the bottom right costs no copy: a ceil-mode window that runs
-    over the edge sees what SAME's -inf padding would show it.
+    max pools with kernel = stride + 1, padded as the spec says. Symmetric padding gives the right size for a jump of
+    one level only, so longer jumps use SAME padding in both modes. SAME's odd pixel at the bottom right costs no copy:
+    a ceil-mode window that runs over the edge sees what the -inf padding would show it.
     """
 
     def __init__(self, kind: str, padding: str, jump: int, source: Size, target: Size) -> None:
@@ -110,7 +108,7 @@ class Down(nn.Module):
             self.pad = (self._pad(source[0], target[0]), self._pad(source[1], target[1]))
 
     def _pad(self, source: int, target: int) -> int:
-        """Padding before the first pixel: SAME's smaller half, or kernel // 2."""
+        """Return the padding before the first pixel: SAME's smaller half, or kernel // 2."""
         if not self.same:
             return self.kernel // 2
         return max(0, (target - 1) * self.stride + self.kernel - source) // 2
@@ -126,7 +124,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """From one level to a finer one: nearest or bilinear, to the exact target size."""
+    """Resampling to a finer level: nearest or bilinear, to the exact target size."""
 
     def __init__(self, kind: str, target: Size) -> None:
         super().__init__()
@@ -140,7 +138,7 @@ class Up(nn.Module):
 
 
 def resample(spec: DetectorSpec, source: int, target: int) -> nn.Module | None:
-    """What brings a map of level `source` to level `target`; None where the sizes are equal."""
+    """Return the layer that brings a map of level `source` to level `target`; None where the sizes are equal."""
     here, there = spec.map_size(source), spec.map_size(target)
     if here == there:
         return None

@@ -1,7 +1,7 @@
-"""Which anchor learns which box, and the focal and box losses over them. Imports torch(vision) and nn.
+"""The assignment of boxes to anchors, and the focal and box losses. Imports torch(vision) and nn.
 
-A dense one-hot target is never made: positives are few and go by index, so the focal loss passes over the logits as
-all-background and corrects the positives.
+No dense one-hot target is made. Positives are few and given by index: the focal loss takes all logits as background and
+then corrects the positives.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Targets(NamedTuple):
     labels: Tensor
     """[P] int64."""
     boxes: Tensor
-    """[P, 4] xyxy: the box to learn."""
+    """[P, 4] xyxy: the assigned box."""
     anchors: Tensor
-    """[P, 4] xyxy: the anchor that learns it."""
+    """[P, 4] xyxy: the anchor that it is assigned to."""
 
 
 class Losses(NamedTuple):
@@ -43,13 +43,13 @@ class Losses(NamedTuple):
 
 
 def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH, best: int = 1) -> Targets:
-    """Anchors [N, 4], boxes [B, M, 4] and labels [B, M] (-1: none) -> the positives.
+    """Assign boxes [B, M, 4] of labels [B, M] (-1: none) to anchors [N, 4]; return the positives.
 
-    An anchor learns the box that it overlaps most, from `iou` on; the rest is background, nothing is ignored. Each
-    box also gets its `best` anchors whatever their overlap, before the claims of others; where several boxes claim an
-    anchor so, the one that overlaps it most has it, of equals the first.
+    An anchor gets the box that it overlaps most, if by at least `iou`; all others are background, none is ignored.
+    Before that, each box gets its `best` anchors whatever their overlap. Where several boxes claim an anchor so, it
+    gets the one that it overlaps most; of equals, the first.
     """
-    # Pairs at a time: on a CPU 16 MiB a pass, a batch of 16 small images at once; on a GPU few kernels to launch.
+    # Pairs at a time: on a CPU 16 MiB a pass, a batch of 16 small images at once; on a GPU fewer kernel launches.
     pairs = 4_000_000 if boxes.device.type == "cpu" else 32_000_000
     step = max(1, pairs // (len(anchors) * boxes.shape[1]))
     parts = [_assign(anchors, boxes[i : i + step], labels[i : i + step], iou, best) for i in range(0, len(boxes), step)]
@@ -60,7 +60,7 @@ def assign(anchors: Tensor, boxes: Tensor, labels: Tensor, *, iou: float = MATCH
 
 
 def _assign(anchors: Tensor, boxes: Tensor, labels: Tensor, iou: float, best: int) -> tuple[Tensor, Tensor]:
-    """For each anchor [B, N] the row of its box, and whether it is a positive."""
+    """Return for each anchor [B, N] the row of its box, and whether it is a positive."""
     overlap = pairwise_iou(boxes, anchors)
     known = (labels >= 0)[..., None]
     overlap.masked_fill_(~known, -1)
@@ -75,7 +75,7 @@ def _assign(anchors: Tensor, boxes: Tensor, labels: Tensor, iou: float, best: in
 
 
 def iou_loss(boxes: Tensor, targets: Tensor, *, reduction: str) -> Tensor:
-    """Sum over boxes [P, 4] and their targets, xyxy, of 1 - IoU (UnitBox's is its logarithm); 0 gradient where apart."""
+    """Sum 1 - IoU over boxes [P, 4] and targets, xyxy (UnitBox takes -log IoU); gradient 0 where they are disjoint."""
     assert reduction == "sum", "torchvision's others have more"
     low, high = torch.maximum(boxes[:, :2], targets[:, :2]), torch.minimum(boxes[:, 2:], targets[:, 2:])
     both = (high - low).clamp(min=0).prod(1)
@@ -89,7 +89,7 @@ BOX_LOSSES: dict[str, Callable[..., Tensor]] = {
     "diou": distance_box_iou_loss,
     "ciou": complete_box_iou_loss,
 }
-"""Losses over boxes by name, torchvision's but for the plain one."""
+"""Box losses by name; all are torchvision's except `iou`."""
 
 
 def detection_loss(
@@ -104,11 +104,11 @@ def detection_loss(
     delta: float = 0.1,
     positives: Tensor | None = None,
 ) -> Losses:
-    """Focal loss over class_logits [B, N, K] and box loss over the positives' box_deltas [B, N, 4], float32 inside.
+    """Return the focal loss of class_logits [B, N, K] and the box loss of the positives' box_deltas [B, N, 4].
 
-    Both are divided by `positives`, by default those of the batch + 1 (EfficientDet; google/automl det_model_fn.py); a
-    part of a batch takes what the whole says. box: huber (over
-    deltas, mean of the four), or 1 - iou, giou, diou or ciou (over boxes).
+    Computed in float32. Both are divided by `positives`, by default the batch's number of positives + 1 (EfficientDet;
+    google/automl det_model_fn.py); a part of a batch gives the whole batch's. `box` is huber (over deltas, mean of the
+    four), or iou, giou, diou or ciou (1 - each, over boxes).
     """
     logits, deltas = outputs.class_logits.float(), outputs.box_deltas.float()
     count = len(targets.places) + 1 if positives is None else positives
@@ -125,10 +125,10 @@ def detection_loss(
 def focal_loss(
     logits: Tensor, places: Tensor, labels: Tensor, *, alpha: float, gamma: float, smoothing: float = 0.0
 ) -> Tensor:
-    """Sum over logits [B, N, K] of the focal loss (RetinaNet sec. 3), targets 1 at (places, labels) [P], else 0.
+    """Sum the focal loss (RetinaNet sec. 3) over logits [B, N, K]; targets are 1 at (places, labels) [P], else 0.
 
-    With smoothing s the cross-entropy's target is y (1 - s) + s / 2; the modulating factor stays that of y
-    (google/automl det_model_fn.py).
+    With smoothing s the target of the cross-entropy is y (1 - s) + s / 2; the modulating factor keeps y (google/automl
+    det_model_fn.py).
     """
     flat = logits.reshape(-1)
     total: Tensor = _Focal.apply(flat, places * logits.shape[-1] + labels, alpha, gamma, smoothing)
@@ -136,17 +136,17 @@ def focal_loss(
 
 
 CHUNK, GPU_CHUNK = 65_536, 2**24
-"""Logits at a time. On a CPU the passes over them stay in the cache: 28 ms for 88 of all 4.4 million at once (one
-thread). On a GPU each pass is a kernel to launch: 141 million logits, D0 at batch 32, would take 30,000 of them."""
+"""Logits at a time. On a CPU the passes stay in the cache: 28 ms instead of 88 for all 4.4 million at once (one
+thread). On a GPU each pass is a kernel launch: 141 million logits, D0 at batch 32, would take 30,000."""
 
 
 def _negative(x: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Sum of the focal terms of target 0, p**g * entropy, and their derivatives; of target 1 it is that of -x.
+    """Return the sum of the focal terms of target 0, p**g * entropy, and their derivatives; target 1 is that of -x.
 
     d/dx p**g (log(1 + e**x) - s x / 2) = p**g (g (1 - p) entropy + p - s / 2).
     """
     p = x.sigmoid()
-    # pow costs ten times a square root.
+    # pow takes ten times as long as a square root.
     power = p.sqrt().mul_(p) if gamma == 1.5 else p.pow(gamma)
     entropy = F.softplus(x)
     if smoothing:
@@ -156,7 +156,7 @@ def _negative(x: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor
 
 
 class _Focal(torch.autograd.Function):
-    """The focal loss of logits [n] whose targets are 1 at `hot` [P]; its gradient is made in the forward pass."""
+    """The focal loss of logits [n] whose targets are 1 at `hot` [P]; the forward pass computes the gradient too."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, hot: Tensor, alpha: float, gamma: float, smoothing: float) -> Tensor:
@@ -167,7 +167,7 @@ class _Focal(torch.autograd.Function):
             part, slope = _negative(x, gamma, smoothing)
             total += part
             torch.mul(slope, 1 - alpha, out=out)
-        # The positives' share of the pass over everything is taken back out.
+        # Subtract what the pass over all logits counted for the positives.
         wrong, _ = _negative(logits[hot], gamma, smoothing)
         right, slope = _negative(-logits[hot], gamma, smoothing)
         gradient[hot] = slope.mul_(-alpha)

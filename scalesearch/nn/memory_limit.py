@@ -1,6 +1,6 @@
-"""Whether a detector fits into the memory that is free, by arithmetic and before any of it is taken.
+"""Checks whether a detector fits into free memory, by arithmetic, before any is taken.
 
-The arithmetic is a lower bound (cost/memory.py): what it refuses would not have run. Imports torch, arch and cost.
+The arithmetic is a lower bound (cost/memory.py): what it refuses could not run. Imports torch, arch and cost.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ CPU = torch.device("cpu")
 
 
 def free_on(device: torch.device) -> int:
-    """Bytes that this process may still take of the GPU, or of main memory."""
+    """Return the bytes of the GPU's or of main memory that this process may still take."""
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 def check_inference(spec: DetectorSpec, batch: int, device: torch.device = CPU) -> None:
-    """ValueError where the detector cannot run over `batch` images at a time."""
+    """Raise ValueError where memory does not suffice to run the detector on `batch` images at a time."""
     try:
         needed = inference_memory(spec) + (batch - 1) * peak_activations(spec)
     except ValueError:  # a timm backbone that was not measured at this size
@@ -37,7 +37,7 @@ def check_inference(spec: DetectorSpec, batch: int, device: torch.device = CPU) 
 def training_shortage(
     spec: DetectorSpec, *, batch: int, optimizer: str, momentum: bool, checkpointing: bool, device: torch.device = CPU
 ) -> str:
-    """Why the detector cannot be trained for want of memory, as a line; empty where it can."""
+    """Say in one line why memory does not suffice to train the detector; '' where it does."""
     try:
         needed = training_memory(spec, Training(batch=batch, optimizer=optimizer, momentum=momentum)) // (
             2 if checkpointing else 1

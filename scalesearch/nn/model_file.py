@@ -1,4 +1,4 @@
-"""What a file of weights says of itself: its detector and its classes, as text beside the weights.
+"""The description in a file of weights: its detector and classes, as text beside the weights.
 
 Checkpoints carry it under the key KEY, `.safetensors` files in their metadata, ONNX files as properties.
 May import arch, torch, safetensors and nn.
@@ -26,30 +26,30 @@ from scalesearch.nn.detector import Detector
 KEY = DETECTOR
 
 Classes = tuple[tuple[int, str], ...]
-"""For each label, in order, the COCO category id and the name."""
+"""For each label, in order, its COCO category id and name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What a file says of its weights."""
+    """The description of a file's weights."""
 
     spec: DetectorSpec
-    """A timm backbone in it is not measured."""
+    """Its timm backbone, if it has one, is not measured."""
     classes: Classes
     evaluated: bool = True
-    """Whether its batch-norm statistics are those that were evaluated: not in the checkpoint of a training that was
+    """Whether the batch-norm statistics are those that were evaluated: not so in the checkpoint of a training that was
     interrupted between evaluations."""
 
 
 def description_text(spec: DetectorSpec, classes: Sequence[tuple[int, str]]) -> str:
-    """What a file carries, as JSON text; `read_description` is its inverse."""
+    """Return the description as JSON text; `described` is its inverse."""
     return json.dumps({"spec": specs.to_dict(spec), "classes": [list(pair) for pair in classes]}, ensure_ascii=False)
 
 
 def read_description(file: Path) -> ModelDescription | None:
-    """What the file says of itself; None where it says nothing, like effdet's and our own before they did.
+    """Read the description of a file; None without one, as in effdet's files and in older ones of ours.
 
-    Raises FileNotFoundError, and ValueError for a file that is damaged or tells of no detector.
+    Raises FileNotFoundError, and ValueError for a file that is damaged or whose description has no detector.
     """
     must_exist(file)
     evaluated = True
@@ -65,7 +65,7 @@ def read_description(file: Path) -> ModelDescription | None:
 
 
 def described(text: str, file: Path) -> ModelDescription:
-    """The inverse of `description_text`, of the file that carries it. ValueError where it tells of no detector."""
+    """Parse the text of `description_text`, found in `file`. ValueError where it describes no detector."""
     try:
         found = fields_of(parse(text), _Description, "it", {"spec": specs.from_dict})
     except ValueError as error:
@@ -82,13 +82,13 @@ class _Description:
 
 
 def load_trained(detector: Detector, file: Path) -> None:
-    """All weights of `file` into `detector`. ValueError where any does not fit, the predicting ones too."""
+    """Load all weights of `file` into `detector`. ValueError where any does not fit, predicting ones included."""
     if misfit := load_weights(detector, file):
         raise ValueError(f"{misfit.summary(file, detector)}; are these of other classes or anchors?")
 
 
 def save_weights(detector: Detector, classes: Classes, file: Path) -> None:
-    """The detector's weights as a .safetensors file that says what they are of."""
+    """Write the detector's weights with their description as a .safetensors file."""
     tensors = {name: value.detach().contiguous().cpu() for name, value in detector.state_dict().items()}
     publish_or_keep(file, save(tensors, metadata={KEY: description_text(detector.spec, classes)}))
 

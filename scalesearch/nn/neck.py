@@ -1,6 +1,6 @@
 """The feature network: a topology, repeated, over the maps of a backbone. May import arch and torch.
 
-Which layers there are is said by `arch.structure`; `cost.network` unrolls the same.
+`arch.structure` says which layers there are; `cost.network` unrolls the same.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from scalesearch.nn.layers import Activation, Conv3, Lateral, norm, resample
 from scalesearch.nn.recompute import call
 
 EPS = 1e-4
-"""Of the fast fusion's normaliser (EfficientDet sec. 3.3)."""
+"""Epsilon of the fast fusion's normalisation (EfficientDet sec. 3.3)."""
 
 
 class Edge(nn.Module):
-    """A node's input: its own 1x1 projection where it reads a raw backbone map, then resampling."""
+    """A node's input: a 1x1 projection where it reads a raw backbone map, then resampling."""
 
     def __init__(self, spec: DetectorSpec, source: int, target: int, *, project: bool) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Edge(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Joins n maps of one shape by one of `topology.FUSION`; n weights or n x width, all 1 at the start."""
+    """Fusion of n maps of one shape by one of `topology.FUSION`; [n] or [n, width] weights, initially 1."""
 
     def __init__(self, kind: str, edges: int, width: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Fusion(nn.Module):
                 self.edge_weights = nn.Parameter(torch.ones(edges, width, 1, 1))
 
     def shares(self) -> Tensor:
-        """The normalised weights, [n] or [n, width, 1, 1]."""
+        """Return the normalised weights, [n] or [n, width, 1, 1]."""
         assert self.edge_weights is not None
         if self.kind.endswith("softmax"):
             return torch.softmax(self.edge_weights, 0)
@@ -57,7 +57,7 @@ class Fusion(nn.Module):
         return positive / (positive.sum(0) + EPS)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """n x [B, width, h, w] -> [B, width, h, w], never one of its inputs."""
+        """n x [B, width, h, w] -> [B, width, h, w], never the same tensor as an input."""
         if self.gate:
             return _gate(maps, self.gate)
         if self.edge_weights is None:
@@ -73,7 +73,7 @@ class Fusion(nn.Module):
 
 
 def _gate(maps: list[Tensor], pooling: str) -> Tensor:
-    """NAS-FPN's global pooling: first + second * sigmoid(global max or average of the first)."""
+    """Apply NAS-FPN's global pooling: first + second * sigmoid(global max or average of the first)."""
     first, second, *rest = maps
     pooled = first.amax((2, 3), keepdim=True) if pooling == "amax" else first.mean((2, 3), keepdim=True)
     out = torch.addcmul(first, second, pooled.sigmoid())
@@ -83,7 +83,7 @@ def _gate(maps: list[Tensor], pooling: str) -> Tensor:
 
 
 class FusionNode(nn.Module):
-    """Resample the inputs, join them, convolve: act, conv, norm or conv, norm, act."""
+    """A node: resample the inputs, fuse them, then act, conv, norm or conv, norm, act."""
 
     def __init__(self, spec: DetectorSpec, node: Node, *, first: bool) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class FusionNode(nn.Module):
 
 
 class Cell(nn.Module):
-    """One topology: maps of all levels in, maps of all levels out."""
+    """One topology: maps of all levels -> maps of all levels."""
 
     def __init__(self, spec: DetectorSpec, *, first: bool) -> None:
         super().__init__()

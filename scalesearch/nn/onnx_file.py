@@ -1,7 +1,7 @@
-"""A detector as an ONNX file for others: pixels in, raw outputs or final detections out.
+"""Export of a detector to ONNX: pixels in, raw outputs or final detections out.
 
-Normalisation is part of the graph. With suppression the graph ends in TopK, the box decoder and NonMaxSuppression, an
-operator of every ONNX runtime; torch records all but that one, whose output has no fixed shape. May import torch, nn
+The graph includes normalisation. With suppression it ends in TopK, the box decoder and NonMaxSuppression, an operator
+of every ONNX runtime. torch records all but NonMaxSuppression, whose output has no fixed shape. May import torch, nn
 and, where they are installed, onnx and onnxruntime.
 """
 
@@ -23,33 +23,33 @@ from scalesearch.nn.detector import Detector, Outputs
 from scalesearch.nn.postprocess import decode
 
 FOUND = ("boxes", "scores", "labels", "count")
-"""The outputs with suppression: [B, MOST, 4] xyxy in input pixels, [B, MOST], [B, MOST] int64, [B] int64. Best first;
-what is past `count` is 0, its label -1."""
+"""Outputs with suppression: [B, MOST, 4] xyxy in input pixels, [B, MOST], [B, MOST] int64, [B] int64. Best first; past
+`count` values are 0 and labels -1."""
 
 MOST, CANDIDATES, IOU, LEAST = 100, 1000, 0.5, 0.001
-"""Detections an image, pairs of anchor and class that are suppressed, the overlap at which, and the least score."""
+"""Detections per image, (anchor, class) pairs before suppression, overlap threshold, least score."""
 
 _CANDIDATES = ("t_boxes", "t_scores", "t_labels", "t_shifted")
 OPSETS = (18, 23)
-"""What torch's exporter writes, as of 2.11."""
+"""ONNX opsets that torch's exporter writes, as of 2.11: (lowest, highest)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What the file is to be."""
+    """The options of an ONNX file."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    """Of the normalisation, for RGB in [0, 1]."""
+    """Mean and deviation of the normalisation, for RGB in [0, 1]."""
     nms: bool = False
     batch: int | None = None
-    """Images at a time; None: any number."""
+    """Images per run; None: any number."""
     opset: int | None = None
-    """The exporter's own where it is None."""
+    """None: the exporter's default."""
 
 
 def need_onnx() -> None:
-    """ValueError where what an export needs is not installed."""
+    """Raise ValueError where a package that the export needs is not installed."""
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise ValueError(
             f"an ONNX file needs the packages of the extra onnx, but {', '.join(missing)} "
@@ -58,10 +58,10 @@ def need_onnx() -> None:
 
 
 def onnx_model(detector: Detector, form: Form, properties: Mapping[str, str]) -> Any:
-    """The detector as an onnx.ModelProto: `images` float32 [B, 3, H, W], RGB in 0..255 -> its outputs.
+    """Return the detector as an onnx.ModelProto: `images` float32 [B, 3, H, W], RGB in 0..255 -> its outputs.
 
-    Those are Outputs' two, and with `nms` before them FOUND. `properties` becomes its properties. Raises ValueError as
-    `prepare`, and as `need_onnx`.
+    The outputs are the two of `Outputs`, preceded by FOUND with `nms`. `properties` are stored in the model. Raises
+    ValueError as `prepare` and `need_onnx`.
     """
     need_onnx()
     import onnx
@@ -79,7 +79,7 @@ def onnx_model(detector: Detector, form: Form, properties: Mapping[str, str]) ->
 
 
 def without_raw(model: Any) -> Any:
-    """The model without Outputs' two as outputs: what they are made for stays."""
+    """Remove the two raw outputs from the model's outputs; the nodes that compute them stay."""
     kept = [output for output in model.graph.output if output.name not in Outputs._fields]
     del model.graph.output[:]
     model.graph.output.extend(kept)
@@ -87,14 +87,14 @@ def without_raw(model: Any) -> Any:
 
 
 class _Normalised(nn.Module):
-    """Normalises, then the graph of a detector."""
+    """Normalisation, then a detector's graph."""
 
     factor: Tensor
     shift: Tensor
 
     def __init__(self, network: nn.Module, form: Form) -> None:
         super().__init__()
-        self.network = network  # not `graph`: torch.export takes that name for its own
+        self.network = network  # not `graph`, a name that torch.export uses itself
         mean, std = (torch.tensor(values)[:, None, None] for values in (form.mean, form.std))
         self.register_buffer("factor", 1 / (255 * std))
         self.register_buffer("shift", -mean / std)
@@ -106,7 +106,7 @@ class _Normalised(nn.Module):
 
 
 class _Candidates(nn.Module):
-    """The best pairs of anchor and class of each image, as `detect` takes them, ready to be suppressed."""
+    """The best (anchor, class) pairs of each image, as `detect` selects them, before suppression."""
 
     anchors: Tensor
     limit: Tensor
@@ -118,10 +118,10 @@ class _Candidates(nn.Module):
         self.register_buffer("limit", torch.tensor([spec.size[1], spec.size[0]] * 2, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """[B, 3, H, W] -> boxes [B, K, 4], scores [B, K], labels [B, K], boxes a class apart; the raw two."""
+        """[B, 3, H, W] -> boxes [B, K, 4], scores [B, K], labels [B, K], boxes shifted by class; raw outputs."""
         logits, deltas = self.inside(images)
         classes = logits.shape[2]
-        # An anchor of one of the best pairs is among the best anchors by their best class.
+        # The anchor of one of the best pairs is among the best anchors by their best class.
         rows = logits.amax(2).topk(min(CANDIDATES, logits.shape[1])).indices
         few = logits.gather(1, rows[..., None].expand(-1, -1, classes)).flatten(1)
         values, places = few.topk(min(CANDIDATES, few.shape[1]))
@@ -131,7 +131,7 @@ class _Candidates(nn.Module):
         scores, lack = values.sigmoid(), MOST - min(CANDIDATES, few.shape[1])
         if lack > 0:
             boxes, scores, labels = F.pad(boxes, (0, 0, 0, lack)), F.pad(scores, (0, lack)), F.pad(labels, (0, lack))
-        # A class's boxes overlap no other's: one suppression for all.
+        # Boxes of different classes never overlap once shifted, so one suppression serves all classes.
         shifted = boxes + (labels * (max(self.size) + 1))[..., None]
         return boxes, scores, labels, shifted, logits, deltas
 
@@ -171,13 +171,13 @@ suppression (float[{batch},K,4] t_boxes, float[{batch},K] t_scores, int64[{batch
 
 
 def _suppressed(model: Any, form: Form) -> Any:
-    """The model of candidates with the suppression after it."""
+    """Append the suppression to the model of candidates."""
     import onnx
 
     (opset,) = [one.version for one in model.opset_import if one.domain == ""]
     values = {"ir": model.ir_version, "opset": opset, "batch": form.batch or "batch"}
     tail = onnx.parser.parse_model(_TAIL.format(**values, most=MOST, iou=IOU, least=LEAST))
-    del model.opset_import[:]  # of domains that nothing uses: both parts must name the same
+    del model.opset_import[:]  # drop unused domains: both parts must name the same
     model.opset_import.extend(tail.opset_import)
     joined = onnx.compose.merge_models(model, tail, io_map=[(name, name) for name in _CANDIDATES])
     order = {name: i for i, name in enumerate((*FOUND, *Outputs._fields))}

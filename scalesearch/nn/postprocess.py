@@ -1,4 +1,4 @@
-"""From the detector's outputs to boxes: the box coder and its inverse, selection, suppression.
+"""Decoding of a detector's outputs into detections: the box coder and its inverse, selection, suppression.
 
 Imports torch and torchvision.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from scalesearch.nn.detector import Outputs
 
 _LARGEST = math.log(1e4)
-"""Cap of the log size factors when decoding, so that an untrained head gives no infinite box."""
+"""Cap of the log size factors in decoding, so that an untrained head gives no infinite box."""
 
 LEAST_SCORE = {"hard": 0.0, "soft": 0.001}
-"""The methods of suppression, and the score from which a detection counts in each (google/automl nms_np.py)."""
+"""Suppression methods, with the least score of a detection in each (google/automl nms_np.py)."""
 
 
 class Detections(NamedTuple):
-    """What was found in one image, best first."""
+    """The detections of one image, best first."""
 
     boxes: Tensor
     """[k, 4] xyxy in input pixels."""
@@ -34,14 +34,14 @@ class Detections(NamedTuple):
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes [..., 4] xyxy against anchors [..., 4] -> deltas (ty, tx, th, tw): no variances (google/automl)."""
+    """Encode boxes [..., 4] xyxy against anchors [..., 4] as deltas (ty, tx, th, tw), no variances (google/automl)."""
     (centre, size), (base, scale) = _centre_size(boxes), _centre_size(anchors)
     shift = (centre - base) / scale
     return torch.cat([shift.flip(-1), (size / scale).log().flip(-1)], dim=-1)
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `encode`: deltas [..., 4] (ty, tx, th, tw) -> boxes [..., 4] xyxy."""
+    """Invert `encode`: deltas [..., 4] (ty, tx, th, tw) -> boxes [..., 4] xyxy."""
     base, scale = _centre_size(anchors)
     centre = base + deltas[..., :2].flip(-1) * scale
     half = deltas[..., 2:].flip(-1).clamp(max=_LARGEST).exp() * scale / 2
@@ -66,13 +66,13 @@ def detect(
     sigma: float = 0.5,
     most: int = 100,
 ) -> list[Detections]:
-    """Detections of each image of a batch, clipped to the input of `size` (h, w).
+    """Return the detections of each image of a batch, clipped to the input of `size` (h, w).
 
-    The best `candidates` pairs of anchor and class with a score above `score` (None: `LEAST_SCORE`), suppression
-    within a class, the best `most` of what is left (google/automl tf2/postprocess.py). method hard: a box that
-    overlaps a better one by more than `iou` goes; soft: its score is multiplied by exp(-IoU^2 / sigma) for each
-    better one (Soft-NMS, Gaussian), and it goes below `score`. A pair whose score or box is NaN is none. ValueError
-    for another method, or a limit that makes no sense.
+    The best `candidates` (anchor, class) pairs with a score above `score` (None: `LEAST_SCORE`) are suppressed within
+    each class, and the best `most` of the rest returned (google/automl tf2/postprocess.py). hard: a box that overlaps a
+    better one by more than `iou` is removed. soft: each better box multiplies the score by exp(-IoU^2 / sigma)
+    (Soft-NMS, Gaussian), and boxes are removed below `score`. Pairs with a NaN score or box are dropped. ValueError for
+    another method or an invalid limit.
     """
     _check(method, candidates=candidates, iou=iou, sigma=sigma, most=most)
     least = LEAST_SCORE[method] if score is None else score
@@ -82,7 +82,7 @@ def detect(
         values, rows, labels = _best_pairs(logits, candidates, _logit(least))
         boxes = decode(deltas[rows], anchors[rows]).clamp(min=0).minimum(limit)
         if bool(boxes.isnan().any()):
-            # One such box would leave the others of its class, or all, without suppression.
+            # One NaN box would keep others of its class, or all, from being suppressed.
             sound = ~boxes.isnan().any(dim=1)
             boxes, values, labels = boxes[sound], values[sound], labels[sound]
         scores = values.sigmoid()
@@ -95,7 +95,7 @@ def detect(
 
 
 def _check(method: str, *, candidates: int, iou: float, sigma: float, most: int) -> None:
-    """ValueError for what no suppression can be done with."""
+    """Raise ValueError for arguments with which no suppression is possible."""
     if method not in LEAST_SCORE:
         raise ValueError(f"method must be one of {', '.join(LEAST_SCORE)}, but got {method!r}")
     if not (candidates >= 1 and most >= 1 and 0 <= iou <= 1 and sigma > 0):
@@ -112,8 +112,8 @@ def _logit(score: float) -> float:
 
 
 def _best_pairs(logits: Tensor, count: int, least: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` largest of logits [N, K] above `least`, best first: (values, anchors, classes), each [k]."""
-    # An anchor of one of the best `count` pairs is among the best `count` anchors by their best class.
+    """Return the `count` largest of logits [N, K] above `least`, best first: (values, anchors, classes), each [k]."""
+    # The anchor of one of the best `count` pairs is among the best `count` anchors by their best class.
     best = logits.amax(dim=1)
     if bool(best.isnan().any()):
         logits = logits.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
@@ -121,8 +121,8 @@ def _best_pairs(logits: Tensor, count: int, least: float) -> tuple[Tensor, Tenso
     rows = best.topk(min(count, len(best)), sorted=False).indices
     few = logits[rows]
     if len(few) == count:
-        # Each of those anchors has a pair of its own, so the last of them bounds what is wanted: sorting the few
-        # pairs above it is a twentieth of a top-k over all.
+        # Each of those anchors has at least one pair, so the last one's best bounds the result: sorting the few pairs
+        # above it takes a twentieth of a top-k over all.
         least = max(least, float(best[rows].min().nextafter(best.new_tensor(-math.inf))))
     places = (few > least).flatten().nonzero()[:, 0]
     values, order = few.flatten()[places].sort(descending=True, stable=True)
@@ -131,8 +131,8 @@ def _best_pairs(logits: Tensor, count: int, least: float) -> tuple[Tensor, Tenso
 
 
 def _hard(boxes: Tensor, values: Tensor, labels: Tensor, iou: float, most: int) -> Tensor:
-    """The first `most` of what hard suppression leaves of boxes that come best first."""
-    # Whether a box stays depends on better ones only, so the head of the list can do without its tail.
+    """Return the first `most` boxes after hard suppression; the boxes are sorted, best first."""
+    # A box depends only on better ones, so the head of the list does not need its tail.
     count = 4 * most
     while True:
         kept: Tensor = batched_nms(boxes[:count], values[:count], labels[:count], iou)
@@ -144,7 +144,7 @@ def _hard(boxes: Tensor, values: Tensor, labels: Tensor, iou: float, most: int) 
 def _soft(
     boxes: Tensor, scores: Tensor, labels: Tensor, sigma: float, least: float, most: int
 ) -> tuple[Tensor, Tensor]:
-    """Places of the first `most` by Gaussian soft suppression, best first, and all scores as they end."""
+    """Return positions of the first `most` by Gaussian soft suppression, best first, and all final scores."""
     by_class = labels.argsort(stable=True)
     boxes, current = boxes[by_class], scores[by_class].clone()
     ends = torch.bincount(labels).cumsum(0).tolist()
@@ -165,7 +165,7 @@ def _soft(
 
 
 def _decay(box: Tensor, others: Tensor, area: Tensor, areas: Tensor, sigma: float) -> Tensor:
-    """[k]: exp(-IoU^2 / sigma) of one box [4] with others [k, 4]."""
+    """Return exp(-IoU^2 / sigma) [k] of one box [4] with others [k, 4]."""
     shared = (torch.minimum(box[2:], others[:, 2:]) - torch.maximum(box[:2], others[:, :2])).clamp(min=0).prod(1)
     overlap = shared / (area + areas - shared).clamp(min=1e-9)
     return (overlap.square() / -sigma).exp()

@@ -1,6 +1,6 @@
-"""Gradient checkpointing: a part's activations are made again in the backward pass in place of being kept.
+"""Gradient checkpointing: activations are recomputed in the backward pass instead of kept.
 
-Outputs, gradients and running statistics are the same; a step takes about a third longer. Imports torch.
+Outputs, gradients and running statistics are the same. A step takes about a third longer. Imports torch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch.utils.checkpoint import checkpoint
 
 
 def set_recompute(model: nn.Module, on: bool = True) -> None:
-    """Switches it for every part of a detector that can: the blocks of an EfficientNet, other backbones as a
-    whole, the cells of the feature network, the heads level by level."""
+    """Switch checkpointing for every part of a detector that has it: the blocks of an EfficientNet, other backbones as
+    a whole, the cells of the feature network, the heads level by level."""
     for module in model.modules():
         if hasattr(type(module), "recompute"):
             setattr(module, "recompute", on)  # noqa: B010 - a module's attributes have no types
 
 
 def call(run: Callable[..., Any], *args: Any, inside: nn.Module, recompute: bool) -> Any:
-    """`run(*args)`, a part of the module `inside`: run again for the backward pass where `recompute` asks for it."""
+    """Call `run(*args)`, a part of the module `inside`; with `recompute`, run it again in the backward pass."""
     if not (recompute and torch.is_grad_enabled()):
         return run(*args)
 
@@ -35,7 +35,7 @@ def call(run: Callable[..., Any], *args: Any, inside: nn.Module, recompute: bool
 
 @contextmanager
 def _counted_once(module: nn.Module) -> Iterator[None]:
-    """Batch norms normalise by the batch as before but do not take it into their running statistics again."""
+    """Keep batch norms from updating their running statistics a second time; they still normalise by the batch."""
     norms = [one for one in module.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
