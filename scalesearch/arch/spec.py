@@ -136,8 +136,8 @@ class DetectorSpec:
     """The order within a node after its fusion. Heads are always convolution, norm, activation."""
     anchors: Anchors = Anchors()
     normalisation: str = "imagenet"
-    """Normalisation of the images, one of NORMALISATIONS; half: by 127 and 128 of 255, as for the published lite and AdvProp
-    detectors. With pretrained weights, use what they were trained with."""
+    """Normalisation of the images, one of NORMALISATIONS; half: by 127 and 128 of 255, as for the published lite and
+    AdvProp detectors. With pretrained weights, the one that they were trained with."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _sides(self.size))

@@ -1,1 +1,1 @@
-"""The axes of a search space, and the candidates of it that are inside a budget. Imports NumPy, arch and cost."""
+"""The axes of a search space, and its candidates inside a budget. Imports NumPy, `arch` and `cost`."""

@@ -1,7 +1,7 @@
-"""`Band`: the candidates inside the band of a unit, whichever way they are found.
+"""`Band`: the interface to the candidates inside the band of a unit, however they are found.
 
-Every form answers the same three questions, each a pure function of its arguments: a uniform draw,
-the n-th point of the grid, and the unseen candidate nearest to a point that a sampler asked for.
+It has three pure functions of their arguments: a random draw, the first unseen candidate of the grid,
+and the unseen candidate nearest to a point that a sampler asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scalesearch.space.candidates import Candidate, SpecUnit, Unit
 from scalesearch.space.space import Point
 
 Seen = Collection[tuple[str, ...]]
-"""Keys of candidates that are not to come again."""
+"""Keys of candidates that must not be proposed again."""
 
 
 class EmptyBandError(ValueError):
@@ -29,22 +29,22 @@ class Band(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """Whose candidates they are."""
+        """The unit that the candidates are of."""
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """An unseen candidate at random; EmptyBandError where there is none."""
+        """Return a random unseen candidate; EmptyBandError if there is none."""
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """The unseen candidate nearest to `point`; EmptyBandError where there is none."""
+        """Return the unseen candidate nearest to `point`; EmptyBandError if there is none."""
 
     def grid(self, seen: Seen) -> Candidate:
-        """The first unseen candidate in the order of the axes; EmptyBandError where there is none."""
+        """Return the first unseen candidate in the order of the axes; EmptyBandError if there is none."""
 
     @property
     def summary(self) -> str:
-        """How large the space is and how much of it is inside."""
+        """The size of the space and how much of it is inside."""
 
 
 def enumerable(unit: Unit) -> int:
-    """Points up to which the space of `unit` is enumerated; members of a family are priced one by one."""
+    """Return the largest number of points up to which `unit`'s space is enumerated; families are priced one by one."""
     return blocks.enumerable(unit.space, unit.budget) if isinstance(unit, SpecUnit) else ONE_BY_ONE

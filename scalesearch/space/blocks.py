@@ -1,6 +1,6 @@
-"""Points of a space priced over arrays, block by block: the whole space in its order, or uniform ones without end.
+"""Points of a space priced over arrays, block by block: the whole space in order, or an endless uniform sample.
 
-Standard library, NumPy and arch.
+Imports NumPy, `arch` and `cost`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from scalesearch.cost.metrics import BY_ARRAY, Meter
 from scalesearch.space.space import COEFFICIENTS, Point, Space
 
 ENUMERABLE = 5_000_000
-"""Points up to which a space that is priced over arrays is priced whole: some ten seconds."""
+"""The most points of a space that is priced whole over arrays: some ten seconds."""
 ONE_BY_ONE = 50_000
-"""Points up to which any other is, and candidates that are held as such: about 7 s at 7,000 a second."""
+"""The same for points priced one by one, about 7 s at 7,000 a second; also the most candidates kept as objects."""
 BLOCK = 16_384
 SLOW_BLOCK = 256
-"""Points of a block, and of one where each point has a price of its own: free graphs, predicted latency."""
+"""Points of a block; the second if points are priced one by one: free graphs, predicted latency."""
 
 _NUMBERS = ("size", "width", "repeats", "head_depth", "aspect", "phi", *COEFFICIENTS)
-"""Axes that only move a dimension; of any other axis, each combination of values is a structure of its own."""
+"""Axes that only change a dimension. Each combination of values on the other axes is a structure of its own."""
 _FEW = 2_000
-"""Structures up to which pricing by arrays pays."""
+"""The most structures for which pricing over arrays pays."""
 
 Axes = Mapping[str, NDArray[np.int64]]
-"""Points as the index of each one's value on every free axis."""
+"""Points, as arrays of indices into the values of each free axis."""
 
 
 class FeasiblePoint(NamedTuple):
@@ -45,7 +45,7 @@ class FeasiblePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """Points with their prices."""
+    """Points with their metrics."""
 
     space: Space
     at: Axes
@@ -53,21 +53,21 @@ class Block:
     bases: tuple[DetectorSpec, ...]
     """One detector of each structure."""
     resolved: NDArray[np.int64]
-    """[n, 6]: number of the structure in `bases`, height, width, channels, repeats, head depth."""
+    """[n, 6]: index of the structure in `bases`, height, width, channels, repeats, head depth."""
 
     def identities(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[n, 6]: `resolved` at these places with identities of structures: equal rows, of any block, are one detector."""
+        """[n, 6]: `resolved` at these indices, with ids of structures: equal rows of any blocks are equal detectors."""
         rows = self.resolved[places]
         for number in np.unique(rows[:, 0]):
             rows[rows[:, 0] == number, 0] = -int(self.bases[number].id, 16)
         return rows
 
     def point(self, i: int) -> Point:
-        """The i-th point."""
+        """Return the i-th point."""
         return {name: self.space.free[name].values[int(index[i])] for name, index in self.at.items()}
 
     def inside(self, i: int) -> FeasiblePoint:
-        """The i-th point, its detector and figures."""
+        """Return the i-th point, its detector and metrics."""
         point = self.point(i)
         return FeasiblePoint(
             point, self.space.spec(point), {name: int(values[i]) for name, values in self.figures.items()}
@@ -75,17 +75,17 @@ class Block:
 
 
 def by_array(space: Space, budget: Budget) -> bool:
-    """Whether the space is priced over arrays; else each point has a price of its own."""
+    """Whether the space is priced over arrays; otherwise its points are priced one by one."""
     return "latency" not in budget.bounds and math.prod(len(space.free[name].values) for name in _words(space)) <= _FEW
 
 
 def enumerable(space: Space, budget: Budget) -> int:
-    """Points up to which the space is priced whole, to count what is inside as well as to search it."""
+    """Return the largest number of points up to which the space is priced whole, for counting and for searching."""
     return ENUMERABLE if by_array(space, budget) else min(ENUMERABLE, ONE_BY_ONE)
 
 
 def holds(block: Block, budget: Budget, meter: Meter) -> NDArray[np.bool_]:
-    """Which points are inside; a latency is predicted only of those that every other bound holds."""
+    """Whether each point is inside; latency is predicted only for points inside all other bounds."""
     held = np.ones(len(block.resolved), dtype=bool)
     for name, bound in budget.bounds.items():
         if name in BY_ARRAY:
@@ -97,7 +97,7 @@ def holds(block: Block, budget: Budget, meter: Meter) -> NDArray[np.bool_]:
 
 
 def distances(block: Block, budget: Budget) -> NDArray[np.float64]:
-    """`Budget.distance` of each point, latency aside."""
+    """Return `Budget.distance` of each point, without latency."""
     far = np.zeros(len(block.resolved))
     for name, bound in budget.bounds.items():
         if name in BY_ARRAY:
@@ -108,7 +108,7 @@ def distances(block: Block, budget: Budget) -> NDArray[np.float64]:
 
 
 def grid_blocks(space: Space, meter: Meter, budget: Budget) -> Iterator[Block]:
-    """The whole space in its order."""
+    """Yield the whole space in its order."""
     shape, names = [len(axis.values) for axis in space.free.values()], list(space.free)
     step = BLOCK if by_array(space, budget) else SLOW_BLOCK
     for start in range(0, space.count, step):
@@ -118,7 +118,7 @@ def grid_blocks(space: Space, meter: Meter, budget: Budget) -> Iterator[Block]:
 
 
 def random_blocks(space: Space, meter: Meter, budget: Budget, rng: np.random.Generator) -> Iterator[Block]:
-    """Uniform points without end."""
+    """Yield uniform points without end."""
     step = BLOCK if by_array(space, budget) else SLOW_BLOCK
     while True:
         at = {name: rng.integers(len(axis.values), size=step) for name, axis in space.free.items()}
@@ -126,7 +126,7 @@ def random_blocks(space: Space, meter: Meter, budget: Budget, rng: np.random.Gen
 
 
 def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
-    """`count` points with their figures of BY_ARRAY, structure by structure."""
+    """Return `count` points with their metrics of BY_ARRAY, priced structure by structure."""
     resolved = np.empty((count, 6), dtype=np.int64)
     resolved[:, 1:] = _dimensions(space, at, count)
     names = [name for name in meter.names if name in BY_ARRAY]
@@ -152,7 +152,7 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
 
 
 def _words(space: Space) -> list[str]:
-    """The free axes of which each combination is a structure of its own."""
+    """Return the free axes whose combinations of values are structures of their own."""
     numbers = set(_NUMBERS) - ({"phi"} if space.scales_backbone else set())
     return [name for name in space.free if name not in numbers]
 
@@ -162,7 +162,7 @@ def _first(space: Space) -> Point:
 
 
 def _groups(codes: list[NDArray[np.int64]], count: int) -> list[NDArray[np.int64]]:
-    """Which points have the same values in all of `codes`."""
+    """Return the indices of the points in groups that are equal in all of `codes`."""
     if not codes:
         return [np.arange(count)]
     _, place = np.unique(np.stack(codes), axis=1, return_inverse=True)
@@ -171,7 +171,7 @@ def _groups(codes: list[NDArray[np.int64]], count: int) -> list[NDArray[np.int64
 
 
 def _dimensions(space: Space, at: Axes, count: int) -> NDArray[np.int64]:
-    """[n, 5]: height, width, channels, repeats and head depth of each point, by the space's own rules."""
+    """[n, 5]: height, width, channels, repeats and head depth of each point, by the rules of the space."""
     columns: list[tuple[tuple[str, ...], Callable[[DetectorSpec], tuple[int, ...]]]] = [
         (("size", "aspect", "phi", "size_base", "size_step"), lambda spec: spec.size),
         (("width", "phi", "width_base", "width_factor"), lambda spec: (spec.width,)),
@@ -184,7 +184,7 @@ def _dimensions(space: Space, at: Axes, count: int) -> NDArray[np.int64]:
         if not used:
             found.append(np.tile(dimension(space.spec(_first(space))), (count, 1)))
             continue
-        # Few values of few axes: each combination is asked of the space once.
+        # These are few values of few axes: each combination is resolved once.
         shape = [len(space.free[name].values) for name in used]
         codes, place = np.unique(np.ravel_multi_index([at[name] for name in used], shape), return_inverse=True)
         values = []
@@ -198,7 +198,7 @@ def _dimensions(space: Space, at: Axes, count: int) -> NDArray[np.int64]:
 def _per_cell(
     space: Space, base: DetectorSpec, height: NDArray[np.int64], width: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Anchors at a position: fitted ones differ from frame to frame."""
+    """Return the anchors per position of each point; fitted anchors differ between frames."""
     if isinstance(space.anchors, Anchors):
         return np.asarray(space.anchors.per_cell)
     anchors, span = space.anchors, (base.topology.min_level, base.topology.max_level)

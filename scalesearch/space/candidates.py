@@ -1,4 +1,4 @@
-"""What one trial is made of: a detector, or a family of them solved into a ladder of bands."""
+"""`Candidate` and `Unit`: a candidate is one detector, or a family of detectors solved into several bands."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.space.space import Choices, Point, Space, Value
 
 _LEAST = 1e-9
-"""Below every figure that there is: keeps logarithms finite."""
+"""A value below every metric; keeps logarithms finite."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A point of the space and the detectors that it stands for, inside their bands."""
+    """A point of the space and its detectors."""
 
     point: Point
     members: tuple[DetectorSpec, ...]
     costs: tuple[Mapping[str, float], ...]
-    """Figures by name of each member: params, macs, activations, and what the bands and objectives ask for."""
+    """Metrics of each member by name: params, macs, activations, and those of the bands and objectives."""
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """What makes two candidates the same: the ids of their members."""
+        """The identity of the candidate: the ids of its members."""
         return tuple(spec.id for spec in self.members)
 
 
 class Unit(Protocol):
-    """What a study's trials are; `axes` are those that a sampler may move."""
+    """The kind of candidates of a study."""
 
     @property
     def axes(self) -> Mapping[str, Choices]:
-        """The free axes by name."""
+        """The axes that a sampler may move, by name."""
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -46,33 +46,33 @@ class Unit(Protocol):
 
     @property
     def meter(self) -> Meter:
-        """What is worked out of each member."""
+        """The meter of each member's metrics."""
 
     @property
     def genes(self) -> Genes | None:
-        """Those of free graphs, where some of the axes are genes."""
+        """The encoding of free graphs, if some of the axes are genes."""
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
-        """The candidate at `point`, each member as near its band as it comes."""
+        """Return the candidate at `point`, each member as near to its band as possible."""
 
 
 @dataclass(frozen=True)
 class SpecUnit:
-    """One detector a trial."""
+    """Candidates of one detector each."""
 
     space: Space
     budget: Budget
     measure: Meter | None = None
-    """Of the band's figures alone where it is None."""
+    """The meter; None: of the band's metrics alone."""
 
     @cached_property
     def meter(self) -> Meter:
-        """What is worked out of each candidate."""
+        """The meter of each candidate's metrics."""
         return self.measure or meter_of(self.budget.bounds)
 
     @property
     def axes(self) -> Mapping[str, Choices]:
-        """All the axes that vary."""
+        """All axes that vary."""
         return self.space.free
 
     @property
@@ -82,21 +82,21 @@ class SpecUnit:
 
     @property
     def genes(self) -> Genes | None:
-        """The space's."""
+        """The genes of the space."""
         return self.space.genes
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
-        """The detector at `point` and its price."""
+        """Return the detector at `point` and its metrics."""
         spec = self.space.spec(point)
         return Candidate(dict(point), (spec,), (self.meter(spec),))
 
 
 @dataclass(frozen=True)
 class FamilyUnit:
-    """One set of compound coefficients a trial; member i has `phis[i]` and is moved into `bands[i]`.
+    """Candidates of one set of compound coefficients each; member i has `phis[i]` and is moved into `bands[i]`.
 
-    A member is moved along the axis `solve` to the value whose cost is nearest the geometric middle of
-    its band, so that coefficient sets are compared at matched cost.
+    A member is moved along `axis` to the value whose cost is nearest to the geometric middle of its band,
+    so that sets of coefficients are compared at equal cost.
     """
 
     space: Space
@@ -104,30 +104,30 @@ class FamilyUnit:
     phis: tuple[float, ...]
     axis: str
     measure: Meter | None = None
-    """Of the bands' figures alone where it is None."""
+    """The meter; None: of the bands' metrics alone."""
 
     @cached_property
     def meter(self) -> Meter:
-        """What is worked out of each member."""
+        """The meter of each member's metrics."""
         return self.measure or meter_of(name for band in self.bands for name in band.bounds)
 
     @cached_property
     def axes(self) -> Mapping[str, Choices]:
-        """The axes that vary, without phi and the solved one."""
+        """The axes that vary, except phi and the solved axis."""
         return {name: axis for name, axis in self.space.free.items() if name not in ("phi", self.axis)}
 
     @property
     def budgets(self) -> Sequence[Budget]:
-        """A band for each member."""
+        """The band of each member."""
         return self.bands
 
     @property
     def genes(self) -> Genes | None:
-        """The space's."""
+        """The genes of the space."""
         return self.space.genes
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
-        """The members at `point`, each solved along the axis."""
+        """Return the members at `point`, each solved along the axis."""
         pairs = [self._member(point, phi, band) for phi, band in zip(self.phis, self.bands, strict=True)]
         return Candidate(dict(point), tuple(spec for spec, _ in pairs), tuple(cost for _, cost in pairs))
 
@@ -150,12 +150,12 @@ def inside(unit: Unit, candidate: Candidate) -> bool:
 
 
 def distance(unit: Unit, candidate: Candidate) -> float:
-    """How far the worst member is outside its band, as a log ratio; 0 inside."""
+    """Return how far the worst member is outside its band, as a log ratio; 0 inside."""
     return max(band.distance(cost) for band, cost in zip(unit.budgets, candidate.costs, strict=True))
 
 
 def miss(unit: Unit, candidate: Candidate) -> str:
-    """What the candidate misses and by how much, for a message."""
+    """Return which bounds the candidate misses and by how much, for a message."""
     return ", ".join(
         text for band, cost in zip(unit.budgets, candidate.costs, strict=True) if (text := band.miss(cost))
     )

@@ -1,4 +1,4 @@
-"""Bands whose candidates are all known: held as candidates, or, where there are very many, as places on the axes."""
+"""Bands whose candidates are all listed: as candidates or, if there are very many, as indices along the axes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from scalesearch.space.space import Choices, Point, Value
 
 @dataclass(frozen=True)
 class EnumeratedBand:
-    """Every candidate inside, in grid order; isomorphic or equally rounded ones once."""
+    """All candidates inside, in grid order, each detector once (points may be isomorphic or round alike)."""
 
     unit: Unit
     candidates: tuple[Candidate, ...]
     summary: str
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Uniform over the unseen candidates."""
+        """Return an unseen candidate, uniform over all of them."""
         left = self._unseen(seen)
         return self.candidates[int(rng.choice(left))]
 
     def grid(self, seen: Seen) -> Candidate:
-        """The first unseen one."""
+        """Return the first unseen candidate."""
         return self.candidates[int(self._unseen(seen)[0])]
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """By categories that differ, then by steps along the numbers; ties at random."""
+        """Return the nearest: by the number of names that differ, then by steps along the numbers; ties at random."""
         left = self._unseen(seen)
         far = _distances(self.unit.axes, self._places[left], _place(self.unit.axes, point))
         ties = left[far <= far.min() + 1e-9]
@@ -56,7 +56,7 @@ class EnumeratedBand:
 
 @dataclass(frozen=True)
 class PricedBand:
-    """Very many candidates inside, in grid order, as indices along the axes; each is made when it is asked for."""
+    """A band of very many candidates, in grid order, kept as indices along the axes and made on demand."""
 
     unit: SpecUnit
     at: Mapping[str, NDArray[np.int64]]
@@ -64,11 +64,11 @@ class PricedBand:
     summary: str
 
     def candidate(self, i: int) -> Candidate:
-        """The i-th one."""
+        """Return the i-th candidate."""
         return self.unit.solve({name: self.unit.axes[name].values[int(index[i])] for name, index in self.at.items()})
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Uniform over the unseen candidates: a seen one is drawn again."""
+        """Return an unseen candidate, uniform over all of them: seen ones are rejected."""
         for i in rng.integers(self.count, size=len(seen) + 1):
             if (candidate := self.candidate(int(i))).key not in seen:
                 return candidate
@@ -78,14 +78,14 @@ class PricedBand:
         raise self._used_up()
 
     def grid(self, seen: Seen) -> Candidate:
-        """The first unseen one."""
+        """Return the first unseen candidate."""
         for i in range(self.count):
             if (candidate := self.candidate(i)).key not in seen:
                 return candidate
         raise self._used_up()
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """By categories that differ, then by steps along the numbers; ties at random."""
+        """Return the nearest: by the number of names that differ, then by steps along the numbers; ties at random."""
         far = _distances(self.unit.axes, self._places, _place(self.unit.axes, point))
         while np.isfinite(least := far.min()):
             ties = np.flatnonzero(far <= least + 1e-9)
@@ -108,12 +108,12 @@ class PricedBand:
 
 
 def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:
-    """The point as positions along its axes: numbers in 0..1 by rank, names by their index."""
+    """Return the point as positions along its axes: numbers in 0..1 by rank, names by index."""
     return [axis.ranks[point[name]] / (1 if axis.named else len(axis.values) - 1) for name, axis in axes.items()]
 
 
 def _distances(axes: Mapping[str, Choices], places: NDArray[np.float64], place: list[float]) -> NDArray[np.float64]:
     words = np.array([axis.named for axis in axes.values()], dtype=bool)
     gap = np.abs(places - np.array(place))
-    # A differing name outweighs every number: sum of numbers is at most the number of axes.
+    # A differing name outweighs all numbers, whose sum is at most the number of axes.
     return np.asarray((gap[:, words] > 0).sum(1) * len(words) + gap[:, ~words].sum(1), dtype=np.float64)

@@ -1,10 +1,10 @@
-"""How much of a space is inside a band, and what: enumerated, estimated or drawn, priced over arrays of points.
+"""The points of a space inside a band: their share, samples, enumeration; priced over arrays of points.
 
-    share(space, budget)            the share of the points inside, exact where the space can be priced whole
-    draws(space, budget, rng, 5)    five points from inside, each uniform over all that are
+    share(space, budget)            the share of the points inside, exact if the space can be priced whole
+    draws(space, budget, rng, 5)    five points from inside, each uniform over all points inside
     enumerated(space, budget)       every point inside, in the order of the space
 
-Standard library, NumPy and arch.
+Imports NumPy, `arch` and `cost`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from scalesearch.space.blocks import (
 from scalesearch.space.space import Space
 
 SAMPLE = 200_000
-"""Points that estimate a share: an interval of at most 0.5 %."""
+"""Points from which a share is estimated: an interval of at most 0.5 %."""
 SLOW_SAMPLE = 4_000
-"""The same where each point has a price of its own."""
+"""The same for points that are priced one by one."""
 _EMPTY = 100
-"""Blocks without a point inside before a draw gives up."""
+"""Consecutive blocks without a point inside after which `draws` gives up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """How many of `priced` points are inside; all points of the space, or a uniform sample of them."""
+    """The number `held` of `priced` points that are inside; all points of the space, or a uniform sample."""
 
     points: int
     priced: int
@@ -57,7 +57,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % around it (Wilson, which is right also where nothing was held); the value itself where exact."""
+        """The 95 % Wilson interval, which also holds for zero points inside; the value itself if exact."""
         if self.exact:
             return self.value, self.value
         z, n, p = 1.96, self.priced, self.value
@@ -83,9 +83,9 @@ def share(
     rng: np.random.Generator | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> Share:
-    """The share of the points of `space` inside `budget`: exact where it is enumerable, else estimated by a uniform sample.
+    """Return the share of the points of `space` inside `budget`: exact if enumerable, else from a uniform sample.
 
-    `meter` is needed where the band has a latency, which it predicts.
+    `meter` is needed if the band bounds latency, which it predicts.
     """
     meter, rng = meter or meter_of(budget.bounds), rng or np.random.default_rng(0)
     blocks, goal = _whole_or_sample(space, budget, meter, rng)
@@ -102,7 +102,7 @@ def share(
 
 
 def enumerated(space: Space, budget: Budget, meter: Meter | None = None) -> Iterator[FeasiblePoint]:
-    """Every point inside, the last axis moving fastest; in as many blocks as the space has."""
+    """Yield every point inside, the last axis varying fastest; the whole space is priced, whatever its size."""
     meter = meter or meter_of(budget.bounds)
     for block in grid_blocks(space, meter, budget):
         for i in np.flatnonzero(holds(block, budget, meter)):
@@ -112,9 +112,9 @@ def enumerated(space: Space, budget: Budget, meter: Meter | None = None) -> Iter
 def draws(
     space: Space, budget: Budget, rng: np.random.Generator, count: int = 1, meter: Meter | None = None
 ) -> list[FeasiblePoint]:
-    """`count` points from inside, each uniform over all points inside: blocks are drawn, and what is outside rejected.
+    """Return `count` points, each uniform over all points inside, by rejection from uniform blocks.
 
-    ValueError where many blocks hold none: the share inside is too small to find by drawing.
+    ValueError after many blocks without one: the share inside is too small to find by sampling.
     """
     meter, empty, tried = meter or meter_of(budget.bounds), 0, 0
     found: list[FeasiblePoint] = []
@@ -130,9 +130,9 @@ def draws(
 
 
 def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> FeasiblePoint:
-    """The point nearest to the band (by `Budget.distance`), the first of equals; of a sample where that is all.
+    """Return the point nearest to the band by `Budget.distance` without latency, the first of equals.
 
-    A latency counts for nothing here.
+    If the space is not enumerable, it is the nearest of a sample.
     """
     meter = meter or meter_of(budget.bounds)
     blocks, goal = _whole_or_sample(space, budget, meter, np.random.default_rng(0))
@@ -152,12 +152,12 @@ def nearest_miss(space: Space, budget: Budget, meter: Meter | None = None) -> Fe
 def _whole_or_sample(
     space: Space, budget: Budget, meter: Meter, rng: np.random.Generator
 ) -> tuple[Iterator[Block], int]:
-    """Blocks of the whole space where it can be priced whole, else of uniform points; and how many points to look at."""
+    """Return blocks of the whole space if it can be priced whole, else of uniform points; and the points to use."""
     if space.count <= enumerable(space, budget):
         return grid_blocks(space, meter, budget), space.count
     return random_blocks(space, meter, budget, rng), SAMPLE if by_array(space, budget) else SLOW_SAMPLE
 
 
 def _with_all_metrics(one: FeasiblePoint, meter: Meter) -> FeasiblePoint:
-    """With the figures that arrays do not have."""
+    """Return the point with the metrics that are not priced over arrays, too."""
     return one if len(one.figures) == len(meter.names) else one._replace(figures=meter(one.spec))

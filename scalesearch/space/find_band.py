@@ -1,4 +1,4 @@
-"""The band of a unit: all of its candidates where the space can be enumerated, else drawn and found by solving."""
+"""`find_band`: the band of a unit, enumerated if the space is small enough, otherwise projected."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
 
 Watch = Callable[[int, int], None]
-"""Hears of (points done, points in all)."""
+"""A callback for progress: (points done, points in all)."""
 
 
 def find_band(unit: Unit, watch: Watch | None = None) -> Band:
-    """The band of `unit`: enumerated up to ENUMERABLE points (ONE_BY_ONE where arrays do not serve), else solved.
+    """Return the band of `unit`: enumerated up to ENUMERABLE points (ONE_BY_ONE without arrays), else projected.
 
-    `watch(done, total)` hears of the enumeration. Raises EmptyBandError with the nearest miss.
+    `watch(done, total)` is called during enumeration. Raises EmptyBandError with the nearest miss.
     """
     count = math.prod(len(axis.values) for axis in unit.axes.values())
     if count > enumerable(unit):
@@ -36,7 +36,7 @@ def find_band(unit: Unit, watch: Watch | None = None) -> Band:
 
 
 def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> EnumeratedBand | PricedBand:
-    """As `_enumerate`, by arrays of prices; where very many are inside, they become candidates when they are asked for."""
+    """Enumerate as `_enumerate`, priced over arrays; a `PricedBand` if more than ONE_BY_ONE candidates are inside."""
     parts: list[dict[str, NDArray[np.int64]]] = []
     rows: list[NDArray[np.int64]] = []
     closest: tuple[float, Point] = (math.inf, {})
@@ -52,7 +52,7 @@ def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> Enumer
     resolved = np.concatenate(rows)
     if not len(resolved):
         raise _empty(unit, count, unit.solve(closest[1]))
-    # Equal rows are equal detectors: the first of them stays, in grid order.
+    # Equal rows are equal detectors: the first in grid order is kept.
     first = np.sort(np.unique(resolved, axis=0, return_index=True)[1])
     at = {name: np.concatenate([part[name] for part in parts])[first] for name in unit.axes}
     summary = f"{len(resolved)} of {count} points inside, {len(first)} distinct"

@@ -1,4 +1,4 @@
-"""A band over any finite set of candidates, such as the specs of a recorded table: rehearsal searches among them."""
+"""A band over a given finite set of candidates, such as the specs of a recorded table that a rehearsal searches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scalesearch.space.space import Choices, Value
 
 @dataclass(frozen=True)
 class _Brought(Meter):
-    """Answers with figures that are known, by the ids of their detectors."""
+    """A meter that returns known metrics, by the id of the detector."""
 
     known: Mapping[str, Mapping[str, float]]
 
@@ -28,14 +28,14 @@ class _Brought(Meter):
 
 @dataclass(frozen=True)
 class FiniteUnit:
-    """Trials that are one of `candidates`; the axes are what their points differ in, values in order.
+    """A unit of exactly `candidates`; its axes are those on which their points differ, with sorted values.
 
-    ValueError where points do not have the same axes, an axis has names and numbers, or two have the same point.
+    ValueError if points do not have the same axes, an axis has both names and numbers, or two points are equal.
     """
 
     candidates: tuple[Candidate, ...]
     budgets: tuple[Budget, ...]
-    """Around all of them where nobody gives others."""
+    """The band of each member; `band_of` gives one around all candidates."""
 
     def __post_init__(self) -> None:
         names = list(self.candidates[0].point)
@@ -53,7 +53,7 @@ class FiniteUnit:
 
     @cached_property
     def axes(self) -> Mapping[str, Choices]:
-        """What the points differ in."""
+        """The axes on which the points differ."""
         axes = {}
         for name in self.candidates[0].point:
             values = {candidate.point[name] for candidate in self.candidates}
@@ -63,7 +63,7 @@ class FiniteUnit:
 
     @cached_property
     def meter(self) -> Meter:
-        """The figures that the candidates bring: a recorded latency is not predicted again."""
+        """The meter of the candidates' own metrics: a recorded latency is not predicted again."""
         return _Brought(
             {spec.id: cost for one in self.candidates for spec, cost in zip(one.members, one.costs, strict=True)}
         )
@@ -78,14 +78,14 @@ class FiniteUnit:
         return {tuple(candidate.point.values()): candidate for candidate in self.candidates}
 
     def solve(self, point: Mapping[str, Value]) -> Candidate:
-        """The candidate with exactly this point; KeyError where there is none."""
+        """Return the candidate with exactly this point; KeyError if there is none."""
         return self._at[tuple(point[name] for name in self.candidates[0].point)]
 
 
 def band_of(candidates: Sequence[Candidate]) -> EnumeratedBand:
-    """The band that is exactly these candidates; of those with equal members, the first.
+    """Return the band of exactly these candidates; of several with equal members, the first.
 
-    Raises EmptyBandError where there are none, and ValueError as `FiniteUnit`.
+    Raises EmptyBandError if there are none, and ValueError as `FiniteUnit`.
     """
     if not candidates:
         raise EmptyBandError("a band must hold a candidate, but the set is empty")

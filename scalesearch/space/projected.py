@@ -1,4 +1,4 @@
-"""The band of a space too large to enumerate: a point is moved into it by its slice, along one number, or by a walk."""
+"""The band of a space too large to enumerate: points are moved into it by a slice, along one number, or by a walk."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from scalesearch.space.slices import Slices, slices_of
 from scalesearch.space.space import Point, shown
 
 _TRIES = 8_000
-"""Points that the walks from one asked point may price before they give up, about a second; usually it is 100 to 300."""
+"""The most points that the walks from one asked point price, about a second; usually it is 100 to 300."""
 
 _OTHERS = 12
-"""Slices beside the asked one that are looked into before a walk; points of a slice beside those seen."""
+"""Further slices that are searched before a walk; also points of a slice that are tried beyond the number seen."""
 
 _BLOCKS = 4
-"""Blocks of points that a draw from a larger space looks for one inside in, before it moves one there."""
+"""Uniform blocks in which `draw` looks for a point inside before it moves one there."""
 
 _STEPS = 200
-"""Points that a walk into the band may price before it starts elsewhere."""
+"""The most points that one walk prices before another starts elsewhere."""
 
 
 @dataclass(frozen=True)
 class ProjectedBand:
-    """A space too large to enumerate: drawn from in blocks; a point is moved into the band by its slice or by a walk."""
+    """The band of a space too large to enumerate: sampled in blocks; points are moved into it by a slice or a walk."""
 
     unit: Unit
     count: int
@@ -40,7 +40,7 @@ class ProjectedBand:
         return f"{self.count:,} points, too many to enumerate: candidates are drawn or solved into the band"
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """Uniform over the unseen points inside, where blocks of points find some; else any point, moved into the band."""
+        """Return an unseen candidate: uniform if some blocks have one, else a random point moved into the band."""
         if isinstance(self.unit, SpecUnit):
             blocks = random_blocks(self.unit.space, self.unit.meter, self.unit.budget, rng)
             for _, block in zip(range(_BLOCKS), blocks, strict=False):
@@ -50,14 +50,14 @@ class ProjectedBand:
         return self.nearest(self._random(rng), seen, rng)
 
     def grid(self, seen: Seen) -> Candidate:
-        """Not offered: the order of a grid this large means nothing."""
+        """Raise EmptyBandError: the order of a grid this large is meaningless."""
         raise EmptyBandError(
             f"the grid sampler enumerates at most {enumerable(self.unit)} points, but the space has {self.count}; "
             "use coarser steps or another sampler"
         )
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
-        """The nearest of its slice, or moved along one number; else with another name; else found by a walk."""
+        """Return the nearest in the point's slice or along one number; else one from another slice or a walk."""
         if found := self._in_slice(point, seen, rng) or self._along(point, seen):
             return found
         for _ in range(_OTHERS):
@@ -67,7 +67,7 @@ class ProjectedBand:
         for spent in range(0, _TRIES, _STEPS):
             if found := self._walk(start, seen, rng):
                 return found
-            # Further and further from the asked point, half way through from anywhere.
+            # Each walk starts farther from the asked point; from half of the tries on it starts anywhere.
             start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < 2 * spent / _TRIES}}
         raise EmptyBandError(
             f"no unseen candidate inside the band was found from {shown(point)} within {_TRIES} prices; "
@@ -79,7 +79,7 @@ class ProjectedBand:
         return slices_of(self.unit)
 
     def _in_slice(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate | None:
-        """The unseen candidate inside nearest to `point` of those that differ from it in dimensions only; ties at random."""
+        """Return the nearest unseen candidate inside that differs from `point` in dimensions only; ties at random."""
         if self._slices is None:
             return None
         ranks = self._slices.inside(point)
@@ -92,17 +92,17 @@ class ProjectedBand:
         return None
 
     def _renamed(self, point: Point, rng: np.random.Generator) -> Point:
-        """`point` with another value on one of the axes that its slice holds."""
+        """Return `point` with a random value on one of the axes that its slice keeps fixed."""
         sliced = self._slices.axes if self._slices else {}
         name = str(rng.choice([name for name in self.unit.axes if name not in sliced] or list(self.unit.axes)))
         values = self.unit.axes[name].values
         return {**point, name: values[int(rng.integers(len(values)))]}
 
     def _walk(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate | None:
-        """The first unseen candidate inside on a walk from `point` that never goes away from the band.
+        """Return the first unseen candidate inside on a random walk from `point` that never moves away from the band.
 
-        It finds what no single number leads to. A step changes one axis or two, so that one can make up for the other:
-        in a band of 0.3 % a walk arrives in 68 of 100 cases then, with one axis a step in 40.
+        It finds candidates that no single number leads to. A step changes one or two axes, so that one can compensate
+        for the other: in a band of 0.3 % 68 of 100 walks arrive, and 40 with one axis a step.
         """
         here, far = dict(point), math.inf
         for _ in range(_STEPS):
@@ -128,7 +128,7 @@ class ProjectedBand:
         return {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in self.unit.axes.items()}
 
     def _along(self, point: Point, seen: Seen) -> Candidate | None:
-        """Where there are no slices: the unseen candidate inside nearest to `point` along one number."""
+        """Return the nearest unseen candidate inside along one number that is not an axis of the slices."""
         genes = self.unit.genes.axes if self.unit.genes else {}
         for name, axis in self.unit.axes.items():
             if axis.named or name in genes or (self._slices and name in self._slices.axes):

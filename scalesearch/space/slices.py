@@ -1,7 +1,7 @@
-"""A slice of a space: one choice of every name and graph, all sizes, widths, repeats and head depths at once.
+"""Slices of a space: all sizes, widths, repeats and head depths at once, the other axes fixed.
 
-`Meter.grid` prices a slice of 70,000 points in 10 ms, so that the point of it that is inside the band and nearest to
-what a sampler asked for is found exactly, where single prices would take 5 s.
+`Meter.grid` prices a slice of 70,000 points in 10 ms, so that its point nearest to what a sampler asked for and inside
+the band is found exactly; prices one by one would take 5 s.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from scalesearch.space.space import Choices, Point
 DIMENSIONS = ("size", "width", "repeats", "head_depth")
 
 _LARGEST = 500_000
-"""Points of a slice."""
+"""The most points of a slice."""
 _KEPT = 1_000
-"""Slices whose inside is remembered."""
+"""The most slices whose points inside are cached."""
 
 
 @dataclass(frozen=True)
 class Slices:
-    """The slices of a space along `axes`; the other axes are held."""
+    """The slices of a space along `axes`; the other axes are fixed."""
 
     unit: SpecUnit
     axes: Mapping[str, Choices]
     _known: dict[tuple[Any, ...], NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
 
     def inside(self, point: Point) -> NDArray[np.int64]:
-        """[n, axes] the ranks of the points inside the band, of the slice that holds what `point` holds.
+        """[n, axes] ranks of the points inside the band, in the slice through `point`.
 
-        By every figure but latency, with the anchors at `point`: a candidate is looked at again.
+        They satisfy every bound except latency, with the anchors at `point`, so a candidate must be checked again.
         """
         held = tuple(value for name, value in point.items() if name not in self.axes)
         if held not in self._known:
@@ -50,11 +50,11 @@ class Slices:
         return ranks / np.array([max(1.0, len(axis.values) - 1.0) for axis in self.axes.values()], dtype=np.float64)
 
     def ranks(self, point: Point) -> NDArray[np.int64]:
-        """[axes] the ranks of `point`."""
+        """[axes] ranks of `point`."""
         return np.array([axis.ranks[point[name]] for name, axis in self.axes.items()])
 
     def point(self, held: Point, ranks: NDArray[np.int64]) -> Point:
-        """`held` with the values at `ranks` on the axes of the slice."""
+        """Return `held` with the values at `ranks` on the axes of the slice."""
         return {
             **held,
             **{name: axis.ordered[int(r)] for (name, axis), r in zip(self.axes.items(), ranks, strict=True)},
@@ -79,7 +79,7 @@ class Slices:
 
 
 def slices_of(unit: Unit) -> Slices | None:
-    """The slices of the unit's space; None for a family, and where no dimension is an axis of its own."""
+    """Return the slices of the unit's space; None for a family, without such axes, or if slices would be too large."""
     if not isinstance(unit, SpecUnit):
         return None
     axes = {name: unit.axes[name] for name in DIMENSIONS if name in unit.axes}

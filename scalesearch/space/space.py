@@ -1,8 +1,8 @@
-"""The search space: named axes, and the one way from a point on them to a `DetectorSpec`.
+"""The search space: named axes, and the mapping from a point on them to a `DetectorSpec`.
 
 A point is a flat dict {axis: value} over the axes that vary; constants belong to the space. A
-dimension (width, repeats, head_depth, size) is either an axis of its own or follows from phi by its
-compound coefficients (`arch/scaling.py`), never both. A backbone follows phi by its name: efficientnet_b{phi}.
+dimension (width, repeats, head_depth, size) is either an axis of its own or computed from phi by its
+compound coefficients (`arch/scaling.py`), never both. A backbone scales with phi by its name: efficientnet_b{phi}.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Value = str | int | float
 Point = dict[str, Value]
 
 WORDS = ("backbone", "topology", "fusion")
-"""Axes whose values are names; their order means nothing."""
+"""Axes whose values are names, without an order."""
 INTEGERS = ("size", "width", "repeats", "head_depth", "min_level", "max_level")
 COEFFICIENTS = tuple(item.name for item in dataclasses.fields(Compound))
 NUMBERS = (*INTEGERS, "aspect", "phi", *COEFFICIENTS)
@@ -34,20 +34,20 @@ AXES = (*WORDS, *NUMBERS)
 """Every axis that a space may have."""
 
 OWN = "own"
-"""The value of the axis fusion that leaves each network its own: fast, NAS-FPN's sum, what a user's graph says.
+"""The value of the axis fusion that keeps each network's own: fast, NAS-FPN's sum, those of a user's graph.
 Any other value is the fusion of every node that is no gate."""
 FREE = "free"
-"""The topology of a space with genes, unless a point names another (a baseline does)."""
+"""The topology of a space with genes, unless a point names another, as a baseline does."""
 
 DEFAULTS: Point = {"topology": "bifpn", "fusion": OWN, "min_level": 3, "max_level": 7, "aspect": 1.0}
-"""What an axis is where the space does not name it. size is the longer side of the input in pixels,
+"""The values of axes that a space does not name. size is the longer side of the input in pixels,
 aspect its height / width."""
 
 Frame = tuple[tuple[int, int], int, int]
-"""What anchors are fitted to, and a timm backbone measured at: (height, width), min_level, max_level."""
+"""The input that anchors are fitted for, and a timm backbone measured at: (height, width), min_level, max_level."""
 
 PHI = "{phi}"
-"""In the name of a backbone: the value of phi, so that efficientnet_b{phi} grows with the rest."""
+"""The placeholder for phi in the name of a backbone: efficientnet_b{phi} scales with the other dimensions."""
 
 _COMPOUND_OF = {
     "width": ("width_base", "width_factor"),
@@ -58,14 +58,14 @@ _COMPOUND_OF = {
 
 
 def shown(point: Mapping[str, Value]) -> str:
-    """The point in words, for a line; of genes it only says that there are some: a graph is drawn, not listed."""
+    """Return the point as one line; genes are only mentioned, since a graph is drawn, not listed."""
     words = [f"{name} {value}" for name, value in point.items() if "." not in name]
     return ", ".join([*words, FREE + " graph"] if len(words) < len(point) else words)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """An axis of listed values, in the order given; one value is a constant."""
+    """An axis as a list of values, in the order given; a single value is a constant."""
 
     values: tuple[Value, ...]
 
@@ -76,22 +76,22 @@ class Choices:
 
     @property
     def named(self) -> bool:
-        """Whether its values are names, whose order means nothing."""
+        """Whether its values are names, without an order."""
         return isinstance(self.values[0], str)
 
     @cached_property
     def ordered(self) -> tuple[Value, ...]:
-        """Numbers from the smallest on, names as given."""
+        """The values: numbers ascending, names as given."""
         return self.values if self.named else tuple(sorted(self.values, key=float))
 
     @cached_property
     def ranks(self) -> dict[Value, int]:
-        """The place of each value in `ordered`."""
+        """The index of each value in `ordered`."""
         return {value: rank for rank, value in enumerate(self.ordered)}
 
 
 def steps(low: float, high: float, step: float) -> Choices:
-    """low, low + step, ... up to high (included where a step falls on it). ValueError where empty."""
+    """Return low, low + step, ... up to high (included if a step falls on it); ValueError for an empty range."""
     if not (step > 0 and low <= high):
         raise ValueError(f"a range needs low <= high and step > 0, but got low {low}, high {high}, step {step}")
     count = math.floor((high - low) / step + 1e-9) + 1
@@ -102,13 +102,13 @@ def steps(low: float, high: float, step: float) -> Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """The candidates of a study. Raises ValueError for what no detector could come of.
+    """The search space of a study. Raises ValueError for axes or values that no detector can have.
 
-    axes: by name. fixed: fields of `DetectorSpec` that all candidates share, other than the axes'.
-    anchors: the same for all, or fitted for each frame (size and levels) that the space can ask for.
-    measured: resolved timm backbones by name, min_level and max_level, put in before anything is priced.
-    normalisations: by a backbone's name, what its pretrained weights see images normalised by, in place of `fixed`.
-    graphs: a user's feature networks by the name that the axis topology has for them. Each keeps its own levels.
+    axes: by name. fixed: fields of `DetectorSpec` that all candidates share and that are no axes.
+    anchors: the same for all, or fitted for each frame (size and levels) in the space.
+    measured: resolved timm backbones by name, min_level and max_level; needed before prices.
+    normalisations: by backbone, the normalisation that its pretrained weights need, in place of that of `fixed`.
+    graphs: a user's feature networks by their name on the axis topology. Each keeps its own levels.
     genes: free graphs in place of the axis topology; each gene is an axis that varies, after all others.
     """
 
@@ -140,7 +140,7 @@ class Space:
             self._check_topologies()
 
     def _check_genes(self, genes: Genes) -> None:
-        """ValueError where the space says otherwise what the genes say."""
+        """Raise ValueError if an axis contradicts the genes."""
         for name in ("topology", "fusion"):
             if name in self.axes:
                 raise ValueError(f"the genes say what the {name} is, but the space has an axis {name} too; drop it")
@@ -152,7 +152,7 @@ class Space:
                 )
 
     def _check_topologies(self) -> None:
-        """ValueError where a network does not exist for levels or a fusion that the space can ask for."""
+        """Raise ValueError if a network does not exist for levels or a fusion in the space."""
         names = ("topology", "min_level", "max_level", "fusion")
         for values in product(*(self.axes.get(name, Choices((DEFAULTS[name],))).values for name in names)):
             at: Point = dict(zip(names, values, strict=True))
@@ -170,25 +170,25 @@ class Space:
 
     @property
     def free(self) -> dict[str, Choices]:
-        """The axes that vary, in the order of `AXES`, then the genes; a point has exactly these."""
+        """The axes that vary, in the order of `AXES`, then the genes. A point has exactly these."""
         varied = {name: self.axes[name] for name in AXES if name in self.axes and len(self.axes[name].values) > 1}
         return varied | self._gene_axes
 
     @property
     def count(self) -> int:
-        """How many points there are."""
+        """The number of points."""
         return math.prod(len(axis.values) for axis in self.free.values())
 
     def points(self) -> Iterator[Point]:
-        """Every point, the last axis moving fastest."""
+        """Yield every point, the last axis varying fastest."""
         names = list(self.free)
         for values in product(*(axis.values for axis in self.free.values())):
             yield dict(zip(names, values, strict=True))
 
     def spec(self, point: Mapping[str, Value], **given: Value) -> DetectorSpec:
-        """The detector at `point`; `given` axes (a family member's phi, a solved size) win over it.
+        """Return the detector at `point`; `given` axes (a family member's phi, a solved size) override it.
 
-        ValueError where a needed axis is in neither, or a value is outside what a detector can have.
+        ValueError if a needed axis is in neither, or a value is out of range for a detector.
         """
         at: Point = {**DEFAULTS, **self._constants, **point, **given}
         width, topology, size = self._dimension("width", at), self._topology(at), self._size(at)
@@ -211,17 +211,17 @@ class Space:
 
     @cached_property
     def scales_backbone(self) -> bool:
-        """Whether a backbone follows phi."""
+        """Whether a backbone scales with phi."""
         return any(PHI in str(name) for name in self.axes["backbone"].values)
 
     def backbones(self, **given: Sequence[Value]) -> list[str]:
-        """The name of every backbone that the space can ask for; `given` axes as for `spec`."""
+        """Return the name of every backbone in the space; `given` axes as for `spec`."""
         axes = {name: self.axes[name].values for name in ("backbone", "phi") if name in self.axes} | given
         found = (self._backbone(dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
         return list(dict.fromkeys(found))
 
     def frames(self, **given: Sequence[Value]) -> list[Frame]:
-        """Every (size, min_level, max_level) that the space can ask for; `given` as for `spec`."""
+        """Return every (size, min_level, max_level) in the space; `given` axes as for `spec`."""
         names = ("size", "size_base", "size_step", "phi", "aspect", "topology", "min_level", "max_level")
         axes = {name: self.axes[name].values for name in names if name in self.axes} | given
         found: dict[Frame, None] = {}
@@ -254,7 +254,7 @@ class Space:
         return (round_size(side * aspect), side) if aspect < 1 else (side, round_size(side / aspect))
 
     def _span(self, at: Point) -> tuple[int, int]:
-        """The finest and the coarsest level."""
+        """Return the finest and the coarsest level."""
         if graph := self.graphs.get(str(at["topology"])):
             return graph.min_level, graph.max_level
         return int(at["min_level"]), int(at["max_level"])
@@ -280,7 +280,7 @@ class Space:
 
 
 _topologies: dict[tuple[str | Topology, int, int, str], Topology] = {}
-"""One object a graph: its hash is cached, and `cost` keys what it knows of a cell by it."""
+"""One object for each graph: its hash is cached, and it is the key of `cost`'s caches of cells."""
 
 
 def _check_axis(name: str, axis: Choices, topologies: Sequence[str]) -> None:
