@@ -234,7 +234,8 @@ def paint(folder: Path) -> None:
     file = Path(__file__).parents[1] / "tests" / "conftest.py"
     spec = importlib.util.spec_from_file_location("paint", file)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    # Known before it runs: dataclasses look their module up.
+    module = sys.modules["paint"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.write_coco(folder, "train", count=20, seed=0)
     module.write_coco(folder, "val", count=8, seed=1)

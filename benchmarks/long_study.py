@@ -97,8 +97,11 @@ def main() -> None:
     ]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as place:
+        cases: list[tuple[str, bool, Path | None]]
         cases = [(name, ladder, None) for name in args.samplers for ladder in (False, True)]
-        for sampler, ladder, folder in [*cases, (args.samplers[0], True, Path(place) / "study")]:
+        if "random" in args.samplers:
+            cases.append(("random", True, Path(place) / "study"))
+        for sampler, ladder, folder in cases:
             seconds, digest = searched(
                 stage, sampler, ladder, min(args.trials, FITTED if sampler == "tpe" else args.trials), folder
             )

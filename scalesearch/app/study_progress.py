@@ -63,22 +63,22 @@ class StudyProgress:
 
     def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
         """The bar of one training, which says the study's end beside its own."""
-        outlook = self.outlook
-        return self._console.bar(f"{label} ({outlook})" if outlook else label, at_once=at_once)
+        end = self.end
+        return self._console.bar(f"{label} ({end})" if end else label, at_once=at_once)
 
     @property
-    def outlook(self) -> str:
-        """`12 % of the study, which ends at about 14:32`; nothing before the first training of this run is done."""
+    def end(self) -> str:
+        """`the study ends at about 14:32`; nothing before the first training of this run is done."""
         now, elapsed = work(self._study, searched=self._searched), time.monotonic() - self._start
         if now.done <= self._before or now.done >= now.expected:
             return ""
         left = timedelta(seconds=elapsed * (now.expected - now.done) / (now.done - self._before))
-        return f"{now.done / now.expected:.0%} of the study, which ends at about {_clock(datetime.now(), left)}"
+        return f"the study ends at about {_clock(datetime.now(), left)}"
 
     def _show(self) -> None:
         if self._update is not None:
             now = work(self._study, searched=self._searched)
-            self._update(round(now.done), max(1, round(now.expected)), self.outlook or "of the epochs of the study")
+            self._update(round(now.done), max(1, round(now.expected)), self.end)
 
 
 def _clock(now: datetime, left: timedelta) -> str:

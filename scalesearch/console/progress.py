@@ -83,7 +83,7 @@ class RichConsole:
         """Print a line in place of the bar, once every `_PERIOD`."""
         if done < total and time.monotonic() - self._told >= _PERIOD:
             self._told = time.monotonic()
-            self.say(f"  {label}: {done / total:.0%}, {shortened(what, LONGEST)}")
+            self.say(f"  {label}: {done / total:.0%}{', ' if what else ''}{shortened(what, LONGEST)}")
 
 
 class NoteConsole:

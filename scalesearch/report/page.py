@@ -73,14 +73,13 @@ def _told_apart(facts: Facts) -> str:
         return ""
     near = not_told_apart(best, others)
     if near is None:
-        return f" **One seed each does not tell it apart** from the {len(others)} others that were fully trained."
+        return " **One seed each does not tell it apart** from what else was fully trained."
     if near:
         more = f" and {len(near) - 3} others" if len(near) > 3 else ""
         told = ", ".join(f"{_design(group.first)} (AP {group.spread()})" for group in near[:3])
         return f" The seeds do **not tell it apart** from {told}{more} (95 %, Student's t)."
-    return (
-        f" All {len(others)} others that were fully trained differ from it by more than seeds do (95 %, Student's t)."
-    )
+    rest = "The other" if len(others) == 1 else f"Each of the {len(others)} others"
+    return f" {rest} that was fully trained is apart from it by more than the noise of seeds (95 %, Student's t)."
 
 
 def _bands(facts: Facts) -> str:

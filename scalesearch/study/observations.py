@@ -20,7 +20,9 @@ _DOUBT = 2.0
 """Weight of slope 0, as a number of complete trials: it shrinks the slope estimated from the first few."""
 
 
-def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[tuple[Trial, list[float]]]:
+def observed_values(
+    trials: Sequence[Trial], objectives: Sequence[str], last: int = 0
+) -> list[tuple[Trial, list[float]]]:
     """Return the trials that a sampler sees, in the order given, each with its objective values.
 
     A complete trial has its own values. A stopped one has its costs and an estimate of its final AP: its last AP, plus
@@ -28,11 +30,13 @@ def observed_values(trials: Sequence[Trial], objectives: Sequence[str]) -> list[
     difference in log MACs from theirs. A failed trial is left out: inside the band failures are rare, and a bad value
     would drive the sampler off a region for what may be a lost worker.
 
-    Values are rounded to 12 significant digits, so that equal rows give equal values on every processor.
+    Only the latest `last` are returned where it is above 0. Values are rounded to 12 significant digits, so that equal
+    rows give equal values on every processor.
     """
-    gains = _gains([trial for trial in trials if not trial.failed]) if any(trial.stopped for trial in trials) else {}
+    known = [trial for trial in trials if not trial.failed]
+    gains = _gains(known) if any(trial.stopped for trial in known) else {}
     found = []
-    for trial in trials:
+    for trial in known[-last:]:
         if trial.complete:
             found.append((trial, [_rounded(value) for value in trial.values(objectives)]))
         elif trial.stopped:

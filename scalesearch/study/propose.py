@@ -57,7 +57,12 @@ def propose(
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "qmc":
         return Proposal(band.nearest(_sobol(band.unit.axes, seed, ordinal), seen, rng), "qmc")
-    observed = [(trial.point, values) for trial, values in observed_values(trials, objectives)]
+    observed = [
+        (trial.point, values)
+        for trial, values in observed_values(
+            trials, objectives, sampler.population if sampler.name == "evolution" else 0
+        )
+    ]
     if _starting(sampler, ordinal, len(observed)):
         return Proposal(band.draw(seen, rng), "random")
     point = _ask(band, sampler, objectives, observed, seen, rng)

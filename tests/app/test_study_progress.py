@@ -37,15 +37,15 @@ def test_what_is_expected_is_what_comes(tmp_path: Path) -> None:
     expected = plan.trials * plan.recipe.epochs + trainings * plan.winners.recipe.epochs
     assert work(study, searched=False) == (0, expected)
     progress = StudyProgress(study, 2, console)
-    assert progress.outlook == ""  # nothing is known before a training is done
+    assert progress.end == ""  # nothing is known before a training is done
     search(study, InProcess(learn), progress.say)
     assert work(study, searched=False) == (plan.trials * plan.recipe.epochs, expected)
-    assert "of the study, which ends at about" in progress.outlook
+    assert progress.end.startswith("the study ends at about ")
     run(study, InProcess(learn), progress.say)
     now = work(study, searched=True)
     assert now.done == now.expected <= expected
     assert console.shares == sorted(console.shares) and console.shares[-1] == 1
-    assert progress.outlook == ""
+    assert progress.end == ""
     study.folder.close()
 
 
@@ -56,10 +56,7 @@ def test_a_training_s_own_bar_tells_of_the_study(tmp_path: Path) -> None:
     search(study, InProcess(learn), progress.say)
     progress.bar("winner 1, seed 0")
     assert console.labels[0] == "trial 1/4"
-    assert (
-        console.labels[1].startswith("winner 1, seed 0 (")
-        and "% of the study, which ends at about" in console.labels[1]
-    )
+    assert console.labels[1].startswith("winner 1, seed 0 (the study ends at about ")
     study.folder.close()
 
 
