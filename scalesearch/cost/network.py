@@ -120,6 +120,13 @@ def _conv3(
 # ---- heads ----
 
 
+def levels(structure: HeadStructure) -> Graph:
+    """The maps that heads read and nothing else, as inputs and outputs."""
+    graph = Graph()
+    graph.outputs = [graph.start(*_map(level)) for level in structure.levels]
+    return graph
+
+
 def add_head(
     graph: Graph, structure: HeadStructure, maps: Sequence[int], part: str, outputs: str, depth: int | None
 ) -> int:

@@ -31,7 +31,7 @@ def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
         case _:
             first = tuple(one for _, some in modules(spec) for one in some)
     projected = tuple(spec.has_lateral(level) for level in spec.backbone_levels)
-    found = _rest(spec.neck, spec.heads, projected, spec.repeats, spec.head_depth)
+    found = *_neck(spec.neck, projected, spec.repeats), *_heads(spec.heads, spec.head_depth)
     return (*first, *_concrete(found, spec, symbols_of(spec, dimensions_of(spec))))
 
 
@@ -54,11 +54,15 @@ class _Use(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _rest(
-    neck: NeckStructure, heads: HeadStructure, projected: tuple[bool, ...], repeats: int, depth: int
-) -> tuple[_Use, ...]:
-    """Feature network and heads."""
-    graph = network.heads(heads, network.neck(neck, repeats, projected), depth)
+def _neck(structure: NeckStructure, projected: tuple[bool, ...], repeats: int) -> tuple[_Use, ...]:
+    graph = network.neck(structure, repeats, projected).flat()
+    return _uses(graph, graph.live())
+
+
+@lru_cache(maxsize=256)
+def _heads(structure: HeadStructure, depth: int) -> tuple[_Use, ...]:
+    """Both heads; they read every level, so that nothing in them is left unread."""
+    graph = network.heads(structure, network.levels(structure), depth)
     return _uses(graph, graph.live())
 
 

@@ -20,7 +20,7 @@ from scalesearch.arch.structure import HeadStructure, NeckStructure
 from scalesearch.arch.topology import Topology
 from scalesearch.cost import backbones, network
 from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
-from scalesearch.cost.graph import ONE, Graph
+from scalesearch.cost.graph import ONE
 from scalesearch.cost.terms import Sums, evaluate, factored, sums
 
 
@@ -126,9 +126,8 @@ def neck_sums(structure: NeckStructure) -> Sums:
 @lru_cache(maxsize=1024)
 def head_sums(structure: HeadStructure, outputs: str) -> Sums:
     """Of one head, as forms."""
-    graph = Graph()
-    maps = [graph.start((level,), 1, "width") for level in structure.levels]
-    network.add_head(graph, structure, maps, f"{outputs}_head", outputs, None)
+    graph = network.levels(structure)
+    network.add_head(graph, structure, graph.outputs, f"{outputs}_head", outputs, None)
     return Sums(*map(factored, sums(graph)))
 
 
