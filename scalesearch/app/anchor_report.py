@@ -13,10 +13,10 @@ from torch import Tensor
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.split import Split
-from scalesearch.nn.anchors import fit_anchors, match_counts
+from scalesearch.nn.anchors import MATCH, coverage, fit_anchors, match_counts
 
-IOUS = (0.4, 0.5, 0.6)
-"""The overlaps told of; from 0.5 on an anchor learns a box by the default recipe."""
+IOUS = (0.4, MATCH, 0.6)
+"""The overlaps reported; from 0.5 on an anchor learns a box by the default recipe."""
 
 SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, float("inf")))
 """COCO's, by area in pixels of the original image: low <= area < high."""
@@ -61,12 +61,9 @@ def _matched(spec: DetectorSpec, boxes: Tensor, groups: dict[str, NDArray[np.boo
     counts = {iou: match_counts(spec, boxes, iou) for iou in IOUS}
     lines: dict[str, Any] = {}
     for name, chosen in groups.items():
-        rows = torch.from_numpy(chosen)
-        some = bool(chosen.any())
-        matched = {f"{iou:g}": count[rows] > 0 for iou, count in counts.items()}
-        shares = {iou: float(hit.double().mean()) if some else None for iou, hit in matched.items()}
-        mean = float(counts[0.5][rows].double().mean()) if some else None
-        lines[name] = {"share": shares, "anchors_a_box": mean}
+        found = {iou: coverage(count[torch.from_numpy(chosen)]) for iou, count in counts.items()}
+        shares = {f"{iou:g}": of_boxes.share for iou, of_boxes in found.items()}
+        lines[name] = {"share": shares, "anchors_a_box": found[MATCH].anchors_a_box}
     return {"anchors": _fields(spec.anchors), "matched": lines}
 
 

@@ -28,7 +28,7 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.mirror.ledger import Ledger
 from scalesearch.mirror.storage import place
-from scalesearch.nn.anchors import fit_anchors, matched_share
+from scalesearch.nn.anchors import class_coverage, fit_anchors
 from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.plan.plan import Plan
 from scalesearch.profile.environment import machine, versions
@@ -38,7 +38,7 @@ from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
 from scalesearch.space.find_band import find_band
-from scalesearch.space.space import Frame, Point, Value
+from scalesearch.space.space import Frame
 from scalesearch.study.driver import run
 from scalesearch.study.study import Provenance, Study
 from scalesearch.training.norms import check_norms
@@ -70,8 +70,9 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
             run(study, executor, progress.say)
         finally:
             executor.close()
-            path = write_report(out, plan, folder.rows())
-        tell_found(gather(plan, folder.rows()), out, console)
+            facts = gather(plan, folder.rows())
+            path = write_report(out, facts)
+        tell_found(facts, out, console)
     return path
 
 
@@ -112,7 +113,7 @@ def open_plan_data(plan: Plan, console: Console) -> Data:
 
 def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
     """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
-    anchors = _anchors(plan, _frames(plan), data.train, console)
+    anchors = _anchors(plan, plan.frames, data.train, console)
     return unit_of(plan, len(data.train.categories), anchors, console)
 
 
@@ -121,7 +122,7 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
     space = plan.space(
         classes=classes,
         anchors=anchors,
-        measured=_resolved(plan, _frames(plan), console),
+        measured=_resolved(plan, plan.frames, console),
         normalisations=_normalisations(plan, console),
     )
     meter = make_meter(plan)
@@ -147,19 +148,6 @@ def make_meter(plan: Plan) -> Meter:
     return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
 
 
-def _frames(plan: Plan) -> list[Frame]:
-    """Every frame that a candidate or a named design can have."""
-    space = plan.space(classes=1, anchors=Anchors())
-    phis: list[Point] = [{"phi": phi} for phi in plan.family.phi] if plan.family else [{}]
-    frames = [frame for phi in phis for frame in space.frames(**{name: [value] for name, value in phi.items()})]
-    for point, phi in product(plan.baselines.values(), phis):
-        solved = plan.family.values.values if plan.family else (None,)
-        for value in solved:
-            spec = space.spec(point, **phi, **({plan.family.solve: value} if plan.family and value else {}))
-            frames.append((spec.size, spec.topology.min_level, spec.topology.max_level))
-    return list(dict.fromkeys(frames))
-
-
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
     """The anchors of each frame, fitted where the plan says auto; says what share of the boxes they can match."""
     bar = console.bar("fitting anchors")
@@ -171,7 +159,8 @@ def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console
         spec = dataclasses.replace(named("d0", size=size), topology=fpn(min_level, max_level))
         found[frame] = fit_anchors(boxes, labels, spec) if isinstance(plan.anchors, str) else plan.anchors
         spec = dataclasses.replace(spec, anchors=found[frame])
-        shares.append(matched_share(spec, boxes, labels, len(split.categories)))
+        found_by_class = class_coverage(spec, boxes, labels, len(split.categories))
+        shares.append([of_class.share for of_class in found_by_class])
         bar(done, len(frames), "sizes")
     console.say(
         f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frame{'s' * (len(frames) != 1)}: "
@@ -201,20 +190,9 @@ def _shares_text(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
     return ", ".join(parts)
 
 
-def _backbones(plan: Plan) -> list[str]:
-    """Every backbone that a candidate or a named design can have."""
-    space = plan.space(classes=1, anchors=Anchors())
-    given: dict[str, Sequence[Value]] = {"phi": plan.family.phi} if plan.family else {}
-    found = space.backbones(**given)
-    for point in plan.baselines.values():
-        own: dict[str, Sequence[Value]] = {name: (point[name],) for name in ("backbone", "phi") if name in point}
-        found += space.backbones(**{**own, **given})
-    return list(dict.fromkeys(found))
-
-
 def _resolved(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
     """Each timm backbone of the plan, measured at every size that the space can ask for."""
-    timm = [name for name in _backbones(plan) if isinstance(parse(name), TimmBackbone)]
+    timm = [name for name in plan.backbones if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
     bar = console.bar("measuring backbones")
     found: dict[tuple[str, int, int], Backbone] = {}
@@ -230,7 +208,7 @@ def _normalisations(plan: Plan, console: Console) -> dict[str, str]:
     """By backbone, what the pretrained weights see images normalised by; none where nothing starts from any."""
     if not (plan.recipe.pretrained or plan.winners.recipe.pretrained):
         return {}
-    named = {name: weights_normalisation(parse(name)) for name in _backbones(plan)}
+    named = {name: weights_normalisation(parse(name)) for name in plan.backbones}
     found = {name: own for name, own in named.items() if own}
     for own in sorted(set(found.values()) - {plan.detector["normalisation"]}):
         which = ", ".join(name for name, other in found.items() if other == own)
@@ -242,7 +220,7 @@ def _check_norms(plan: Plan, images: int | None = None) -> None:
     """ValueError where a candidate's batch norm would have one value a channel, at a rung of the ladder too."""
     rungs = plan.ladder.rungs if plan.ladder else ()
     known = images and max(1, round(images * min((rung.images for rung in rungs), default=1.0)))
-    for recipe, (size, low, high) in product((plan.recipe, plan.winners.recipe), _frames(plan)):
+    for recipe, (size, low, high) in product((plan.recipe, plan.winners.recipe), plan.frames):
         least = scaled(size, min((rung.size for rung in rungs), default=1.0))
         check_norms(dataclasses.replace(named("d0", size=least), topology=fpn(low, high)), recipe, known)
 

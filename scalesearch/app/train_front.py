@@ -60,8 +60,9 @@ def train_front(
             train_winners(study, executor, console.say, winners, name)
         finally:
             executor.close()
-            report = write_report(path, begun, folder.rows())
-        tell_found(gather(begun, folder.rows()), path, console)
+            facts = gather(begun, folder.rows())
+            report = write_report(path, facts)
+        tell_found(facts, path, console)
     return report
 
 

@@ -103,11 +103,11 @@ def report(study: Path) -> None:
       scalesearch report results/quickstart
     """
     from scalesearch.io.target import claim_folder
-    from scalesearch.plan.plan import read_plan
-    from scalesearch.records.folder import PLAN, check_study, read_rows
+    from scalesearch.records.folder import check_study
 
     check_study(study)
     claim_folder(study, "a report")
+    from scalesearch.report.study_results import read_study
     from scalesearch.report.write import write_report
 
-    click.echo(write_report(study, read_plan(study / PLAN), read_rows(study)))
+    click.echo(write_report(study, read_study(study).facts))

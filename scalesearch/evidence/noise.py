@@ -7,22 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from scipy.special import stdtrit
+
 from scalesearch.records.row import Row
-
-# Student's t, 97.5 %, for 1 .. 20 degrees of freedom.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-)
-
-
-def _t(freedom: int) -> float:
-    """97.5 % quantile of Student's t. Beyond the table: Cornish-Fisher expansion of the normal 1.96 to 1/freedom²,
-    within 0.0003.
-    """
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    return 1.95996 + 2.37227 / freedom + 2.82250 / freedom**2
 
 
 @dataclass(frozen=True)
@@ -51,7 +38,7 @@ class Spread:
         if self.sd is None:
             return None
         n = len(self.values)
-        half = _t(n - 1) * self.sd / math.sqrt(n)
+        half = float(stdtrit(n - 1, 0.975)) * self.sd / math.sqrt(n)
         return self.mean - half, self.mean + half
 
     @property

@@ -1,4 +1,4 @@
-"""Rank correlation of two measurements of the same items: Kendall's tau."""
+"""Rank correlation of two measurements of the same items: Kendall's tau-b, by SciPy."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import NamedTuple
 
 
 class Ranks(NamedTuple):
-    """Agreement of two measurements of n items, pair by pair."""
+    """How two measurements of n things agree, pair by pair."""
 
     tau: float | None
-    """Kendall's tau-b, -1 .. 1; None where all values of either are equal."""
+    """Kendall's tau-b, -1 .. 1; None where either has no order."""
     alike: int
-    """Concordant pairs."""
+    """Pairs that both order the same way."""
     pairs: int
     """All pairs, n (n - 1) / 2."""
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
     """Return Kendall's tau-b, which counts a tie in neither direction. Raises ValueError for unequal lengths."""
+    # Imported here, since scipy.stats takes half a second, which a report without winners does not need.
+    from scipy.stats import kendalltau
+
     if len(first) != len(second):
         raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
-    signs = [(_sign(first[i] - first[j]), _sign(second[i] - second[j])) for i, j in combinations(range(len(first)), 2)]
-    product = [a * b for a, b in signs]
-    untied = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
-    return Ranks(sum(product) / untied if untied else None, sum(one > 0 for one in product), len(signs))
+    ordered = len(set(first)) > 1 and len(set(second)) > 1
+    tau = float(kendalltau(first, second).statistic) if ordered else math.nan
+    pairs = list(combinations(zip(first, second, strict=True), 2))
+    alike = sum((a - c) * (b - d) > 0 for (a, b), (c, d) in pairs)
+    return Ranks(tau if math.isfinite(tau) else None, alike, len(pairs))
 
 
 def places(values: Sequence[float]) -> list[int]:
     """Return the rank of each value, 1 for the largest; equal values share the better rank."""
     return [1 + sum(other > value for other in values) for value in values]
-
-
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,15 +103,32 @@ def _shared(low: Tensor, high: Tensor, side: Tensor, cells: int, stride: float) 
     return (torch.minimum(high[:, None], centre + side[:, None] / 2) - left).clamp(min=0)
 
 
-def matched_share(
+class Coverage(NamedTuple):
+    """How well anchors can match some boxes."""
+
+    boxes: int
+    share: float | None
+    """Share of the boxes that an anchor overlaps enough; None without boxes."""
+    anchors_a_box: float | None
+    """Mean number of anchors that overlap a box enough."""
+
+
+def coverage(counts: Tensor) -> Coverage:
+    """Return the coverage of the boxes whose `match_counts` [n] are given."""
+    if not len(counts):
+        return Coverage(0, None, None)
+    return Coverage(len(counts), float((counts > 0).double().mean()), float(counts.double().mean()))
+
+
+def class_coverage(
     spec: DetectorSpec, boxes: Tensor, labels: Tensor, classes: int, iou: float = MATCH
-) -> list[float | None]:
-    """Return for each class the share of its boxes that an anchor overlaps by at least `iou`; None without boxes.
+) -> list[Coverage]:
+    """Return the `coverage` of each class's boxes at an overlap of at least `iou`.
 
     Args: boxes [n, 4] xyxy in input pixels, labels [n] in 0 .. classes - 1.
     """
-    hit = match_counts(spec, boxes, iou) > 0
-    return [float(hit[labels == k].double().mean()) if bool((labels == k).any()) else None for k in range(classes)]
+    counts = match_counts(spec, boxes, iou)
+    return [coverage(counts[labels == k]) for k in range(classes)]
 
 
 def fit_anchors(boxes: Tensor, labels: Tensor, spec: DetectorSpec) -> Anchors:

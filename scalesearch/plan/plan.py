@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +28,7 @@ from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
-from scalesearch.space.space import Choices, Frame, Point, Space
+from scalesearch.space.space import Choices, Frame, Point, Space, Value
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -113,6 +115,31 @@ class Plan:
             graphs=self.graphs,
             genes=self.genes,
         )
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """Every frame that a candidate or a baseline can have."""
+        space = self.space(classes=1, anchors=Anchors())
+        phis: list[Point] = [{"phi": phi} for phi in self.family.phi] if self.family else [{}]
+        found = [frame for phi in phis for frame in space.frames(**{name: [value] for name, value in phi.items()})]
+        solved: list[Point] = [{}]
+        if self.family:
+            solved = [{self.family.solve: value} for value in self.family.values.values]
+        for point, phi, value in product(self.baselines.values(), phis, solved):
+            spec = space.spec(point, **phi, **value)
+            found.append((spec.size, spec.topology.min_level, spec.topology.max_level))
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def backbones(self) -> tuple[str, ...]:
+        """Every backbone that a candidate or a baseline can have."""
+        space = self.space(classes=1, anchors=Anchors())
+        given: dict[str, Sequence[Value]] = {"phi": self.family.phi} if self.family else {}
+        found = space.backbones(**given)
+        for point in self.baselines.values():
+            own: dict[str, Sequence[Value]] = {name: (point[name],) for name in ("backbone", "phi") if name in point}
+            found += space.backbones(**{**own, **given})
+        return tuple(dict.fromkeys(found))
 
     def resolved(self) -> dict[str, Any]:
         """Plain data of every field, in the form that `read_plan` reads."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
+from scalesearch.records.pareto import Points, ranks
 
 _DIGITS = 12
 """Significant digits of compared gains: the order of a sum depends on the processor and changes the sixteenth."""
@@ -63,40 +62,6 @@ def first_by_gain(points: Points, reference: Points, count: int, wanted: Callabl
                 return found
         passed += len(rank)
     return None
-
-
-def ranks(points: Points) -> Iterator[list[int]]:
-    """Yield the positions of each rank of non-dominated sorting, best rank first, positions in ascending order."""
-    return _ranks_of_two(points) if points.shape[1] == 2 else _ranks_of_many(points)
-
-
-def _ranks_of_two(points: Points) -> Iterator[list[int]]:
-    """`ranks` of two objectives: in order of the first, a non-dominated point's second is below all before it."""
-    distinct, where = np.unique(points, axis=0, return_inverse=True)
-    rank_of = np.empty(len(distinct), dtype=np.int64)
-    left, number = np.arange(len(distinct)), 0
-    while len(left):
-        seconds = distinct[left, 1]
-        front = np.ones(len(left), dtype=bool)
-        front[1:] = seconds[1:] < np.minimum.accumulate(seconds)[:-1]
-        rank_of[left[front]] = number
-        left, number = left[~front], number + 1
-    ranked = rank_of[where.reshape(-1)]
-    order = np.argsort(ranked, kind="stable")
-    for rank in np.split(order, np.searchsorted(ranked[order], np.arange(1, number))):
-        yield rank.tolist()
-
-
-def _ranks_of_many(points: Points) -> Iterator[list[int]]:
-    """`ranks` of any number of objectives, by comparing all pairs once: O(N * N * M)."""
-    beats = np.zeros((len(points), len(points)), dtype=bool)
-    for i, point in enumerate(points):
-        beats[i] = (point <= points).all(axis=1) & (point < points).any(axis=1)
-    beaten = beats.sum(axis=0)
-    while len(rank := np.flatnonzero(beaten == 0)):
-        yield rank.tolist()
-        beaten[rank] = -1
-        beaten[beaten > 0] -= beats[rank].sum(axis=0)[beaten > 0]
 
 
 def _greedy(points: Points, rank: list[int], reference: Points) -> Iterator[int]:

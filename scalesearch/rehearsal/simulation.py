@@ -21,8 +21,8 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.plan.ladder import Ladder, epochs_at
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.records.hypervolume import Points, hypervolume
-from scalesearch.records.pareto import UP
+from scalesearch.records.hypervolume import hypervolume
+from scalesearch.records.pareto import UP, Points
 from scalesearch.records.row import Row
 from scalesearch.records.row_set import RowSet
 from scalesearch.records.trials import Trial, best_trials

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalesearch.plan.plan import Plan, read_plan
-from scalesearch.records.folder import PLAN, StudyError, read_rows
+from scalesearch.records.folder import PLAN, check_study, read_rows
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts, gather
@@ -54,8 +54,7 @@ class StudyResults:
 def read_study(folder: str | Path) -> StudyResults:
     """Read the study in `folder`, also while it runs. Raises StudyError where there is none or a row is broken."""
     path = Path(folder)
-    if not (path / PLAN).is_file():
-        raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
+    check_study(path)
     return StudyResults(path, read_plan(path / PLAN), read_rows(path))
 
 

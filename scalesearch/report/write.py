@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from scalesearch.io.publish import publish
-from scalesearch.plan.plan import Plan
-from scalesearch.records.row import Row
-from scalesearch.report.facts import gather
+from scalesearch.report.facts import Facts
 from scalesearch.report.front_plot import draw_front
 from scalesearch.report.page import page
 from scalesearch.report.tables import trials_table
@@ -16,9 +13,8 @@ from scalesearch.report.tables import trials_table
 PICTURE = "front.png"
 
 
-def write_report(folder: Path, plan: Plan, rows: Sequence[Row]) -> Path:
-    """Write the report of `rows` and return the page's path; the rows are not changed."""
-    facts = gather(plan, rows)
+def write_report(folder: Path, facts: Facts) -> Path:
+    """Write the report into the study's folder, and return the page's path; the rows are not changed."""
     table = trials_table(facts.trials)
     publish(folder / "trials.csv", table.to_csv(index=False))
     # Selecting from the same table keeps the columns' names where the front is empty.

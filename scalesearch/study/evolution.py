@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scalesearch.arch.genes import Genes, mutate
-from scalesearch.records.pareto import UP, non_dominated
+from scalesearch.records.pareto import UP, ranks, signed
 from scalesearch.space.space import Choices, Point
 
 Observations = Sequence[tuple[Point, Sequence[float]]]
@@ -31,28 +31,13 @@ def ask(
 ) -> Point:
     """Return a mutant of the best (by front, then AP) of a random quarter of the last `population` of `observed`."""
     alive = observed[-population:]
-    ranks = _ranks(alive, objectives)
+    points = signed((values for _, values in alive), objectives)
+    front = {i: number for number, rank in enumerate(ranks(points)) for i in rank}
     count = min(len(alive), max(2, round(_TOURNAMENT * population)))
     drawn = rng.choice(len(alive), size=count, replace=False)
-    best = min(drawn, key=lambda i: (ranks[i], *_worse(alive[i][1], objectives)))
+    first = [k for k, name in enumerate(objectives) if name in UP]
+    best = min(drawn, key=lambda i: (front[i], *points[i, first], *points[i]))
     return mutant(alive[best][0], axes, genes, rng)
-
-
-def _worse(values: Sequence[float], objectives: Sequence[str]) -> list[float]:
-    """Return a sort key, better first; AP comes first wherever it stands among the objectives."""
-    signed = [-value if name in UP else value for name, value in zip(objectives, values, strict=True)]
-    return sorted(signed[i] for i, name in enumerate(objectives) if name in UP) + signed
-
-
-def _ranks(observed: Observations, objectives: Sequence[str]) -> list[int]:
-    """Return the rank of each by non-dominated sorting, 0 for the first front."""
-    ranks, left = [0] * len(observed), list(range(len(observed)))
-    while left:
-        front = set(non_dominated(left, lambda i: observed[i][1], objectives))
-        left = [i for i in left if i not in front]
-        for i in left:
-            ranks[i] += 1
-    return ranks
 
 
 def mutant(point: Point, axes: Mapping[str, Choices], genes: Genes | None, rng: np.random.Generator) -> Point:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalesearch.records.hypervolume import Points, first_by_gain
-from scalesearch.records.pareto import UP
+from scalesearch.records.hypervolume import first_by_gain
+from scalesearch.records.pareto import UP, Points
 from scalesearch.records.trials import Trial
 from scalesearch.study.observations import gain_slope
 

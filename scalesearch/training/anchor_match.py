@@ -7,7 +7,7 @@ import torch
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels
-from scalesearch.nn.anchors import match_counts
+from scalesearch.nn.anchors import class_coverage
 
 MOST_CLASSES = 20
 """Classes that have a line of their own, at most."""
@@ -20,14 +20,13 @@ def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
     """
     boxes = torch.from_numpy(np.concatenate([*pixels.boxes, np.zeros((0, 4), np.float32)]))
     labels = torch.from_numpy(np.concatenate([*pixels.labels, np.zeros(0, np.int64)]))
-    categories = pixels.split.categories
-    counts = match_counts(spec, boxes).double()
-    found = {c.name: counts[labels == k] for k, c in enumerate(categories)}
-    shares = {name: float((own > 0).double().mean()) for name, own in found.items() if len(own)}
+    found = class_coverage(spec, boxes, labels, len(pixels.split.categories))
+    known = {c.name: own for c, own in zip(pixels.split.categories, found, strict=True)}
+    shares = {name: own.share for name, own in known.items() if own.share is not None}
     worst = sorted(shares, key=shares.__getitem__)[:MOST_CLASSES] if len(shares) > MOST_CLASSES else []
     lines = [
-        f"{name}: anchors match {100 * share:.0f} % of {len(found[name])} boxes at IoU 0.5, "
-        f"{float(found[name].mean()):.1f} anchors a box"
+        f"{name}: anchors match {100 * share:.0f} % of {known[name].boxes} boxes at IoU 0.5, "
+        f"{known[name].anchors_a_box:.1f} anchors a box"
         for name, share in shares.items()
         if not worst or name in worst
     ]
@@ -35,7 +34,7 @@ def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
         lines.append(
             f"the other {len(shares) - MOST_CLASSES} classes: anchors match at least {100 * shares[worst[-1]]:.0f} %"
         )
-    if empty := [name for name in found if name not in shares]:
+    if empty := [name for name in known if name not in shares]:
         more = f" and {len(empty) - MOST_CLASSES} more" if len(empty) > MOST_CLASSES else ""
         lines.append(f"{', '.join(empty[:MOST_CLASSES])}{more}: no boxes in {pixels.split.name}")
     return tuple(lines)

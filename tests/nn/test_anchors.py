@@ -11,7 +11,15 @@ from torchvision.ops import box_iou
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.nn.anchors import ENOUGH, anchor_boxes, fit_anchors, match_counts, matched_share, pairwise_iou
+from scalesearch.nn.anchors import (
+    ENOUGH,
+    Coverage,
+    anchor_boxes,
+    class_coverage,
+    fit_anchors,
+    match_counts,
+    pairwise_iou,
+)
 from scalesearch.nn.detector import build
 
 
@@ -77,10 +85,12 @@ def test_counts_are_those_of_the_full_matrix(height: int, width: int, scale: flo
         assert wanted.any() and match_counts(one, boxes, iou).tolist() == wanted.tolist()
 
 
-def test_matched_share_per_class() -> None:
+def test_class_coverage_per_class() -> None:
     boxes = torch.cat([squares(32, 40, at=60.0), squares(4, 32, at=60.0)])
-    assert matched_share(spec(128, 128), boxes, torch.tensor([0, 0, 2, 2]), 3) == [1.0, None, 0.5]
-    assert matched_share(spec(128, 128), boxes[:0], torch.tensor([]), 1) == [None]
+    first, second, third = class_coverage(spec(128, 128), boxes, torch.tensor([0, 0, 2, 2]), 3)
+    assert (first.boxes, first.share, second, third.boxes, third.share) == (2, 1.0, Coverage(0, None, None), 2, 0.5)
+    assert first.anchors_a_box is not None and first.anchors_a_box > 1
+    assert class_coverage(spec(128, 128), boxes[:0], torch.tensor([]), 1) == [Coverage(0, None, None)]
     assert match_counts(spec(128, 128), boxes[:0]).tolist() == []
 
 
@@ -96,8 +106,8 @@ def test_small_boxes_get_smaller_anchors() -> None:
     boxes, labels = squares(14, 16, 18, at=60.0), torch.zeros(3, dtype=torch.int64)
     fitted = fit_anchors(boxes, labels, spec(128, 128))
     assert fitted.scale < 3
-    assert matched_share(spec(128, 128), boxes, labels, 1) == [0.0]
-    assert matched_share(spec(128, 128, anchors=fitted), boxes, labels, 1) == [1.0]
+    assert class_coverage(spec(128, 128), boxes, labels, 1)[0].share == 0.0
+    assert class_coverage(spec(128, 128, anchors=fitted), boxes, labels, 1)[0].share == 1.0
 
 
 def test_classes_count_alike_however_many_boxes_they_have() -> None:
@@ -121,7 +131,7 @@ def test_lines_of_text_are_matched() -> None:
     left, top = torch.arange(4.0).repeat_interleave(4) * 8, torch.arange(16.0) * 8
     boxes = torch.stack([left, top, left + 96, top + 6], 1)
     labels = torch.zeros(16, dtype=torch.long)
-    assert matched_share(spec(128, 128), boxes, labels, 1) == [0.0]
+    assert class_coverage(spec(128, 128), boxes, labels, 1)[0].share == 0.0
     fitted = fit_anchors(boxes, labels, spec(128, 128))
-    (share,) = matched_share(dataclasses.replace(spec(128, 128), anchors=fitted), boxes, labels, 1)
-    assert share is not None and share > 0.8
+    (own,) = class_coverage(dataclasses.replace(spec(128, 128), anchors=fitted), boxes, labels, 1)
+    assert own.share is not None and own.share > 0.8

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
-from scalesearch.records.hypervolume import Points, by_gain, first_by_gain, hypervolume, ranks
+from scalesearch.records.hypervolume import by_gain, first_by_gain, hypervolume
+from scalesearch.records.pareto import Points, ranks
 
 
 def test_by_hand() -> None:

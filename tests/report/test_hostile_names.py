@@ -49,4 +49,4 @@ def test_a_report_shows_hostile_names_as_text(tmp_path: Path) -> None:
     )
     heads, cells = classes.count("<th>"), [line.count("<td") for line in classes.split("<tr>")[2:]]
     assert heads == 1 + len(HOSTILE) and set(cells) == {heads}
-    write_report(study.folder.path, study.plan, study.folder.rows())
+    write_report(study.folder.path, gather(study.plan, study.folder.rows()))

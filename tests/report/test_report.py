@@ -32,7 +32,7 @@ def done(request: pytest.FixtureRequest, tmp_path: Path) -> Study:
 
 def test_tables_hold_every_trial_and_the_front_is_its_best(done: Study) -> None:
     folder = done.folder.path
-    write_report(folder, done.plan, read_rows(folder))
+    write_report(folder, gather(done.plan, read_rows(folder)))
     trials, front = pd.read_csv(folder / "trials.csv"), pd.read_csv(folder / "front.csv")
     assert list(trials["number"]) == [trial.ordinal for trial in done.trials()]
     assert trials["values_ap"].max() == pytest.approx(front["values_ap"].max())
@@ -99,7 +99,7 @@ def test_what_failed_is_listed_with_its_reason_in_one_line(tmp_path: Path) -> No
 
     run(study, InProcess(train), lambda text: None)
     folder = study.folder.path
-    text = write_report(folder, study.plan, study.folder.rows()).read_text()
+    text = write_report(folder, gather(study.plan, study.folder.rows())).read_text()
     assert "4 candidates (0 complete, 4 failed)" in text
     assert "| search | trial 3, member 1 | width_factor 2 | no \\| such thing |" in text
     head, *front = (folder / "front.csv").read_text().splitlines()
@@ -109,15 +109,15 @@ def test_what_failed_is_listed_with_its_reason_in_one_line(tmp_path: Path) -> No
 def test_a_study_of_no_rows_says_so(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path))
     folder = study.folder.path
-    assert "No candidate has been trained yet" in write_report(folder, study.plan, ()).read_text()
+    assert "No candidate has been trained yet" in write_report(folder, gather(study.plan, ())).read_text()
     assert (folder / "front.csv").read_text() == "number,state,proposed_by\n"
 
 
 def test_the_picture_is_drawn_for_no_rows_and_for_all(done: Study, tmp_path: Path) -> None:
-    path = write_report(tmp_path, done.plan, ())
+    path = write_report(tmp_path, gather(done.plan, ()))
     assert path.read_text().startswith("# toy") and (tmp_path / "front.png").stat().st_size > 5_000
     empty = (tmp_path / "front.png").read_bytes()
-    write_report(tmp_path, done.plan, done.folder.rows())
+    write_report(tmp_path, gather(done.plan, done.folder.rows()))
     assert (tmp_path / "front.png").read_bytes() != empty
 
 
