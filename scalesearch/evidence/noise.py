@@ -12,6 +12,11 @@ from scipy.special import stdtrit
 from scalesearch.records.row import Row
 
 
+def _t(freedom: int) -> float:
+    """Student's t at 97.5 %: half a 95 % interval is so many standard errors."""
+    return float(stdtrit(freedom, 0.975))
+
+
 @dataclass(frozen=True)
 class Spread:
     """Several values of one quantity."""
@@ -38,7 +43,7 @@ class Spread:
         if self.sd is None:
             return None
         n = len(self.values)
-        half = float(stdtrit(n - 1, 0.975)) * self.sd / math.sqrt(n)
+        half = _t(n - 1) * self.sd / math.sqrt(n)
         return self.mean - half, self.mean + half
 
     @property
