@@ -1,1 +1,1 @@
-"""plan/: what a user asks for: the strict reader, Plan, Recipe, Task. Standard library, PyYAML and arch."""
+"""A user's input as data: the strict YAML reader, `Plan`, `Recipe`, `Task`. Imports `arch`, `cost`, `space`, PyYAML."""

@@ -1,6 +1,4 @@
-"""The axes of a plan's space: constants, choices and ranges, and the genes of free graphs. PyYAML's tree comes in
-through `reader`.
-"""
+"""The axes of a plan's space: constants, choices, ranges, and the genes of free graphs. They are read by `reader`."""
 
 from __future__ import annotations
 
@@ -16,13 +14,13 @@ from scalesearch.space.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, C
 from scalesearch.space.space import Value as AxisValue
 
 LONGEST_AXIS = 10_000
-"""Values that one axis may have: more is a step mistyped."""
+"""The most values of one axis; with more, its step is probably mistyped."""
 _MOST_GENES = {"nodes": 60, "inputs": 8}
-"""Nodes of a free graph and edges into each, at most: identities of larger graphs take seconds."""
+"""The most nodes of a free graph and edges into each: ids of larger graphs take seconds."""
 
 
 def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
-    """An axis as a constant, a list of choices, or a range {low, high, step}; `graphs` for the axis topology."""
+    """Read an axis: a constant, a list of choices, or a range {low, high, step}; `graphs` is for the axis topology."""
     if value.is_section:
         return _range(name, value.section())
     if not value.is_list:
@@ -34,7 +32,7 @@ def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
 
 
 def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> AxisValue:
-    """One value in the axis's own type: a name, a whole number, or a number. A graph's file is read into `graphs`."""
+    """Read one value of an axis: a name, an integer, or a number. The file of a graph is read into `graphs`."""
     if name in INTEGERS:
         return value.integer(low=0)
     if name not in WORDS:
@@ -44,7 +42,7 @@ def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> Ax
         return int(number) if number.is_integer() else number
     if name == "backbone":
         try:
-            backbones.parse(value.text().replace(PHI, "0"))  # each of its values is tried with the whole space
+            backbones.parse(value.text().replace(PHI, "0"))  # each value of phi is checked with the whole space
         except ValueError as error:
             raise value.error(f"must name a backbone: {error}") from None
         return value.text()
@@ -68,7 +66,7 @@ def _range(name: str, section: Section) -> Choices:
 
 
 def read_axes(section: Section, graphs: Graphs) -> tuple[dict[str, Choices], Genes | None]:
-    """`space:` axis by axis, in the order of AXES; `topology: {genes: ...}` is no axis but genes."""
+    """Read the axes of `space:` in the order of AXES, and the genes if `topology` is {genes: ...} and no axis."""
     free = value if (value := section.get("topology")) and value.is_section else None
     axes = {
         name: read_axis(name, value, graphs)
@@ -80,7 +78,7 @@ def read_axes(section: Section, graphs: Graphs) -> tuple[dict[str, Choices], Gen
 
 
 def _read_genes(free: Section, axes: Mapping[str, Choices], space: Section) -> Genes:
-    """`{genes: {nodes:, inputs:, fusions: [...]}}`, over the one span of levels that the space has."""
+    """Read `{genes: {nodes:, inputs:, fusions: [...]}}`; the space must have a single span of levels."""
     section = free.need("genes").section()
     free.done()
     levels = []

@@ -1,6 +1,6 @@
-"""What only a whole plan can get wrong: axes that do not make a detector together. Standard library and arch.
+"""Checks of a whole plan: axes that make no detector together. Imports `space` and other modules of `plan`.
 
-Each check builds specs as the search will, and puts what arch says of them at the line that is to blame.
+Each check builds specs as the search will, and reports their errors at the line that caused them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scalesearch.space.space import Value as AxisValue
 
 
 def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: Section) -> None:
-    """PlanError for an axis that the family sets itself, or a phi that scales nothing."""
+    """Raise PlanError for an axis that the family sets itself, or a phi that scales nothing."""
     for name in (family.solve, "phi") if family else ():
         if name in axes:
             raise section.need(name).error("is set by the family for each of its members; leave it out of the space")
@@ -38,9 +38,9 @@ def _listed(values: Iterable[AxisValue]) -> str:
 
 
 def check_specs(space: Space, family: FamilyPlan | None, sections: Sequence[Section]) -> None:
-    """PlanError where a value of an axis, the others at their first, gives no detector.
+    """Raise PlanError if a value of an axis gives no detector, the other axes at their first values.
 
-    The first of `sections` that has a key which the error names is blamed, else the last.
+    The error has the line of the first of `sections` with a key that it names, else of the last.
     """
     first: Point = {name: axis.values[0] for name, axis in space.free.items()}
     points = [{**first, name: value} for name, axis in space.free.items() for value in axis.values]
@@ -54,7 +54,7 @@ def check_specs(space: Space, family: FamilyPlan | None, sections: Sequence[Sect
 
 
 def check_baselines(space: Space, family: FamilyPlan | None, baselines: Mapping[str, Point], section: Section) -> None:
-    """PlanError for a named design that leaves an axis open, or is no detector."""
+    """Raise PlanError for a baseline that leaves an axis open, or is no detector."""
     solved: Point = {family.solve: family.values.values[0]} if family else {}
     for name, point in baselines.items():
         here = section.section(name)
@@ -70,11 +70,11 @@ def check_baselines(space: Space, family: FamilyPlan | None, baselines: Mapping[
 
 
 def _phis(family: FamilyPlan | None) -> list[Point]:
-    """What each member of a family is given beside the point; nothing for a spec."""
+    """Return the phi of each member of a family as a point; one empty point for a spec."""
     return [{"phi": phi} for phi in family.phi] if family else [{}]
 
 
 def settable(axes: Mapping[str, Choices], family: FamilyPlan | None) -> tuple[str, ...]:
-    """The axes that a baseline may set: the space's and those with a default, but none that a family sets."""
+    """Return the axes that a baseline may set: the space's and those with a default, except those a family sets."""
     taken = ("phi", family.solve) if family else ()
     return tuple(name for name in AXES if (name in axes or name in DEFAULTS) and name not in taken)

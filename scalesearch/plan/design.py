@@ -1,4 +1,4 @@
-"""One detector, as a user names it: a published name, a file of fields, or a row of results."""
+"""Readers of a user's design, feature network and recipe: a published name or preset, or a file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from scalesearch.plan.yaml_tree import PlanError
 from scalesearch.space.space import Choices, Space
 
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
-"""The detectors that have a name."""
+"""The published detectors."""
 
 _ELSEWHERE = re.compile(r"(?:tf_)?(?:efficientdet[-_ ]?)?(d[0-7]x?|lite[0-4])(?:_ap)?", re.IGNORECASE)
-"""What effdet, timm and papers call them: tf_efficientdet_d0, EfficientDet-D0."""
+"""The names in effdet, timm and papers: tf_efficientdet_d0, EfficientDet-D0."""
 
 Say = Callable[[str], object]
-"""Who hears of each node of a graph that was dropped."""
+"""A callback that gets a line for each dropped node of a graph."""
 
 
 def published_name(design: str) -> str:
-    """Our name of a published detector that is called as it is elsewhere; another text as it is."""
+    """Return our name of a published detector that has its name elsewhere; any other text unchanged."""
     match = _ELSEWHERE.fullmatch(design)
     return match[1].lower() if match and match[1].lower() in PUBLISHED else design
 
@@ -42,12 +42,12 @@ def published_name(design: str) -> str:
 def read_design(
     design: str, classes: int | None = None, size: str | None = None, *, say: Say = lambda note: None
 ) -> DetectorSpec:
-    """The detector called `design`: d0 .. lite4, retinanet_nasfpn, or a file; `classes` and `size` (HxW) win over it.
+    """Return the detector called `design`: d0 .. lite4, retinanet_nasfpn, or a file.
 
-    A published one may be called as it is elsewhere, EfficientDet-D0.
+    `classes` and `size` (HxW) override its own. A published name may also be that of elsewhere, as EfficientDet-D0.
 
-    A file is JSON with a detector's fields as results write them, a row of results, or what `cost --json` prints; or YAML with the sections
-    `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes` as a plan writes them.
+    A file is JSON with the fields of a detector as in results, a row of results, or the output of `cost --json`; or
+    YAML with a plan's sections `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes`.
     Raises ValueError for a name that is neither, or a file that is no detector.
     """
     if published_name(design) in PUBLISHED:
@@ -65,7 +65,7 @@ def read_design(
 
 
 def fits_anchors(design: str) -> bool:
-    """Whether the file says `anchors: auto`: of a spec they are the published ones, until they are fitted to boxes."""
+    """Whether the file has `anchors: auto`: its spec has the published anchors until they are fitted to boxes."""
     if design in DESIGNS or not Path(design).is_file():
         return False
     try:
@@ -76,10 +76,10 @@ def fits_anchors(design: str) -> bool:
 
 
 def read_network(design: str, levels: str | None = None, fusion: str | None = None, *, say: Say) -> Topology:
-    """The feature network called `design`: a published one's name, a detector as `read_design`, or a graph's file.
+    """Return the feature network called `design`: a published one, a detector as for `read_design`, or a graph's file.
 
-    `levels` (as 3..7) is for published networks; `fusion` is put at each node that is no gate.
-    Raises ValueError for what is none of these.
+    `levels` (as 3..7) is for published networks; `fusion` replaces that of each node that is no gate.
+    Raises ValueError if `design` is none of these.
     """
     design = published_name(design)
     if levels and design not in TOPOLOGIES:
@@ -107,7 +107,7 @@ def _is_graph(path: Path) -> bool:
     try:
         return read_section(path).keys == ("topology",)
     except PlanError:
-        return False  # `read_design` says what is wrong with it.
+        return False  # `read_design` reports what is wrong with it.
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -118,7 +118,7 @@ def _span(text: str) -> tuple[int, int]:
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """`384x640` as (height, width). ValueError for anything else."""
+    """Read `384x640` as (height, width); ValueError for anything else."""
     match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
     if not match:
         raise ValueError(f"a size is HEIGHTxWIDTH in pixels, as 384x640, but got {quoted(text)}")
@@ -166,10 +166,10 @@ def _from_sections(path: Path, say: Say) -> DetectorSpec:
 
 
 def read_recipe_file(path: Path | None, overrides: Sequence[str]) -> Recipe:
-    """The preset or the YAML file of fields called `path` (the defaults without one), overrides such as `epochs=10` put
-    in place.
+    """Return the recipe called `path`, a preset or a YAML file of fields, with overrides such as `epochs=10`.
 
-    PlanError with file and line, or the override, or where it is neither a preset nor a file.
+    Without a path, the overrides apply to the defaults. Raises PlanError with file and line or the override, and if
+    `path` is neither a preset nor a file.
     """
     base = PRESETS.get(str(path), Recipe())
     file = None if str(path) in PRESETS else path

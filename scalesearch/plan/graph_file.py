@@ -1,8 +1,8 @@
-"""A user's feature network: `{levels: [3, 7], nodes: [...]}`, read strictly, each fault named at its line.
+"""The strict reader of a user's feature network `{levels: [3, 7], nodes: [...]}`; errors have file and line.
 
-Inputs are numbered 0 .. n-1 from the finest level, nodes from n on in the order of the list; a node is
-`{level: 6, inputs: [3, 4], fusion: fast}` or `[6, [3, 4], fast]`, and fast where it names no fusion. The
-output of a level is its last node. May import the standard library, the reader and arch.
+Inputs are numbered 0 .. n-1 from the finest level, nodes from n on in the order of the list. A node is
+`{level: 6, inputs: [3, 4], fusion: fast}` or `[6, [3, 4], fast]`; the default fusion is fast. The
+output of a level is its last node. Imports `reader` and `arch`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True)
 class Graph:
-    """A topology as read, and a line for each node that was dropped because it reaches no output."""
+    """A topology that was read, and a line for each node that was dropped because it reaches no output."""
 
     topology: Topology
     notes: tuple[str, ...]
 
 
 def read_graph_file(path: Path) -> Graph:
-    """The graph under `topology:` in a YAML file that holds nothing else. PlanError with file and line."""
+    """Read the graph under `topology:` in a YAML file with no other key. PlanError with file and line."""
     top = read_section(path)
     value = top.need("topology")
     top.done()
@@ -37,7 +37,7 @@ def read_graph_file(path: Path) -> Graph:
 
 
 def read_graph(value: Value) -> Graph:
-    """The graph that is written at `value`. PlanError with file and line for whatever is no feature network."""
+    """Read the graph at `value`. PlanError with file and line for anything that is no feature network."""
     section = value.section()
     levels, items = _levels(section.need("levels")), section.need("nodes")
     section.done()
@@ -96,7 +96,7 @@ def _node(value: Value, levels: range) -> Node:
 
 
 def _check_inputs(place: Value, number: int, node: Node, nodes: Sequence[Node], start: int) -> None:
-    """PlanError for an input that is not there, that closes a cycle, or that is listed later."""
+    """Raise PlanError for an input that does not exist, that closes a cycle, or that is listed later."""
     for j in node.inputs:
         if not 0 <= j < start + len(nodes):
             raise place.error(
@@ -112,7 +112,7 @@ def _check_inputs(place: Value, number: int, node: Node, nodes: Sequence[Node], 
 
 
 def _path(source: int, target: int, nodes: Sequence[Node], start: int) -> tuple[int, ...]:
-    """source, what it reads, ..., target; empty where source does not depend on target."""
+    """Return the path source, an input of it, ..., target; empty if source does not depend on target."""
     paths: list[tuple[int, ...]] = [(source,)]
     seen = {source}
     while paths:
@@ -126,10 +126,10 @@ def _path(source: int, target: int, nodes: Sequence[Node], start: int) -> tuple[
 
 
 class Graphs:
-    """The user's graphs of one plan by name: those that it holds under `graphs:`, and files that it names.
+    """The user's graphs of one plan by name: those under `graphs:`, and the files that it names.
 
-    A file's name is its path as written, relative to the plan's folder. A resolved plan holds all of
-    them, so it needs no file.
+    The name of a file is its path as written, relative to the plan's folder. A resolved plan has all
+    graphs under `graphs:` and needs no file.
     """
 
     def __init__(self, folder: Path, written: Section | None = None) -> None:
@@ -141,7 +141,7 @@ class Graphs:
             self.add(name, written.need(name))
 
     def add(self, name: str, value: Value) -> str:
-        """Keeps the graph at `value` under `name`, which it returns."""
+        """Add the graph at `value` under `name`; return `name`."""
         if name in TOPOLOGIES:
             raise value.error(f"must have a name of its own, but {name} is a published network")
         return self._keep(name, read_graph(value))
@@ -152,7 +152,7 @@ class Graphs:
         return name
 
     def name(self, value: Value) -> str:
-        """The name at `value`, of a published network or a user's graph; a file is read the first time."""
+        """Return the name at `value`, of a published network or a user's graph; a file is read at its first use."""
         text = value.text()
         if text in TOPOLOGIES or text in self.found:
             return text

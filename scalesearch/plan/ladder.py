@@ -1,4 +1,4 @@
-"""The ladder of a plan: how far candidates are trained before it is decided who goes on. PyYAML's tree comes by `reader`."""
+"""The ladder of a plan: the epochs after which only the better candidates go on. It is read by `reader`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scalesearch.plan.reader import Section, Value
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """A fidelity below the whole training, as shares of it."""
+    """A fidelity below the full training, as shares of it."""
 
     epochs: float
     images: float = 1.0
-    """Share of the training images, the same ones for every candidate."""
+    """Share of the training images, the same images for every candidate."""
     size: float = 1.0
     """Share of the input's sides, in steps of 32 pixels."""
 
@@ -27,10 +27,10 @@ class Ladder:
 
     rungs: tuple[Rung, ...]
     keep: float = 0.45
-    """Of 100 candidates and rungs at 0.1 and 0.3 a third of the epochs of full training (docs/rehearsal.md)."""
+    """With it, 100 candidates and rungs 0.1 and 0.3 take a third of the epochs of full training (docs/rehearsal.md)."""
 
     def epochs(self, whole: int) -> tuple[int, ...]:
-        """Epochs done at each rung of a training of `whole` epochs, the top included; ValueError where two fall together."""
+        """Return the epochs at each rung of `whole` epochs of training, with the top; ValueError if two are equal."""
         found = (*(max(1, round(rung.epochs * whole)) for rung in self.rungs), whole)
         if list(found) != sorted(set(found)):
             raise ValueError(
@@ -40,18 +40,18 @@ class Ladder:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """In the form that `read_ladder` reads."""
+        """Return plain data in the form that `read_ladder` reads."""
         rungs = [{"epochs": rung.epochs, "images": rung.images, "size": rung.size} for rung in self.rungs]
         return {"rungs": rungs, "keep": self.keep}
 
 
 def epochs_at(ladder: Ladder | None, whole: int) -> tuple[int, ...]:
-    """Epochs done at each rung; without a ladder the whole training is the only one."""
+    """Return the epochs at each rung; without a ladder, the end of training is the only one."""
     return ladder.epochs(whole) if ladder else (whole,)
 
 
 def read_ladder(value: Value | None, epochs: int) -> Ladder | None:
-    """`ladder: {rungs: [0.1, 0.3], keep: 0.45}`; a rung is a share of the epochs, or {epochs:, images:, size:}."""
+    """Read `ladder: {rungs: [0.1, 0.3], keep: 0.45}`; a rung is a share of epochs, or {epochs:, images:, size:}."""
     if value is None:
         return None
     section = value.section()

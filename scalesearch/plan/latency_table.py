@@ -1,4 +1,4 @@
-"""The file of a table of timings: read with its mend, written whole."""
+"""Reading and writing the file of a table of timings; errors have the remedy, and files are written whole."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scalesearch.io.publish import publish
 
 
 def read_table(path: Path | str) -> LatencyTable:
-    """The table in a file that `scalesearch calibrate` wrote.
+    """Read a table that `scalesearch calibrate` wrote.
 
-    Raises FileNotFoundError, and ValueError for a file that is no such table, with the mend.
+    Raises FileNotFoundError, and ValueError for a file that is no such table, both with the remedy.
     """
     try:
         data = parse(Path(path).read_bytes())
@@ -33,16 +33,16 @@ def read_table(path: Path | str) -> LatencyTable:
 
 
 def write_table(table: LatencyTable, path: Path) -> None:
-    """Writes the table as JSON, aside and renamed: a file is whole or not there."""
+    """Write the table as JSON, aside and then renamed: the file is whole or not there."""
     publish(path, as_text(table))
 
 
 def as_text(table: LatencyTable) -> str:
-    """The text of a table's file, JSON."""
+    """Return the JSON text of a table's file."""
     return json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n"
 
 
 def is_table(path: Path) -> bool:
-    """Whether the file is a table of timings, of whatever schema. Raises what reading another file raises."""
+    """Whether the file is a table of timings, of any schema. Errors of reading it are passed on."""
     found = parse(path.read_bytes())
     return isinstance(found, dict) and {"schema", "setting", "reference", "prices"} <= found.keys()

@@ -1,7 +1,7 @@
-"""`Plan`: one study as a user asked for it, every default filled in. Standard library, PyYAML and arch.
+"""`Plan`: a user's request for one study, with every default filled in. Imports `arch`, `cost`, `space` and PyYAML.
 
 A plan is read from YAML (`read_plan`), written back as resolved (`Plan.to_yaml`), and compared with the
-plan that a study folder was begun with (`changes`). Reading what was written gives the same plan.
+plan that a study folder was begun with (`changes`). Reading the written plan gives the same plan.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One study. `band` is of `unit: spec`, `family` of `unit: family`; the other is None."""
+    """One study. `unit: spec` has a `band`, `unit: family` a `family`; the other is None."""
 
     name: str
-    """The file's, where the plan does not say."""
+    """The stem of the plan's file by default."""
     data: DataPlan
     unit: Literal["spec", "family"] = "spec"
     band: Budget | None = None
@@ -46,37 +46,37 @@ class Plan:
     axes: Mapping[str, Choices]
     """The search space by axis; a constant has one value."""
     graphs: Mapping[str, Topology] = field(default_factory=dict)
-    """The user's feature networks that the axis topology names, by name or path of the file."""
+    """The user's feature networks on the axis topology, by name or path of the file."""
     genes: Genes | None = None
     """Free graphs in place of the axis topology."""
     detector: Mapping[str, Any]
-    """Every other field of `DetectorSpec` but classes and anchors."""
+    """Every other field of `DetectorSpec` except classes and anchors."""
     anchors: Anchors | Literal["auto"] = "auto"
     objectives: tuple[str, ...]
     latency: LatencyPlan | None = None
-    """How a latency is predicted, where a band or the objectives speak of one."""
+    """How latency is predicted; needed if a band or the objectives use it."""
     sampler: SamplerPlan
     ladder: Ladder | None = None
-    """Without one, every candidate is trained to the end of the recipe."""
+    """Without a ladder, every candidate is trained to the end of the recipe."""
     trials: int = 12
-    """Candidates that the search trains; the one number that may grow in a study begun."""
+    """Candidates that the search trains; may grow when a study is resumed."""
     seed: int = 0
     workers: int = 1
-    """Trainings at a time, each in a process of its own where there are several. May change when a study goes on, but a
-    proposal sees the trials that are at least as many ordinals back: only with the same number it is the same study."""
+    """Trainings at a time, each in its own process if there are several. May change when a study is resumed. But a
+    proposal sees only the trials at least this many ordinals back, so another number gives another study."""
     threads: int | None = None
-    """Processor threads of a training; the cores divided among the workers by default."""
+    """Processor threads of a training; by default the cores are divided among the workers."""
     time_limit: float | None = None
     """Seconds that one training of the search may take; a longer one is recorded as failed."""
     recipe: Recipe
     winners: WinnersPlan
     baselines: Mapping[str, Point] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
-    """What was dropped while reading, a line each; no part of the plan as resolved."""
+    """A line for each dropped node of a graph; no part of the resolved plan."""
 
     @property
     def bands(self) -> tuple[Budget, ...]:
-        """The band, or those of the family's members in order."""
+        """The band, or the bands of the family's members in order."""
         if self.family:
             return self.family.bands
         assert self.band, "a plan has a band or a family"
@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """What of a candidate the bands and the objectives ask for, beside its AP; in the order of FIGURES."""
+        """The metrics that the bands and the objectives use, AP aside; in the order of FIGURES."""
         asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
         return tuple(name for name in FIGURES if name in asked)
 
@@ -96,10 +96,10 @@ class Plan:
         measured: Mapping[tuple[str, int, int], Backbone] | None = None,
         normalisations: Mapping[str, str] | None = None,
     ) -> Space:
-        """The plan's space for a data set of `classes`; `anchors` are the fitted ones, used where the plan says auto.
+        """Return the plan's space for a data set of `classes`; `anchors` are the fitted ones, used for anchors: auto.
 
         The axis that a family solves is one of its axes, with the values to solve over.
-        ValueError where auto anchors were not given, or no detector could come of the space.
+        ValueError if auto anchors were not given, or for a space that no detector can have.
         """
         fixed = anchors if self.anchors == "auto" else self.anchors
         if fixed is None:
@@ -142,7 +142,7 @@ class Plan:
         return tuple(dict.fromkeys(found))
 
     def resolved(self) -> dict[str, Any]:
-        """Plain data of every field, in the form that `read_plan` reads."""
+        """Return plain data of every field, in the form that `read_plan` reads."""
         data = {
             "name": self.name,
             "data": dataclasses.asdict(self.data),
@@ -169,12 +169,12 @@ class Plan:
         return {key: value for key, value in data.items() if value is not None}
 
     def to_yaml(self) -> str:
-        """`resolved` as YAML text."""
+        """Return `resolved` as YAML text."""
         return as_yaml(self.resolved())
 
 
 def as_yaml(data: dict[str, Any]) -> str:
-    """A resolved plan's text."""
+    """Return the YAML text of a resolved plan."""
     return yaml.safe_dump(data, sort_keys=False, width=110, default_flow_style=None, allow_unicode=True)
 
 
@@ -197,17 +197,17 @@ def _family(family: FamilyPlan) -> dict[str, Any]:
 
 
 def _lists(data: Any) -> Any:
-    """`data` with lists for tuples, which YAML and JSON do not have."""
+    """Return `data` with lists for tuples, which YAML and JSON do not have."""
     if isinstance(data, dict):
         return {key: _lists(value) for key, value in data.items()}
     return [_lists(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
-    """Why a study begun with `old` may not go on with `new`: `key (old -> new)` for each key that differs.
+    """Return why a study begun with `old` cannot be resumed with `new`: `key (old -> new)` for each key that differs.
 
-    `trials` may grow; `workers` and `threads` are how it runs, not what; `data.source` may be another path where
-    `same_data` says that the fingerprint is the same, and `latency.table` where its timings are.
+    `trials` may grow; `workers` and `threads` may change. `data.source` may be another path if `same_data` says that
+    the fingerprint is the same, and `latency.table` if its timings are the same.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
@@ -228,9 +228,9 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
-    """The plan in the YAML file `path`, with overrides such as `trials=6` or `space.width=[16,32]` put in place.
+    """Read the plan in the YAML file `path`, with overrides such as `trials=6` or `space.width=[16,32]`.
 
-    Raises PlanError (a ValueError): `file:line: rule, value, mend`, or the override in the file's place.
+    Raises PlanError (a ValueError): `file:line: rule, value, mend`, or the override in place of the file.
     """
     top = read_section(Path(path), overrides)
     graphs = Graphs(Path(path).parent, top.section("graphs"))

@@ -1,7 +1,7 @@
-"""Typed reading of a plan's tree: each field asks for its key in its own type, then `done` refuses the rest.
+"""Typed reading of a plan's YAML tree: each field reads its key in its own type, then `done` refuses other keys.
 
 Rules for scalars, by the field's type and never by YAML's guess:
-- text: as written, quoted or not (`on`, `012` and `2.5e9` stay what they are).
+- text: as written, quoted or not (`on`, `012` and `2.5e9` stay as they are).
 - integer: decimal digits with an optional sign; no leading zeros (YAML would read 012 as ten), no quotes.
 - number: decimal or scientific, finite, no quotes. quantity: the same with k, M, G (or B) or T after it,
   an amount of memory with MB or MiB, a time always with s, ms or us.
@@ -24,7 +24,7 @@ from scalesearch.plan.yaml_tree import Entries, Items, Node, PlanError, Scalar, 
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,18})")
-"""At most 19 digits: the largest number asked for is a seed below 2**63."""
+"""At most 19 digits: the largest integer of a plan is a seed below 2**63."""
 _QUANTITIES = {
     budget.COUNTS: "a positive number such as 25M, 0.9G or 2.5e9",
     budget.BYTES: "an amount of memory such as 500MB, 2GiB or 1.5e9",
@@ -35,26 +35,26 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def read_section(path: Path | None, overrides: Sequence[str] = ()) -> Section:
-    """The whole plan in `path` (None: an empty one), overrides put in place, ready to be asked.
+    """Return the top section of the plan in `path` (None: an empty one), with overrides.
 
-    PlanError where the file cannot be read or is not a mapping.
+    PlanError if the file cannot be read or is not a mapping.
     """
     return Section(Value(read_nodes(path, overrides), ""))
 
 
 class Value:
-    """A node and the dotted key that it was found under. Every method raises PlanError naming both."""
+    """A node of the tree and its dotted key. Every method raises PlanError with the node's place and the key."""
 
     def __init__(self, node: Node, key: str) -> None:
         self.node = node
         self.key = key
 
     def error(self, rule: str) -> PlanError:
-        """`place: key rule`, to be raised."""
+        """Return the error `place: key rule`, for the caller to raise."""
         return PlanError(f"{self.node.place}: {f'{self.key} {rule}'.strip()}")
 
     def expected(self, what: str) -> PlanError:
-        """The error for a value of another type or outside its range."""
+        """Return the error for a value of a wrong type or outside its range."""
         match self.node:
             case Scalar(text=""):
                 got = "nothing; write a value after the colon, or leave the key out"
@@ -67,7 +67,7 @@ class Value:
         return self.error(f"must be {what}, but got {got}")
 
     def text(self) -> str:
-        """The text as written, at least one letter of it."""
+        """Read text as written, at least one character."""
         if not isinstance(self.node, Scalar) or not self.node.text:
             raise self.expected("text")
         return self.node.text
@@ -78,7 +78,7 @@ class Value:
         return self.node.text
 
     def integer(self, *, low: int | None = None, high: int | None = None) -> int:
-        """A whole number, at least `low` and at most `high`."""
+        """Read an integer, at least `low` and at most `high`."""
         what = "a whole number" + (f" of at least {low}" if low is not None else "")
         text = self._plain(what)
         if not _INTEGER.fullmatch(text):
@@ -94,14 +94,14 @@ class Value:
         return int(text)
 
     def number(self, *, what: str = "a number") -> float:
-        """A finite decimal or scientific number; `what` is how an error calls it."""
+        """Read a finite decimal or scientific number; errors call it `what`."""
         text = self._plain(what)
         if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
             raise self.expected(what)
         return float(text)
 
     def quantity(self, name: str = "macs") -> float:
-        """The figure `name` for people: 3G, 25M, 0.9 G, 2.5e9; 500MB, 2GiB; 20ms."""
+        """Read a value of the metric `name`: 3G, 25M, 0.9 G, 2.5e9; 500MB, 2GiB; 20ms."""
         what = _QUANTITIES[budget.FIGURES[name]]
         text = self._plain(what)
         try:
@@ -113,7 +113,7 @@ class Value:
         return value
 
     def seconds(self) -> float:
-        """A time above 0: 90, 90s, 20min, 1.5h."""
+        """Read a time above 0 in seconds: 90, 90s, 20min, 1.5h."""
         what = "a time such as 90s, 20min or 1.5h"
         match = _TIME.fullmatch(self._plain(what))
         if not match or not 0 < float(match[1]) < 1e9:
@@ -121,21 +121,21 @@ class Value:
         return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
 
     def flag(self) -> bool:
-        """True or false, in these words."""
+        """Read true or false, in these words."""
         text = self._plain("true or false")
         if text.lower() not in ("true", "false"):
             raise self.expected("true or false")
         return text.lower() == "true"
 
     def word(self, words: Iterable[str]) -> str:
-        """One of `words`; the nearest is suggested for another."""
+        """Read one of `words`; the error for another suggests the nearest."""
         text, known = self.text(), list(words)
         if text not in known:
             raise self.error(f"must be one of {', '.join(known)}, but got {quoted(text)}{_nearest(text, known)}")
         return text
 
     def of(self, hint: Any) -> Any:
-        """The value in the type of a dataclass field: int, float, bool, str, Literal words or a tuple of those."""
+        """Read the value by the type of a dataclass field: int, float, bool, str, Literal words or a tuple of those."""
         simple: dict[Any, Callable[[], Any]] = {int: self.integer, float: self.number, bool: self.flag, str: self.text}
         if hint in simple:
             return simple[hint]()
@@ -149,21 +149,21 @@ class Value:
         raise TypeError(f"the reader has no rule for a field of type {hint}")
 
     def is_word(self, text: str) -> bool:
-        """Whether it is exactly this text."""
+        """Whether the value is exactly this text."""
         return isinstance(self.node, Scalar) and self.node.text == text
 
     @property
     def is_list(self) -> bool:
-        """Whether it was written as a list."""
+        """Whether the value is a list."""
         return isinstance(self.node, Items)
 
     @property
     def is_section(self) -> bool:
-        """Whether it was written as a mapping."""
+        """Whether the value is a mapping."""
         return isinstance(self.node, Entries)
 
     def items(self) -> tuple[Value, ...]:
-        """The values of a list that has at least one."""
+        """Read a list of at least one value."""
         if not isinstance(self.node, Items):
             raise self.expected("a list, as [a, b]")
         if not self.node.nodes:
@@ -171,12 +171,12 @@ class Value:
         return tuple(Value(node, f"{self.key}[{i}]") for i, node in enumerate(self.node.nodes))
 
     def section(self) -> Section:
-        """The mapping, to be asked key by key."""
+        """Read a mapping, as a section."""
         return Section(self)
 
 
 class Section:
-    """A mapping that is being read. Each key is asked for once; `done` refuses what nobody asked for."""
+    """A mapping that is read key by key; `done` refuses the keys that were not read."""
 
     def __init__(self, value: Value) -> None:
         if not isinstance(value.node, Entries):
@@ -191,16 +191,16 @@ class Section:
         return tuple(self._nodes)
 
     def error(self, rule: str) -> PlanError:
-        """`place: key rule`, to be raised."""
+        """Return the error `place: key rule`, for the caller to raise."""
         return self.value.error(rule)
 
     def get(self, key: str) -> Value | None:
-        """The value under `key`, None where the key is not there."""
+        """Return the value under `key`; None if there is none."""
         self._asked.append(key)
         return Value(self._nodes[key], self._dotted(key)) if key in self._nodes else None
 
     def need(self, key: str) -> Value:
-        """The value under `key`; PlanError where it is missing, or seems misspelt."""
+        """Return the value under `key`; PlanError if it is missing or seems misspelt."""
         value = self.get(key)
         if value is None:
             if close := get_close_matches(key, [k for k in self.keys if k not in self._asked], n=1, cutoff=0.75):
@@ -210,48 +210,48 @@ class Section:
         return value
 
     def section(self, key: str) -> Section:
-        """The mapping under `key`; an empty one where the key is not there."""
+        """Return the mapping under `key`; an empty one if there is none."""
         value = self.get(key)
         return Section(value or Value(Entries(self.value.node.place, {}), self._dotted(key)))
 
     def text(self, key: str, default: str | None = None) -> str:
-        """`Value.text` of the key; its default where it is left out, an error where there is none."""
+        """Read `Value.text` of the key, or return `default` if it is left out; without a default, PlanError."""
         if default is not None and self.get(key) is None:
             return default
         return self.need(key).text()
 
     def integer(self, key: str, default: int | None = None, *, low: int | None = None, high: int | None = None) -> int:
-        """`Value.integer` of the key, default as in `text`."""
+        """Read `Value.integer` of the key; default as in `text`."""
         if default is not None and self.get(key) is None:
             return default
         return self.need(key).integer(low=low, high=high)
 
     def word(self, key: str, words: Iterable[str], default: str | None = None) -> str:
-        """`Value.word` of the key, default as in `text`."""
+        """Read `Value.word` of the key; default as in `text`."""
         if default is not None and self.get(key) is None:
             return default
         return self.need(key).word(words)
 
     def fields(self, hints: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys that are there, each in the type of the field of its name; then `done`."""
+        """Read the given keys, each by the type of the field of its name; then `done`."""
         found = {name: value.of(hint) for name, hint in hints.items() if (value := self.get(name)) is not None}
         self.done()
         return found
 
     def done(self) -> None:
-        """PlanError for the first key that nobody asked for, with the nearest one that somebody did."""
+        """Raise PlanError for the first key that was not read, with the nearest known key."""
         for key in self.keys:
             if key not in self._asked:
                 raise self._unknown(key)
 
     def named_in(self, error: ValueError) -> str | None:
-        """The key here that the error's text names first."""
+        """Return the key of this section that the error's text names first."""
         hits = {key: re.search(rf"\b{re.escape(key)}\b", str(error)) for key in self.keys}
         found = [(hit.start(), key) for key, hit in hits.items() if hit]
         return min(found)[1] if found else None
 
     def blamed(self, error: ValueError) -> PlanError:
-        """`error` at the line of the key that it names first, else at the section's."""
+        """Return `error` with the line of the key that it names first, else of the section."""
         key = self.named_in(error)
         if key is None:
             return PlanError(": ".join(filter(None, (self.value.node.place, self.value.key, str(error)))))

@@ -1,7 +1,7 @@
-"""`Recipe`: how a detector is trained, as frozen data. Standard library only.
+"""`Recipe`: the hyper-parameters of training, as immutable data. Standard library and `io`.
 
-The defaults are the short recipe that docs/recipe.md chose by its spread over seeds as much as by its AP; `PRESETS`
-has the published one too. What a batch norm's momentum and eps are, the detector says (`DetectorSpec`).
+The defaults are the short recipe of docs/recipe.md, chosen by its spread over seeds as much as by its AP. `PRESETS`
+has the published one, too. Momentum and eps of batch norms are fields of the detector (`DetectorSpec`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "box_loss": ("huber", "iou", "giou", "diou", "ciou"),
     "precision": ("fp32", "bf16", "fp16"),
 }
-"""The closed sets behind the fields of `Recipe` that are words."""
+"""The choices of the fields of `Recipe` that are words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,74 +28,73 @@ class Recipe:
     """Hyper-parameters of training. Raises ValueError for a value outside its range, naming the field."""
 
     epochs: int = 30
-    """The whole schedule: warm-up and cosine end here, whatever part of it one task trains."""
+    """Epochs of the whole schedule: warm-up and cosine end here, whichever part of it a task trains."""
     batch: int = 8
-    """Images a step, over all processes. Small: on a CPU a run costs by the image, and steps are what a short one
-    lacks."""
+    """Images a step, over all processes. It is small because a CPU's time grows with the images, and a short run needs
+    steps."""
     optimizer: str = "adamw"
     learning_rate: float = 8e-3
-    """Peak, for `reference_batch` images a step."""
+    """Peak learning rate for `reference_batch` images a step."""
     reference_batch: int = 0
-    """The batch that `learning_rate` was found for: it grows in proportion to `batch` (google/automl: 0.08 for 64).
-    0: for whatever batch there is, not rescaled. AdamW's best rate grows more slowly than that, so that none is the
-    default."""
+    """The batch of `learning_rate`, which is scaled in proportion to `batch` (google/automl: 0.08 for 64).
+    0: no scaling. That is the default, since AdamW's best rate grows more slowly than the batch."""
     warmup: float = 0.1
-    """Share of the steps in which the learning rate rises linearly from 0; then a cosine to 0."""
+    """Share of the steps in which the learning rate rises linearly from 0; then it falls by a cosine to 0."""
     momentum: float = 0.9
-    """SGD's; AdamW has its usual (0.9, 0.999)."""
+    """Momentum of SGD; AdamW has its usual (0.9, 0.999)."""
     nesterov: bool = True
-    """SGD's momentum looks ahead; the published recipe's does not."""
+    """Whether SGD uses Nesterov momentum; the published recipe does not."""
     weight_decay: float = 4e-5
-    """On kernels only (EfficientDet sec. 5.1). SGD: added to the gradient; AdamW: decoupled."""
+    """Weight decay, on kernels only (EfficientDet sec. 5.1). SGD: added to the gradient; AdamW: decoupled."""
     clip: float = 10.0
-    """Largest norm of the whole gradient; 0 switches clipping off."""
+    """Largest norm of the whole gradient; 0 disables clipping."""
     ema: float = 0.998
-    """Decay of the averaged weights, which are what is evaluated: at step t min(ema, (1 + t) / (10 + t)); 0: none."""
+    """Decay of the averaged weights, which are evaluated: min(ema, (1 + t) / (10 + t)) at step t; 0: no averaging."""
     norm_batches: int = 16
     """Training batches over which batch-norm statistics are re-estimated before an evaluation; 0: the running ones,
-    which a few hundred steps at a momentum of 0.01 leave behind (docs/recipe.md: 0.11 AP, and the spread)."""
+    which lag behind after a few hundred steps at a momentum of 0.01 (docs/recipe.md: 0.11 AP, and the spread)."""
     freeze_norms: bool = False
-    """Keep the batch-norm statistics that the weights came with, in training and evaluation: for pretrained weights and
-    batches too small to have statistics of their own."""
+    """Keep the batch-norm statistics of the initial weights in training and evaluation: for pretrained weights and
+    batches too small for statistics of their own."""
     match_iou: float = 0.5
-    """An anchor learns the box that it overlaps most, from this IoU on; below, it is background."""
+    """An anchor is assigned to the box that it overlaps most if their IoU is at least this; else it is background."""
     match_best: int = 1
-    """Anchors, the best ones, that each box gets whatever their IoU."""
+    """The number of its best anchors that each box is assigned whatever their IoU."""
     focal_alpha: float = 0.25
     focal_gamma: float = 1.5
     label_smoothing: float = 0.0
     box_loss: str = "huber"
     box_weight: float = 50.0
-    """Weight of the box loss against the class loss (EfficientDet: 50 for Huber)."""
+    """Weight of the box loss relative to the class loss (EfficientDet: 50 for Huber)."""
     huber_delta: float = 0.1
     jitter: tuple[float, float] = (0.8, 1.25)
-    """Range of the random zoom; (1, 1) is none. The shorter the run the milder (EfficientDet's appendix: [0.5, 1.5] was
+    """Range of the random zoom; (1, 1) is none. Shorter runs need a milder one (EfficientDet's appendix: [0.5, 1.5] was
     best at 30 epochs, [0.1, 2] at 300)."""
     flip: bool = True
-    """Mirror half of the images; not for what has a left and a right, like digits."""
+    """Mirror half of the images; not for objects with a left and a right, such as digits."""
     colour: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """Strength of random brightness, contrast, saturation and hue, as torchvision's ColorJitter takes them: factors
-    from [1 - s, 1 + s], hue shifted by [-s, s] of its circle. None is published, and it is the dear one: the hue of an
-    image takes longer than its zoom."""
+    """Strength of random brightness, contrast, saturation and hue, as in torchvision's ColorJitter: factors from
+    [1 - s, 1 + s], hue shifted by [-s, s] of its circle. The published recipe has none, and it is expensive: the hue of
+    an image takes longer than its zoom."""
     mosaic: float = 0.0
-    """Share of the images that become four shrunken ones of the batch (YOLOv4). For long runs on little data: a short
-    one lacks steps, not variety."""
+    """Share of the images that are replaced by four shrunken ones of the batch (YOLOv4). For long runs on little data:
+    a short run lacks steps, not variety."""
     mixup: float = 0.0
     """Share of the images that are averaged with another of the batch and keep the boxes of both (YOLOX)."""
     stochastic_depth: float = 0.0
-    """Rate at which the backbone's last block is left out, image by image, falling linearly to 0 at its first. The
-    published 0.2 is for backbones of EfficientNet-B1's size on; 0 is theirs for B0, and ours."""
+    """Rate at which the backbone's last block is dropped per image, falling linearly to 0 at its first. The published
+    rate is 0.2 from EfficientNet-B1 on and 0 for B0, as here."""
     pretrained: bool = False
-    """Start a timm backbone from the weights that timm fetches for it; others have none to fetch."""
+    """Start a timm backbone from timm's pretrained weights; other backbones have none."""
     precision: str = "fp32"
-    """Of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with a loss scale that adapts. Weights,
-    loss, evaluation and batch-norm statistics stay in float32. A CPU without bf16 units is slower in it."""
+    """Precision of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with dynamic loss scaling.
+    Weights, loss, evaluation and batch-norm statistics stay in float32. bf16 is slower on a CPU without bf16 units."""
     compile: bool = False
-    """Train through torch.compile: a minute and more at the start of each task, quicker steps after it."""
+    """Train with torch.compile: a minute and more at the start of each task, then faster steps."""
     checkpointing: bool = False
-    """Make activations again in the backward pass: half the memory, a third more time, the same numbers."""
+    """Recompute activations in the backward pass: half the memory, a third more time, the same numbers."""
     eval_every: int = 0
-    """Epochs between evaluations; 0: at the end of a task only."""
+    """Epochs between evaluations; 0: only at the end of a task."""
 
     def __post_init__(self) -> None:
         for name in ("jitter", "colour"):
@@ -124,7 +123,7 @@ class Recipe:
 
     @property
     def peak(self) -> float:
-        """The highest learning rate at this batch."""
+        """The peak learning rate at this batch."""
         scale = self.batch / self.reference_batch if self.reference_batch else 1.0
         return self.learning_rate * scale
 
@@ -135,7 +134,7 @@ class Recipe:
         return short_hash(text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data of the fields that differ from their defaults; `from_dict` is its inverse."""
+        """Return plain JSON data of the fields that differ from their defaults; `from_dict` is the inverse."""
         changed = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
@@ -145,11 +144,11 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_dict`. ValueError names an unknown field, a wrong type or a value out of range."""
+        """Invert `to_dict`; ValueError names an unknown field, a wrong type or a value out of range."""
         return cls().replaced(data)
 
     def replaced(self, data: Mapping[str, Any]) -> Recipe:
-        """This recipe with the fields of `data` in place of its own. ValueError as `from_dict`."""
+        """Return this recipe with the fields of `data` replaced. ValueError as `from_dict`."""
         names = [item.name for item in dataclasses.fields(self)]
         if unknown := sorted(set(data) - set(names)):
             raise ValueError(f"a recipe has the fields {', '.join(names)}, but got {unknown[0]!r}")
@@ -182,7 +181,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _typed(name: str, value: object, default: object) -> object:
-    """`value` in the type of the field's default (an integer will do for a float); ValueError otherwise."""
+    """Return `value` in the type of the field's default (an integer may stand for a float); ValueError otherwise."""
     if isinstance(default, tuple):
         if isinstance(value, tuple) and len(value) == len(default):
             return tuple(_typed(name, part, like) for part, like in zip(value, default, strict=True))
@@ -200,7 +199,7 @@ def _typed(name: str, value: object, default: object) -> object:
 PRESETS: dict[str, Recipe] = {
     "short": Recipe(),
     # google/automl hparams_config.py and det_model_fn.py; EfficientDet sec. 5.1: 0.16 at batch 128, one epoch of
-    # warm-up. It evaluates the averages with their running statistics.
+    # warm-up. The averaged weights are evaluated with running statistics.
     "efficientdet": Recipe(
         epochs=300,
         batch=128,
@@ -215,4 +214,4 @@ PRESETS: dict[str, Recipe] = {
         stochastic_depth=0.2,
     ),
 }
-"""Recipes by name: where a plan or the command line says one, fields beside it take the place of its own."""
+"""Recipes by name; a plan or the command line may name one and replace some of its fields."""

@@ -1,6 +1,6 @@
-"""The sections of a plan: what each holds, and how it is read. PyYAML's tree comes in through `reader`.
+"""The sections of a plan: their data, and the functions that read them from `reader`'s sections.
 
-Every default is the default of the field that it fills, here or in `arch`; every error says file and line.
+Every default is that of the field that it fills, here or in `arch`. Every error has file and line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.space.space import Choices, Point
 
 COSTS = tuple(FIGURES)
-"""What a band may bound."""
+"""The metrics that a band may bound."""
 SOLVABLE = ("size", "width", "repeats", "head_depth")
 """The axes along which a family member can be solved into its band: its cost grows with each of them."""
 SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
@@ -35,7 +35,7 @@ CALLED = {
     **dict.fromkeys(("parameters", "num_params", "param"), "params"),
     **dict.fromkeys(("map", "accuracy"), "ap"),
 }
-"""What else people call them."""
+"""Other names of metrics, and what they are called here."""
 
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
@@ -46,19 +46,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class DataPlan:
-    """Which images: a COCO folder or `digits`, and which part of them selects."""
+    """The images, a COCO folder or `digits`, and the part of them that selects."""
 
     source: str = "digits"
     train: str = "train"
     val: str = "val"
     select: float | Literal["val"] = 0.2
-    """Share of train to select on, cut by `seed`; or val itself, which then is no unseen set."""
+    """Share of train to select on, split by `seed`; or val itself, which then is no unseen set."""
     seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyPlan:
-    """What the members of a family are: one for each band, at its phi, solved into the band along one axis."""
+    """The members of a family: one for each band, at its phi, solved into the band along one axis."""
 
     bands: tuple[Budget, ...]
     phi: tuple[float, ...]
@@ -70,14 +70,14 @@ class FamilyPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerPlan:
-    """Who proposes."""
+    """The sampler that proposes points."""
 
     name: str = "tpe"
     startup: int = 6
-    """Candidates drawn at random before a sampler goes by what it has seen. grid, random and qmc never do; nsga2
+    """Candidates drawn at random before the sampler uses observations. grid, random and qmc use none; nsga2
     draws a whole population."""
     population: int = 16
-    """Of nsga2, the candidates of a generation; of evolution, the latest candidates, of which one is the parent."""
+    """nsga2: candidates of a generation; evolution: the latest candidates, one of which is the parent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,27 +85,27 @@ class WinnersPlan:
     """How the best of the front are trained after the search."""
 
     top: int = 2
-    """How many; 0 for none."""
+    """The number of winners; 0 for none."""
     seeds: tuple[int, ...] = (0, 1, 2)
     recipe: Recipe
-    """The search's, with the overrides of `winners.recipe`."""
+    """The recipe of the search, with the overrides of `winners.recipe`."""
 
 
 def read_name(top: Section, stem: str) -> str:
-    """`name:`, or the stem of the plan's file."""
+    """Read `name:`, by default the stem of the plan's file."""
     value = top.get("name")
     return checked_name(value.text() if value else stem, value or top.value)
 
 
 def checked_name(text: str, value: Value) -> str:
-    """`text` where it can be part of a file's name, else an error at `value`."""
+    """Return `text` if it can be part of a file name; otherwise raise an error at `value`."""
     if not _NAME.fullmatch(text):
         raise value.error(f"must have a name of letters, digits, '.', '_' and '-' (it names files), but got {text!r}")
     return text
 
 
 def read_seed(value: Value | None) -> int:
-    """A seed, 0 by default."""
+    """Read a seed, 0 by default."""
     if value is None:
         return 0
     seed = value.integer(low=0)
@@ -115,7 +115,7 @@ def read_seed(value: Value | None) -> int:
 
 
 def read_goal(top: Section) -> Budget | FamilyPlan:
-    """`unit: spec` with its `band`, or `unit: family` with its `family`."""
+    """Read the `band` of `unit: spec`, or the `family` of `unit: family`."""
     unit = top.word("unit", ("spec", "family"), "spec")
     band, family = top.get("band"), top.get("family")
     if unit == "spec":
@@ -128,7 +128,7 @@ def read_goal(top: Section) -> Budget | FamilyPlan:
 
 
 def read_data(section: Section) -> DataPlan:
-    """`data: {source:, train:, val:, select:, seed:}`."""
+    """Read `data: {source:, train:, val:, select:, seed:}`."""
     select: float | Literal["val"] = DataPlan.select
     if value := section.get("select"):
         what = "a share of train between 0 and 1, or val"
@@ -149,7 +149,7 @@ def read_data(section: Section) -> DataPlan:
 
 
 def read_band(value: Value) -> Budget:
-    """`{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; at least one bound, none of them empty."""
+    """Read `{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; it must have a bound."""
     section = value.section()
     for name in section.keys:
         if CALLED.get(name.lower()) in COSTS:
@@ -183,16 +183,16 @@ def _bound(section: Section, name: str) -> Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyPlan:
-    """How a latency is predicted."""
+    """How latency is predicted."""
 
     table: str
-    """File of `scalesearch calibrate`, which names the device; a path from where the command runs, as data.source."""
+    """File of `scalesearch calibrate`, which names the device; relative to the working directory, as data.source."""
     timings: str = ""
-    """What the table said when the plan was read (`LatencyTable.description`): a study goes on with no other."""
+    """`LatencyTable.description` when the plan was read: a study is resumed with no other."""
 
 
 def read_latency(value: Value | None) -> LatencyPlan | None:
-    """`latency: {table: FILE}`, or None. A plan as resolved says its `timings`, of any other the file is asked."""
+    """Read `latency: {table: FILE}`, or None. A resolved plan has its `timings`; else they are read from the file."""
     if value is None:
         return None
     section = value.section()
@@ -207,7 +207,7 @@ def read_latency(value: Value | None) -> LatencyPlan | None:
 
 
 def read_family(section: Section) -> FamilyPlan:
-    """`family: {bands: [...], phi: [...], solve: {size: {low:, high:, step:}}}`; phi counts from 0 by default."""
+    """Read `family: {bands: [...], phi: [...], solve: {size: {low:, high:, step:}}}`; phi is 0, 1, ... by default."""
     bands = tuple(read_band(item) for item in section.need("bands").items())
     phi = tuple(float(i) for i in range(len(bands)))
     if value := section.get("phi"):
@@ -225,7 +225,7 @@ def read_family(section: Section) -> FamilyPlan:
 
 
 def read_detector(section: Section) -> dict[str, Any]:
-    """Every field of DETECTOR, the given ones in place of the defaults."""
+    """Return every field of DETECTOR, those in the section or the defaults."""
     for name in section.keys:
         if name in _VARIED:
             raise section.error(f"cannot set {name!r}, which the space, the data or the anchors say; say it there")
@@ -237,7 +237,7 @@ def read_detector(section: Section) -> dict[str, Any]:
 
 
 def read_anchors(value: Value | None) -> Anchors | Literal["auto"]:
-    """`auto` (fitted to the training boxes, the default), or {scale:, octaves:, aspects: [[w, h], ...]}."""
+    """Read `auto` (fitted to the training boxes, the default), or {scale:, octaves:, aspects: [[w, h], ...]}."""
     if value is None or value.is_word("auto"):
         return "auto"
     if not value.is_section:
@@ -251,7 +251,7 @@ def read_anchors(value: Value | None) -> Anchors | Literal["auto"]:
 
 
 def read_objectives(value: Value | None) -> tuple[str, ...]:
-    """What the front is over: ap, and any costs."""
+    """Read the objectives of the front: ap, and any metrics."""
     if value is None:
         return ("ap", "macs")
     for item in value.items():
@@ -264,7 +264,7 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
 
 
 def read_sampler(section: Section) -> SamplerPlan:
-    """`sampler: {name: one of SAMPLERS, startup:, population:}`."""
+    """Read `sampler: {name: one of SAMPLERS, startup:, population:}`."""
     sampler = SamplerPlan(
         name=section.word("name", SAMPLERS, SamplerPlan.name),
         startup=section.integer("startup", SamplerPlan.startup, low=1, high=100_000),
@@ -275,7 +275,7 @@ def read_sampler(section: Section) -> SamplerPlan:
 
 
 def read_recipe(value: Value | None, base: Recipe) -> Recipe:
-    """A preset's name, or fields in place of those of `base`, which `preset: NAME` among them names anew."""
+    """Read a preset's name, or fields that replace those of `base`, or of the preset in `preset: NAME` among them."""
     if value is None:
         return base
     if not value.is_section:
@@ -293,7 +293,7 @@ def read_recipe(value: Value | None, base: Recipe) -> Recipe:
 
 
 def read_winners(section: Section, base: Recipe) -> WinnersPlan:
-    """`winners: {top:, seeds: [...], recipe: {overrides} | PRESET}`."""
+    """Read `winners: {top:, seeds: [...], recipe: {overrides} | PRESET}`."""
     seeds = WinnersPlan.seeds
     if value := section.get("seeds"):
         seeds = tuple(read_seed(item) for item in value.items())
@@ -309,7 +309,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
 
 
 def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dict[str, Point]:
-    """`baselines: {NAME: {axis: value}}`: designs to compare with, which may lie outside the space.
+    """Read `baselines: {NAME: {axis: value}}`: designs to compare with, which may lie outside the space.
 
     `axes` are those that a baseline may set.
     """

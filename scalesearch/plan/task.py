@@ -1,6 +1,6 @@
-"""`Task` and `Outcome`: what goes out to be trained and what comes back. Standard library and arch.
+"""`Task` and `Outcome`: the input and the result of one training. Imports `arch` and `plan.recipe`.
 
-A task that is lost is sent again: it continues from the last checkpoint in its folder.
+A lost task is sent again and continues from the last checkpoint in its folder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.recipe import Recipe
 
 Numbers = Mapping[str, float | None]
-"""The twelve COCO numbers by name (ap, ap50, ...); None where there is no truth to score against."""
+"""The twelve COCO metrics by name (ap, ap50, ...); None without ground truth to score against."""
 
 
 class TaskError(ValueError):
-    """What would stop every training alike, such as data that cannot be read: the user has to mend it first."""
+    """An error that would stop every training, such as unreadable data, so that the user has to mend it first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +34,19 @@ class Task:
     from_epoch: int = 0
     """Above 0 the checkpoint of an earlier task must be in `folder`."""
     to_epoch: int
-    """The schedule is the recipe's whole; this is only where the task stops and evaluates."""
+    """The epoch at which the task stops and evaluates; the schedule is the recipe's whole."""
     folder: Path
-    """Holds the checkpoint; one for each (spec, recipe, seed, data, train_on)."""
+    """The folder of the checkpoint; one for each (spec, recipe, seed, data, train_on)."""
     weights: Path | None = None
-    """A file to start from in place of random weights; its content is part of what the training is."""
+    """A file of initial weights in place of random ones; its content is part of the training's identity."""
     train_on: Literal["train", "train+select"] = "train"
     evaluate_on: Literal["select", "val"] = "select"
     images: float = 1.0
-    """Share of the training images of this part, at a lower rung of a ladder; the schedule counts in epochs."""
+    """Share of the training images in this part, for a lower rung of a ladder; the schedule counts epochs."""
     scale: float = 1.0
-    """Share of the input's sides in this part, its evaluation included."""
+    """Share of the input's sides in this part, including its evaluation."""
     time_limit: float | None = None
-    """Seconds of training of all parts, after which it fails."""
+    """Seconds of training, over all parts, after which the task fails."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.recipe.epochs:
@@ -58,24 +58,24 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a task came to. With earlier parts of the same training before it, it tells of all of them."""
+    """The result of a task, including earlier parts of the same training."""
 
     state: Literal["complete", "failed"]
     reason: str = ""
-    """Of a failure: what happened, at which step, learning rate and image ids."""
+    """The cause of a failure, with step, learning rate and image ids."""
     curve: tuple[tuple[int, Numbers], ...] = ()
-    """(epochs done, numbers) of each evaluation, in order."""
+    """(epochs done, COCO metrics) of each evaluation, in order."""
     per_class: Mapping[str, float | None] = field(default_factory=dict)
     """AP by category name at the last evaluation."""
     seconds: float
-    """Wall time of all parts, evaluation included."""
+    """Wall time of all parts, including evaluation."""
     peak_memory: int
-    """Bytes: the process's peak resident set, or on a GPU the most that was allocated."""
+    """Bytes: the process's peak resident set, or the peak of allocated memory on a GPU."""
     images_per_second: float
-    """Trained images per second of training, evaluation not counted."""
+    """Training images per second of training, without evaluation."""
     machine: Mapping[str, str] = field(default_factory=dict)
-    """Where it was trained, by a worker that may be on another machine than its driver; empty: on the driver's."""
+    """The machine of a worker that may not be the driver's; empty: the driver's."""
     notes: tuple[str, ...] = ()
-    """Lines worth printing, such as the share of its time that it waited for its loader."""
+    """Lines to print, such as the share of time spent waiting for the loader."""
     matched: tuple[str, ...] = ()
-    """By class, the share of boxes that the anchors match; a search says that of all its candidates before it begins."""
+    """Lines with the share of boxes that the anchors match, by class; a search reports it for all candidates first."""

@@ -1,7 +1,7 @@
-"""YAML text as a tree in which every value knows its file and line. Standard library and PyYAML.
+"""YAML text as a tree in which every value has its file and line. Imports PyYAML and `inputs`.
 
 The tree keeps scalars as they were written: `on`, `012` and `2.5e9` get a type from the field that reads
-them (`reader.py`), not from YAML's guess. What a plan does not need is refused: aliases, tags, keys given twice.
+them (`reader.py`), not from YAML's guess. Features that a plan does not need are refused: aliases, tags, repeated keys.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import yaml
 from scalesearch.inputs.quoting import quoted
 
 MOST_BYTES = 2**20
-"""Of a plan's file: the longest of ours has 4 kB, and PyYAML reads some 100 kB a second."""
+"""The largest file of a plan: the longest of ours has 4 kB, and PyYAML reads some 100 kB a second."""
 DEPTH = 16
-"""Levels of lists and mappings in a plan; a graph's node in a baseline is at the seventh."""
+"""The most levels of lists and mappings in a plan; a node of a graph in a baseline is at level seven."""
 
 
 class PlanError(ValueError):
-    """What is wrong with a plan, in one line: `file:line: rule, value, mend`."""
+    """An error in a plan, in one line: `file:line: rule, value, mend`."""
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """One value as written; `plain` where it had no quotes."""
+    """One value as written; `plain` if it had no quotes."""
 
     place: str
     text: str
@@ -54,9 +54,9 @@ Node = Scalar | Items | Entries
 
 
 def read_nodes(path: Path | None, overrides: Sequence[str] = ()) -> Entries:
-    """The plan in `path` (None: an empty one) with each `dotted.key=YAML value` put in place.
+    """Read the plan in `path` (None: an empty one), with each override `dotted.key=YAML value`.
 
-    PlanError where the file cannot be read or is not a mapping.
+    PlanError if the file cannot be read or is not a mapping.
     """
     root = _read(path) if path else Entries("the overrides", {})
     for override in overrides:
@@ -92,7 +92,7 @@ def _overridden(root: Entries, override: str) -> Entries:
 
 
 def _put(section: Entries, path: Sequence[str], value: Node, place: str, done: str = "") -> Entries:
-    """`section` with `value` at `path`; the sections on the way say that the override touched them."""
+    """Return `section` with `value` at `path`; the places of the sections on the way name the override, too."""
     name, *rest = path
     if rest:
         inner = section.nodes.get(name) or Entries(place, {})
@@ -130,7 +130,7 @@ def _refused(rule: str, event: Any) -> yaml.MarkedYAMLError:
 
 
 def _parsed(text: str, source: str, *, lines: bool) -> Node:
-    """The tree of `text`; places are `source:line`, or `source` alone for an override."""
+    """Parse `text` to a tree; places are `source:line`, or `source` alone for an override."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -139,18 +139,18 @@ def _parsed(text: str, source: str, *, lines: bool) -> Node:
         raise PlanError(f"{place}: {_not_yaml(error, lines)}") from None
     except yaml.YAMLError as error:
         raise PlanError(f"{source}: not YAML: {_one_line(str(error))}") from None
-    except RecursionError:  # of brackets that PyYAML scans ahead
+    except RecursionError:  # PyYAML scans brackets ahead of the check of depth
         raise PlanError(f"{source}: lists and mappings are at most {DEPTH} levels deep, but here are more") from None
     start = f"{source}:1" if lines else source
     return _nothing(start) if node is None else _converted(node, source, start, lines)
 
 
 class _RefusedError(yaml.MarkedYAMLError):
-    """YAML, but none that a plan needs; its problem says the mend."""
+    """Valid YAML that a plan does not need; its `problem` has the remedy."""
 
 
 def _not_yaml(error: yaml.MarkedYAMLError, lines: bool) -> str:
-    """PyYAML's words for it, where what it was reading began, and a mend."""
+    """Return PyYAML's message, the line where the faulty construct began, and a remedy."""
     problem = _one_line(error.problem or error.context or "not YAML")
     if isinstance(error, _RefusedError):
         return problem
@@ -164,7 +164,7 @@ def _not_yaml(error: yaml.MarkedYAMLError, lines: bool) -> str:
 
 
 def _check_text(value: str, place: str) -> None:
-    """PlanError unless it can be written as UTF-8: half of a surrogate pair cannot."""
+    """Raise PlanError unless the text can be written as UTF-8: half of a surrogate pair cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -192,6 +192,6 @@ def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
         if key.value in entries:
             first = entries[key.value].place
             raise PlanError(f"{at(key)}: the key {quoted(key.value)} is given twice, first in {first}; keep one")
-        # A section's place is its key's line: that is where a reader looks for it.
+        # A section's place is the line of its key: a reader looks for it there.
         entries[key.value] = _converted(value, source, at(key), lines)
     return Entries(place, entries)
