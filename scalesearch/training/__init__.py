@@ -1,1 +1,1 @@
-"""A spec and a recipe in, points of a learning curve and a checkpoint out. Imports nn, data and plan."""
+"""A task (spec, recipe, seed) in, a learning curve and a checkpoint out. Imports nn, data and plan."""

@@ -1,4 +1,4 @@
-"""What a run says of its anchors before anything else: a class at AP 0 may be nothing but unmatched boxes."""
+"""The match report of a run: a class with AP 0 may only have unmatched boxes. Imports arch, data and nn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scalesearch.data.pixels import Pixels
 from scalesearch.nn.anchors import class_coverage
 
 MOST_CLASSES = 20
-"""Classes that have a line of their own, at most."""
+"""Most classes with a line of their own."""
 
 
 def match_report(spec: DetectorSpec, pixels: Pixels) -> tuple[str, ...]:
-    """A line a class: the share of its boxes that an anchor can match at IoU 0.5, and by how many anchors.
+    """Return a line for each class: the share of its boxes that anchors match at IoU 0.5, and by how many anchors.
 
-    Of more than MOST_CLASSES classes those that match worst have one; classes without boxes share one.
+    Of more than MOST_CLASSES classes, those that match worst get one. Classes without boxes share one.
     """
     boxes = torch.from_numpy(np.concatenate([*pixels.boxes, np.zeros((0, 4), np.float32)]))
     labels = torch.from_numpy(np.concatenate([*pixels.labels, np.zeros(0, np.int64)]))

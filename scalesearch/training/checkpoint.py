@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written aside, published by rename. Imports torch, nn and plan."""
+"""Checkpoints that are complete or absent: written aside, published by rename. Imports torch, nn and plan."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["BEST", "FORMER", "LAST", "last", "load", "save"]
 
 
 def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
-    """Writes `state` as the folder's checkpoint of that name, in place of the one before it.
+    """Write `state` as the folder's checkpoint of that name, replacing the one before it.
 
-    TaskError where the disk does not take it, which no other training would fare better with.
+    TaskError where the disk does not take it, since no other training would fare better.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # What a killed process left half written: a folder has one writer.
+    # Remove what a killed process left half written: a folder has one writer.
     discard_leftovers(folder, name)
     try:
         with publishing(folder / name) as aside:
             torch.save(state, aside)
-    except (OSError, RuntimeError) as error:  # torch makes the one into the other
+    except (OSError, RuntimeError) as error:  # torch turns OSError into RuntimeError
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TaskError(
             f"{folder}: a checkpoint must fit on its disk, where {shutil.disk_usage(folder).free / 1e6:.0f} MB are free, "
@@ -38,12 +38,12 @@ def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
 
 
 def last(folder: Path) -> Path | None:
-    """The checkpoint that a training in this folder goes on from; None where there is none."""
+    """Return the checkpoint from which a training in this folder continues; None without one."""
     return next((folder / name for name in (LAST, FORMER) if (folder / name).exists()), None)
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The content of the folder's last checkpoint, on the CPU, or None where there is none. TaskError for another file."""
+    """Return the content of the folder's last checkpoint, on the CPU; None without one. TaskError for another file."""
     file = last(folder)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""The twelve COCO numbers of a list of detections, by faster-coco-eval (pycocotools is the oracle in its test)."""
+"""The twelve COCO metrics of a list of detections, by faster-coco-eval (its test compares with pycocotools)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUMBERS = (
     "ar_medium",
     "ar_large",
 )
-"""COCO's twelve, in its order."""
+"""COCO's twelve metrics, in its order."""
 
 _ALL = slice(None)
 _CUTS: dict[str, tuple[Any, int]] = {
@@ -36,12 +36,12 @@ _CUTS: dict[str, tuple[Any, int]] = {
     "ap_medium": (_ALL, 2),
     "ap_large": (_ALL, 3),
 }
-"""The first six by their place among the ten IoUs and the four areas of the evaluator's table."""
+"""The first six metrics: index among the ten IoUs and the four areas of the evaluator's table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Numbers in 0..1; None where there is no object to find (COCO's -1)."""
+    """Metrics in 0..1; None where there is no object to find (COCO's -1)."""
 
     numbers: dict[str, float | None]
     """By the names of NUMBERS."""
@@ -50,17 +50,17 @@ class Evaluation:
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """The first six of NUMBERS by category name."""
     curves: dict[str, list[float]] = field(default_factory=dict)
-    """By category name, of those with objects: the precision at IoU 0.5 at RECALLS."""
+    """By category name, for categories with objects: the precision at IoU 0.5 at RECALLS."""
 
 
 RECALLS = np.linspace(0, 1, 101)
-"""Where COCO asks for the precision."""
+"""Recalls at which COCO evaluates the precision."""
 
 
 def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Evaluation:
-    """Evaluates COCO results (`image_id`, `category_id`, `bbox` xywh, `score`) against a COCO dictionary.
+    """Evaluate COCO results (`image_id`, `category_id`, `bbox` xywh, `score`) against a COCO dictionary.
 
-    Boxes are in the images' own pixels. No results at all is AP 0, which the evaluators refuse to say.
+    Boxes are in the images' own pixels. Without results AP is 0, a case that the evaluators refuse.
     """
     results = [dict(result) for result in results] or _nothing(truth)
     if not results:
@@ -68,7 +68,7 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
         classes = {name: dict.fromkeys(_CUTS) for name in names}
         return Evaluation(numbers=dict.fromkeys(NUMBERS), per_class=dict.fromkeys(names), classes=classes)
     with contextlib.redirect_stdout(io.StringIO()):
-        # Copies: the evaluators write into what they are given.
+        # Copies, since the evaluators modify their input.
         known = COCO({"info": {}, **truth, "annotations": [dict(item) for item in truth["annotations"]]})
         evaluator = COCOeval_faster(known, known.loadRes(results), iouType="bbox", print_function=_silent)
         evaluator.evaluate()
@@ -91,7 +91,7 @@ def coco_numbers(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]])
 
 
 def _nothing(truth: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One detection that finds nothing, to stand for none; [] where the truth has no image or category."""
+    """Return one detection that matches nothing, to stand for none; [] where the truth has no image or category."""
     if not truth["images"] or not truth["categories"]:
         return []
     image, category = truth["images"][0]["id"], truth["categories"][0]["id"]

@@ -1,4 +1,4 @@
-"""A model through torch.compile, or a line that says why not. Imports torch."""
+"""A model through torch.compile, or an error that says why not. Imports torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch._inductor.exc import InductorError
 
 
 def compiled(model: nn.Module) -> Callable[[Tensor], Any]:
-    """The forward pass of `model`, which keeps its weights and mode; compiled at the first call.
+    """Return the forward pass of `model`, compiled at the first call; `model` keeps its weights and mode.
 
-    It never falls back: ValueError where this machine cannot compile it (no C++ compiler, say).
+    It never falls back to eager: ValueError where this machine cannot compile (no C++ compiler, say).
     """
     run = torch.compile(model)
 

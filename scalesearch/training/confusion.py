@@ -1,4 +1,4 @@
-"""Which classes a detector takes for which: detections and objects matched by overlap alone, then counted.
+"""The confusion matrix of a detector: detections and objects are matched by overlap alone, then counted.
 
 Imports pycocotools.
 """
@@ -15,14 +15,14 @@ from pycocotools import mask
 from scalesearch.data.split import Image, Split
 
 SCORE, IOU = 0.3, 0.5
-"""The least score of a detection that counts (that of `predict`), and the least overlap of a match."""
+"""Least score of a counted detection (as in `predict`), and least IoU of a match."""
 
 
 def confusion(split: Split, results: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
-    """Counts [K + 1, K + 1] of the class annotated by the class predicted, of COCO results on a split.
+    """Return counts [K + 1, K + 1], annotated class by predicted class, of COCO results on a split.
 
-    K is background: its row are detections of nothing, its column objects that were missed. The best detection is
-    matched first, with the free object that it overlaps most. Crowds are no objects, and what lies in one is no mistake.
+    Index K is background: its row counts false detections, its column missed objects. The best detection is matched
+    first, with the unmatched object that it overlaps most. Crowds are no objects, and detections in one are ignored.
     """
     labels = {category.id: place for place, category in enumerate(split.categories)}
     found: dict[int, list[Mapping[str, Any]]] = {}
@@ -43,7 +43,7 @@ def confusion(split: Split, results: Sequence[Mapping[str, Any]]) -> NDArray[np.
 def _matched(
     image: Image, boxes: NDArray[np.float64], classes: Sequence[int], background: int
 ) -> list[tuple[int, int]]:
-    """(annotated, predicted) of each detection, boxes xywh with the best first, and of each object that none found."""
+    """Return (annotated, predicted) for each detection (boxes xywh, best first) and each missed object."""
     truth = image.boxes.astype(np.float64)
     truth[:, 2:] -= truth[:, :2]
     free = ~image.crowd

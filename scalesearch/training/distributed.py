@@ -1,7 +1,7 @@
-"""Several processes that train one model, a device each: who this one is, and what they tell each other.
+"""Training of one model by several processes, one device each: the process's rank, and their communication.
 
-Imports torch, timm and data. `torchrun` starts the processes and says by the environment who is who; the first one
-writes and talks. Where one fails, all end, and one of them tells why.
+Imports torch, timm and data. `torchrun` starts the processes and gives ranks by environment variables. The first
+process writes files and messages. Where one process fails, all end, and one of them reports the error.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from scalesearch.data.shard import WHOLE, Shard
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=2)
-"""How long one waits for another, who may be decoding a large data set. Who waits for the dead hears of it at once."""
+"""Timeout of waiting for another process, which may be decoding a large data set. A dead process is noticed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The processes that train one model; one alone, unless `joined` found more."""
+    """The processes that train one model; a single one unless `joined` found more."""
 
     shard: Shard = WHOLE
     device: torch.device | None = None
-    """This process's; None: whatever the task is given."""
+    """This process's device; None: the one that the task is given."""
     local: int = 0
-    """Which process of its machine this one is."""
+    """This process's rank on its machine."""
 
     @property
     def world(self) -> int:
-        """How many they are."""
+        """The number of processes."""
         return self.shard.world
 
     @property
     def first(self) -> bool:
-        """Whether this one writes and talks."""
+        """Whether this process writes files and messages."""
         return self.shard.rank == 0
 
     @property
     def synced(self) -> bool:
-        """Whether batch norms see the whole batch. On a CPU they see one process's part: torch has it for GPUs only."""
+        """Whether batch norms see the whole batch. On a CPU they see the process's shard: torch syncs on GPUs only."""
         return self.world > 1 and self.device is not None and self.device.type == "cuda"
 
     def check_batch(self, batch: int, images: int) -> None:
-        """ValueError unless the processes' parts of a batch are equal."""
+        """Raise ValueError unless the processes' shards of a batch are equal."""
         whole = min(batch, images)
         if whole % self.world:
             fits = max(self.world, batch // self.world * self.world)
@@ -65,20 +65,20 @@ class Team:
             )
 
     def norms(self, model: nn.Module) -> nn.Module:
-        """The model with synchronized batch norms, where that can be; the same weights under the same names."""
+        """Return the model with synchronized batch norms where possible; weights and names stay."""
         return synchronized(model) if self.synced else model
 
     def wrapped(self, model: nn.Module) -> nn.Module:
-        """The model to train by: its backward pass leaves the mean of all processes' gradients in each."""
+        """Return the model to train with: its backward pass averages the gradients over all processes."""
         if self.world == 1:
             return model
         devices = [self.device] if self.synced else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
 
     def positives(self, count: int, device: torch.device) -> Tensor | None:
-        """What to divide a process's sum of losses by, so that the mean over processes is that of the whole batch.
+        """Return the divisor of this process's sum of losses, such that the mean over processes is the whole batch's.
 
-        None alone: it is `count` + 1 then.
+        None for a single process, where it is `count` + 1.
         """
         if self.world == 1:
             return None
@@ -87,7 +87,7 @@ class Team:
         return (total + 1) / self.world
 
     def mean(self, value: Tensor) -> Tensor:
-        """Of a tensor over the processes."""
+        """Return the mean of a tensor over the processes."""
         if self.world > 1:
             value = value.clone()
             dist.all_reduce(value)
@@ -95,13 +95,13 @@ class Team:
         return value
 
     def agree(self, model: nn.Module) -> None:
-        """Gives all the first one's statistics of batch norms, in place."""
+        """Copy the first process's batch-norm statistics to all, in place."""
         if self.world > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
 
     def gathered(self, item: T) -> list[T]:
-        """Everyone's, in the order of processes, at the first; nothing at the others."""
+        """Return every process's item, by rank, on the first process; [] on the others."""
         if self.world == 1:
             return [item]
         items: list[Any] = [None] * self.world
@@ -109,7 +109,7 @@ class Team:
         return items if self.first else []
 
     def shared(self, make: Callable[[], T]) -> T:
-        """What the first process makes, for all. What it raises, all raise."""
+        """Return on all processes what the first one makes. An exception there is raised on all."""
         if self.world == 1:
             return make()
         sent: list[Any] = [_tried(make) if self.first else None]
@@ -120,7 +120,7 @@ class Team:
         return value  # type: ignore[no-any-return]
 
     def one_before_others(self, make: Callable[[], T]) -> T:
-        """Each makes its own, on each machine one process before the others, who find its files."""
+        """Return each process's own result; on each machine one process goes first, and the others find its files."""
         if self.world == 1:
             return make()
         made = make() if self.local == 0 else None
@@ -132,7 +132,7 @@ ALONE = Team()
 
 
 def synchronized(model: nn.Module) -> nn.Module:
-    """The model with batch norms that see the whole batch; timm's, which are activations too, stay what they are."""
+    """Return the model with synchronized batch norms; timm's, which include an activation, keep theirs."""
     return convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -145,10 +145,10 @@ def _tried(make: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 @contextmanager
 def joined() -> Iterator[Team]:
-    """The team that torchrun's environment tells of, until the block ends; a team of one without it.
+    """Join the processes that torchrun's environment describes until the block ends; a team of one without it.
 
-    Raises ValueError where a machine has fewer GPUs than processes. Of an exception in the block, one process goes on
-    with it, and the others end silently with status 1.
+    Raises ValueError where a machine has fewer GPUs than processes. After exceptions in the block, one process raises
+    its own and the others exit silently with status 1.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -162,7 +162,7 @@ def joined() -> Iterator[Team]:
         own = dist.PrefixStore("team", store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=own, rank=rank, world_size=world, timeout=PATIENCE)
         with warnings.catch_warnings():
-            # 1x1 kernels in channels_last: their strides differ by the dimensions of size 1, their memory does not.
+            # 1x1 kernels in channels_last: strides differ in dimensions of size 1, the memory layout does not.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
             yield Team(shard=Shard(rank, world), device=device, local=local)
     except (Exception, KeyboardInterrupt):
@@ -173,10 +173,10 @@ def joined() -> Iterator[Team]:
 
 
 def _reported_already(store: Any) -> bool:
-    """Whether another process has an exception to tell; also where its going took the store with it."""
+    """Whether another process reports an exception; also True where its exit took the store with it."""
     try:
         return int(store.add("failed", 1)) > 1
-    except Exception:  # noqa: BLE001 - torch's errors of a lost connection are of many classes
+    except Exception:  # noqa: BLE001 - torch raises many classes for a lost connection
         return True
 
 

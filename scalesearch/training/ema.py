@@ -1,4 +1,4 @@
-"""The averaged weights that are evaluated. Imports torch."""
+"""The moving average of weights, which is evaluated. Imports torch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Average:
     """An exponential moving average of a model's parameters and batch-norm statistics (EfficientDet sec. 5.1).
 
-    Its decay warms up as min(decay, (1 + t) / (10 + t)), so that a short run does not evaluate its beginning. A decay
-    of 0 follows the model exactly.
+    The decay warms up as min(decay, (1 + t) / (10 + t)), so that a short run does not evaluate its initial weights. A
+    decay of 0 follows the model exactly.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -22,7 +22,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the model as it is after `step` optimiser steps (from 1)."""
+        """Update with the model after `step` optimiser steps (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
 

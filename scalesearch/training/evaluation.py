@@ -1,4 +1,4 @@
-"""A detector over a split: batch-norm statistics re-estimated, detections in the images' own pixels, COCO numbers.
+"""Evaluation of a detector on a split: batch-norm statistics re-estimated, detections in image pixels, COCO metrics.
 
 Imports torch, nn and data.
 """
@@ -23,21 +23,21 @@ from scalesearch.training.distributed import ALONE, Team
 BATCH = 16
 
 CANDIDATES = 2000
-"""Pairs of anchor and class that go into the suppression: the same twelve numbers to four digits as the official 5000
-on digits and bccd (6 and 14 boxes an image), in half the time."""
+"""(anchor, class) pairs before suppression: the same twelve metrics to four digits as the official 5000 on digits and
+bccd (6 and 14 boxes an image), in half the time."""
 
 
 def norms_of(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Every batch norm of a model, synchronized ones too."""
+    """Return every batch norm of a model, synchronized ones included."""
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 @torch.no_grad()
 def refresh_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Sets every batch norm's running statistics to the plain mean over these batches of [B, 3, H, W].
+    """Set every batch norm's running statistics to the plain mean over these batches of [B, 3, H, W].
 
-    Weights stay. Averaged weights have statistics of their own, which a running mean of the trained weights' is not.
-    Nothing else trains meanwhile: no dropout, no stochastic depth.
+    Weights stay. Averaged weights need their own statistics: the running mean belongs to the trained weights. The rest
+    of the model is in eval mode: no dropout, no stochastic depth.
     """
     norms = norms_of(model)
     momenta = [norm.momentum for norm in norms]
@@ -58,7 +58,7 @@ def refresh_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
 def predict(
     model: nn.Module, anchors: Tensor, pixels: Pixels, *, candidates: int = CANDIDATES, shard: Shard = WHOLE
 ) -> list[dict[str, Any]]:
-    """COCO results of all images of `pixels`, at most 100 an image; of our part of the batches, where we are several."""
+    """Return COCO results of all images of `pixels`, at most 100 an image; with `shard`, of its batches only."""
     model.eval()
     results: list[dict[str, Any]] = []
     for batch in eval_batches(pixels, BATCH, shard):
@@ -69,7 +69,7 @@ def predict(
 
 
 def coco_results(found: Sequence[Detections], index: Sequence[int], pixels: Pixels) -> list[dict[str, Any]]:
-    """Detections of the images at these positions, in pixels of the input, as COCO results in those of the images."""
+    """Convert detections at these positions from input pixels to COCO results in the images' own pixels."""
     results: list[dict[str, Any]] = []
     split = pixels.split
     for position, (boxes, scores, labels) in zip(index, found, strict=True):
@@ -86,9 +86,9 @@ def coco_results(found: Sequence[Detections], index: Sequence[int], pixels: Pixe
 
 
 def evaluate(model: nn.Module, anchors: Tensor, pixels: Pixels, team: Team = ALONE) -> Evaluation:
-    """The COCO numbers of the model over all images of `pixels`, which the processes of a team share out."""
+    """Return the COCO metrics of the model on all images of `pixels`, which the processes of a team share out."""
     found = team.gathered(predict(model, anchors, pixels, shard=team.shard))
     place = {image.id: position for position, image in enumerate(pixels.split.images)}
-    # In the order of one process: of equal scores the evaluators take the first.
+    # In the order of a single process, since the evaluators take the first of equal scores.
     results = sorted(chain.from_iterable(found), key=lambda result: place[result["image_id"]])
     return team.shared(lambda: coco_numbers(ground_truth(pixels.split), results))

@@ -1,4 +1,4 @@
-"""The folder of one training: the names of its files, and whether it may be one. Imports io; never torch."""
+"""The folder of one training: its file names, and whether a folder may be one. Imports io; never torch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from scalesearch.io.target import TargetError, claim_folder
 
 LAST = "last.pt"
-"""All that going on needs; its evaluated weights are those that results and reports tell of."""
+"""The state to continue from; its evaluated weights are those of results and reports."""
 BEST = "best.pt"
-"""The weights of the best evaluation so far by AP, for use alone. Chosen on the images that they are scored on."""
+"""Weights of the evaluation with the best AP so far, usable alone. Chosen on the images that they are scored on."""
 FORMER = "checkpoint.pt"
-"""The name of LAST until it had a companion; still read."""
+"""The former name of LAST; still read."""
 LOG = "log.csv"
 RESULT = "result.json"
 _ROOM = 16 * 2**20
-"""Bytes: the checkpoints of a small detector."""
+"""Bytes of free space required: the checkpoints of a small detector."""
 
 
 def claim_training(folder: Path) -> None:
-    """Checks that a training can be begun or continued in `folder`, and that no file there of those names is another's.
+    """Check that a training can start or continue in `folder`, and that files of those names are a training's.
 
-    TargetError.
+    Raises TargetError.
     """
     claim_folder(folder, "a training", room=_ROOM)
     for name, ours in _OURS.items():
@@ -43,7 +43,7 @@ def _is_one(file: Path, ours: Callable[[Path], bool]) -> bool:
 
 
 def _is_checkpoint(file: Path) -> bool:
-    """Whether torch wrote it, and of the names in it are ours."""
+    """Whether torch wrote the file and it has keys of our checkpoints."""
     with zipfile.ZipFile(file) as opened:
         (plain,) = (name for name in opened.namelist() if name.endswith("/data.pkl"))
         names = opened.read(plain)

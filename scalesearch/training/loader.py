@@ -1,4 +1,4 @@
-"""What an epoch is fed with: batches on the device, augmented by the recipe, normalised; made ahead where that pays.
+"""The batches of an epoch: on the device, augmented by the recipe, normalised; prefetched where that pays.
 
 Imports torch, data and plan.
 """
@@ -22,7 +22,7 @@ from scalesearch.plan.recipe import Recipe
 
 
 class Ready(NamedTuple):
-    """A batch that the network can take."""
+    """A batch ready for the network."""
 
     places: Tensor
     """[B] positions in the split."""
@@ -33,7 +33,7 @@ class Ready(NamedTuple):
     labels: Tensor
     """[B, M], -1 where there is no object."""
     random: Tensor
-    """The generator's state after it: what the next batch starts from."""
+    """The generator's state after this batch, from which the next one starts."""
 
 
 def prepared(
@@ -48,14 +48,14 @@ def prepared(
     first: int = 0,
     random: Tensor | None = None,
 ) -> Iterator[Ready]:
-    """Our part of the batches of an epoch, a function of (seed, epoch); without mosaic and mixup unless `mixed`.
+    """Yield this shard of an epoch's batches, a function of (seed, epoch); without mosaic and mixup unless `mixed`.
 
-    It starts with the `first`-th, from 0, and goes on from the state `random` of the batch before.
+    The first is the `first`-th, from 0; its generator continues from `random`, the state after the batch before.
     """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     if random is not None:
         generator.set_state(random)
-    # What mixes images needs the whole batch, in every process; the rest is made for our part alone.
+    # Mosaic and mixup need the whole batch in every process; the rest is computed for the shard only.
     mixing = mixed and bool(recipe.mosaic or recipe.mixup)
     mine, later = (WHOLE, shard) if mixing else (shard, WHOLE)
     for batch in batches(pixels, batch=recipe.batch, seed=seed, epoch=epoch, first=first, shard=mine):
@@ -75,9 +75,9 @@ def prepared(
 
 
 def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
-    """The same batches, made ahead by a thread on a GPU, and on a CPU with a core that torch leaves idle.
+    """Yield the same batches, prefetched by a thread on a GPU, and on a CPU with a core that torch leaves idle.
 
-    Close it where it is left early: its thread ends then.
+    Close it if it is left early: that ends its thread.
     """
     if device.type == "cuda":
         yield from _in_stream(batches, device)
@@ -92,12 +92,12 @@ def spare_core() -> bool:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed of its own for each epoch of a training."""
+    """Return a different seed for each epoch of a training."""
     return (seed * 1_000_003 + epoch) % 2**63
 
 
 def _moved(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Bytes go over, a fourth of what normalised floats are."""
+    """Move a batch to the device as bytes, a fourth of the size of normalised floats."""
     tensors = (batch.images, batch.boxes, batch.labels)
     if device.type != "cuda":
         return tensors
@@ -106,7 +106,7 @@ def _moved(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _in_stream(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready]:
-    """Batches made by a thread in a CUDA stream of its own, beside the step before."""
+    """Prepare batches in a thread with its own CUDA stream, concurrently with the training step."""
     side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def made() -> Iterator[tuple[Ready, torch.cuda.Event]]:
@@ -118,5 +118,5 @@ def _in_stream(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready
         here = torch.cuda.current_stream(device)
         here.wait_event(event)
         for tensor in (ready.images, ready.boxes, ready.labels):
-            tensor.record_stream(here)  # its memory is not given away while this stream may still read it
+            tensor.record_stream(here)  # keeps its memory from being reused while this stream may still read it
         yield ready

@@ -1,6 +1,6 @@
-"""log.csv of a training: a line an epoch, appended; the same lines however often the training was interrupted.
+"""log.csv of a training: one line per epoch, appended; the same lines however often the training was interrupted.
 
-Imports plan; TensorBoard only where it is asked for.
+Imports io, and TensorBoard only where it is asked for.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ COLUMNS = (
     *("epoch", "step", "learning_rate", "loss", "class_loss", "box_loss"),
     *("ap", "ap50", "images_per_second", "memory", "seconds"),
 )
-"""Losses are means over the epoch, box_loss before its weight; the learning rate is that of the last step; memory is
-the peak in bytes; seconds are those of training since its beginning. AP is empty where nothing was evaluated."""
+"""Losses are means over the epoch, box_loss before its weight. The learning rate is the last step's. Memory is the peak
+in bytes. Seconds are of training since its start. AP is empty where nothing was evaluated."""
 
 
 class Log:
-    """The log of the training in `folder`, which goes on after `epoch` epochs: later lines are of work that was lost.
+    """The log of the training in `folder`, continued after `epoch` epochs: later lines, of lost work, are removed.
 
-    With `tensorboard` the same numbers go to event files in the folder tensorboard/. ValueError where that package is
+    With `tensorboard` the same values go to event files in the folder tensorboard/. ValueError where that package is
     not installed.
     """
 
@@ -38,7 +38,7 @@ class Log:
             writer.writerows(kept)
 
     def add(self, numbers: Mapping[str, float | None]) -> None:
-        """Appends a line; `numbers` by column, None or absent for what is not known."""
+        """Append a line; `numbers` by column, None or absent where unknown."""
         with self._file.open("a", newline="", encoding="utf-8") as out:
             csv.DictWriter(out, COLUMNS).writerow({name: _text(numbers.get(name)) for name in COLUMNS})
         if self._board is not None:
@@ -49,7 +49,7 @@ class Log:
 
 
 def read(file: Path) -> list[dict[str, str]]:
-    """The whole lines of a log by column, in order; [] where there is none. A line torn by a crash is left out."""
+    """Return the complete lines of a log by column, in order; [] without a log. A line torn by a crash is skipped."""
     if not file.exists():
         return []
     with file.open(newline="", encoding="utf-8") as lines:
@@ -68,5 +68,5 @@ def _board(folder: Path, epoch: int) -> Any:
         raise ValueError(
             "a log for TensorBoard needs that package, which is not installed: pip install 'scalesearch[tensorboard]'"
         ) from None
-    # What was logged after `epoch` is of work that was lost.
+    # Entries after `epoch` are of lost work.
     return SummaryWriter(str(folder), purge_step=epoch + 1)

@@ -1,4 +1,4 @@
-"""One training, epoch by epoch: what it holds, how an epoch goes, what a checkpoint of it is.
+"""One training: its state, its epochs, its checkpoints.
 
 Imports nn, data and plan.
 """
@@ -47,9 +47,9 @@ class NonFinite(ArithmeticError):
 
 
 class Training:
-    """Weights, their average and the optimiser of one (spec, recipe, seed) over `pixels`, `epoch` epochs old.
+    """Weights, their moving average and the optimiser of one (spec, recipe, seed) over `pixels`, after `epoch` epochs.
 
-    Several processes that train it hold the same, and each its part of every batch. ValueError where they cannot.
+    Several processes hold the same state, and each trains its shard of every batch. ValueError where they cannot.
     """
 
     def __init__(self, task: Task, pixels: Pixels, device: torch.device, team: Team = ALONE) -> None:
@@ -78,25 +78,25 @@ class Training:
         self.epoch = self.step = 0
         """Whole epochs done, and steps of the next one."""
         self.random: dict[str, Tensor] = {}
-        """Within an epoch: the states of the generators after its last step."""
+        """Within an epoch: the generators' states after its last step."""
         self.seconds = self.waited = self.began = 0.0
-        """Of training, of waiting for batches; and `seconds` when the epoch began."""
+        """Seconds of training, seconds of waiting for batches, and `seconds` at the start of the epoch."""
         self.averages = EpochAverages(device)
         self.logged: dict[str, float] = {}
-        """Of the last epoch: learning_rate, loss and its parts, images_per_second."""
+        """The last epoch's learning_rate, loss and its parts, images_per_second."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last short batch is dropped unless it is the only one."""
+        """Steps of an epoch: a short last batch is dropped unless it is the only one."""
         return max(1, len(self.pixels) // self.recipe.batch)
 
     @property
     def loader_share(self) -> float:
-        """Part of the time of training in which a step waited for its batch."""
+        """Share of the training time in which steps waited for batches."""
         return self.waited / self.seconds if self.seconds > 0 else 0.0
 
     def train_epoch(self, on_step: OnStep | None = None) -> None:
-        """One epoch; a function of the state, the seed and the epoch only. Raises NonFinite."""
+        """Train one epoch, a function of the state, the seed and the epoch only. Raises NonFinite."""
         start, before = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
         self.model.train()
@@ -104,7 +104,7 @@ class Training:
             for norm in norms_of(self.model):
                 norm.eval()
         with own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
-            self._seed()  # of dropout and stochastic depth
+            self._seed()  # for dropout and stochastic depth
             for batch in self._timed(batches):
                 done = before + self.step
                 rate = learning_rate(self.recipe, done, steps)
@@ -122,7 +122,7 @@ class Training:
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
 
     def _seed(self) -> None:
-        """Of what the network draws: the epoch's, or where the epoch is taken up again, as it was."""
+        """Seed the network's random draws with the epoch's seed, or with their state where an epoch continues."""
         rank = self.team.shard.rank
         torch.manual_seed((epoch_seed(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
         if rank == 0 and "network" in self.random:
@@ -131,7 +131,7 @@ class Training:
             torch.cuda.set_rng_state(self.random["device"].cpu(), self.device)
 
     def _batches(self) -> Iterator[Ready]:
-        """Those of this epoch that are not done yet."""
+        """Return the batches of this epoch that are not done yet."""
         random = self.random["batches"].cpu() if self.random else None
         return self._prepared(epoch=self.epoch, shard=self.team.shard, first=self.step, random=random)
 
@@ -139,7 +139,7 @@ class Training:
         return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
 
     def _timed(self, batches: Iterator[Ready]) -> Iterator[Ready]:
-        """The same batches; the time that each was waited for is added up."""
+        """Yield the same batches; add up the time of waiting for them."""
         while True:
             start = time.perf_counter()
             batch = next(batches, None)
@@ -149,7 +149,7 @@ class Training:
             yield batch
 
     def _step(self, batch: Ready, rate: float) -> float:
-        """One optimiser step; the loss, or nan where the gradient is not finite (the weights then stay)."""
+        """Do one optimiser step; return the loss, or nan and keep the weights where the gradient is not finite."""
         loss = self._loss(batch)
         self.optimizer.zero_grad()
         self.precision.backward(loss, self.optimizer)
@@ -177,7 +177,7 @@ class Training:
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            # Of a backbone's own, such as those of a squeezed map; `check_norms` has looked at the feature network.
+            # A batch norm of the backbone, on a squeezed map say; `check_norms` has checked the feature network.
             raise TaskError(
                 f"batch norm needs more than one value a channel, but one of the network's sees a map of 1x1 and a batch of "
                 f"{len(images)}: set batch to 2 or more, or freeze_norms=true"
@@ -192,10 +192,10 @@ class Training:
         )
 
     def evaluated(self) -> nn.Module:
-        """The averaged model as it is evaluated: a copy, so that evaluating changes nothing of the training.
+        """Return a copy of the averaged model for evaluation, so that evaluating does not change the training.
 
-        Its statistics are those of images without mosaic and mixup, as it will see them, and of the whole network.
-        The same in all processes: where batch norms are not synchronized, each has seen the whole of these batches.
+        Its batch-norm statistics are of images without mosaic and mixup, as it will see them, and of the whole network.
+        It is the same in all processes: where norms are not synchronized, each has seen all of these batches.
         """
         model = copy.deepcopy(self.average.model)
         self.team.agree(model)
@@ -210,7 +210,7 @@ class Training:
             epoch += 1
 
     def state(self) -> dict[str, Any]:
-        """All that going on needs, as tensors and plain data; within an epoch, after a step, also."""
+        """Return the state to continue from, as tensors and plain data; within an epoch, after any step."""
         if self.step:
             self.random["network"] = torch.get_rng_state()
             if self.device.type == "cuda":
@@ -230,13 +230,13 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Restore what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.restore(state.get("scale", {}))  # checkpoints of before it have none
+        self.precision.restore(state.get("scale", {}))  # older checkpoints have no scale
         self.epoch, self.seconds, self.waited = state["epoch"], float(state["seconds"]), float(state.get("waited", 0.0))
-        # Those of before there were checkpoints within an epoch have none of this.
+        # Checkpoints from before mid-epoch saving lack these fields.
         self.step, self.random = state.get("step", 0), state.get("random", {})
         self.began = state.get("began", self.seconds)
         if "tally" in state:
@@ -244,12 +244,12 @@ class Training:
 
 
 def own_random(device: torch.device) -> AbstractContextManager[None]:
-    """Leaves torch's generators as they were; of other GPUs none is touched, which would take memory on each."""
+    """Restore torch's generators afterwards; other GPUs' are left alone, since saving them takes memory on each."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> tuple[str, ...]:
-    """Loads a file of weights; a line for each that keeps its random start, and for what the file was trained on else."""
+    """Load a file of weights; return notes on tensors left at random, and on another normalisation or other classes."""
     notes = [f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines()]
     told = read_description(weights)
     if told and told.spec.normalisation != model.spec.normalisation:
@@ -267,14 +267,14 @@ def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> 
 
 
 def _fed(task: Task) -> tuple[str, ...]:
-    """A line where pretrained weights see images normalised otherwise than they were trained with."""
+    """Return a note where the detector normalises images otherwise than its pretrained weights expect."""
     own, given = weights_normalisation(task.spec.backbone) if task.recipe.pretrained else None, task.spec.normalisation
     line = f"the pretrained weights were trained on images normalised by {own}, and the detector's are by {given}"
     return () if own in (None, given) else (f"{line}: set normalisation",)
 
 
 def losses(outputs: Any, targets: Any, recipe: Recipe, positives: Tensor | None = None) -> Losses:
-    """The losses of a batch by a recipe; of a part of one, `positives` is what to divide by."""
+    """Return the losses of a batch by a recipe; for a shard of one, `positives` is the divisor."""
     return detection_loss(
         outputs,
         targets,

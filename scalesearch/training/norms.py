@@ -1,4 +1,4 @@
-"""How many values a batch norm has to make statistics of: one is none. Imports arch."""
+"""Checks that batch norms have enough values for statistics: one is not enough. Imports arch and plan."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.plan.recipe import Recipe
 
 FEW = 8
-"""Values of a channel below which its mean and variance are mostly chance."""
+"""Values per channel below which mean and variance are mostly chance."""
 
 
 def norm_values(spec: DetectorSpec, batch: int) -> tuple[int, int]:
-    """(level, values of a channel) where a batch norm of the feature network has the fewest."""
+    """Return (level, values per channel) of the feature network's batch norm with the fewest values."""
     return min(((level, batch * _cells(spec, level)) for level in spec.levels), key=lambda pair: pair[1])
 
 
 def check_norms(spec: DetectorSpec, recipe: Recipe, images: int | None = None) -> None:
-    """ValueError where a batch norm would have one value a channel: torch refuses that, at the first step.
+    """Raise ValueError where a batch norm would have one value per channel, which torch refuses at the first step.
 
-    `images` are all there are, once that is known; a batch is of no more.
+    `images` is the number of training images, once known; a batch has at most that many.
     """
     batch = min(recipe.batch, images or recipe.batch)
     level, values = norm_values(spec, batch)
@@ -32,7 +32,7 @@ def check_norms(spec: DetectorSpec, recipe: Recipe, images: int | None = None) -
 
 
 def advice(spec: DetectorSpec, recipe: Recipe, batch: int) -> str:
-    """What to change where a loss is no number: the batch where it leaves batch norms next to nothing."""
+    """What to change after a non-finite loss: batch where batch norms have few values, else learning rate or clip."""
     level, values = norm_values(spec, batch)
     if values < FEW and not recipe.freeze_norms:
         return (

@@ -11,14 +11,14 @@ from scalesearch.plan.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum; weight decay on kernels only (EfficientDet sec. 5.1).
+    """Make AdamW or SGD with momentum; weight decay on kernels only (EfficientDet sec. 5.1).
 
-    Biases, batch norm and fusion weights have at most one dimension and are not decayed.
+    Biases, batch norms and scalar fusion weights have at most one dimension and are not decayed.
     """
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    # One fused pass: hundreds of small parameters would pay for a call each.
+    # Fused: one kernel for all, instead of a call for each of hundreds of small parameters.
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=nesterov, fused=True)
@@ -26,10 +26,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """At the `step`-th (from 0) of `steps`: linear from 0 over the warm-up, then a cosine to 0 at the end.
+    """Return the rate at the `step`-th (from 0) of `steps`: linear warm-up from 0, then a cosine to 0 at the end.
 
-    google/automl counts the cosine's steps from the start of the warm-up, so that the rate jumps at the end of the
-    warm-up and rises again at the end of training; that is not copied.
+    google/automl counts the cosine's steps from the start of the warm-up, so that its rate jumps at the end of the
+    warm-up and rises again at the end of training. That is not copied.
     """
     warmup = recipe.warmup * steps
     if step < warmup:

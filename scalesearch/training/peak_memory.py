@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work held. Standard library and torch."""
+"""Peak memory of a stretch of work. Standard library and torch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class PeakMemory:
-    """Bytes since its making: the process's resident set (since its start where that cannot be reset) or the GPU's."""
+    """Peak bytes since creation: of the GPU, or of the resident set (since process start where it cannot be reset)."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         if device.type == "cuda":
-            # A process that has not used it yet has no statistics to reset.
+            # A process that has not used the GPU yet has no statistics to reset.
             torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)
             return
         with contextlib.suppress(OSError):
-            _CLEAR.write_text("5")  # Linux: the high-water mark starts anew
+            _CLEAR.write_text("5")  # Linux: resets the high-water mark
 
     def read(self) -> int:
-        """The peak until now."""
+        """Return the peak so far, in bytes."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         try:

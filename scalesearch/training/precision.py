@@ -1,4 +1,4 @@
-"""The numbers that a training computes in: autocast, and the loss scale that fp16 needs. Imports torch and plan."""
+"""Mixed precision of a training: autocast, and the loss scale that fp16 needs. Imports torch and plan."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     """fp32, bf16 or fp16 on a device. Raises TaskError for fp16 off CUDA.
 
-    fp16 has five bits of exponent: gradients are multiplied by a scale that halves where one overflows, and that step is
-    left out. This is normal, a handful of times at the start and then once in thousands of steps.
+    fp16 has five bits of exponent. Gradients are multiplied by a scale, which is halved when one overflows; that step
+    is skipped. This is normal: a handful of times at the start, then once in thousands of steps.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -30,11 +30,11 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type) if name == "fp16" else None
 
     def autocast(self) -> torch.autocast:
-        """The context of a forward pass."""
+        """Return the context of a forward pass."""
         return torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32)
 
     def backward(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """The gradients of a loss, at their true size."""
+        """Compute the gradients of a loss, unscaled."""
         if self.scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
             return
@@ -42,11 +42,11 @@ class Precision:
         self.scaler.unscale_(optimizer)
 
     def accepts(self, size: float) -> bool:
-        """Whether a step goes on with a gradient of this norm: one that overflowed only for its scale is left out."""
+        """Whether training continues after a gradient of this norm: overflow due to the scale only skips the step."""
         return math.isfinite(size) or (self.scaler is not None and self.scaler.get_scale() > 1.0)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """The optimiser's step; none where a gradient overflowed for its scale."""
+        """Do the optimiser's step; skip it where a gradient overflowed due to the scale."""
         if self.scaler is None:
             optimizer.step()
             return
@@ -54,10 +54,10 @@ class Precision:
         self.scaler.update()
 
     def state(self) -> dict[str, Any]:
-        """The scale and since when it held; nothing without one."""
+        """Return the scale and the steps since it changed; {} without one."""
         return self.scaler.state_dict() if self.scaler else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Restore what `state` returned."""
         if self.scaler and state:
             self.scaler.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""`run`: a task in, the points of its learning curve and a checkpoint out. Imports nn, data and plan."""
+"""`run`: a task in, a learning curve and a checkpoint out. Imports nn, data and plan."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from scalesearch.training.loop import NonFinite, Training
 from scalesearch.training.peak_memory import PeakMemory
 
 Progress = Callable[[int, int, str], None]
-"""Called with (steps done, all steps, what is going on) as the task goes on."""
+"""Called with (steps done, total steps, current activity) during the task."""
 
 SAVE_SECONDS = 60.0
-"""A checkpoint is due at the first step after this long, so that little is lost to an interruption."""
+"""Seconds after which the next step writes a checkpoint, so that an interruption loses little."""
 
 
 def run(
@@ -53,17 +53,17 @@ def run(
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
-    """Trains from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluates.
+    """Train from the last checkpoint in `task.folder` (or from scratch) to `task.to_epoch`, and evaluate.
 
-    On a CPU with the same number of threads the outcome is a function of the task and the data, times aside; one task
-    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images;
-    `each_epoch` is called with what the log tells of it. The
-    processes of a `team` train it together and all have the outcome; the first one reads and writes the folder.
+    On a CPU with a fixed number of threads the outcome, times aside, is a function of the task and the data: one task
+    from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images.
+    `each_epoch` is called with the epoch's log line. The processes of a `team` train together and all return the
+    outcome; the first one reads and writes the folder.
 
-    Raises TaskError where the data cannot be read, the folder's checkpoint is not of this training, or from_epoch has
-    none. A loss that is not finite, memory that does not suffice, or a time limit passed, is no exception but an Outcome with state "failed".
+    A loss that is not finite, insufficient memory and an exceeded time limit give an Outcome with state "failed".
+    TaskError where the data cannot be read, or the folder's checkpoint is of another training or before from_epoch.
     """
-    give_back_freed_memory()  # what the training before left: it would count as this one's peak
+    give_back_freed_memory()  # left by the training before; it would count in this one's peak
     keep_freed_memory()
     place = team.device or torch.device(_auto() if device == "auto" else device)
     if reason := _shortage(task, place):
@@ -92,13 +92,13 @@ def _loader_note(training: Training) -> str:
 
 
 class TooLong(Exception):
-    """A training went beyond its time limit; the message says how far it came."""
+    """A training exceeded its time limit; the message says how far it got."""
 
 
 def _go(
     training: Training, points: _Points, held_out: Pixels, progress: Progress | None
 ) -> Iterator[dict[str, float | None]]:
-    """Epochs, evaluations where they are due, checkpoints; after each epoch what the log tells of it."""
+    """Run epochs, due evaluations and checkpoints; yield each epoch's log line."""
     task, steps = points.task, training.steps_per_epoch
     before = training.epoch * steps + training.step
 
@@ -128,7 +128,7 @@ def _go(
 
 
 class _Points:
-    """The curve of a training and what its checkpoint says beside the weights."""
+    """The learning curve of a training, and the data of its checkpoint beside the weights."""
 
     def __init__(self, task: Task, data: Data, training: Training) -> None:
         self.task, self.training = task, training
@@ -136,7 +136,7 @@ class _Points:
         self.detector = description_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
         self.curve: list[tuple[int, dict[str, float | None]]] = []
         self.evaluated: dict[str, Any] = {}
-        """The weights as they were evaluated, while they are those of the training."""
+        """The weights as evaluated, while they are current."""
         self.per_class: dict[str, float | None] = {}
         self.start, self.before, self.saved = time.perf_counter(), 0.0, time.monotonic()
 
@@ -145,7 +145,7 @@ class _Points:
         return epoch == self.task.to_epoch or (every > 0 and epoch % every == 0)
 
     def add(self, evaluation: Evaluation, model: nn.Module) -> None:
-        """Takes in an evaluation of `model`, whose weights are kept as the best where they are."""
+        """Add an evaluation of `model`; save its weights as the best if they are."""
         best = max((_ap(numbers) for _, numbers in self.curve), default=-2.0)
         self.curve.append((self.training.epoch, evaluation.numbers))
         self.per_class = evaluation.per_class
@@ -155,7 +155,7 @@ class _Points:
             checkpoint.save(self.task.folder, {**state, "told": json.dumps(evaluation.numbers)}, checkpoint.BEST)
 
     def log_line(self) -> dict[str, float | None]:
-        """What the log tells of the epoch that is over."""
+        """Return the log line of the epoch that has ended."""
         training = self.training
         numbers = dict(self.curve).get(training.epoch, {})
         at = {"epoch": training.epoch, "step": training.epoch * training.steps_per_epoch, "seconds": training.seconds}
@@ -166,20 +166,20 @@ class _Points:
         return self.before + time.perf_counter() - self.start
 
     def save(self, *, at_once: bool) -> None:
-        """Writes the checkpoint, unless it is early for one; of several processes the first one does."""
+        """Write the checkpoint unless it is too early for one; of several processes the first one writes."""
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
         saved = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
         state = {**self.training.state(), "task": self.identity, "told": json.dumps(saved), KEY: self.detector}
         if self.evaluated:
-            # The averaged weights with other statistics of the norms; what is the same is stored once.
+            # Only the norms' statistics differ from the averaged weights; equal tensors are stored once.
             norms = dict(self.training.average.model.named_buffers())
             state["evaluated"] = {**state["average"], **{n: v for n, v in self.evaluated.items() if n in norms}}
         checkpoint.save(self.task.folder, state)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
-        """Takes up the folder's checkpoint, if there is one."""
+        """Continue from the folder's checkpoint, if there is one."""
         task = self.task
         state = self.training.team.shared(lambda: checkpoint.load(task.folder))
         epoch, step = (state["epoch"], state.get("step", 0)) if state else (0, 0)
@@ -207,7 +207,7 @@ class _Points:
         task, saved = self.task, fields_of(parse(state["told"]), _Saved, "it")
         self.curve = [(at, dict(numbers)) for at, numbers in saved.curve]
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
-            # Its row was deleted after it had gone on: what was asked for lies behind it, so it starts anew.
+            # Its row was deleted, and the checkpoint is past the epoch that is asked for: start again.
             self.curve = []
             return
         self.per_class, self.before = dict(saved.per_class), saved.seconds
@@ -229,12 +229,12 @@ class _Points:
 
 
 _DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)
-"""What torch and Python raise where a checkpoint has text for numbers, or lacks them."""
+"""Exceptions of torch and Python for a checkpoint with wrong types or missing entries."""
 
 
 @dataclass(frozen=True)
 class _Saved:
-    """What a checkpoint says as JSON under `told`."""
+    """The JSON under a checkpoint's key `told`."""
 
     curve: tuple[tuple[int, Mapping[str, Number | None]], ...]
     per_class: Mapping[str, Number | None]
@@ -242,20 +242,20 @@ class _Saved:
 
 
 def _ap(numbers: Mapping[str, float | None]) -> float:
-    """AP to compare by: what has none, for lack of truth, is below all."""
+    """Return AP for comparison; a missing AP (no objects) ranks below all."""
     value = numbers.get("ap")
     return -1.0 if value is None else value
 
 
 def _identity(task: Task, data: Data) -> str:
-    """What must be the same for one training to go on: hashed, not the places of files."""
+    """Hash what must be equal for a training to continue; files count by content, not path."""
     parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
     parts += [file_hash(task.weights)] if task.weights else []
     return short_hash("\n".join(parts))
 
 
 def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None) -> tuple[Pixels, Pixels]:
-    """The pixels to train on and to evaluate on."""
+    """Open the images to train on and those to evaluate on."""
 
     def decoding(done: int, total: int) -> None:
         if progress is not None:
@@ -287,12 +287,12 @@ def _shortage(task: Task, place: torch.device) -> str:
 
 
 def _seen(task: Task) -> DetectorSpec:
-    """The detector at the input size of this part."""
+    """Return the detector at this task's input size."""
     return dataclasses.replace(task.spec, size=scaled(task.spec.size, task.scale))
 
 
 def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
-    """(h, w) of a share of an input's sides, in steps of a backbone's stride, at least one and at most the whole."""
+    """Return (h, w) scaled by `share`, rounded to multiples of the backbone's stride; at least one, at most `size`."""
     if share == 1:
         return size
     step = 2**BACKBONE_TOP
