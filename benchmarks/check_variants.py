@@ -60,6 +60,14 @@ AVX2 = {
 """The same, without AVX-512."""
 
 
+WITH_TORCH = {
+    "torch", "torchvision", "timm", "fvcore", "effdet", "faster-coco-eval", "pycocotools", "scikit-learn",
+    "onnx", "onnxscript", "onnxruntime", "ray", "tensorboard", "optuna-dashboard", "psycopg",
+}  # fmt: skip
+FLOOR = ("tests/arch", "tests/cost", "tests/space", "tests/plan", "tests/records", "tests/evidence", "tests/inputs")
+"""Tests that need nothing of WITH_TORCH."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """A machine that the suite is to pass on."""
@@ -68,7 +76,9 @@ class Variant:
     what: str
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     versions: str = "here"
-    """here: those of this environment; lowest or newest: of an environment made for it."""
+    """here: those of this environment; lowest, floor or newest: of an environment made for it."""
+    tests: tuple[str, ...] = ()
+    """What pytest runs; nothing is all."""
     folder: str = "scalesearch"
     busy: int = 0
 
@@ -79,6 +89,7 @@ VARIANTS = (
     Variant("avx2", "AVX2, no AVX-512: " + ", ".join(AVX2), variables=AVX2),
     Variant("busy", f"beside {BUSY} busy processes", busy=BUSY),
     Variant("lowest", "the lowest versions that pyproject.toml admits", versions="lowest"),
+    Variant("floor", "the lowest again, of the rooms that need no torch: two minutes", versions="floor", tests=FLOOR),
     Variant("newest", "the newest versions, from a path with a blank", versions="newest", folder="with a blank/it"),
 )
 
@@ -110,25 +121,47 @@ def copy_of_the_tree(to: Path) -> None:
             shutil.copy2(ROOT / name, to / name)
 
 
-def lowest(project: Mapping[str, object]) -> list[str]:
-    """The requirements of all extras, each at the lower end of what it admits; one without an end is left to pip."""
-    told = project["dependencies"], *project["optional-dependencies"].values()  # type: ignore[attr-defined, misc]
-    wanted = [Requirement(text) for group in told for text in group]
-    ends = {item.name: clause.version for item in wanted for clause in item.specifier if clause.operator == ">="}
-    return [f"{name}=={version}" for name, version in sorted(ends.items())]
+def wanted(tree: Path, *, torch: bool) -> list[str]:
+    """What pyproject.toml asks for to run the tests; without `torch`, only what the rooms that import none of it need."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    found = [*project["dependencies"]]
+    waiting = ["test"]
+    while waiting:
+        for text in extras[waiting.pop()]:
+            asked = Requirement(text)
+            if asked.name == project["name"]:
+                waiting += sorted(asked.extras)
+            else:
+                found.append(text)
+    return [text for text in found if torch or Requirement(text).name not in WITH_TORCH]
 
 
 def environment(variant: Variant, python: str, tree: Path, home: Path) -> str:
     """Makes an environment for `variant`, installs the tree and what its tests need: the environment's Python."""
     subprocess.run([python, "-m", "venv", str(home)], check=True)
-    inside = str(home / "bin" / "python")
-    command = [inside, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-e", ".[test]"]
-    if variant.versions == "lowest":
-        ends = home / "lowest.txt"
-        project = tomllib.loads((tree / "pyproject.toml").read_text())["project"]
-        ends.write_text("\n".join(lowest(project)) + "\n")
-        command += ["-c", str(ends)]
-    subprocess.run(command, check=True, cwd=tree)
+    inside, uv = str(home / "bin" / "python"), str(home / "bin" / "uv")
+    subprocess.run([inside, "-m", "pip", "install", "--quiet", "--no-cache-dir", "uv"], check=True)
+    asked, exact = home / "asked.txt", home / "exact.txt"
+    asked.write_text("\n".join(wanted(tree, torch=variant.versions != "floor")) + "\n")
+    # uv, for pip takes the highest version alone.
+    resolution = "highest" if variant.versions == "newest" else "lowest-direct"
+    compile_ = [
+        uv,
+        "pip",
+        "compile",
+        "--quiet",
+        "--python",
+        inside,
+        "--resolution",
+        resolution,
+        str(asked),
+        "-o",
+        str(exact),
+    ]
+    install = [uv, "pip", "install", "--quiet", "--python", inside, "--no-cache"]
+    for command in (compile_, [*install, "-r", str(exact)], [*install, "--no-deps", "-e", str(tree)]):
+        subprocess.run(command, check=True, cwd=tree)
     return inside
 
 
@@ -177,10 +210,12 @@ def processor_seconds() -> float:
 
 def versions_of(python: str) -> str:
     """Of Python, torch, NumPy and Optuna."""
-    code = "import platform; from importlib.metadata import version as v; "
-    code += (
-        "print(f'python {platform.python_version()}', *(f'{n} {v(n)}' for n in ('torch', 'numpy', 'optuna')), sep=', ')"
-    )
+    code = """
+import platform
+from importlib.metadata import distributions
+known = {one.name: one.version for one in distributions()}
+print(f"python {platform.python_version()}", *(f"{n} {known[n]}" for n in ("torch", "numpy", "optuna") if n in known), sep=", ")
+"""
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -227,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for variant in VARIANTS:
         if variant.name not in args.only:
             continue
-        found = check(variant, args.python, args.tests)
+        found = check(variant, args.python, args.tests or variant.tests)
         failed |= bool(found[0].failed) or "passed" not in found[0].outcome or found[0].outcome.startswith("exit")
         lines = kept(args.out, names) | {variant.name: [text for line in found for text in str(line).splitlines()]}
         head = [
