@@ -133,7 +133,7 @@ def interrupt_after_a_row(arguments: tuple[str, ...], cwd: Path, kind: signal.Si
     """Runs the command until it has written one more row, and `kind` ends it."""
     words = [sys.executable, "-c", CUT.replace("SIGNAL", str(int(kind))), *arguments]
     before = len(list((cwd / "cut" / "rows").glob("*.json")))
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
     assert len(list((cwd / "cut" / "rows").glob("*.json"))) == before + 1
     if kind == signal.SIGINT:
         assert done.returncode == 130

@@ -163,7 +163,7 @@ def test_closing_ends_the_workers(tmp_path: Path) -> None:
     spec = study.band.grid(()).members[0]
     task = Task(spec=spec, recipe=study.plan.recipe, seed=0, to_epoch=1, folder=tmp_path / "a" / "b")
     executor.submit(task, "")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (tmp_path / "worker").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     worker = int((tmp_path / "worker").read_text())

@@ -90,7 +90,7 @@ def who(task: Task) -> Outcome:
 def worker_facts(executor: Executor, task: Task) -> dict[str, str]:
     """What `who` said."""
     return dict(
-        zip(("pid", "gpus", "threads"), executor.submit(task, "").result(timeout=60).reason.split(), strict=True)
+        zip(("pid", "gpus", "threads"), executor.submit(task, "").result(timeout=300).reason.split(), strict=True)
     )
 
 
@@ -123,7 +123,7 @@ def prepared(slow: float) -> None:
 
 def assert_refused(executor: Executor, folder: Path) -> None:
     with pytest.raises(Refused) as caught:
-        executor.submit(tiny_task(folder), "").result(timeout=60)
+        executor.submit(tiny_task(folder), "").result(timeout=300)
     assert str(caught.value) == "no such detector"
     assert all("in refuse" in note for note in getattr(caught.value, "__notes__", []))
 
@@ -148,7 +148,7 @@ class Trials:
 
     def halted(self, workers: int) -> list[int]:
         """The processes of so many trainings, each of which waits in its middle."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             there = [pid for task in self._tasks if (pid := _halted(task)) and pid not in self._killed]
             if len(there) == workers:
@@ -174,7 +174,7 @@ class Trials:
         return self.done
 
     def _next(self) -> None:
-        done, _ = wait(self._out, timeout=90, return_when=FIRST_COMPLETED)
+        done, _ = wait(self._out, timeout=300, return_when=FIRST_COMPLETED)
         assert done, f"tasks {sorted(self._out.values())} never ended"
         for future in done:
             number = self._out.pop(future)

@@ -165,7 +165,7 @@ def dashboard(searched: Study) -> Iterator[str]:
     command = [str(program), str(searched.folder.path / FILE), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and server.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
@@ -178,7 +178,7 @@ def dashboard(searched: Study) -> Iterator[str]:
 
 def test_the_dashboard_shows_names_states_parameters_and_the_front(searched: Study, dashboard: str) -> None:
     def asked(address: str) -> Any:
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=300) as answer:
             return json.load(answer)
 
     (summary,) = asked(dashboard)["study_summaries"]
@@ -212,7 +212,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     def ran(program: str, *arguments: str) -> None:
         command = [*user, str(binaries / program), "-D", str(data), *arguments]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=300)
 
     try:
         ran("initdb", "-A", "trust", "-U", "tester", "--no-sync")

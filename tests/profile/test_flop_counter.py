@@ -60,7 +60,7 @@ def test_the_price_of_the_published_is_the_built_modules_count(name: str) -> Non
     assert sum(cost.params for cost in counted.values()) == price(spec).params
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))  # benchmarks/check_price.py has hundreds
 def test_the_price_of_anything_is_the_built_modules_count(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = tmp_path_factory.getbasetemp() / "measured"
     assert mismatch(random_spec(seed, cache)) == ""

@@ -96,7 +96,7 @@ def together(work: Callable[..., None], *arguments: Any, world: int = 2) -> list
     for member in members:
         member.start()
     for member in members:
-        member.join(120)
+        member.join(600)
     for member in members:
         member.kill()
     return [member.exitcode for member in members]
@@ -201,7 +201,7 @@ def launched(coco: Path, out: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         check=False,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(out.parent / "cache")},
     )
 
