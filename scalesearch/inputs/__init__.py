@@ -1,1 +1,1 @@
-"""inputs/: texts that a user gives, read within bounds: JSON, its types, quotes of it in messages. Imports no other room."""
+"""Reading a user's input within bounds: JSON, its types, quotes of values in messages. Imports no other room."""

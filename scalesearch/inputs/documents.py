@@ -1,7 +1,7 @@
-"""The one reader of JSON that a user gives: rows, tables of timings, detectors, COCO files, what weights say of themselves.
+"""The reader of all JSON that a user gives: rows, tables of timings, detectors, COCO files, metadata of weights.
 
-Python's own parser ends in a RecursionError where a text is nested some hundred levels deep, takes NaN, Infinity and 1e999
-for numbers, and keeps the last of two equal keys. Here each of them is a ValueError of one line.
+Python's own parser raises RecursionError for text nested some hundred levels deep, accepts NaN, Infinity and 1e999 as
+numbers, and keeps the last of two equal keys. Here each of these is a ValueError of one line.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 DEPTH = 32
-"""Levels of lists and mappings that a text may have; the deepest of ours, a row, has 7."""
+"""The most levels of lists and mappings in a text; the deepest of ours, a row, has 7."""
 DIGITS = 20
-"""Of a whole number, its sign included: counts and bytes fit into 64 bits."""
+"""The most digits of an integer, with its sign: counts and bytes fit into 64 bits."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonError(ValueError):
-    """A text that is no JSON within the bounds; the message says what is wrong where."""
+    """A text that is no JSON within the bounds; the message says what is wrong and where."""
 
 
 def parse(text: str | bytes) -> Any:
-    """The value of a JSON text with finite numbers, text that can be written again, and no key given twice.
+    """Return the value of a JSON text with finite numbers, strings that UTF-8 can encode, and no repeated key.
 
     Raises JsonError.
     """
@@ -40,10 +40,10 @@ def parse(text: str | bytes) -> Any:
 
 
 def parse_large(text: bytes, object_hook: Callable[[dict[str, Any]], Any]) -> Any:
-    """The value of a JSON text of some hundred megabytes, in UTF-8, -16 or -32.
+    """Return the value of a JSON text of some hundred megabytes, in UTF-8, -16 or -32.
 
-    Each mapping goes through `object_hook` as it is read. Numbers that are not finite are the caller's to judge, and of two
-    equal keys the last counts. Raises JsonError.
+    Each mapping is passed through `object_hook` as it is read. The caller must check that numbers are finite, and the
+    last of two equal keys is kept. Raises JsonError.
     """
     return _bounded(text, object_hook=object_hook)
 

@@ -1,4 +1,4 @@
-"""What this process may take of its machine: processors and memory, its container's and its own limits regarded."""
+"""The processors and memory that this process can use, within the limits of its container and its own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def processors() -> int:
-    """How many processors this machine has."""
+    """Return the number of processors of this machine."""
     return os.cpu_count() or 1
 
 
 def free_memory() -> int:
-    """Bytes of main memory that this process may still take."""
+    """Return the bytes of main memory that this process can still allocate."""
     return int(max(0, min(psutil.virtual_memory().available, _container(), _address_space())))
 
 
 def _container() -> float:
-    """What a control group leaves (version 2; Docker's and Kubernetes' limits); infinity where there is none."""
+    """Return the bytes left by the control group (version 2; Docker's and Kubernetes' limits); infinity without one."""
     try:
         most = (_CONTROL_GROUP / "memory.max").read_text().strip()
         taken = int((_CONTROL_GROUP / "memory.current").read_text())
@@ -32,6 +32,6 @@ def _container() -> float:
 
 
 def _address_space() -> float:
-    """What `ulimit -v` leaves."""
+    """Return the bytes left by `ulimit -v`; infinity without a limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return float("inf") if soft == resource.RLIM_INFINITY else soft - psutil.Process().memory_info().vms

@@ -1,18 +1,18 @@
-"""Values quoted in messages, whatever their size."""
+"""Quotes of values in messages, short whatever the value's size."""
 
 from __future__ import annotations
 
 import reprlib
 
 _LENGTH = 80
-"""Characters of a quoted value: it points at what is wrong, and the file has the rest."""
+"""The most characters of a quoted value: they identify it, and the file has the rest."""
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = _LENGTH - 20
 
 
 def quoted(value: object) -> str:
-    """`repr` of the value, cut in its middle: nested to any depth, it fits into a line."""
+    """Return `repr` of the value, shortened in the middle to fit into a line, however deeply it is nested."""
     try:
         text = _REPR.repr(value)
     except ValueError:  # an integer with more digits than Python prints
@@ -21,7 +21,7 @@ def quoted(value: object) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """The text, or where it is longer than `length` its two ends around ` ... `."""
+    """Return the text, or its two ends around ` ... ` if it is longer than `length`."""
     if len(text) <= length:
         return text
     head = (length - 5) * 2 // 3

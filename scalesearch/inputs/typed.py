@@ -1,4 +1,4 @@
-"""Plain JSON data in the types of annotations, to the leaves, by msgspec: strict, and it names the leaf that is wrong."""
+"""Strict conversion of plain JSON data to annotated types, by msgspec; errors name the wrong leaf."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scalesearch.inputs.quoting import quoted
 T = TypeVar("T")
 
 Number = int | float
-"""A JSON number as it was written: 3 stays 3, so that what is read is written again byte for byte."""
+"""A JSON number as it was written: 3 stays 3, so that data is written back byte for byte."""
 
 _MESSAGE = re.compile(r"(?P<rule>.*?)(?: - at `\$?(?P<path>.*)`)?", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(.*)`, got `.*`")
@@ -22,7 +22,7 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[(\.\.\.)\]")
 
 
 def convert(data: Any, kind: Any, place: str) -> Any:
-    """`data` as `kind`: "3" is no number, true no integer, 3.0 none either; a list becomes a tuple where one is asked for.
+    """Convert `data` to `kind`: "3" is no number, true and 3.0 are no integers; a list becomes a tuple if asked for.
 
     ValueError names the leaf from `place` on, as in `curve[0][1]['ap'] must be float | null, but got 'x'`.
     """
@@ -35,9 +35,9 @@ def convert(data: Any, kind: Any, place: str) -> Any:
 def fields_of(
     data: Any, kind: type[T], what: str, own: Mapping[str, Callable[[Any], Any]] | None = None, place: str = ""
 ) -> T:
-    """The dataclass `kind` from a mapping that has each of its fields and no other, converted by annotation.
+    """Return the dataclass `kind` from a mapping with exactly its fields, converted by annotation.
 
-    `own` has readers of single fields in place of `convert`; `what` is how an error calls the mapping, as in "a row".
+    `own` has readers of single fields that replace `convert`; errors call the mapping `what`, as in "a row".
     ValueError names the field or the leaf, as `place.field`.
     """
     if not isinstance(data, dict):
@@ -68,7 +68,7 @@ def _told(message: str, data: Any, kind: Any, place: str) -> str:
 
 
 def _culprit(data: Any, kind: Any, steps: Sequence[str | int], message: str) -> str:
-    """The key of the mapping at `steps` with which alone the conversion fails as it did."""
+    """Return the key of the mapping at `steps` that alone makes the conversion fail with `message`."""
     for key, value in _at(data, steps).items():
         try:
             msgspec.convert(_put(data, steps, {key: value}), kind)
@@ -85,7 +85,7 @@ def _at(data: Any, steps: Sequence[str | int]) -> Any:
 
 
 def _put(data: Any, steps: Sequence[str | int], value: Any) -> Any:
-    """`data` with `value` at `steps`."""
+    """Return `data` with `value` at `steps`."""
     if not steps:
         return value
     first, *rest = steps

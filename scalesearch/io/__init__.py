@@ -1,4 +1,4 @@
-"""The borders of the program: targets checked, files published whole, the cache, hashes, text fit for where it is shown.
+"""Output and side effects: checked targets, atomic writes, the cache, hashes, escaped text.
 
-Standard library alone; every other room may import it.
+Standard library only; every other room may import it.
 """

@@ -1,4 +1,4 @@
-"""The folder of what can be made again: decoded images, the digits, timm's measurements, tables of timings."""
+"""The cache folder, for files that can be made again: decoded images, digits, timm's measurements, timings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """SCALESEARCH_CACHE, or ~/.cache/scalesearch. ValueError where neither is known."""
+    """Return SCALESEARCH_CACHE, or ~/.cache/scalesearch; ValueError if neither is known."""
     if named := os.environ.get("SCALESEARCH_CACHE"):
         return Path(named)
     try:

@@ -1,4 +1,4 @@
-"""Hashes by which specs, recipes, data and files are named."""
+"""Hashes that identify specs, recipes, data and files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def short_hash(text: str | Iterable[str]) -> str:
-    """Twelve hex digits of SHA-256: of a text, or of texts one after another."""
+    """Return twelve hex digits of SHA-256 of a text, or of texts one after another."""
     digest = hashlib.sha256()
     for part in (text,) if isinstance(text, str) else text:
         digest.update(part.encode())
@@ -16,7 +16,7 @@ def short_hash(text: str | Iterable[str]) -> str:
 
 
 def file_hash(file: Path) -> str:
-    """Twelve hex digits of SHA-256 of the file's bytes. FileNotFoundError."""
+    """Return twelve hex digits of SHA-256 of the file's bytes. Raises FileNotFoundError."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     with file.open("rb") as stream:
@@ -24,5 +24,5 @@ def file_hash(file: Path) -> str:
 
 
 def hashed_integer(text: str) -> int:
-    """A whole number in 0 .. 2**64 - 1 that belongs to this text: a seed, or a choice, that needs no generator."""
+    """Return an integer in 0 .. 2**64 - 1 by the text's hash: a seed, or a random choice without a generator."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -1,4 +1,4 @@
-"""Files of ours among those of the same kind, known by the mark that we leave in them."""
+"""Recognising files that this project wrote, by a mark that is written into them."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from pathlib import Path
 from scalesearch.io.target import TargetError, claim_file
 
 MARK = "scalesearch"
-"""What a picture's metadata name as its maker."""
+"""The software named in a picture's metadata."""
 PICTURES = (".svg", ".png", ".pdf")
 _MARKS = {
     b"\x89PNG\r\n\x1a\n": b"Software\0" + MARK.encode(),
     b"<?xml": b"<dc:title>" + MARK.encode() + b"</dc:title>",
     b"%PDF": b"/Creator (" + MARK.encode() + b")",
 }
-"""How a format begins, and the mark in it."""
+"""The first bytes of each format, and the mark in it."""
 DETECTOR = "detector"
-"""The property of an exported model that says which detector it is."""
+"""The property of an exported model that describes its detector."""
 
 
 def claim_picture(file: Path) -> None:
-    """Checks that a picture can be drawn to `file`. ValueError for another suffix, and as `claim_file`."""
+    """Check that a picture can be written to `file`. ValueError for another suffix, and as `claim_file`."""
     if file.suffix not in PICTURES:
         raise ValueError(f"a picture is {', '.join(PICTURES[:-1])} or {PICTURES[-1]}, but got {file.name!r}")
     claim_file(file, "a picture", is_picture)
 
 
 def claim_export(file: Path, weights: Path, *, room: int) -> None:
-    """Checks that `weights` can be exported to `file`, .onnx or .safetensors, of at most `room` bytes. ValueError."""
+    """Check that `weights` can be exported to `file`, .onnx or .safetensors, of at most `room` bytes. ValueError."""
     if file.exists() and weights.exists() and file.samefile(weights):
         raise TargetError(f"{file}: an export is another file than its weights, but this is the same; name another")
     claim_file(file, "an export", is_safetensors if file.suffix == ".safetensors" else is_onnx, room=room)
 
 
 def is_picture(file: Path) -> bool:
-    """Whether this project drew it. OSError."""
+    """Whether this project drew the picture. Raises OSError."""
     with file.open("rb") as opened:
         content = opened.read()
     return any(content.startswith(start) and mark in content for start, mark in _MARKS.items())
 
 
 def is_safetensors(file: Path) -> bool:
-    """Whether its header describes a detector. Raises what reading another file raises."""
+    """Whether the file's header describes a detector. Errors of reading any other file are passed on."""
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         header = json.loads(opened.read(length if length < file.stat().st_size else 0))
@@ -51,6 +51,6 @@ def is_safetensors(file: Path) -> bool:
 
 
 def is_onnx(file: Path) -> bool:
-    """Whether its properties describe a detector; they are its last bytes. OSError, ValueError for an empty file."""
+    """Whether the properties at the file's end describe a detector. OSError, and ValueError for an empty file."""
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return all(content.rfind(name) > 0 for name in (b"category_ids", b"spec_id", DETECTOR.encode()))

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written aside, synced, renamed into place."""
+"""Atomic writing of files and folders: written aside, synced, then renamed into place."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 @contextmanager
 def publishing(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to; at the end it takes the place of `file`, or goes where an error is raised.
+    """Yield a path beside `file` to write to; at the end it replaces `file`, or is removed after an error.
 
-    After a crash `file` is the old one or the new one. A link is followed, and what is no regular file is never
-    replaced. Raises OSError.
+    After a crash `file` is the old or the new one. A link is followed. Only a regular file is ever replaced.
+    Raises OSError.
     """
     file = Path(os.path.realpath(file))
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(file)
-    # An ordinary file's permissions, which are those of `file` where it is there.
+    # The permissions of a new file; an existing `file` passes on its own below.
     os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield aside
@@ -32,19 +32,19 @@ def publishing(file: Path) -> Iterator[Path]:
                 raise FileExistsError(f"{file}: a file is written in place of a file, but this is none; name another")
             shutil.copymode(file, aside)
         os.replace(aside, file)
-        _sync(file.parent)  # the name is on disk only once its folder is
+        _sync(file.parent)  # the name is on disk only when its folder is synced
     finally:
         aside.unlink(missing_ok=True)
 
 
 def publish(file: Path, content: str | bytes) -> None:
-    """Writes `file` whole, text as UTF-8. Raises OSError as `publishing`."""
+    """Write `file` atomically, text as UTF-8. Raises OSError as `publishing`."""
     with publishing(file) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def publish_or_keep(file: Path, content: str | bytes) -> None:
-    """`publish` of what took long to make: where it fails, the content is kept in the system's temporary folder.
+    """Publish content that took long to make: if that fails, keep it in the system's temporary folder.
 
     Raises OSError, which says where it is kept, or that it is not.
     """
@@ -64,7 +64,7 @@ def publish_or_keep(file: Path, content: str | bytes) -> None:
 
 @contextmanager
 def publishing_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to fill, which at the end becomes `folder`. Raises OSError, also where that is there."""
+    """Yield a folder to fill, which becomes `folder` at the end. Raises OSError, also if `folder` exists."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(folder)
     aside.mkdir()
@@ -79,7 +79,7 @@ def publishing_folder(folder: Path) -> Iterator[Path]:
 
 
 def discard_leftovers(folder: Path, name: str = "*") -> None:
-    """Removes what a killed process left of publishing the files called `name`, a pattern of names, in `folder`."""
+    """Remove a killed process's unfinished files in `folder`, for published names that match the pattern `name`."""
     for leftover in folder.glob(f".{name}.*{_SUFFIX}"):
         if leftover.is_file():
             leftover.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ _SUFFIX = ".tmp"
 
 
 def _aside(place: Path) -> Path:
-    # A name may have 255 bytes, and this one is longer.
+    # A file name has at most 255 bytes, and this one is longer than `place`'s.
     token = f".{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
     name = os.fsencode(place.name)[: 254 - len(token)]
     return place.with_name(f".{os.fsdecode(name)}{token}")

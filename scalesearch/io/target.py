@@ -1,4 +1,4 @@
-"""Targets checked before the work: what is to be written can be, and nothing of the user's stands in its place."""
+"""Checks of targets before the work: they can be written, and no file of the user's would be replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOM = 2**20
-"""Bytes that must be free where nothing more is known."""
+"""Bytes that must be free by default."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -22,13 +22,13 @@ _KINDS = (
 
 
 class TargetError(ValueError):
-    """A place that cannot be written to, or that holds something that is not ours, and the mend."""
+    """A place that cannot be written to, or that has a file of the user's; the message has the remedy."""
 
 
 def claim_file(file: Path, what: str, ours: Callable[[Path], bool], *, room: int = ROOM) -> None:
-    """Checks that `file` can be written and is free: it is not there, or is empty, or `ours` knows it as one of ours.
+    """Check that `file` can be written, and that it is missing, empty, or recognised by `ours` as one of ours.
 
-    `what` names it in messages, as `a table of timings`; `room` is how many bytes it will take. Nothing is left behind.
+    `what` names it in messages, as `a table of timings`; `room` is its expected size in bytes. Nothing is left behind.
     Raises TargetError.
     """
     place = Path(os.path.realpath(file))
@@ -47,7 +47,7 @@ def claim_file(file: Path, what: str, ours: Callable[[Path], bool], *, room: int
 
 
 def claim_folder(folder: Path, what: str, *, room: int = ROOM) -> None:
-    """Checks that `folder` is one, or can be made, and that files can be written in it. Nothing is left behind.
+    """Check that `folder` is a folder or can be made, and that files can be written in it. Nothing is left behind.
 
     Raises TargetError.
     """
@@ -59,9 +59,9 @@ def claim_folder(folder: Path, what: str, *, room: int = ROOM) -> None:
 
 
 def reserve(handle: int, size: int) -> None:
-    """Takes the blocks of an open file of `size` bytes now.
+    """Reserve the disk blocks of `size` bytes for an open file.
 
-    Raises OSError where the disk is full; a file system that cannot reserve is left alone.
+    Raises OSError if the disk is full; does nothing on a file system that cannot reserve.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -73,7 +73,7 @@ def reserve(handle: int, size: int) -> None:
 
 
 def kind_of(place: Path) -> str:
-    """`a folder`, `a device`, `a pipe` or `a socket`; empty for a file, and where there is nothing. Raises OSError."""
+    """Return `a folder`, `a device`, `a pipe` or `a socket`; empty for a file or a missing one. Raises OSError."""
     if not _exists(place):
         return ""
     mode = place.stat().st_mode
@@ -99,11 +99,11 @@ def _safely(ours: Callable[[Path], bool], place: Path) -> bool:
     try:
         return ours(place)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False  # whatever a stranger's file makes its reader raise
+        return False  # any error of reading a file of another kind
 
 
 def _probe(folder: Path, what: str, named: Path, room: int) -> None:
-    """Writes a file of `room` bytes in `folder`, which is made for it, and removes what it made."""
+    """Write a file of `room` bytes in `folder`, made if missing, and remove everything that was made."""
     try:
         missing = [place for place in (folder, *folder.parents) if not _exists(place)]
         there = missing[-1].parent if missing else folder
