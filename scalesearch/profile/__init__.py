@@ -1,4 +1,4 @@
-"""What cannot be derived by arithmetic: the traced oracle of prices, measurements of timm's models.
+"""Measurements that arithmetic cannot replace: traces that check prices, timm's models, latency on this machine.
 
-May import arch, nn, torch, timm and (inside one function) fvcore.
+May import arch, cost, nn, torch, timm and (inside functions) fvcore.
 """

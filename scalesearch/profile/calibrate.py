@@ -1,9 +1,9 @@
-"""A table of operator timings for this device and backend, from a few dozen random detectors timed whole and in parts.
+"""A table of operator timings for this device and backend, fitted to a few dozen timed random detectors.
 
-Each detector gives one equation for the whole of it, one for each of its convolutions where the backend can time them
-as they run (eager on a CPU, ONNX Runtime), and one for each group of other operators. The prices are the least squares of the relative
-errors of all equations, none negative. The error is of detectors held out: folds over detectors, never over operators.
-May import arch, profile and scipy.
+Each detector is timed whole and in parts. It gives one equation for its total, one for each convolution where the
+backend can time them as they run (eager on a CPU, ONNX Runtime), and one for each group of other operators. Prices are
+the non-negative least squares of the relative errors of all equations. The stated error is of held-out detectors: folds
+over detectors, never over operators. May import arch, cost, profile and scipy.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from scalesearch.profile.operator_timing import Amounts, Observed, observe
 from scalesearch.profile.resolve import resolve_spec
 
 PriceKey = tuple[str, str]
-"""A kind of operator and a unit."""
+"""(kind of operator, unit of amount)."""
 
 TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002", "mobilenetv2_050", "regnety_002")
 MACS = (20e6, 2.5e9)
 FOLDS = 6
 WHOLE, REST, PART, LIKENESS = 4.0, 0.5, 0.5, 1.0
-"""Weights of the three sorts of equations of one detector (its convolutions share theirs), and see `_likenesses`."""
+"""Weights of a detector's three sorts of equations (its convolutions share PART), and of `_likenesses`."""
 
 REDUCING = ("mean", "amax", "max_pool", "avg_pool")
-"""Kinds that read more than they write."""
+"""Kinds of operators that read more than they write."""
 
 
 def candidate(seed: int, cache: Path | None = None) -> DetectorSpec:
-    """A detector drawn from `seed` alone, of 20 M to 2.5 G multiply-adds: what a search may ask for."""
+    """Draw a detector from `seed` alone, of 20 M to 2.5 G multiply-adds: the range of a search."""
     draw = random.Random(f"calibrate {seed}")
     while True:
         spec = _drawn(draw, cache)
@@ -86,7 +86,7 @@ def _drawn(draw: random.Random, cache: Path | None) -> DetectorSpec:
 
 
 def _group_of(kind: str) -> str:
-    """The group of `observe.GROUPS` by the kind that a table has."""
+    """Return the group of `operator_timing.GROUPS` for a table's kind."""
     if kind.startswith(("activation ", "after ")):
         return "activation"
     return {"nearest": "resize", "bilinear": "resize", "max_pool": "pool", "avg_pool": "pool"}.get(
@@ -112,7 +112,7 @@ def _equations(number: int, one: Observed, batch: int) -> list[_Equation]:
     for row, value in convolutions:
         terms = _flat(amounts((row,), batch))
         rest.subtract(terms)
-        # Between relative and absolute: 0.75 of the one, so that a long convolution counts for more than a short one.
+        # Between relative and absolute error (exponent 0.75), so that a long convolution counts more than a short one.
         share = value**0.75 * one.whole**0.25
         found.append(_Equation(number, terms, value, 5 * PART / share / len(convolutions) ** 0.5))
     for group, value in one.parts:
@@ -123,7 +123,7 @@ def _equations(number: int, one: Observed, batch: int) -> list[_Equation]:
 
 
 def _flat(found: Amounts) -> dict[PriceKey, float]:
-    """The terms that are fitted: all units of what multiplies, of anything else calls and elements of its larger side."""
+    """Return the fitted terms: all units where there are multiply-adds, else calls and the larger side's elements."""
     return {
         (kind, unit): value
         for kind, some in found.items()
@@ -133,7 +133,7 @@ def _flat(found: Amounts) -> dict[PriceKey, float]:
 
 
 def fit(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]:
-    """The prices, in units of the reference operation, that explain the observed latencies best."""
+    """Fit the prices that explain the observed latencies best, in units of the reference operation."""
     equations = [one for number, seen in enumerate(observed) for one in _equations(number, seen, batch)]
     equations += _likenesses(observed)
     keys = sorted({key for one in equations for key in one.terms})
@@ -151,9 +151,9 @@ def fit(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]
 
 
 def _likenesses(observed: Sequence[Observed]) -> list[_Equation]:
-    """That what does not multiply costs about the same whatever it is: a kind that is rare is held to the common price.
+    """Return equations that hold the prices of kinds without multiply-adds to a common price, for rare kinds.
 
-    Each counts as `LIKENESS` detectors in which the kind does what it does on average.
+    Each counts as `LIKENESS` detectors in which the kind has its average amount.
     """
     uses: dict[PriceKey, list[float]] = defaultdict(list)
     for one in observed:
@@ -169,7 +169,7 @@ def _likenesses(observed: Sequence[Observed]) -> list[_Equation]:
 
 
 def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> HeldOut:
-    """The error over folds of detectors: each predicted by prices fitted without it."""
+    """Return the error over folds of detectors, each predicted by prices fitted without it."""
     errors = []
     for fold in range(min(folds, len(observed))):
         prices = fit([one for i, one in enumerate(observed) if i % folds != fold], batch)
@@ -178,7 +178,7 @@ def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> He
 
 
 def estimate(found: Amounts, prices: Mapping[str, Mapping[str, float]]) -> float:
-    """`cost.latency.charge`, where a kind without a price costs what `OTHER` does."""
+    """Return `cost.latency.charge`, except that a kind without a price costs what `OTHER` does."""
     return sum(
         value * prices.get(kind, prices[OTHER]).get(unit, 0.0)
         for kind, some in found.items()
@@ -194,9 +194,9 @@ def calibrate(
     seconds: float = 1.0,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> LatencyTable:
-    """The table of this setting from `specs`, each timed at least eight and at most `rounds` times in about `seconds`.
+    """Fit the setting's table to `specs`, each timed eight to `rounds` times in about `seconds`.
 
-    `watch(done, total)` hears of each. ValueError for fewer than two detectors.
+    `watch(done, total)` is called after each. ValueError for fewer than two detectors.
     """
     if len(specs) < 2:
         raise ValueError(f"a table needs at least two detectors, but got {len(specs)}")
@@ -208,7 +208,7 @@ def calibrate(
 
 
 def table(setting: LatencySetting, observed: Sequence[Observed]) -> LatencyTable:
-    """The table that the observed latencies give."""
+    """Fit the table to the observed latencies."""
     reference = median(one.reference for one in observed)
     prices = fit(observed, setting.batch)
     return LatencyTable(

@@ -1,4 +1,4 @@
-"""Where something ran: machine and versions, as results name them. Imports torch."""
+"""The machine and the versions of a run, as results name them. Imports torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scalesearch.profile.latency_setting import processor
 
 
 def machine() -> dict[str, str]:
-    """Processor or GPU, cores and system, as results name them."""
+    """Return processor, cores, system and GPU, as results name them."""
     found = {"cpu": processor(), "cores": str(os.cpu_count()), "system": platform.system()}
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
@@ -20,6 +20,6 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that results depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     packages = ("scalesearch", "torch", "torchvision", "timm", "optuna", "numpy", "faster-coco-eval")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}

@@ -1,7 +1,7 @@
-"""The oracle of `cost.price`: what a built module really does, counted by torch while it runs.
+"""The test oracle of `cost.price`: the cost of a built module, counted by torch while it runs.
 
-Nothing is allocated: modules and images live on the meta device. Counting takes from a tenth of a
-second to some seconds, which is why it is the oracle of tests and never the price.
+Modules and images are on the meta device, so that nothing is allocated. Counting takes from a tenth of a second to some
+seconds: it serves tests and never replaces the price.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 
 def count_module(module: nn.Module, *inputs: Any) -> tuple[Cost, Any]:
-    """What one call of `module` costs, and what it returns; in eval mode, without gradients.
+    """Return the cost of one call of `module` and its result, in eval mode, without gradients.
 
-    macs: half of FlopCounterMode's count (convolutions, matrix products, attention). activations:
-    output elements of the convolutions. params: trainable ones.
+    macs: half of FlopCounterMode's count (convolutions, matrix products, attention). activations: output elements of
+    the convolutions. params: trainable ones.
     """
     outputs: list[int] = []
     hooks = [
@@ -35,7 +35,7 @@ def count_module(module: nn.Module, *inputs: Any) -> tuple[Cost, Any]:
     was_training = module.training
     counter = FlopCounterMode(display=False)
     try:
-        # The counter hooks whatever wants a gradient and fails on it under no_grad: nothing wants one.
+        # The counter hooks tensors that require gradients and fails on them under no_grad, so none may.
         module.eval().requires_grad_(False)
         with torch.no_grad(), counter:
             result = module(*inputs)
@@ -50,7 +50,7 @@ def count_module(module: nn.Module, *inputs: Any) -> tuple[Cost, Any]:
 
 
 def count(spec: DetectorSpec) -> dict[str, Cost]:
-    """The cost of the built module of a spec by part: backbone, neck, class_head, box_head; batch 1."""
+    """Return the cost of a spec's built module by part: backbone, neck, class_head, box_head; batch 1."""
     with torch.device("meta"):
         detector = build(spec)
         images = torch.empty(1, 3, *spec.size)
@@ -62,10 +62,10 @@ def count(spec: DetectorSpec) -> dict[str, Cost]:
 
 
 def fvcore_count(spec: DetectorSpec) -> int:
-    """fvcore's multiply-adds of the convolutions and linear layers of a spec, at batch 1.
+    """Return fvcore's multiply-adds of a spec's convolutions and linear layers, at batch 1.
 
-    fvcore adds batch norm and resizing to its total: those entries are left out here. It needs real
-    tensors, and keeps the activations of its trace unless gradients are off. Importing it warns.
+    fvcore's total includes batch norm and resizing, which are left out here. It needs real tensors, and keeps the
+    activations of its trace unless gradients are off. Importing it warns.
     """
     from fvcore.nn import FlopCountAnalysis
 

@@ -1,5 +1,5 @@
-"""A price against fvcore's trace of the built module, entry by entry, for anyone who asks. May import arch, nn,
-torch, timm, fvcore."""
+"""Comparison of a price with fvcore's trace of the built module, entry by entry. May import arch, cost, nn, torch,
+timm, fvcore."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scalesearch.nn.detector import build
 from scalesearch.nn.memory_limit import check_inference
 
 COUNTED = ("conv", "linear", "matmul", "bmm", "addmm", "baddbmm", "einsum")
-"""fvcore's names of what has multiply-adds by our convention; the rest of its total (norms, resizing) is left out."""
+"""fvcore's names of operators with multiply-adds by our convention; norms and resizing are left out of its total."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,35 +30,35 @@ class Entry:
     priced: int
     counted: int
     unused: int = 0
-    """Priced, but of nodes that nothing reads: a trace drops them, the module runs them."""
+    """Part of `priced` in nodes that nothing reads: the module runs them, a trace drops them."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are equal, but for what nothing reads."""
+        """Whether the two are equal, apart from `unused`."""
         return self.priced - self.unused == self.counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A detector's entries, and what the tracer did otherwise."""
+    """A detector's entries, and the operators that the tracer counts differently."""
 
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...]
-    """What fvcore counted and our convention does not."""
+    """Operators that fvcore counts and our convention does not."""
     uncounted: tuple[str, ...]
-    """What fvcore has no rule for, with how often it occurs."""
+    """Operators that fvcore has no rule for, each with its number of occurrences."""
 
     @property
     def agrees(self) -> bool:
-        """Whether every entry does."""
+        """Whether every entry agrees."""
         return all(entry.agrees for entry in self.entries)
 
 
 def compare(spec: DetectorSpec) -> Comparison:
-    """Builds a detector, traces it with fvcore on an image of its size, and puts the counts beside the price.
+    """Build a detector, trace it with fvcore on an image of its size, and compare the counts with the price.
 
-    The trace is a run on real tensors: seconds, and the memory of one forward pass. ValueError for a backbone that
-    cannot serve or was not measured.
+    The trace runs on real tensors: it takes seconds, and the memory of one forward pass. ValueError for a backbone that
+    cannot be used or was not measured.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
@@ -83,7 +83,7 @@ def compare(spec: DetectorSpec) -> Comparison:
 
 @contextmanager
 def _plain_attention() -> Iterator[None]:
-    """timm's models built meanwhile multiply attention's matrices one by one: fvcore has no rule for the fused operator."""
+    """Build timm's models with plain matrix products for attention: fvcore has no rule for the fused operator."""
     fused, experimental = use_fused_attn(), use_fused_attn(experimental=True)
     set_fused_attn(False)
     try:
@@ -93,7 +93,7 @@ def _plain_attention() -> Iterator[None]:
 
 
 def _priced(spec: DetectorSpec) -> list[tuple[str, tuple[Operator, ...]]]:
-    """Modules by name with their operators: a closed form by its modules, timm's models whole."""
+    """Return operators by module name: an EfficientNet backbone by its modules, all other parts whole."""
     rows = operators(spec)
     parts = ["backbone", "neck", "class_head", "box_head"]
     found: list[tuple[str, tuple[Operator, ...]]] = []

@@ -1,8 +1,8 @@
-"""Measured latency: a detector as it is deployed, timed in turn with a reference operation.
+"""Measured latency: a detector as deployed, timed in turn with a reference operation.
 
-The reference shows what the machine does meanwhile: its time is taken before and after every run of the detector, and
-the ratio of the two is what is compared between runs, hours and predictions (docs/latency.md). A process that times
-keeps the memory that it frees (`nn.allocator`). May import arch, nn and torch.
+The reference shows the machine's speed at the time: it is timed before and after every run of the detector. The ratio
+of the two is what is compared between runs, hours and predictions (docs/latency.md). A timing process keeps the memory
+that it frees (`nn.allocator`). May import arch, cost, nn and torch.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ REFERENCE = (
     "eight times: a product [192, 256] x [256, 256], a depthwise 3x3 over [1, 64, 32, 32] channels_last, its SiLU, "
     "a sum; fp32, PyTorch; after a run of it that is not timed"
 )
-"""The reference operation, in words; on one thread of a server's processor about 2.5 ms.
+"""The reference operation, in words; about 2.5 ms on one thread of a server's processor.
 
-All it touches fits several times into a core's second cache, and is there: over maps of 1 MiB, where it does not, a
-depthwise convolution took up to 1.89 times as long in one process as in another, by where its pages lie; over these 1.03
-(results/benchmarks/processes.md).
+Its data fits several times into a core's second-level cache and stays there. Over maps of 1 MiB, which do not fit, a
+depthwise convolution took up to 1.89 times as long in one process as in another, depending on its pages; over these,
+1.03 (results/benchmarks/processes.md).
 """
 
 WARM_UP = 3
 ROUNDS, SECONDS = 120, 15.0
-"""Of one measurement, at most; eight rounds it has in any case. What agrees is in results/checks/measure_again.txt."""
+"""Upper bounds of a measurement; its minimum is eight rounds. Its precision is in results/checks/measure_again.txt."""
 
 UNSURE, DRIFT, WAITED = 0.025, 0.15, 0.10
-"""From when on a measurement warns: half the ratio's interval, the reference's spread (10th to 90th percentile; 6 to 12 %
-on a quiet machine), and the share of the time in which another process had the processor."""
+"""Thresholds of a measurement's warnings: half the ratio's interval; the reference's spread (10th to 90th percentile, 6
+to 12 % on a quiet machine); the share of the time in which other processes had the processor."""
 
 FAULT = 1e-6
-"""Seconds that a page of memory takes to be had anew; 1.2e-6 measured in a virtual machine."""
+"""Seconds of a page fault, for the warning; 1.2e-6 measured in a virtual machine."""
 
 Call = Callable[[], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """A detector's measured latency for one batch. Times are seconds, intervals are 95 % intervals of a median."""
+    """A detector's measured latency for one batch. Times are in seconds; intervals are 95 % intervals of a median."""
 
     setting: LatencySetting
     detector: str
@@ -65,23 +65,23 @@ class Latency:
     size: tuple[int, int]
     rounds: int
     clock: str
-    """processor: time that this thread had the processor (one thread on a CPU); wall: time that went by."""
+    """processor: this thread's CPU time (one thread on a CPU); wall: elapsed time."""
     seconds: float
     interval: tuple[float, float]
     reference: float
     ratio: float
-    """The median of the runs, each over the mean of the references before and after it."""
+    """Median over runs of the run's time / the mean of the references before and after it."""
     ratio_interval: tuple[float, float]
     drift: float
-    """Spread of the reference, 10th to 90th percentile, over its median."""
+    """Spread of the reference, 10th to 90th percentile, relative to its median."""
     suppression: float
-    """Post-processing, apart: decoding, selection and suppression of an untrained detector's outputs."""
+    """Post-processing, timed apart: decoding, selection and suppression of an untrained detector's outputs."""
     faults: int
-    """Pages of memory that a run took anew; 0 where the allocator keeps them."""
+    """Page faults of a run; 0 where the allocator keeps memory."""
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
+        """Return plain JSON data."""
         return asdict(self) | {"reference_operation": REFERENCE}
 
 
@@ -89,7 +89,7 @@ class Latency:
 
 
 def deployed(spec: DetectorSpec, setting: LatencySetting) -> tuple[Call, Detector]:
-    """One run of the detector as the backend deploys it, with random weights and images, and the detector.
+    """Return a call that runs the detector as the backend deploys it, on random weights and images; and the detector.
 
     Raises ValueError for a backbone that cannot be deployed, or a batch that does not fit into memory.
     """
@@ -106,7 +106,7 @@ def deployed(spec: DetectorSpec, setting: LatencySetting) -> tuple[Call, Detecto
 
 
 def prepared_with_images(spec: DetectorSpec, setting: LatencySetting) -> tuple[Prepared, Tensor]:
-    """What the backend eager runs, and a batch for it."""
+    """Return the module that the eager backend runs, and a batch for it."""
     detector, images = _built(spec, setting)
     return prepare(detector), images
 
@@ -129,7 +129,7 @@ def _session(detector: Detector, images: Tensor, setting: LatencySetting) -> Cal
 
 
 def open_session(model: str | bytes, setting: LatencySetting, profile: str | None = None) -> Any:
-    """An ONNX Runtime session for a setting; `profile`: where its own timings go."""
+    """Open an ONNX Runtime session for a setting; `profile` is the file prefix of its own timings."""
     cuda = device_of(setting).type == "cuda"
     runtime = runtime_for("cuda" if cuda else "cpu")
     options = runtime.SessionOptions()
@@ -142,7 +142,7 @@ def open_session(model: str | bytes, setting: LatencySetting, profile: str | Non
 
 
 def reference_of(device: torch.device) -> Call:
-    """One run of the reference operation."""
+    """Return a call that runs the reference operation once."""
     generator = torch.Generator().manual_seed(0)
     left, right, kernel = (
         torch.randn(*shape, generator=generator).to(device) for shape in ((192, 256), (256, 256), (64, 1, 3, 3))
@@ -165,12 +165,12 @@ def reference_of(device: torch.device) -> Call:
 
 
 def clock_of(setting: LatencySetting) -> str:
-    """processor where one thread of a CPU does all the work, else wall."""
+    """Return processor where one thread of a CPU does all the work, else wall."""
     return "processor" if device_of(setting).type == "cpu" and setting.threads == 1 else "wall"
 
 
 def timer(setting: LatencySetting) -> Callable[[Call], float]:
-    """Seconds of one call, by the setting's clock."""
+    """Return a function that gives the seconds of one call, by the setting's clock."""
     clock = time.thread_time if clock_of(setting) == "processor" else time.perf_counter
     wait: Call = torch.cuda.synchronize if device_of(setting).type == "cuda" else lambda: None
 
@@ -186,30 +186,30 @@ def timer(setting: LatencySetting) -> Callable[[Call], float]:
 
 @dataclass(frozen=True)
 class Turns:
-    """Seconds of `runs`, and of the reference before the first and after each of them."""
+    """Seconds of each run, and of the reference before the first and after each of them."""
 
     runs: list[float]
     references: list[float]
     waited: float
-    """The share of the time in which this thread did not have the processor; 0 by the wall clock."""
+    """Share of the time in which this thread did not have the processor; 0 by the wall clock."""
     faults: int
-    """Pages of memory that a run took anew, the median."""
+    """Page faults of a run, the median."""
 
     @property
     def ratios(self) -> list[float]:
-        """Each run over the mean of its two neighbours."""
+        """Each run's time / the mean of its two neighbouring references."""
         return [run / ((a + b) / 2) for run, a, b in zip(self.runs, self.references, self.references[1:], strict=False)]
 
 
 def take_turns(call: Call, setting: LatencySetting, *, rounds: int, seconds: float = math.inf) -> Turns:
-    """Runs `call` and the reference in turn, at most `rounds` times and, after eight rounds, `seconds` in all."""
+    """Run `call` and the reference in turn, at most `rounds` times and, after eight rounds, for `seconds` in all."""
     keep_freed_memory()
     reference, timed = reference_of(device_of(setting)), timer(setting)
     runs: list[float] = []
     faults: list[int] = []
 
     def referred() -> float:
-        reference()  # brings what it needs back into the caches, whatever ran before
+        reference()  # loads its data into the caches, whatever ran before
         return timed(reference)
 
     for _ in range(WARM_UP):
@@ -232,7 +232,7 @@ def _faults() -> int:
 
 
 def measure(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = ROUNDS) -> Latency:
-    """Builds a detector, deploys it, and times it in turn with the reference: at most `rounds` times.
+    """Build a detector, deploy it, and time it in turn with the reference, at most `rounds` times.
 
     ValueError for a backbone that cannot be deployed.
     """
@@ -281,7 +281,7 @@ def _warnings(unsure: float, drift: float, turns: Turns) -> tuple[str, ...]:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the median by order statistics (binomial ranks): of whatever distribution."""
+    """Return a 95 % interval of the median by order statistics (binomial ranks), for any distribution."""
     ordered, count = sorted(values), len(values)
     below = max(0, math.floor(count / 2 - 1.96 * math.sqrt(count) / 2))
     return ordered[below], ordered[count - 1 - below]

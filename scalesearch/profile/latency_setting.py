@@ -1,6 +1,6 @@
-"""What a latency on this machine is of: its device by name, backend, precision, threads and versions.
+"""The setting of a latency on this machine: device by name, backend, precision, threads and versions.
 
-May import arch, torch, and (inside one function) onnxruntime.
+May import cost, torch, and (inside one function) onnxruntime.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def setting_of(device: str, backend: str, precision: str, threads: int | None, batch: int) -> LatencySetting:
-    """The setting of this machine, with the device's own name and the versions of what computes.
+    """Return the setting of this machine, with the device's own name and the versions of the software that computes.
 
-    Sets torch's number of threads. Raises ValueError for what is not there or does not go together.
+    Sets torch's number of threads. Raises ValueError for options that are unavailable or do not go together.
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(f"a device is cpu or cuda, but got {device!r}")
@@ -52,7 +52,7 @@ def setting_of(device: str, backend: str, precision: str, threads: int | None, b
 
 
 def processor() -> str:
-    """The processor's own name, without its number of cores: the threads are stated beside it."""
+    """Return the processor's own name, without its number of cores: the setting states the threads."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -61,10 +61,10 @@ def processor() -> str:
 
 
 def runtime_for(device: str) -> Any:
-    """The package onnxruntime. ValueError, with the mend, where it is not there, or cannot run on the device cuda."""
+    """Return the package onnxruntime. ValueError, with the mend, if it is missing or cannot run on the device cuda."""
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401 - what writes the file
+        import onnxscript  # noqa: F401 - needed to export the file
     except ImportError as error:
         raise ValueError(
             f"the backend onnxruntime needs the extra onnx, but there is no {error.name}; pip install 'scalesearch[onnx]'"
@@ -75,6 +75,6 @@ def runtime_for(device: str) -> Any:
 
 
 def device_of(setting: LatencySetting) -> torch.device:
-    """Where a setting runs: a GPU where its name is this GPU's."""
+    """Return the torch device of a setting: a GPU where its name is this GPU's."""
     cuda = torch.cuda.is_available() and setting.device == torch.cuda.get_device_name()
     return torch.device("cuda" if cuda else "cpu")

@@ -1,7 +1,7 @@
-"""The oracle of `cost.memory`: what a built module really holds, seen while it runs.
+"""The test oracle of `cost.memory`: the memory of a built module, observed while it runs.
 
-Kept maps by autograd's saved-tensor hooks; live maps by recording every operation and its storages, on the meta
-device, where nothing is allocated. May import arch, nn and torch.
+Kept maps are found by autograd's saved-tensor hooks. Live maps are found by recording every operation and its storages
+on the meta device, where nothing is allocated. May import arch, nn and torch.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _POINTWISE = {
     "clone", "native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_to_copy", "tanh",
     "leaky_relu", "clamp", "pow", "rsqrt", "exp", "copy", "native_layer_norm", "where",
 }  # fmt: skip
-"""Operations that may write over an operand that dies with them."""
+"""Operations that may write over an operand that is not read again."""
 
 
 def kept_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
-    """Bytes that autograd keeps for backward while `run` runs: distinct storages, each once and whole.
+    """Return the bytes that autograd keeps for backward while `run` runs: distinct storages, each once and whole.
 
     The module's parameters and buffers are left out.
     """
     own = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
     with saved_storages() as seen:
-        result = run()  # held: what it keeps would go with it
+        result = run()  # held, since the saved tensors are freed with it
         total = sum(storage.nbytes() for place, storage in seen.items() if place not in own)
     del result
     return total
@@ -41,7 +41,7 @@ def kept_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
 
 @contextmanager
 def saved_storages() -> Iterator[dict[int, torch.UntypedStorage]]:
-    """The storages of tensors saved for backward, by place; they are held, so that no place is used twice."""
+    """Collect the storages of tensors saved for backward, by address; held, so that no address is reused."""
     seen: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -54,9 +54,9 @@ def saved_storages() -> Iterator[dict[int, torch.UntypedStorage]]:
 
 
 def peak_numbers(module: nn.Module, images: Tensor) -> int:
-    """The largest sum of live maps while `images` pass through `module` in eval mode, by the rule of cost/liveness.py.
+    """Return the largest sum of live maps in elements while `images` pass through `module`, as in cost/liveness.py.
 
-    A copy padded at the edge counts as the map itself: a convolution of ours pads without one.
+    The module is in eval mode. A copy padded at the edge counts as the map itself: our convolutions pad without one.
     """
     module.eval()
     recorder = _Recorder(images)
@@ -66,17 +66,17 @@ def peak_numbers(module: nn.Module, images: Tensor) -> int:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Each operation on what comes of the images: the storages that it reads and the one that it makes."""
+    """Records each operation on data from the images: the storages that it reads and the one that it makes."""
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.alias: dict[int, int] = {}
         self.sizes = {self.place(images): images.numel()}
-        self.held: list[Tensor] = [images]  # so that no place is used twice
+        self.held: list[Tensor] = [images]  # so that no address is reused
         self.ops: list[tuple[list[int], list[int], bool]] = []
 
     def place(self, tensor: Tensor) -> int:
-        """The storage; of a padded copy, that of the map which it was made of."""
+        """Return the tensor's storage; for a padded copy, that of the original map."""
         place = int(tensor.untyped_storage()._cdata)
         while place in self.alias:
             place = self.alias[place]
@@ -88,7 +88,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         reads = [self.place(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         reads = list(dict.fromkeys(place for place in reads if place in self.sizes))
         made = []
-        # Beside its result a norm gives statistics, and a max-pool indices: no maps.
+        # Further results of a norm (statistics) or a max-pool (indices) are no maps.
         for x in tree_leaves(out)[:1]:
             if isinstance(x, Tensor) and reads and x.numel() and x.untyped_storage()._cdata not in self.alias:
                 self.held.append(x)
@@ -119,11 +119,12 @@ def _peak(recorder: _Recorder, outputs: set[int]) -> int:
 
 
 def backbone_memory(module: nn.Module, size: tuple[int, int]) -> BackboneMemory | None:
-    """What a backbone on the meta device holds for one image; None where it cannot be trained at this size."""
-    # The difference of two batches: what does not grow with the batch is no map. One image may be one position.
+    """Return a backbone's memory for one image, on the meta device; None where it cannot be trained at this size."""
+    # The difference of two batches, since what does not grow with the batch is no map. From two images on, as one image
+    # may be one position.
     try:
         two, three = (_kept_numbers(module, size, batch) for batch in (2, 3))
-    except Exception:  # noqa: BLE001  whatever somebody else's model raises: its price stands, its memory is unknown
+    except Exception:  # noqa: BLE001  a model may raise anything: its price stands, its memory is unknown
         return None
     norms = sum(m.num_features for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
     peak = peak_numbers(module, torch.empty(1, 3, *size, device="meta"))
@@ -131,7 +132,7 @@ def backbone_memory(module: nn.Module, size: tuple[int, int]) -> BackboneMemory 
 
 
 def _kept_numbers(module: nn.Module, size: tuple[int, int], batch: int) -> int:
-    """Numbers kept for a batch, and the maps that come out, each once."""
+    """Return the elements kept for a batch, the output maps included, each once."""
     module.train()
     images = torch.empty(batch, 3, *size, device="meta").to(memory_format=torch.channels_last)
     own = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}

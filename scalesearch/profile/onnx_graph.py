@@ -1,7 +1,7 @@
-"""An ONNX graph made from a list of operators alone: the same shapes in nearly the same wiring, random weights.
+"""An ONNX graph made from a list of operators: the same shapes, nearly the same wiring, random weights.
 
-Exporting a detector takes ten seconds and more, this a few milliseconds, so that many can be timed for a table. Each
-operator reads the latest maps of its shape that were read least. May import arch, and onnx (inside functions).
+Exporting a detector takes ten seconds or more, this a few milliseconds, so that many can be timed for a table. Each
+operator reads the least read maps of its shape, the latest first. May import arch, and onnx (inside functions).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OPSET = 20
 
 
 class _OnnxGraph:
-    """An ONNX graph while it is drawn."""
+    """An ONNX graph under construction."""
 
     def __init__(self, size: Size) -> None:
         self.nodes: list[Any] = []
@@ -39,7 +39,7 @@ class _OnnxGraph:
         return self.constant(self.rng.standard_normal(shape, dtype=np.float32) / np.sqrt(fan_in))
 
     def take(self, shape: Shape, count: int = 1) -> list[str]:
-        """The names of `count` maps of a shape: those read least, the latest of them; new inputs where there are too few."""
+        """Return the names of the `count` least read maps of a shape, latest first; new inputs for missing ones."""
         fitting = [name for name, own in reversed(self.maps.items()) if own == shape]
         found = sorted(fitting, key=lambda name: self.uses[name])[:count]
         while len(found) < count:
@@ -63,7 +63,7 @@ class _OnnxGraph:
 
 
 def sketch(rows: Sequence[Operator], size: Size) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
-    """The graph as a file's bytes, and random values for its inputs. ValueError for an operator that it cannot draw."""
+    """Return the graph as a file's bytes, and random values for its inputs. ValueError for an unsupported operator."""
     graph = _OnnxGraph(size)
     for row in rows:
         if row.live:
@@ -96,7 +96,7 @@ def _bytes(graph: _OnnxGraph) -> bytes:
 
 
 def _draw(graph: _OnnxGraph, row: Operator) -> None:
-    """Adds one operator."""
+    """Add one operator to the graph."""
     source, target = (row.c_in, *row.source), (row.c_out, *row.target)
     if row.name == "concat" and row.part != "backbone":
         _join(graph, row)
@@ -137,7 +137,7 @@ def _pool(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
 
 
 def _resize(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
-    # As an exported detector has it: the batch is not known beforehand, which keeps ORT's blocked layout from it.
+    # As in an exported detector: the batch size is unknown, which keeps ORT's blocked layout from it.
     first = graph.add("Shape", inputs[0], start=0, end=2)
     sizes = graph.add("Concat", first, graph.constant(row.target, np.int64), axis=0)
     if row.name == "nearest":
@@ -172,7 +172,7 @@ def _fused(graph: _OnnxGraph, row: Operator, inputs: list[str]) -> str:
 
 
 def _join(graph: _OnnxGraph, row: Operator) -> None:
-    """The heads' maps of all levels, cells in rows."""
+    """Join the heads' maps of all levels, one cell per row."""
     ends = [name for name, shape in graph.maps.items() if graph.uses[name] == 0 and shape[0] == row.c_in]
     wanted, rows = row.source[0], []
     for name in reversed(ends):

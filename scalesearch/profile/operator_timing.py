@@ -1,5 +1,5 @@
-"""One detector timed, whole and in parts: what a table of timings is made from. May import arch, nn, torch and (in
-functions) onnxruntime.
+"""The timing of one detector, whole and in parts, from which tables of timings are made. May import arch, cost, nn,
+torch and (in functions) onnxruntime.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from scalesearch.profile.onnx_graph import sketch
 Amounts = Mapping[str, Mapping[str, float]]
 
 Part = tuple[Operator | str, float]
-"""A convolution, or the name of a group of other operators, and what it took."""
+"""A convolution, or the name of a group of other operators, and its time."""
 
 GROUPS = {
     "activation": ("gelu", "silu", "relu", "hardtanh", "clip", "swish", "sigmoid"),
@@ -45,12 +45,12 @@ GROUPS = {
     "pool": ("pool",),
     "product": ("linear", "gemm"),
 }
-"""Operators that are told apart in a backend's own timings, by what their names contain."""
+"""Group -> substrings of the operators' names in a backend's own timings."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One detector, timed. Seconds are in units of the reference operation's."""
+    """One timed detector. Times are in units of the reference operation."""
 
     detector: str
     """The spec's id."""
@@ -59,11 +59,11 @@ class Observed:
     amounts: Amounts
     parts: tuple[Part, ...]
     reference: float
-    """Seconds."""
+    """Time of the reference operation, in seconds."""
 
 
 def observe(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = 12, seconds: float = 1.0) -> Observed:
-    """Times one detector, whole and, where the backend tells, the share of each of its convolutions."""
+    """Time one detector, whole and, where the backend allows, the share of each convolution and group."""
     rows = operators(spec)
     shares: list[Part] = []
     if setting.backend == "onnxruntime":
@@ -84,11 +84,11 @@ def observe(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = 12, se
 
 
 _FUSED = {"swish": "silu", "relu": "relu", "hardtanh": "relu6", "hardswish": "hard_swish", "none": ""}
-"""oneDNN's name of an activation that a convolution takes along -> ours."""
+"""oneDNN's name of an activation that is fused into a convolution -> ours."""
 
 
 class _Clock(fx.Interpreter):
-    """Runs a graph and notes the seconds of its operators."""
+    """Runs a graph and records the seconds of its operators."""
 
     def __init__(self, graph: fx.GraphModule, timed: Callable[[Call], float]) -> None:
         super().__init__(graph)
@@ -97,7 +97,7 @@ class _Clock(fx.Interpreter):
         self.seconds: dict[str, float] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        """One node, timed if it computes."""
+        """Run one node; time it if it computes."""
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -111,7 +111,7 @@ class _Clock(fx.Interpreter):
 
 
 def _convolution(args: Any, out: Tensor, target: str) -> Operator:
-    """The operator that a convolution's arguments tell, of aten.conv2d or of oneDNN's."""
+    """Return the operator of a convolution call, of aten.conv2d or of oneDNN's."""
     packed = "pointwise" in target
     strides, groups = (args[4], args[6]) if packed else ((*args, *_DEFAULTS[len(args) - 3 :])[i] for i in (3, 6))
     x, weight, made = ([int(size) for size in one.shape] for one in (args[0], args[1], out))
@@ -119,7 +119,7 @@ def _convolution(args: Any, out: Tensor, target: str) -> Operator:
 
 
 _DEFAULTS: tuple[Any, ...] = ([1], [0], [1], 1)
-"""Of aten.conv2d's stride, padding, dilation and groups."""
+"""Defaults of aten.conv2d's stride, padding, dilation and groups."""
 
 
 def _shaped(x: list[int], weight: list[int], out: list[int], stride: int, groups: int, after: str = "") -> Operator:
@@ -139,15 +139,15 @@ def _clocked(prepared: Prepared, images: Tensor, setting: LatencySetting, *, rou
 
 
 def group_of(name: str) -> str:
-    """The group of `GROUPS` that an operator is in, by its backend's name for it; rest where it is in none."""
+    """Return the group of `GROUPS` for a backend's operator name; rest where none fits."""
     return next((group for group, words in GROUPS.items() if any(word in name.lower() for word in words)), "rest")
 
 
 def _shares(found: Mapping[str, Operator | str], runs: Sequence[Mapping[str, float]]) -> list[Part]:
-    """The share of a run that each convolution takes, and each group of other operators.
+    """Return the share of a run that each convolution and each group of other operators takes.
 
-    By the shortest time of each operator: a share is the same on a slower machine, and the shortest time is one in which
-    nobody else had the processor.
+    Shares use each operator's shortest time, in which no other process had the processor; a share is the same on a
+    slower machine.
     """
     shortest = {name: min(run[name] for run in runs) for name in runs[0]}
     total = sum(shortest.values())
@@ -162,7 +162,7 @@ def _shares(found: Mapping[str, Operator | str], runs: Sequence[Mapping[str, flo
 
 
 def _profiled(model: bytes, feed: Any, setting: LatencySetting, *, rounds: int) -> list[Part]:
-    """The operators by ONNX Runtime's own clock. Convolutions that take an activation along are not told apart from others."""
+    """Return shares by ONNX Runtime's own clock. Convolutions with a fused activation count as plain convolutions."""
     with TemporaryDirectory() as folder:
         session = open_session(model, setting, profile=f"{folder}/profile")
         for _ in range(rounds):

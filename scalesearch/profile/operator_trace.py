@@ -1,4 +1,4 @@
-"""The operators of a module as it runs, recorded on the meta device: what `cost.operators` cannot know of timm's models.
+"""The operators of a module, recorded on the meta device: for timm's models, which `cost.operators` cannot unroll.
 
 May import arch and torch.
 """
@@ -19,7 +19,7 @@ _FREE = {
     *("select", "split", "split_with_sizes", "chunk", "unbind", "alias", "detach", "empty", "as_strided", "unfold"),
     *("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "dropout", "lift_fresh"),
 }
-"""What costs nothing in a deployed graph: views, and batch norms, which go into convolutions."""
+"""Operations without cost in a deployed graph: views, and batch norms, which are folded into convolutions."""
 
 _NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
 
@@ -57,16 +57,16 @@ _NAMES = {
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes an operator for each call that costs something."""
+    """Records an operator for each call that has a cost."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.rows: list[Operator] = []
         self.makers: dict[int, int] = {}
         self.held: list[Any] = []
-        """Every result, so that no two have the same id."""
+        """Every result, so that no two share an id."""
         self.calls: list[tuple[set[int], set[int], int | None]] = []
-        """Of every call the storages that it reads, those that it writes, and its row where it has one."""
+        """For each call: the storages that it reads, those that it writes, and the index of its row, if any."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -76,7 +76,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def live(self, outputs: Any) -> list[Operator]:
-        """The rows; what reaches none of `outputs` is marked as not live."""
+        """Return the rows, with those that do not reach `outputs` marked as not live."""
         wanted, alive = _storages(outputs), set[int]()
         for reads, writes, row in reversed(self.calls):
             if writes & wanted:
@@ -96,7 +96,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = [x for x in _flat(args) if isinstance(x, Tensor)]
         maker = self.makers.get(id(inputs[0])) if inputs else None
         if name in _FREE:
-            # A norm's result is its convolution's, and so may its activation be.
+            # A norm is folded into its convolution, and then the activation after it may be too.
             if maker is not None and (name in _NORMS or name in ("view", "reshape", "alias", "detach")):
                 self.makers[id(first)] = maker
             return
@@ -122,7 +122,7 @@ def _operator(
 ) -> Operator | None:
     maps = [x for x in inputs if x.numel() >= max(1, first.numel() // 8)] or inputs
     if not maps or first.numel() == 0:
-        return None  # Something made of nothing, as zeros.
+        return None  # made from no map, such as zeros
     c_in, source = _shape(maps[0])
     c_out, target = _shape(first)
     if name == "convolution":
@@ -146,7 +146,7 @@ def _operator(
 
 
 def _convolution(args: Any, out: Tensor) -> Operator:
-    """Of aten.convolution; a one-dimensional one (efficient channel attention) is over [B, C, L]."""
+    """Return the operator of aten.convolution; one-dimensional ones (efficient channel attention) act on [B, C, L]."""
     x, weight, stride, groups = args[0], args[1], args[3], args[8]
     source, target, kernel = ((int(at.shape[2]), int(at.shape[3]) if at.dim() > 3 else 1) for at in (x, out, weight))
     c_in, c_out = int(x.shape[1]), int(out.shape[1])
@@ -154,7 +154,7 @@ def _convolution(args: Any, out: Tensor) -> Operator:
 
 
 def _shape(x: Tensor) -> tuple[int, Size]:
-    """Channels and cells of a map, [B, C, H, W] or any other layout with as many numbers."""
+    """Return (channels, (h, w)) of a map, or an equivalent of as many elements for layouts other than [B, C, H, W]."""
     if x.dim() == 4:
         return int(x.shape[1]), (int(x.shape[2]), int(x.shape[3]))
     last = int(x.shape[-1]) if x.dim() else 1
@@ -162,10 +162,10 @@ def _shape(x: Tensor) -> tuple[int, Size]:
 
 
 def record(module: nn.Module, *inputs: Any) -> tuple[Operator, ...]:
-    """The operators of one call of `module` on the meta device, evaluating, for a batch of one, in their order.
+    """Record the operators of one call of `module` on the meta device, in eval mode, for a batch of one, in order.
 
-    Batch norms and views are left out; an activation is put on the convolution that it follows. What the module runs and
-    nothing reads is not live. Trainable parameters stand on the first operator, all of them.
+    Batch norms and views are left out. An activation is put on the convolution that it follows. Operators whose result
+    nothing reads are not live. The first operator carries all trainable parameters.
     """
     was_training = module.training
     recorder = _Recorder()

@@ -1,4 +1,4 @@
-"""Is the price right? Random specs over everything a spec can say, priced and counted side by side.
+"""A check of prices: random specs over all options of a spec, priced and counted side by side.
 
 `pytest` does twenty of them, `benchmarks/check_price.py` three hundred.
 """
@@ -34,7 +34,7 @@ TIMM = ("resnet18", "mobilenetv3_small_050", "regnetx_002")
 
 
 def mismatch(spec: DetectorSpec) -> str:
-    """Where the price of a spec differs from its built module, part by part; "" where it does not."""
+    """Say where the price of a spec differs from its built module, part by part; "" where it does not."""
     priced, counted = breakdown(spec), count(spec)
     parts = [name for name in Breakdown.__dataclass_fields__ if getattr(priced, name) != counted[name]]
     return "; ".join(f"{name}: priced {getattr(priced, name)}, counted {counted[name]}" for name in parts)
@@ -45,9 +45,9 @@ Layer = tuple[Any, ...]
 
 
 def operator_mismatch(spec: DetectorSpec) -> str:
-    """Where the unrolled operators differ from what the built module runs, layer by layer; "" where nowhere.
+    """Say where the unrolled operators differ from the layers that the built module runs; "" where they do not.
 
-    A timm backbone is left out: its operators are recorded from its module.
+    A timm backbone is left out, since its operators are recorded from its module.
     """
     parts = ["neck", "class_head", "box_head"] + ["backbone"] * (not isinstance(spec.backbone, TimmBackbone))
     unrolled = [layer for one in operators(spec) if one.part in parts and (layer := _unrolled(one))]
@@ -67,7 +67,7 @@ def _unrolled(one: Operator) -> Layer | None:
 
 
 def _ran(spec: DetectorSpec, parts: Sequence[str]) -> list[Layer]:
-    """The layers of these parts in the order in which they run, on the meta device."""
+    """Return the layers of these parts in the order in which they run, on the meta device."""
     layers: list[Layer] = []
     seen: set[nn.Module] = set()
 
@@ -97,9 +97,9 @@ def _ran(spec: DetectorSpec, parts: Sequence[str]) -> list[Layer]:
 
 
 def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:
-    """A spec drawn from `seed` alone: any size, span of levels, graph, fusion and option.
+    """Draw a spec from `seed` alone: any size, span of levels, graph, fusion and option.
 
-    One in four has a timm backbone, measured into `cache` (None: the usual place).
+    One in four has a timm backbone, measured into `cache` (None: the default folder).
     """
     draw = random.Random(seed)
     topology = random_topology(draw, *draw.choice(SPANS))
@@ -124,13 +124,13 @@ def random_spec(seed: int, cache: Path | None = None) -> DetectorSpec:
     )
     spec = resolve_spec(bare, cache)
     if draw.random() < 0.4:
-        # At equal width a lateral may be dropped.
+        # At equal width the lateral may be absent.
         return dataclasses.replace(spec, width=spec.backbone.channels(draw.choice(spec.backbone_levels)))
     return spec
 
 
 def random_topology(draw: random.Random, low: int, high: int) -> Topology:
-    """A published network or any graph at all over levels low..high, with any fusion at each node."""
+    """Draw a published network or an arbitrary graph over levels low..high, with any fusion at each node."""
     kind = draw.choice([*(name for name in TOPOLOGIES if ONE_SPAN.get(name, (low, high)) == (low, high)), "any", "any"])
     if kind != "any":
         named = TOPOLOGIES[kind](low, high, draw.choice(FUSIONS[:5]))

@@ -1,6 +1,6 @@
-"""timm's models as data: each is built once on the meta device and measured at the sizes asked for.
+"""timm's models as data: each is built once on the meta device and measured at the given sizes.
 
-The figures are cached as JSON, one file for a model, its levels, the version of timm and how we measure.
+Measurements are cached as JSON, one file for each model, levels, version of timm and version of the measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scalesearch.profile.operator_trace import record
 Size = tuple[int, int]
 
 _MEASURING = 2
-"""Raised whenever a measurement comes out otherwise than before, so that what was cached is measured again."""
+"""Version of the measurement, raised when its results change, so that cached ones are measured again."""
 
 
 def resolve(
@@ -38,12 +38,13 @@ def resolve(
     levels: Sequence[int],
     cache: Path | None = None,
 ) -> TimmBackbone:
-    """The backbone with its measurements at every (h, w) of `sizes`, for the maps of `levels`.
+    """Return the backbone with its measurements at every (h, w) of `sizes`, for the maps of `levels`.
 
     cache: a folder; SCALESEARCH_CACHE or ~/.cache/scalesearch where it is None.
-    Raises ValueError for a name that timm does not know (with the nearest), a model without
-    features_only or without a map at one of the strides, one that fails at a size or whose maps are
-    not ceil(size / 2**level), and one whose parameters differ from size to size.
+
+    Raises ValueError for a name that timm does not know (with the nearest), a model without features_only or without a
+    map at one of the strides, one that fails at a size or whose maps are not ceil(size / 2**level), and one whose
+    parameters differ between sizes.
     """
     name = backbone if isinstance(backbone, str) else backbone.name
     file = (cache or cache_folder()) / "timm" / _file_name(name, levels)
@@ -57,7 +58,7 @@ def resolve(
 
 
 def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
-    """The spec with its backbone measured at its size; the same spec where nothing is to be measured.
+    """Return the spec with its backbone measured at its size; the same spec where nothing needs measuring.
 
     ValueError as `resolve`.
     """
@@ -76,13 +77,13 @@ def resolve_spec(spec: DetectorSpec, cache: Path | None = None) -> DetectorSpec:
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """One model at one size."""
+    """The measurements of one model at one size."""
 
     channels: dict[int, int]
     cost: Cost
     operators: tuple[Operator, ...]
     memory: BackboneMemory | None
-    """None where it cannot be trained at this size."""
+    """None where the model cannot be trained at this size."""
 
 
 def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
@@ -94,7 +95,7 @@ def _measure(name: str, levels: Sequence[int], size: Size) -> _Found:
         cost, maps = count_module(model, images)
         operators = record(model, images)
     except Exception as error:
-        # Some work at no other size than that of their weights.
+        # Some models work at no other size than that of their weights.
         inside: Any = model.model
         _, height, width = inside.pretrained_cfg["input_size"]
         raise ValueError(
@@ -155,7 +156,7 @@ def _read(file: Path) -> dict[Size, _Found]:
             for row in rows
         }
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return {}  # Not there yet, or not ours: measure again.
+        return {}  # missing or not a cache file of ours: measure again
 
 
 def _write(file: Path, found: dict[Size, _Found]) -> None:
