@@ -125,7 +125,7 @@ def resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes [B, M, 4] and labels [B, M] after the moves, clipped to `size`, dropped where little is left."""
+    """Move boxes [B, M, 4] and labels [B, M], clip them to `size`, and drop boxes with little left."""
     whole = moved_boxes(boxes, moves, size[1])
     return clip_boxes(whole, labels, whole.new_zeros(()), whole.new_tensor([size[1], size[0], size[1], size[0]]))
 

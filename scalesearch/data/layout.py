@@ -1,4 +1,4 @@
-"""Where the splits of a data set are: the annotation file of each split, and the folders that hold its images.
+"""The layout of a data set: the annotation file of each split, and the folders that hold its images.
 
 Covers COCO's own layout and the layouts that labelling tools export: docs/data.md has them. Splits are found by file
 names, and by the first bytes of ambiguous files; no annotation is read here. Standard library only.

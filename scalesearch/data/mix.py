@@ -73,7 +73,7 @@ def _paint(canvas: Tensor, images: Tensor, sources: Sequence[int], moves: Sequen
 
 
 def _tiled(boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor]:
-    """Boxes [4, M, 4] and labels [4, M] of the tiles' images -> those of the canvas, [4 M, 4] and [4 M]."""
+    """Move boxes [4, M, 4] and labels [4, M] of the tiles' images to the canvas: [4 M, 4] and [4 M]."""
     edges = [(x, y, x + w, y + h) for y, x, h, w in (one.target for one in moves)]
     low, high = (boxes.new_tensor([edge[i : i + 2] * 2 for edge in edges])[:, None] for i in (0, 2))
     clipped, kept = clip_boxes(moved_boxes(boxes, moves, 0), labels, low, high)  # tiles are not mirrored: width unused

@@ -61,7 +61,7 @@ class Split:
     images: tuple[Image, ...]
     categories: tuple[Category, ...]
     notes: tuple[str, ...] = ()
-    """What was dropped or changed while reading, and why, with counts."""
+    """Changes and omissions while reading, and why, with counts."""
     roots: tuple[Category, ...] = ()
     """Categories of the file that are no classes: supercategories of others, without an object here."""
 

@@ -41,7 +41,7 @@ def mismatch(spec: DetectorSpec) -> str:
 
 
 Layer = tuple[Any, ...]
-"""A convolution, fusion or resampling: kind, kernel, stride, groups, channels or maps read, channels, (h, w), parameters."""
+"""A convolution, fusion or resampling: kind, kernel, stride, groups, channels or maps read, channels, (h, w), params."""
 
 
 def operator_mismatch(spec: DetectorSpec) -> str:

@@ -44,13 +44,13 @@ class Evaluation:
     """Metrics in 0..1; None where there is no object to find (COCO's -1)."""
 
     numbers: dict[str, float | None]
-    """By the names of NUMBERS."""
+    """Metric by name, one of NUMBERS."""
     per_class: dict[str, float | None]
     """AP by category name."""
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """The first six of NUMBERS by category name."""
     curves: dict[str, list[float]] = field(default_factory=dict)
-    """By category name, for categories with objects: the precision at IoU 0.5 at RECALLS."""
+    """Precision at IoU 0.5 at RECALLS, by category name, for categories with objects."""
 
 
 RECALLS = np.linspace(0, 1, 101)

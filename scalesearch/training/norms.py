@@ -32,7 +32,7 @@ def check_norms(spec: DetectorSpec, recipe: Recipe, images: int | None = None) -
 
 
 def advice(spec: DetectorSpec, recipe: Recipe, batch: int) -> str:
-    """What to change after a non-finite loss: batch where batch norms have few values, else learning rate or clip."""
+    """Say what to change after a non-finite loss: batch if batch norms have few values, else learning rate or clip."""
     level, values = norm_values(spec, batch)
     if values < FEW and not recipe.freeze_norms:
         return (
