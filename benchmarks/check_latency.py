@@ -30,6 +30,7 @@ from scalesearch.arch.backbone import Backbone, EfficientNet, TimmBackbone
 from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.console.progress import RichConsole
 from scalesearch.cost.latency import LatencyTable, predict
 from scalesearch.cost.price import price
 from scalesearch.plan.latency_table import read_table
@@ -114,9 +115,9 @@ def main() -> int:
     if args.table:
         table = read_table(args.table)
     else:
-        table = calibrate(
-            setting, [candidate(seed) for seed in track(range(args.calibration), "drawing")], watch=_watch
-        )
+        drawn_for_it = [candidate(seed) for seed in track(range(args.calibration), "drawing")]
+        with RichConsole():
+            table = calibrate(setting, drawn_for_it)
     specs = [_on(name) for name in args.backbones] if args.backbones else [drawn(seed) for seed in range(args.count)]
     assert not {spec.id for spec in specs} & set(table.made_from), "a candidate was used for calibration"
     measured, waited = [], []
@@ -154,10 +155,6 @@ def main() -> int:
     out.write_text(text + "\n")
     print(text)
     return 0 if ours[0] <= 0.10 and ours[2] >= 0.95 else 1
-
-
-def _watch(done: int, total: int) -> None:
-    print(f"\rcalibrating {done} of {total}", end="\n" * (done == total), file=sys.stderr, flush=True)
 
 
 def _words(spec: DetectorSpec) -> str:

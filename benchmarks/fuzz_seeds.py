@@ -13,7 +13,6 @@ import PIL.Image
 import torch
 
 from scalesearch.app import rehearse
-from scalesearch.app.progress import Silent
 from scalesearch.app.train_one import train
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
@@ -106,7 +105,7 @@ def _weights(folder: Path, spec: DetectorSpec) -> None:
     detector, classes = build(spec), ((3, "red"), (7, "blue"))
     save_weights(detector, classes, folder / "weights.safetensors")
     recipe = read_recipe_file(folder / "recipe.yaml", ())
-    train(spec, recipe, data=str(folder / "coco"), seed=0, out=folder / "run", console=Silent())
+    train(spec, recipe, data=str(folder / "coco"), seed=0, out=folder / "run")
     torch.save(detector.state_dict(), folder / "plain.pth")
 
 
@@ -166,6 +165,6 @@ def _row(spec: DetectorSpec, recipe: Recipe, data: Data, point: dict[str, Any], 
 
 
 def _rehearsal(folder: Path) -> None:
-    stage = rehearse.on_landscape(folder / "plan.yaml", ["trials=2"], "plain", Silent())
+    stage = rehearse.on_landscape(folder / "plan.yaml", ["trials=2"], "plain")
     samplers = ("random", "tpe")
-    rehearse.run(stage, samplers=samplers, seeds=1, ladders=(False,), out=folder / "reh", console=Silent())
+    rehearse.run(stage, samplers=samplers, seeds=1, ladders=(False,), out=folder / "reh")

@@ -26,7 +26,6 @@ import optuna
 from numpy.typing import NDArray
 
 from scalesearch.app.rehearse import Stage, on_landscape
-from scalesearch.console.progress import NoteConsole
 from scalesearch.evidence.noise import Spread
 from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.comparison_page import spread_text
@@ -112,7 +111,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file that the lines are added to")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    searches = Searches(on_landscape(PLAN, [f"trials={asked.trials}", *asked.changes], asked.landscape, NoteConsole()))
+    searches = Searches(on_landscape(PLAN, [f"trials={asked.trials}", *asked.changes], asked.landscape))
     seeds = range(*map(int, asked.seeds.split(":")))
     options = f"--seeds {asked.seeds} --trials {asked.trials} --landscape {asked.landscape}"
     options += "".join(f" --set {shlex.quote(text)}" for text in asked.changes)

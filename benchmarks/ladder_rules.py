@@ -19,7 +19,6 @@ import numpy as np
 import optuna
 
 from scalesearch.app.rehearse import on_landscape
-from scalesearch.console.progress import NoteConsole
 from scalesearch.evidence.noise import Spread
 from scalesearch.plan.ladder import Ladder
 from scalesearch.records.pareto import non_dominated
@@ -90,7 +89,7 @@ def main() -> None:
         "hypervolume by that of full training, AP from 0 | from the median of the band; mean and half of the 95 % interval"
     ]
     for name in asked.landscapes.split(","):
-        stage = on_landscape(PLAN, [f"trials={asked.trials}"], name, NoteConsole())
+        stage = on_landscape(PLAN, [f"trials={asked.trials}"], name)
         yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
 
         def run(sampler: str, seed: int, climbs: Ladder | None, stage=stage, yardstick=yardstick):

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from scalesearch.app.progress import Silent
 from scalesearch.app.rehearse import Scenario, on_landscape
 from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import Ledger
@@ -69,7 +68,7 @@ def searched(stage: Scenario, sampler: str, ladder: bool, trials: int, folder: P
     ledger = None if folder is None else Ledger(folder, plan.name, plan.objectives, stage.band.unit.axes)
     study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
     timed = Timed(Answers(stage.surrogate, plan.seed, epochs_at(plan.ladder, plan.recipe.epochs)))
-    search(study, InProcess(timed), lambda text: None)
+    search(study, InProcess(timed))
     told = [(trial.ordinal, trial.key, trial.proposed_by, trial.epochs_done) for trial in study.trials()]
     if isinstance(store, StudyFolder):
         store.close()
@@ -85,7 +84,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/long_study.md"))
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    stage = on_landscape(PLAN, [], "plain", Silent())
+    stage = on_landscape(PLAN, [], "plain")
     blocks = range(0, args.trials, args.block)
     lines = [
         "`OMP_NUM_THREADS=1 python benchmarks/long_study.py`: milliseconds of processor time a candidate\n",

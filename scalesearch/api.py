@@ -14,7 +14,6 @@ from typing import Any
 from scalesearch.app import evaluate as evaluation
 from scalesearch.app import predict as prediction
 from scalesearch.app import search_study, train_one, trained_model
-from scalesearch.app.progress import Console, Silent
 from scalesearch.app.trained_model import Model
 from scalesearch.app.workers import Where
 from scalesearch.arch.spec import DetectorSpec
@@ -56,7 +55,7 @@ def search(
     if workers is not None:
         plan = dataclasses.replace(plan, workers=workers)
     folder = Path(out) if out is not None else Path("results") / plan.name
-    search_study.search(plan, folder, _console(), Where(workers=workers), storage)
+    search_study.search(plan, folder, Where(workers=workers), storage)
     return read_study(folder)
 
 
@@ -85,7 +84,6 @@ def train(
         splits=splits,
         seed=seed,
         out=Path(out) if out is not None else None,
-        console=_console(),
         weights=Path(weights) if weights is not None else None,
     )
 
@@ -96,7 +94,7 @@ def load_model(weights: str | Path, *, design: str | None = None, size: tuple[in
     `size` (height, width) in place of its own input size. Its torch module is `.detector`.
     """
     asked = f"{size[0]}x{size[1]}" if size else None
-    return trained_model.open_model(Path(weights), design=design, size=asked, say=_console().say)
+    return trained_model.open_model(Path(weights), design=design, size=asked)
 
 
 def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") -> dict[str, Any]:
@@ -104,7 +102,7 @@ def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") ->
 
     ValueError where the model's classes are not the data's.
     """
-    return evaluation.evaluate(_model(model), open_split(str(data), split), _console()).summary
+    return evaluation.evaluate(_model(model), open_split(str(data), split)).summary
 
 
 def predict(
@@ -135,7 +133,3 @@ def _recipe(recipe: Recipe | Changes | str | Path | None) -> Recipe:
 
 def _overrides(changes: Changes | None) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in (changes or {}).items()]
-
-
-def _console() -> Console:
-    return Silent()

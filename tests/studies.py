@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -102,7 +101,7 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def said() -> tuple[list[str], Callable[[str], None]]:
-    """What was said, and what to say it with."""
-    lines: list[str] = []
-    return lines, lines.append
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log, lines of trainings among it."""
+    caplog.set_level("INFO", "scalesearch")
+    return caplog

@@ -30,12 +30,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
 
 
-def test_a_study_is_searched_and_read_as_a_frame(coco: Path, tmp_path: Path) -> None:
+def test_a_study_is_searched_and_read_as_a_frame(coco: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "tiny.yaml"
     file.write_text(PLAN.format(folder=coco))
     plan = ss.load_plan(file, {"trials": 2, "space.min_level": 3, "space.max_level": 5})
     assert plan.trials == 2
+    caplog.set_level("WARNING", "scalesearch.study")
+    caplog.set_level("DEBUG", "scalesearch")
     found = ss.search(plan, out=tmp_path / "study")
+    # A room is silenced by its logger, and the others are not.
+    heard = {record.name for record in caplog.records}
+    assert {"scalesearch.training.run_task", "scalesearch.app.search_study"} <= heard
+    assert not any(name.startswith("scalesearch.study") for name in heard)
     assert len(found.trials) == 2 and len(found.rows) == 3 and found.best_trials
     frame = ss.read_study(tmp_path / "study").trials_dataframe()
     assert frame.columns[0] == "number" and frame.columns[-1] == "state"
@@ -45,7 +51,9 @@ def test_a_study_is_searched_and_read_as_a_frame(coco: Path, tmp_path: Path) -> 
     assert ss.search(plan, out=tmp_path / "study").rows == found.rows  # nothing is trained twice
 
 
-def test_a_detector_is_trained_evaluated_and_asked(coco: Path, tmp_path: Path) -> None:
+def test_a_detector_is_trained_evaluated_and_asked(
+    coco: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     recipe = {"epochs": 1, "batch": 4, "norm_batches": 1}
     outcome = ss.train(TINY, data=coco, recipe=recipe, out=tmp_path / "run")
     assert outcome.state == "complete"
@@ -55,6 +63,7 @@ def test_a_detector_is_trained_evaluated_and_asked(coco: Path, tmp_path: Path) -
     assert found["numbers"]["ap"] == pytest.approx(outcome.curve[-1][1]["ap"], abs=1e-6)
     rows = ss.predict(tmp_path / "run", coco / "val", score=0.0)
     assert {Path(row["file_name"]).name for row in rows} <= {f"{number}.png" for number in range(4)}
+    assert capfd.readouterr() == ("", "")  # a library says nothing that nobody asked for
     assert rows and set(rows[0]) == {"file_name", "image_id", "category_id", "category_name", "bbox", "score"}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
-from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget, human
 from scalesearch.cost.latency import LatencySetting, LatencyTable, predict
@@ -13,6 +14,8 @@ from scalesearch.plan.plan import Plan
 from scalesearch.profile.latency_benchmark import measure
 from scalesearch.profile.latency_setting import setting_of
 from scalesearch.study.study import Confirm
+
+logger = logging.getLogger(__name__)
 
 
 def plan_table(plan: Plan) -> LatencyTable | None:
@@ -28,7 +31,7 @@ def plan_table(plan: Plan) -> LatencyTable | None:
     return table
 
 
-def confirmation(plan: Plan, console: Console) -> Confirm | None:
+def confirmation(plan: Plan) -> Confirm | None:
     """The measurement of a plan's latency bands; None where it has none, or this machine is not the table's.
 
     A measured time is the ratio to the reference operation, in the seconds that the reference took for the table, so that
@@ -39,7 +42,7 @@ def confirmation(plan: Plan, console: Console) -> Confirm | None:
     table = plan_table(plan)
     assert table, "a plan whose band bounds a latency names a table"
     if strange := _strange(table.setting):
-        console.say(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
+        logger.warning(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
         return None
 
     def confirm(spec: DetectorSpec, band: Budget) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from scalesearch.app.progress import Console
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.sets import open_data
@@ -18,6 +18,8 @@ from scalesearch.space.candidates import Candidate, FamilyUnit, SpecUnit
 from scalesearch.space.feasible import Share, draws, nearest_miss, share
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import shown
+
+logger = logging.getLogger(__name__)
 
 CLASSES = 90
 """Where the data set is not there: COCO's, as in the published models."""
@@ -61,9 +63,7 @@ class SpaceSummary:
         }
 
 
-def describe_space(
-    plan: Plan, console: Console, *, classes: int | None = None, count: int = 5, seed: int = 0
-) -> SpaceSummary:
+def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, seed: int = 0) -> SpaceSummary:
     """The space of `plan`, priced for `classes` (the data set's by default) and `count` candidates from inside.
 
     Anchors only count by their number at a position: those of the plan, or the published 9 where it says auto.
@@ -71,14 +71,13 @@ def describe_space(
     """
     anchors = Anchors() if plan.anchors == "auto" else plan.anchors
     if plan.anchors == "auto":
-        console.say("anchors: auto is not fitted here; 9 at a position are assumed, a search may fit 12")
-    unit = unit_of(plan, classes or _classes(plan, console), anchors, console)
+        logger.info("anchors: auto is not fitted here; 9 at a position are assumed, a search may fit 12")
+    unit = unit_of(plan, classes or _classes(plan), anchors)
     bands, rng = tuple(str(budget) for budget in unit.budgets), np.random.default_rng(seed)
     if isinstance(unit, FamilyUnit):
-        return _family(unit, bands, rng, count, console)
+        return _family(unit, bands, rng, count)
     assert isinstance(unit, SpecUnit), "a plan's unit is a spec or a family"
-    bar = console.bar("pricing the space")
-    found = share(unit.space, unit.budget, unit.meter, rng, lambda done, total: bar(done, total, "points"))
+    found = share(unit.space, unit.budget, unit.meter, rng)
     nearest = ""
     if not found.held:
         miss = nearest_miss(unit.space, unit.budget, unit.meter)
@@ -105,12 +104,9 @@ def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Can
     return tuple(found.values())[:count]
 
 
-def _family(
-    unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int, console: Console
-) -> SpaceSummary:
-    bar = console.bar("solving families")
+def _family(unit: FamilyUnit, bands: tuple[str, ...], rng: np.random.Generator, count: int) -> SpaceSummary:
     try:
-        band = find_band(unit, lambda done, total: bar(done, total, "points"))
+        band = find_band(unit)
     except EmptyBandError as empty:
         return SpaceSummary(bands=bands, held="nothing", share=None, candidates=(), nearest=str(empty))
     drawn: dict[tuple[str, ...], Candidate] = {}
@@ -123,14 +119,14 @@ def _family(
     return SpaceSummary(bands=bands, held=band.summary, share=None, candidates=tuple(drawn.values()))
 
 
-def _classes(plan: Plan, console: Console) -> int:
+def _classes(plan: Plan) -> int:
     source = plan.data
     if source.source == "digits":
         return 10
     try:
         data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
     except (DataError, OSError) as error:
-        console.say(
+        logger.warning(
             f"classes: {CLASSES} are assumed, for the data could not be opened ({error}); --classes says another"
         )
         return CLASSES

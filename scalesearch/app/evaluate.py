@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from scalesearch.app.onnx_model import OnnxModel
-from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model
 from scalesearch.data.categories import by_name
 from scalesearch.data.pixels import open_pixels
@@ -17,6 +17,8 @@ from scalesearch.io.hashes import file_hash
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.training.coco_metrics import coco_numbers
 from scalesearch.training.evaluation import BATCH
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Scored:
         return [{**result, "category_id": ids[names[result["category_id"]]]} for result in kept]
 
 
-def evaluate(model: Model | OnnxModel, split: Split, console: Console) -> Scored:
+def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
     """The model on a split. ValueError where the data has objects of classes that the model does not know."""
     split = with_classes(split, model.categories)
     if model.classes is not None and _known(split) <= {category.name for category in model.categories}:
@@ -47,14 +49,12 @@ def evaluate(model: Model | OnnxModel, split: Split, console: Console) -> Scored
     categories = checked_classes(model, split)
     if model.classes is None:
         how = "in the order of their ids" if len(categories) == len(split.categories) else "by their ids"
-        console.say(
+        logger.warning(
             f"{model.file.name} does not say its classes: its {len(model.categories)} outputs are taken for those of "
             f"{split.name}, {how}"
         )
     check_inference(model.spec, min(BATCH, len(split.images)), model.device)
-    bar = console.bar("decoding images")
-    cache = cache_folder() / "pixels"
-    pixels = open_pixels(split, model.spec.size, cache, lambda done, total: bar(done, total, "images"))
+    pixels = open_pixels(split, model.spec.size, cache_folder() / "pixels")
     named = dataclasses.replace(split, categories=categories)
     predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
     known = {category.id for category in split.categories}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from scalesearch.app.evaluate import evaluate
 from scalesearch.app.export import export_onnx
-from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model, open_model
 from scalesearch.data.sets import open_split
 from scalesearch.evidence.noise import by_seed
@@ -19,11 +19,13 @@ from scalesearch.records.row import Row
 from scalesearch.study.jobs import weights_folder
 from scalesearch.training import checkpoint
 
+logger = logging.getLogger(__name__)
+
 EVALUATION, DETECTOR = "evaluation.json", "detector.onnx"
 """What `finish` adds to the weights of a winner."""
 
 
-def finish(path: Path, plan: Plan, console: Console) -> None:
+def finish(path: Path, plan: Plan) -> None:
     """Scores the winners of the study in `path` on val, and exports them with suppression, beside their weights.
 
     Of each winner the lowest seed, whatever its AP: the best of several on val would flatter. What is there already,
@@ -31,23 +33,25 @@ def finish(path: Path, plan: Plan, console: Console) -> None:
     """
     groups = by_seed(read_rows(path), ["winner"])
     if not groups:
-        console.say("no winners to finish")
+        logger.warning("no winners to finish")
     split = open_split(plan.data.source, plan.data.val)
     for group in groups:
         row = group.first
         folder = weights_folder(path, row.spec_id, row.recipe_id, row.seed)
         weights = checkpoint.last(folder)
         if weights is None:
-            console.say(f"winner {row.spec_id}: no weights in {folder}, which another machine may have; not exported")
+            logger.warning(
+                f"winner {row.spec_id}: no weights in {folder}, which another machine may have; not exported"
+            )
         elif _finished(folder, weights):
-            console.say(f"winner {row.spec_id}: {folder / DETECTOR} is there already")
+            logger.info(f"winner {row.spec_id}: {folder / DETECTOR} is there already")
         else:
-            model = open_model(folder, say=console.say)
-            scored = evaluate(model, split, console).summary
+            model = open_model(folder)
+            scored = evaluate(model, split).summary
             exported = _export(model, folder)
             # Last, for it says that the other is there.
             publish(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
-            console.say(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
+            logger.info(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
 
 
 def _finished(folder: Path, weights: Path) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
-from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import LatencySetting, LatencyTable
 from scalesearch.io.cache import cache_folder
@@ -17,6 +17,8 @@ from scalesearch.profile.calibrate import candidate
 from scalesearch.profile.latency_benchmark import Latency
 from scalesearch.profile.resolve import resolve_spec
 
+logger = logging.getLogger(__name__)
+
 DETECTORS = 40
 """Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
 
@@ -26,17 +28,14 @@ def measure(spec: DetectorSpec, setting: LatencySetting) -> Latency:
     return latency.measure(resolve_spec(spec), setting)
 
 
-def calibrate(
-    setting: LatencySetting, out: Path | None, *, console: Console, detectors: int = DETECTORS
-) -> LatencyTable:
+def calibrate(setting: LatencySetting, out: Path | None, *, detectors: int = DETECTORS) -> LatencyTable:
     """Makes the table of timings of this machine, writes it to `out` or the cache, and says what came out."""
     specs = [candidate(seed) for seed in range(detectors)]
-    bar = console.bar("calibrating", at_once=True)
-    table = calibrated(setting, specs, watch=lambda done, total: bar(done, total, "detectors"))
+    table = calibrated(setting, specs)
     file = out or table_file(setting)
-    console.say(f"{setting}: {detectors} detectors timed; the error of a prediction is {table.error}")
+    logger.info(f"{setting}: {detectors} detectors timed; the error of a prediction is {table.error}")
     publish_or_keep(file, as_text(table))
-    console.say(f"written to {file}")
+    logger.info(f"written to {file}")
     return table
 
 

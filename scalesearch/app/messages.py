@@ -3,53 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
-from scalesearch.app.progress import Console
 from scalesearch.data.look import looked_at
 from scalesearch.data.sets import Data
 from scalesearch.io.cache import cache_folder
 from scalesearch.report.facts import Facts
 
+logger = logging.getLogger(__name__)
 
-def look_at(data: Data, console: Console) -> Data:
+
+def look_at(data: Data) -> Data:
     """The data, each of its pictures looked at, with notes on them. DataError naming those that cannot be decoded."""
-    cache, bar = cache_folder() / "pixels", console.bar("looking at the pictures")
+    cache = cache_folder() / "pixels"
     parts = {id(part): part for part in (data.train, data.select, data.val)}
-    looked = {i: looked_at(part, cache, lambda done, total: bar(done, total, "images")) for i, part in parts.items()}
+    looked = {i: looked_at(part, cache) for i, part in parts.items()}
     train, select, val = (looked[id(part)] for part in (data.train, data.select, data.val))
     return dataclasses.replace(data, train=train, select=select, val=val)
 
 
-def tell_data(data: Data, console: Console) -> None:
+def tell_data(data: Data) -> None:
     """`val: 87 images (2 without objects), 1,012 boxes (3 crowds)`, then the split's notes."""
     for split in dict.fromkeys((data.train, data.select, data.val)):
         empty = sum(not len(image.boxes) for image in split.images)
         boxes = sum(len(image.boxes) for image in split.images)
         crowds = sum(int(image.crowd.sum()) for image in split.images)
-        console.say(
+        logger.info(
             f"{split.name}: {len(split.images):,} images{f' ({empty:,} without objects)' if empty else ''}, "
             f"{boxes:,} boxes{f' ({crowds:,} crowds)' if crowds else ''}"
         )
         for note in split.notes:
-            console.say(f"  {note}")
+            logger.info(f"  {note}")
     if roots := dict.fromkeys((*data.train.roots, *data.val.roots)):
         named = ", ".join(f"{category.id} {category.name!r}" for category in roots)
-        console.say(f"left out of the classes: {named}, the supercategory of others and without a box")
+        logger.info(f"left out of the classes: {named}, the supercategory of others and without a box")
 
 
-def tell_found(facts: Facts, folder: Path, console: Console) -> None:
+def tell_found(facts: Facts, folder: Path) -> None:
     """`front: 3 of 12 candidates, the best AP 0.412 on ...: results/x/front.csv`, the winners, how many failed."""
     count = len(facts.trials)
     if facts.front:
         ap, split = facts.front[0].value("ap"), facts.front[0].rows[0].splits["evaluated"]
-        console.say(
+        logger.info(
             f"front: {len(facts.front)} of {count} candidates, the best AP {ap:.3f} on {split}: {folder / 'front.csv'}"
         )
     else:
-        console.say(f"front: empty, for none of {count} candidates came to its end")
+        logger.warning(f"front: empty, for none of {count} candidates came to its end")
     if facts.winners and (spread := facts.winners[0].spread()):
         split = facts.winners[0].first.splits["evaluated"]
-        console.say(f"winners: {len(facts.winners)}, the best AP {spread} on {split}: {folder / 'weights'}")
+        logger.info(f"winners: {len(facts.winners)}, the best AP {spread} on {split}: {folder / 'weights'}")
     if facts.failed:
-        console.say(f"failed: {len(facts.failed)} trainings, each with its reason in the report")
+        logger.warning(f"failed: {len(facts.failed)} trainings, each with its reason in the report")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,12 +15,12 @@ import torch
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
-from scalesearch.app.progress import Console
 from scalesearch.app.trained_model import Model
 from scalesearch.data.image_files import find_pictures, read_picture
 from scalesearch.data.split import DataError
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.marks import MARK, is_picture
+from scalesearch.io.progress import bar
 from scalesearch.io.publish import publish
 from scalesearch.io.target import claim_file, claim_folder
 from scalesearch.io.text import LONGEST, for_file_name, for_terminal
@@ -27,10 +28,12 @@ from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.report.draw_boxes import Drawn, draw_boxes
 from scalesearch.training.evaluation import predict
 
+logger = logging.getLogger(__name__)
+
 DETECTIONS = "detections.json"
 
 
-def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: float, console: Console) -> list[str]:
+def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: float) -> list[str]:
     """Detections from `score` on of every picture, in `out`: <name>.png of each, and DETECTIONS of all.
 
     Those are COCO results (xywh in pixels of the upright picture) with the names of file and class; pictures are
@@ -41,12 +44,12 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
     drawn_as = _names(files)
     _claim(out, drawn_as)
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
-    bar = console.bar("predicting")
+    update = bar("predicting")
     found: list[dict[str, Any]] = []
     unread: list[str] = []
     try:
         for number, (file, name) in enumerate(zip(files, drawn_as, strict=True)):
-            bar(number, len(files), file.name)
+            update(number, len(files), file.name)
             try:
                 drawn, rows, remarks = _one(model, anchors, file, number, score)
             except (DataError, MemoryError) as error:
@@ -55,7 +58,7 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
             found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
             publish(out / name, _png(drawn))
             remarked = "".join(f" ({remark})" for remark in remarks)
-            console.say(f"{file}: {_counts(rows)} -> {out / name}{remarked}")
+            logger.info(f"{for_terminal(file)}: {_counts(rows)} -> {for_terminal(out / name)}{remarked}")
     finally:  # what was found is kept, also where the disk is full or the user stops it
         publish(out / DETECTIONS, _as_json(found))
     return unread

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
-from scalesearch.app.progress import Console
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.split import Split
 from scalesearch.nn.anchors import fit_anchors
 from scalesearch.nn.backbone import weights_normalisation
 
+logger = logging.getLogger(__name__)
 
-def with_fitted_anchors(spec: DetectorSpec, split: Split, console: Console) -> DetectorSpec:
+
+def with_fitted_anchors(spec: DetectorSpec, split: Split) -> DetectorSpec:
     """The spec with anchors fitted to the boxes of `split`; says which they are."""
     boxes, labels = split_targets(split, spec.size)
     anchors = fit_anchors(boxes, labels, spec)
     shapes = "; ".join(f"{wide:.3g} x {high:.3g}" for wide, high in anchors.aspects)
-    console.say(
+    logger.info(
         f"anchors fitted to {split.name}: scale {anchors.scale:g}, {anchors.octaves} octaves, aspects {shapes}"
         f"{' (the published ones)' if anchors == DetectorSpec.anchors else ''}"
     )
     return dataclasses.replace(spec, anchors=anchors)
 
 
-def as_weights_want(spec: DetectorSpec, console: Console) -> DetectorSpec:
+def as_weights_want(spec: DetectorSpec) -> DetectorSpec:
     """The spec with the normalisation that its backbone's pretrained weights were trained with; says where it differs.
 
     ValueError as `weights_normalisation`.
@@ -32,7 +34,7 @@ def as_weights_want(spec: DetectorSpec, console: Console) -> DetectorSpec:
     own = weights_normalisation(spec.backbone)
     if own is None or own == spec.normalisation:
         return spec
-    console.say(
+    logger.info(
         f"images are normalised by {own}, which the pretrained weights were trained with, in place of {spec.normalisation}"
     )
     return dataclasses.replace(spec, normalisation=own)

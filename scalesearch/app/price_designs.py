@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scalesearch.app.progress import Console
 from scalesearch.arch import spec as specs
 from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
@@ -21,6 +21,8 @@ from scalesearch.cost.price import Breakdown, breakdown
 from scalesearch.plan.design import published_name, read_design
 from scalesearch.plan.reader import read_section
 from scalesearch.space.space import shown
+
+logger = logging.getLogger(__name__)
 
 DRAWN = 8
 """Candidates that stand for a plan beside its baselines."""
@@ -62,18 +64,16 @@ class Priced:
         return row | {f"{part}_macs": costs["macs"] for part, costs in self.parts.to_dict().items() if part != "total"}
 
 
-def priced(
-    designs: Sequence[str], classes: int | None, size: str | None, table: LatencyTable | None, console: Console
-) -> list[Priced]:
+def priced(designs: Sequence[str], classes: int | None, size: str | None, table: LatencyTable | None) -> list[Priced]:
     """Each design with its cost; a plan gives several. ValueError for what is neither, and for a plan with a `size`."""
     found: list[tuple[str, DetectorSpec, str, float | None]] = []
     for design in designs:
         if _is_plan(Path(design)):
             if size:
                 raise ValueError(f"--size is of one detector, but {design} is a plan; its space says the sizes")
-            found += _of_plan(Path(design), classes, console)
+            found += _of_plan(Path(design), classes)
         else:
-            found.append((design, read_design(design, classes, size, say=console.say), *_published(design)))
+            found.append((design, read_design(design, classes, size), *_published(design)))
     return [_priced(*one, table) for one in found]
 
 
@@ -99,14 +99,14 @@ def _is_plan(path: Path) -> bool:
     return not {"band", "family", "sampler", "trials"}.isdisjoint(read_section(path).keys)
 
 
-def _of_plan(path: Path, classes: int | None, console: Console) -> list[tuple[str, DetectorSpec, str, float | None]]:
+def _of_plan(path: Path, classes: int | None) -> list[tuple[str, DetectorSpec, str, float | None]]:
     """A plan's baselines, and some candidates from inside its band, each member of each."""
     from scalesearch.app.describe_space import describe_space
     from scalesearch.plan.plan import read_plan
 
     plan = read_plan(path)
-    seen = describe_space(plan, console, classes=classes, count=DRAWN)
-    console.say(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
+    seen = describe_space(plan, classes=classes, count=DRAWN)
+    logger.info(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
     named = [(f"{i}: {shown(one.point) or 'the only point'}", one.members) for i, one in enumerate(seen.candidates, 1)]
     if named and plan.family is None:
         space = plan.space(classes=named[0][1][0].classes, anchors=named[0][1][0].anchors)

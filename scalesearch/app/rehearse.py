@@ -12,10 +12,10 @@ from pathlib import Path
 
 import optuna
 
-from scalesearch.app.progress import Console
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors
 from scalesearch.io.hashes import short_hash
+from scalesearch.io.progress import bar
 from scalesearch.io.publish import publish
 from scalesearch.io.text import as_code
 from scalesearch.plan.ladder import epochs_at
@@ -55,14 +55,13 @@ class Scenario:
     """Which asks for this stage."""
 
 
-def on_landscape(path: Path, overrides: Sequence[str], name: str, console: Console) -> Scenario:
+def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
     """The plan's band on the landscape `name`; its data are not opened."""
     if name not in LANDSCAPES:
         raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
     plan = read_plan(path, overrides)
-    unit = unit_of(plan, CLASSES, plan.anchors if isinstance(plan.anchors, Anchors) else Anchors(), console)
-    bar = console.bar("pricing the space")
-    band = find_band(unit, lambda done, total: bar(done, total, "points"))
+    unit = unit_of(plan, CLASSES, plan.anchors if isinstance(plan.anchors, Anchors) else Anchors())
+    band = find_band(unit)
     middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
     if not middle:
         raise ValueError(
@@ -133,7 +132,6 @@ def run(
     seeds: int,
     ladders: Sequence[bool],
     out: Path | None,
-    console: Console,
 ) -> list[Compared]:
     """Rehearse what the folder `out` has not, a line each as they are done; the page and picture of all that is there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -145,9 +143,9 @@ def run(
     wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
     have = {(run.sampler, run.ladder, run.seed, run.trials) for run in kept}
     yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
-    bar = console.bar("rehearsing")
+    update = bar("rehearsing")
     for done, (sampler, ladder, seed) in enumerate(wanted):
-        bar(done, len(wanted), f"{sampler}, seed {seed}")
+        update(done, len(wanted), f"{sampler}, seed {seed}")
         if (sampler, ladder, seed, stage.plan.trials) in have:
             continue
         kept.append(

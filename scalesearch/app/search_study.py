@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -13,8 +14,6 @@ import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.app.messages import look_at, tell_data, tell_found
-from scalesearch.app.progress import Console
-from scalesearch.app.study_progress import StudyProgress
 from scalesearch.app.workers import HERE, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
@@ -26,6 +25,7 @@ from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
+from scalesearch.io.progress import bar
 from scalesearch.mirror.ledger import Ledger
 from scalesearch.mirror.storage import place
 from scalesearch.nn.anchors import class_coverage, fit_anchors
@@ -44,8 +44,10 @@ from scalesearch.study.study import Provenance, Study
 from scalesearch.training.norms import check_norms
 from scalesearch.training.run_task import scaled
 
+logger = logging.getLogger(__name__)
 
-def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage: str | None = None) -> Path:
+
+def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = None) -> Path:
     """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
 
     `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
@@ -57,32 +59,30 @@ def search(plan: Plan, out: Path, console: Console, where: Where = HERE, storage
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage is not None:
         place(storage).open()  # what cannot be had is told before anything is done
-    engine = find_engine(plan, where, console)
+    engine = find_engine(plan, where)
     torch.set_num_threads(engine.threads)
     _check_norms(plan)
-    data = open_plan_data(plan, console)
+    data = open_plan_data(plan)
     _check_norms(plan, len(data.train.images))
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
-        study = make_study(plan, data, folder, console, storage)
-        progress = StudyProgress(study, engine.workers, console)
-        executor = make_executor(engine, plan, data, folder.path, progress)
+        study = make_study(plan, data, folder, storage)
+        executor = make_executor(engine, plan, data, folder.path)
         try:
-            run(study, executor, progress.say)
+            run(study, executor)
         finally:
             executor.close()
             facts = gather(plan, folder.rows())
             path = write_report(out, facts)
-        tell_found(facts, out, console)
+        tell_found(facts, out)
     return path
 
 
-def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, storage: str | None = None) -> Study:
+def make_study(plan: Plan, data: Data, folder: StudyFolder, storage: str | None = None) -> Study:
     """The study of a plan in its opened folder; says what is in the band."""
-    unit = make_unit(plan, data, console)
-    bar = console.bar("pricing the space")
-    band = find_band(unit, lambda done, total: bar(done, total, "points"))
-    console.say(f"band: {band.summary}")
-    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage, console.say)
+    unit = make_unit(plan, data)
+    band = find_band(unit)
+    logger.info(f"band: {band.summary}")
+    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage)
     return Study(
         plan=plan,
         unit=unit,
@@ -90,44 +90,42 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, console: Console, st
         folder=folder,
         provenance=provenance(plan, data),
         ledger=ledger,
-        confirm=confirmation(plan, console),
+        confirm=confirmation(plan),
     )
 
 
-def open_plan_data(plan: Plan, console: Console) -> Data:
+def open_plan_data(plan: Plan) -> Data:
     """The plan's data, with a line for each split and each thing that was dropped while reading."""
     source = plan.data
-    bar = console.bar(f"reading {source.source}")
     data = open_data(
         source.source,
         train=source.train,
         val=source.val,
         select=source.select,
         seed=source.seed,
-        progress=lambda done, total: bar(done, total, "images"),
     )
-    data = look_at(data, console)
-    tell_data(data, console)
+    data = look_at(data)
+    tell_data(data)
     return data
 
 
-def make_unit(plan: Plan, data: Data, console: Console) -> Unit:
+def make_unit(plan: Plan, data: Data) -> Unit:
     """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
-    anchors = _anchors(plan, plan.frames, data.train, console)
-    return unit_of(plan, len(data.train.categories), anchors, console)
+    anchors = _anchors(plan, plan.frames, data.train)
+    return unit_of(plan, len(data.train.categories), anchors)
 
 
-def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors], console: Console) -> Unit:
+def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]) -> Unit:
     """What the plan's trials are with these anchors, timm backbones measured."""
     space = plan.space(
         classes=classes,
         anchors=anchors,
-        measured=_resolved(plan, plan.frames, console),
-        normalisations=_normalisations(plan, console),
+        measured=_resolved(plan, plan.frames),
+        normalisations=_normalisations(plan),
     )
     meter = make_meter(plan)
     if table := plan_table(plan):
-        console.say(f"latency: {table}")
+        logger.info(f"latency: {table}")
     if plan.family is None:
         assert plan.band is not None, "a plan of unit spec has a band"
         return SpecUnit(space, plan.band, meter)
@@ -148,9 +146,9 @@ def make_meter(plan: Plan) -> Meter:
     return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
 
 
-def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console) -> dict[Frame, Anchors]:
+def _anchors(plan: Plan, frames: Sequence[Frame], split: Split) -> dict[Frame, Anchors]:
     """The anchors of each frame, fitted where the plan says auto; says what share of the boxes they can match."""
-    bar = console.bar("fitting anchors")
+    update = bar("fitting anchors")
     found: dict[Frame, Anchors] = {}
     shares: list[list[float | None]] = []
     for done, frame in enumerate(frames, 1):
@@ -161,13 +159,13 @@ def _anchors(plan: Plan, frames: Sequence[Frame], split: Split, console: Console
         spec = dataclasses.replace(spec, anchors=found[frame])
         found_by_class = class_coverage(spec, boxes, labels, len(split.categories))
         shares.append([of_class.share for of_class in found_by_class])
-        bar(done, len(frames), "sizes")
-    console.say(
+        update(done, len(frames), "sizes")
+    logger.info(
         f"anchors {'fitted to' if plan.anchors == 'auto' else 'given for'} {len(frames)} frame{'s' * (len(frames) != 1)}: "
         + "; ".join(_frame_text(frame, anchors) for frame, anchors in list(found.items())[:4])
         + ("; ..." if len(found) > 4 else "")
     )
-    console.say(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_text(split, shares)}")
+    logger.info(f"boxes that an anchor matches at IoU 0.5, over the frames: {_shares_text(split, shares)}")
     return found
 
 
@@ -190,21 +188,21 @@ def _shares_text(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
     return ", ".join(parts)
 
 
-def _resolved(plan: Plan, frames: Sequence[Frame], console: Console) -> dict[tuple[str, int, int], Backbone]:
+def _resolved(plan: Plan, frames: Sequence[Frame]) -> dict[tuple[str, int, int], Backbone]:
     """Each timm backbone of the plan, measured at every size that the space can ask for."""
     timm = [name for name in plan.backbones if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
-    bar = console.bar("measuring backbones")
+    update = bar("measuring backbones")
     found: dict[tuple[str, int, int], Backbone] = {}
     for done, (name, span) in enumerate(product(timm, spans), 1):
         low, high = span
         sizes = [size for size, *levels in frames if levels == [low, high]]
         found[name, low, high] = resolve(name, sizes=sizes, levels=range(low, min(high, 5) + 1))
-        bar(done, len(timm) * len(spans), name)
+        update(done, len(timm) * len(spans), name)
     return found
 
 
-def _normalisations(plan: Plan, console: Console) -> dict[str, str]:
+def _normalisations(plan: Plan) -> dict[str, str]:
     """By backbone, what the pretrained weights see images normalised by; none where nothing starts from any."""
     if not (plan.recipe.pretrained or plan.winners.recipe.pretrained):
         return {}
@@ -212,7 +210,7 @@ def _normalisations(plan: Plan, console: Console) -> dict[str, str]:
     found = {name: own for name, own in named.items() if own}
     for own in sorted(set(found.values()) - {plan.detector["normalisation"]}):
         which = ", ".join(name for name, other in found.items() if other == own)
-        console.say(f"images are normalised by {own}, which the pretrained weights were trained with: {which}")
+        logger.info(f"images are normalised by {own}, which the pretrained weights were trained with: {which}")
     return found
 
 

@@ -10,7 +10,6 @@ import optuna
 import torch
 
 from scalesearch.app.messages import tell_found
-from scalesearch.app.progress import Console
 from scalesearch.app.search_study import make_study, open_plan_data
 from scalesearch.app.workers import HERE, find_engine, make_executor
 from scalesearch.plan.design import read_recipe_file
@@ -33,7 +32,6 @@ def train_front(
     changes: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     data: str | None = None,
-    console: Console,
 ) -> Path:
     """Train the `top` best of the front of the study in `path` by another recipe; its report's path.
 
@@ -49,20 +47,20 @@ def train_front(
     name = "" if chosen.id == plan.winners.recipe.id else recipe.stem if recipe else chosen.id
     winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    engine = find_engine(plan, HERE, console)
+    engine = find_engine(plan, HERE)
     torch.set_num_threads(engine.threads)
-    opened = open_plan_data(plan, console)
+    opened = open_plan_data(plan)
     with StudyFolder.open(path, begun, data=opened.fingerprint) as folder:
-        study = make_study(plan, opened, folder, console)
+        study = make_study(plan, opened, folder)
         _check_front(study, path)
-        executor = make_executor(engine, plan, opened, folder.path, console)
+        executor = make_executor(engine, plan, opened, folder.path)
         try:
-            train_winners(study, executor, console.say, winners, name)
+            train_winners(study, executor, winners, name)
         finally:
             executor.close()
             facts = gather(begun, folder.rows())
             report = write_report(path, facts)
-        tell_found(facts, path, console)
+        tell_found(facts, path)
     return report
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.prepare import as_weights_want, with_fitted_anchors
-from scalesearch.app.progress import Console, Silent
 from scalesearch.app.trained_model import weights_file
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
@@ -24,30 +24,18 @@ from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.folder import RESULT, claim_training
 from scalesearch.training.norms import check_norms
 
+logger = logging.getLogger(__name__)
+
 UNDERTRAINED = 0.1
 """AP below which a detector has hardly begun to find what it is to find."""
 
 
-def trainer(
-    data: Data, console: Console, *, tensorboard: bool = False, lines: bool = False, team: Team = ALONE
-) -> Callable[[Task, str], Outcome]:
-    """`training`'s task over this data, with a bar a training, or a line an epoch where there are to be `lines`."""
+def trainer(data: Data, *, tensorboard: bool = False, team: Team = ALONE) -> Callable[[Task, str], Outcome]:
+    """`training`'s task over this data, with a bar a training."""
 
     def train(task: Task, label: str) -> Outcome:
-        def tell(numbers: Mapping[str, float | None]) -> None:
-            ap, loss = numbers.get("ap"), numbers.get("loss")
-            scored = "" if ap is None else f", AP {ap:.3f}"
-            console.say(f"epoch {numbers['epoch']} of {task.to_epoch}: loss {loss:.3f}{scored}")
-
-        return training.run(
-            task,
-            data,
-            cache=cache_folder() / "pixels",
-            progress=None if lines else console.bar(label),
-            each_epoch=tell if lines else None,
-            tensorboard=tensorboard,
-            team=team,
-        )
+        cache = cache_folder() / "pixels"
+        return training.run(task, data, cache=cache, label=label, tensorboard=tensorboard, team=team)
 
     return train
 
@@ -60,33 +48,29 @@ def train(
     splits: tuple[str, str] = ("train", "val"),
     seed: int,
     out: Path | None,
-    console: Console,
     weights: Path | None = None,
     fit: bool = False,
     tensorboard: bool = False,
-    lines: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
     """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
 
     With `fit` its anchors are fitted to the training boxes. It starts from the file `weights` (of a training's folder
-    the last checkpoint), whose name and hash the result tells, or from random weights. With `lines` it says each epoch.
-    The checkpoint and
+    the last checkpoint), whose name and hash the result tells, or from random weights. The checkpoint and
     result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
     The processes of a `team` do it together; the first one says and writes.
     """
-    console = console if team.first else Silent()
     weights = weights_file(weights) if weights else None
     check_norms(spec, recipe)
     if recipe.pretrained and weights is None:
-        spec = as_weights_want(spec, console)
+        spec = as_weights_want(spec)
     opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
     check_norms(spec, recipe, len(opened.train.images))
-    opened = team.one_before_others(lambda: look_at(opened, console))
-    tell_data(opened, console)
+    opened = team.one_before_others(lambda: look_at(opened))
+    tell_data(opened)
     spec = dataclasses.replace(spec, classes=len(opened.train.categories))
-    spec = resolve_spec(with_fitted_anchors(spec, opened.train, console) if fit else spec)
-    console.say(
+    spec = resolve_spec(with_fitted_anchors(spec, opened.train) if fit else spec)
+    logger.info(
         f"training on {opened.splits['train']} of {data}: {_classes_told(opened)}; scored on {opened.splits['val']}"
     )
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
@@ -103,9 +87,9 @@ def train(
         weights=weights,
         evaluate_on="val",
     )
-    outcome = trainer(opened, console, tensorboard=tensorboard, lines=lines, team=team)(task, f"training {spec.id}")
+    outcome = trainer(opened, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")
     for note in (*outcome.matched, *outcome.notes):
-        console.say(note)
+        logger.info(note)
     result = {"spec": to_dict(spec), "recipe": recipe.to_dict(), "seed": seed, "weights": start}
     result |= dataclasses.asdict(outcome)
     if team.first:
@@ -114,10 +98,10 @@ def train(
         raise ValueError(f"{folder}: {outcome.reason}")
     numbers = outcome.curve[-1][1]
     told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
-    console.say(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
+    logger.info(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
     ap = numbers.get("ap")
     if ap is not None and ap < UNDERTRAINED:
-        console.say(
+        logger.warning(
             f"AP {ap:.3f} is that of a detector that has hardly begun to learn; to train longer: scalesearch train "
             f"{folder / RESULT} --data {data} --epochs {4 * recipe.epochs}"
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import checkpoint
 from scalesearch.training.evaluation import predict
 
-Say = Callable[[str], object]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Model:
         return predict(self.detector, anchor_boxes(self.spec, self.device), pixels)
 
 
-def open_model(weights: Path, *, design: str | None = None, size: str | None = None, say: Say) -> Model:
+def open_model(weights: Path, *, design: str | None = None, size: str | None = None) -> Model:
     """The detector in `weights`: a training's folder (its last checkpoint) or a file, at `size` (HxW) or its own.
 
     A file says itself which detector it is; one that does not (effdet's, or ours before they did) needs `design`.
@@ -71,10 +71,12 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
         beside = file.parent / "result.json"
         mend = beside if beside.is_file() else "d0 .. lite4, or a file"
         raise ValueError(f"{file} does not say which detector its weights are of: name it with --design ({mend})")
-    spec = described.spec if described else _counted(read_design(str(design), say=say), file)
+    spec = described.spec if described else _counted(read_design(str(design)), file)
     spec = resolve_spec(dataclasses.replace(spec, size=read_size(size)) if size else spec)
     if described and not described.evaluated:
-        say(f"{file} was written between two evaluations: its batch norms have running statistics, not evaluated ones")
+        logger.warning(
+            f"{file} was written between two evaluations: its batch norms have running statistics, not evaluated ones"
+        )
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     check_inference(spec, 1, place)
     detector = build(spec)

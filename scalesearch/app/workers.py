@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import socket
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from scalesearch.app.progress import Console
 from scalesearch.app.train_one import trainer
 from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
@@ -28,6 +28,8 @@ from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.environment import machine, versions
 from scalesearch.training import run_task as training
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ class _Footing:
     versions: tuple[tuple[str, str], ...]
 
 
-def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
+def find_engine(plan: Plan, where: Where) -> Engine:
     """The place of the trainings; joins the Ray cluster where there is one. ValueError where it cannot be had."""
     if where.ray is None:
         if where.cpus is not None or where.gpus is not None:
@@ -79,14 +81,14 @@ def find_engine(plan: Plan, where: Where, console: Console) -> Engine:
             )
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
-    console.say(slots.summary)
+    logger.info(slots.summary)
     return Engine(workers=slots.workers, threads=slots.cpus, slots=slots)
 
 
-def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path, console: Console) -> Executor:
+def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Executor:
     """The executor of this place, for the plan's opened data and the study's folder."""
     if engine.slots is None and engine.workers == 1:
-        return InProcess(trainer(data, console))
+        return InProcess(trainer(data))
     source = plan.data.source
     if Path(source).exists():  # a worker may start elsewhere
         source = str(Path(source).absolute())

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from scalesearch.app.evaluate import Scored
 from scalesearch.app.onnx_model import OnnxModel, open_onnx
-from scalesearch.app.trained_model import Model, Say, open_model
+from scalesearch.app.trained_model import Model, open_model
 from scalesearch.data.split import Split
 from scalesearch.io.publish import publish_or_keep
 from scalesearch.report.eval_plots import CURVES, MATRIX, draw_curves, draw_matrix
 from scalesearch.training.confusion import IOU, SCORE, confusion
 
 
-def open_scored(weights: Path, *, design: str | None = None, size: str | None = None, say: Say) -> Model | OnnxModel:
+def open_scored(weights: Path, *, design: str | None = None, size: str | None = None) -> Model | OnnxModel:
     """The detector in `weights`, as `open_model`, or in an exported .onnx. ValueError as those."""
     if weights.suffix != ".onnx":
-        return open_model(weights, design=design, size=size, say=say)
+        return open_model(weights, design=design, size=size)
     if design or size:
         raise ValueError(f"{weights} is exported with its design and size: leave --design and --size out")
     return open_onnx(weights)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 
 import click
 
 from scalesearch import __version__
 from scalesearch.cli import design, latency, model, rehearse, space, study, trained
+from scalesearch.console.lines import logged, speaks
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import for_terminal, hide_in_line
 
@@ -23,8 +23,10 @@ LONGEST = 1000
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.version_option(__version__, message="scalesearch %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Search compound scaling and feature networks of object detectors under a hard budget."""
+    context.with_resource(logged())
 
 
 for verb in (
@@ -56,7 +58,7 @@ def main() -> None:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
-        if os.environ.get("RANK", "0") != "0":  # torchrun gave the same line to all
+        if not speaks():  # torchrun gave the same line to all
             sys.exit(2)
         _end(error.format_message(), 2)
     except ValueError as error:

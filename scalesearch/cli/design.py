@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 
 import click
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cli.options import COUNT, PATH, SIZE, note
+from scalesearch.cli.options import COUNT, PATH, SIZE
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -48,7 +51,6 @@ def cost(
     """
     from scalesearch.app.price_designs import as_text, draw, priced
     from scalesearch.console.cost_tables import show_costs
-    from scalesearch.console.progress import NoteConsole
     from scalesearch.io.marks import claim_picture
     from scalesearch.plan.latency_table import read_table
 
@@ -58,11 +60,11 @@ def cost(
         claim_picture(plot)
     table = read_table(timings) if timings else None
     if table:
-        note(f"latency: {table}")
-    found = priced(designs, classes, size, table, NoteConsole())
+        logger.info(f"latency: {table}")
+    found = priced(designs, classes, size, table)
     if plot:
         draw(found, table, plot)
-        note(f"drawn to {plot}")
+        logger.info(f"drawn to {plot}")
     if as_json or as_csv:
         click.echo(as_text(found, "json" if as_json else "csv"), nl=as_json)
     else:
@@ -98,7 +100,7 @@ def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None
     from scalesearch.io.marks import claim_picture
     from scalesearch.plan.design import read_network
 
-    network = read_network(design, levels, fusion, say=note)
+    network = read_network(design, levels, fusion)
     claim_picture(out)
     from scalesearch.report.graph_plot import draw_graph
 
@@ -124,7 +126,7 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
     from scalesearch.data.sets import check_split, open_split
     from scalesearch.plan.design import read_design
 
-    spec = read_design(design, size=size, say=note)
+    spec = read_design(design, size=size)
     check_split(data, split)
     from scalesearch.app.anchor_report import anchor_report
     from scalesearch.console.anchor_tables import show_anchors

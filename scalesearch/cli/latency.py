@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from scalesearch.cli.options import BATCH, PATH, SIZE, note, printing
+from scalesearch.cli.options import BATCH, PATH, SIZE, printing
+
+logger = logging.getLogger(__name__)
 
 _SETTING = (
     click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
@@ -63,10 +66,10 @@ def measure(
     from scalesearch.plan.design import read_design
     from scalesearch.profile.latency_setting import setting_of
 
-    spec = read_design(design, size=size, say=note)
+    spec = read_design(design, size=size)
     found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
     for warning in found.warnings:
-        note(f"warning: {warning}")
+        logger.warning(f"warning: {warning}")
     text = json.dumps(found.to_dict(), indent=2)
     with printing(lambda: text):
         if as_json:
@@ -104,5 +107,5 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
     from scalesearch.profile.latency_setting import setting_of
 
     setting = setting_of(device, backend, precision, threads, batch)
-    with RichConsole() as console:
-        timing.calibrate(setting, out, console=console)
+    with RichConsole():
+        timing.calibrate(setting, out)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import BATCH, COUNT, DEVICE, FOLDER, PATH, SEED, SIZE, Finite, need_data, need_device, note
+from scalesearch.cli.options import BATCH, COUNT, DEVICE, FOLDER, PATH, SEED, SIZE, Finite, need_data, need_device
 from scalesearch.inputs.quoting import quoted
+
+logger = logging.getLogger(__name__)
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -116,19 +119,22 @@ def train(
         raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
     from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
 
-    spec, chosen = read_design(design, size=size, say=note), read_recipe_file(recipe, changes)
+    spec, chosen = read_design(design, size=size), read_recipe_file(recipe, changes)
     need_data(data or "digits", splits or ("train", "val"))
     if out:
         claim_training(out)
     claim_folder(cache_folder(), "the cache")
     if data is None:
-        note("no --data: training on digits, drawn pictures of handwritten digits; --data FOLDER is for your own")
+        logger.info(
+            "no --data: training on digits, drawn pictures of handwritten digits; --data FOLDER is for your own"
+        )
     need_device(device)
     from scalesearch.app.train_one import train as run
     from scalesearch.console.progress import RichConsole
+    from scalesearch.io.logs import at_level
     from scalesearch.training.distributed import joined
 
-    with joined() as team, RichConsole() as console:
+    with joined() as team, RichConsole() as console, at_level("scalesearch.training", console.detail):
         run(
             spec,
             chosen,
@@ -136,11 +142,9 @@ def train(
             splits=splits or ("train", "val"),
             seed=seed or 0,
             out=out,
-            console=console,
             weights=weights,
             fit=anchors == "auto" or fits_anchors(design),
             tensorboard=tensorboard,
-            lines=not console.is_terminal,
             team=team,
         )
 
@@ -167,6 +171,6 @@ def _train_front(
     from scalesearch.app.train_front import train_front
     from scalesearch.console.progress import RichConsole
 
-    with RichConsole() as console:
-        report = train_front(study, top=top, recipe=recipe, changes=changes, seeds=seeds, data=data, console=console)
-        console.say(f"report: {report}")
+    with RichConsole():
+        report = train_front(study, top=top, recipe=recipe, changes=changes, seeds=seeds, data=data)
+        logger.info(f"report: {report}")

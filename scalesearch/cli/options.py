@@ -1,4 +1,4 @@
-"""What the verbs share: the options that several take, and lines beside the output."""
+"""What the verbs share: the options that several take, and output that cannot be written."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from scalesearch.io.text import for_terminal
 
 
 class Finite(click.FloatRange):
@@ -99,9 +97,3 @@ def need_data(source: str | Path, splits: tuple[str, str] = ("train", "val")) ->
     from scalesearch.data.layout import check_folder
 
     check_folder(Path(source), *splits)
-
-
-def note(text: str) -> None:
-    """A line on standard error, where it spoils no table and no JSON; of torchrun's processes the first one's."""
-    if os.environ.get("RANK", "0") == "0":
-        click.echo(for_terminal(text), err=True)

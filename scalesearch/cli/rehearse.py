@@ -65,7 +65,7 @@ def rehearse(
     if unknown := [name for name in names if name not in SAMPLERS]:
         raise ValueError(f"--samplers has some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
-    with RichConsole() as console:
+    with RichConsole():
         if launch.is_table(source):
             if landscape:
                 raise ValueError(
@@ -73,10 +73,8 @@ def rehearse(
                 )
             stage = launch.on_table(source, overrides, ladder)
         else:
-            stage = launch.on_landscape(source, overrides, landscape or "plain", console)
-        found = launch.run(
-            stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out, console=console
-        )
+            stage = launch.on_landscape(source, overrides, landscape or "plain")
+        found = launch.run(stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out)
     text = json.dumps([to_dict(one) for one in found], indent=2)
     with printing(lambda: text):
         if as_json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import COUNT, PATH, SEED, note
+from scalesearch.cli.options import COUNT, PATH, SEED
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -34,14 +37,13 @@ def space(plan: Path, classes: int | None, count: int, seed: int, changes: tuple
       scalesearch space search_spaces/topology.yaml --set 'band={macs: {max: 0.5G}, memory: {max: 40MB}}' --json
     """
     from scalesearch.app.describe_space import describe_space
-    from scalesearch.console.progress import NoteConsole
     from scalesearch.console.space_tables import show_space
     from scalesearch.plan.plan import read_plan
 
     read = read_plan(plan, list(changes))
     for line in read.notes:
-        note(line)
-    found = describe_space(read, NoteConsole(), classes=classes, count=count, seed=seed)
+        logger.warning(line)
+    found = describe_space(read, classes=classes, count=count, seed=seed)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

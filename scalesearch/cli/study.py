@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import click
 
 from scalesearch.cli.options import COUNT, PATH, WORKERS, Finite, need_data
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -84,13 +87,13 @@ def search(
     if finish:
         need_onnx()  # now rather than after the search
     where = Where(workers=workers, ray=ray, cpus=cpus_per_task, gpus=gpus_per_task)
-    with RichConsole() as console:
+    with RichConsole():
         for note in study.notes:
-            console.say(note)
-        report_path = run(study, folder, console, where, storage)
+            logger.warning(note)
+        report_path = run(study, folder, where, storage)
         if finish:
-            finish_winners(folder, study, console)
-        console.say(f"report: {report_path}")
+            finish_winners(folder, study)
+        logger.info(f"report: {report_path}")
 
 
 @click.command()

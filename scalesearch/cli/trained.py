@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from pathlib import Path
 
 import click
 
-from scalesearch.cli.options import DEVICE, FILE, FOLDER, PATH, SIZE, Finite, need_device, note, printing
+from scalesearch.cli.options import DEVICE, FILE, FOLDER, PATH, SIZE, Finite, need_device, printing
 from scalesearch.inputs.quoting import quoted
+
+logger = logging.getLogger(__name__)
 
 DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
 
@@ -70,12 +73,12 @@ def evaluate(
     from scalesearch.console.progress import RichConsole
     from scalesearch.data.sets import open_split
 
-    model = open_scored(weights, design=design, size=size, say=note)
-    with RichConsole() as console:
-        own = open_split(data, split)
-        for line in own.notes:
-            note(f"{own.name}: {line}")
-        found = run(model, own, console)
+    model = open_scored(weights, design=design, size=size)
+    own = open_split(data, split)
+    for line in own.notes:
+        logger.info(f"{own.name}: {line}")
+    with RichConsole():
+        found = run(model, own)
     if out:
         write_detections(found, own, out)
     if plots:
@@ -114,11 +117,11 @@ def predict(
     from scalesearch.app.trained_model import open_model
     from scalesearch.console.progress import RichConsole
 
-    model = open_model(weights, design=design, size=size, say=note)
-    with RichConsole() as console:
-        unread = draw_detections(model, images, out, score=score, console=console)
+    model = open_model(weights, design=design, size=size)
+    with RichConsole():
+        unread = draw_detections(model, images, out, score=score)
     for line in unread:
-        note(f"skipped: {line}")
+        logger.warning(f"skipped: {line}")
     if unread:
         sys.exit(1)
 
@@ -170,11 +173,11 @@ def export(
     from scalesearch.nn.onnx_file import need_onnx
 
     if out.suffix == ".safetensors":
-        export_weights(open_model(weights, design=design, size=size, say=note), out)
+        export_weights(open_model(weights, design=design, size=size), out)
         click.echo(out)
         return
     need_onnx()
-    model = open_model(weights, design=design, size=size, say=note)
+    model = open_model(weights, design=design, size=size)
     found = export_onnx(model, out, nms=nms, batch=batch, opset=opset)
     same = "" if found.same is None else f", {found.same:.2%} of the detections the same"
     told = f"{found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}"

@@ -1,18 +1,22 @@
-"""Messages and progress bars on a terminal, and messages on standard error."""
+"""Progress bars on a terminal, with messages of the log above them."""
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from scalesearch.console.lines import printed_by, speaks
 from scalesearch.inputs.quoting import shortened
+from scalesearch.io.progress import Update, displayed
 from scalesearch.io.text import LONGEST, for_terminal
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE = 0.5
 """Seconds before a bar is shown: shorter work needs none."""
@@ -36,31 +40,34 @@ class RichConsole:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and speaks()),
         )
         self._told = time.monotonic()
+        self._installed = ExitStack()
 
     def __enter__(self) -> Self:
         self._progress.start()
+        self._installed.enter_context(displayed(self))
+        self._installed.enter_context(printed_by(self._line))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._installed.close()
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         self._progress.stop()
 
     @property
-    def is_terminal(self) -> bool:
-        """Whether bars are shown."""
-        return self._progress.console.is_terminal
+    def detail(self) -> int:
+        """The least level of lines about what has a bar of its own: DEBUG where no bars are shown."""
+        return logging.INFO if self._progress.console.is_terminal else logging.DEBUG
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self._progress.console.print(for_terminal(text), markup=False, highlight=False)
+    def _line(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
 
-    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
+    def bar(self, label: str, *, at_once: bool = False) -> Update:
         """Return the update function (done, total, what) of a new bar, shown after half a second unless `at_once`."""
         if self._progress.disable:
             return lambda done, total, what: self._tell(label, done, total, what)
@@ -83,16 +90,4 @@ class RichConsole:
         """Print a line in place of the bar, once every `_PERIOD`."""
         if done < total and time.monotonic() - self._told >= _PERIOD:
             self._told = time.monotonic()
-            self.say(f"  {label}: {done / total:.0%}{', ' if what else ''}{shortened(what, LONGEST)}")
-
-
-class NoteConsole:
-    """Messages on standard error, where they disturb no table and no JSON; no bars."""
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        print(for_terminal(text), file=sys.stderr)
-
-    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
-        """Return an update function that does nothing."""
-        return lambda done, total, what: None
+            logger.info(f"  {label}: {done / total:.0%}{', ' if what else ''}{shortened(what, LONGEST)}")

@@ -20,8 +20,9 @@ from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
 from scalesearch.data.rendering import background, ink, noisy, write
-from scalesearch.data.split import DataError, Progress
+from scalesearch.data.split import DataError
 from scalesearch.io.cache import cache_folder
+from scalesearch.io.progress import bar
 from scalesearch.io.publish import publishing_folder
 
 Item = dict[str, Any]
@@ -53,7 +54,7 @@ class Samples:
     positions: NDArray[np.int64]
 
 
-def digits_folder(progress: Progress | None = None) -> Path:
+def digits_folder() -> Path:
     """Return the COCO folder of `digits`, drawn on the first call (15 s on one core).
 
     It is in SCALESEARCH_CACHE, by default ~/.cache/scalesearch, and is published by rename.
@@ -67,7 +68,7 @@ def digits_folder(progress: Progress | None = None) -> Path:
         return folder
     try:
         with publishing_folder(folder) as aside:
-            draw_digits(aside, COUNTS, progress)
+            draw_digits(aside, COUNTS)
     except OSError as error:
         if not folder.is_dir():  # else another process has published the same folder first
             raise DataError(
@@ -77,12 +78,12 @@ def digits_folder(progress: Progress | None = None) -> Path:
     return folder
 
 
-def draw_digits(folder: Path, counts: dict[str, int], progress: Progress | None = None) -> None:
+def draw_digits(folder: Path, counts: dict[str, int]) -> None:
     """Draw the first `counts[split]` images of each split into `folder`, as a COCO folder.
 
     An image depends only on its split and number, so that a smaller set is a prefix of a larger one.
     """
-    pools = _pools()
+    pools, update = _pools(), bar("drawing digits")
     done = 0
     for split, count in counts.items():
         (folder / split).mkdir(parents=True, exist_ok=True)
@@ -90,8 +91,7 @@ def draw_digits(folder: Path, counts: dict[str, int], progress: Progress | None 
         for number in range(count):
             drawn.append(_draw_image(folder, split, number, pools[split][number % GROUPS[split]]))
             done += 1
-            if progress is not None:
-                progress(done, sum(counts.values()))
+            update(done, sum(counts.values()), "images")
         _write_annotations(folder, split, drawn)
 
 

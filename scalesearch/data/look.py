@@ -14,7 +14,8 @@ from pathlib import Path
 
 from scalesearch.data.decode import read_upright, refuse
 from scalesearch.data.pixels import key_of
-from scalesearch.data.split import DataError, Image, Progress, Split
+from scalesearch.data.split import DataError, Image, Split
+from scalesearch.io.progress import bar
 from scalesearch.io.publish import publish
 
 _THREADS = 4
@@ -22,7 +23,7 @@ _SIDE = 8
 """Target side of libjpeg's reduced decoding: the check needs no pixels."""
 
 
-def looked_at(split: Split, cache: Path | None = None, progress: Progress | None = None) -> Split:
+def looked_at(split: Split, cache: Path | None = None) -> Split:
     """Check all images; return the split with a note for each kind of change to them. A `cache` keeps the result.
 
     DataError naming the images that cannot be decoded or do not have their annotated size.
@@ -30,22 +31,22 @@ def looked_at(split: Split, cache: Path | None = None, progress: Progress | None
     file = cache / f"looked-{key_of(split)}.json" if cache else None
     notes = _known(file) if file else None
     if notes is None:
-        notes = _look(split, progress)
+        notes = _look(split)
         if file:
             _keep(file, notes)
     return dataclasses.replace(split, notes=split.notes + tuple(notes))
 
 
-def _look(split: Split, progress: Progress | None) -> list[str]:
+def _look(split: Split) -> list[str]:
     refused, remarks = list[DataError](), Counter[str]()
+    update = bar("looking at the pictures")
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, found in enumerate(pool.map(_remarks, split.images)):
             if isinstance(found, DataError):
                 refused.append(found)
             else:
                 remarks.update(found)
-            if progress is not None:
-                progress(done + 1, len(split.images))
+            update(done + 1, len(split.images), "images")
     if refused:
         refuse(refused, split)
     return [f"{count} of {len(split.images)} images {remark}" for remark, count in remarks.items()]

@@ -21,7 +21,8 @@ from torch import Tensor
 from scalesearch.data.capacity import Decoding, free_bytes, reserve
 from scalesearch.data.decode import decode, letterbox, refuse, tried
 from scalesearch.data.shard import WHOLE, Shard
-from scalesearch.data.split import DataError, Progress, Split
+from scalesearch.data.split import DataError, Split
+from scalesearch.io.progress import bar
 from scalesearch.io.publish import publishing
 
 PAD = (124, 116, 104)
@@ -77,7 +78,6 @@ def open_pixels(
     split: Split,
     size: tuple[int, int],
     cache: Path | None = None,
-    progress: Progress | None = None,
     *,
     room: int | None = None,
 ) -> Pixels:
@@ -97,7 +97,7 @@ def open_pixels(
     targets = [(image, ~image.crowd, scale) for image, scale in zip(split.images, scales, strict=True)]
     return Pixels(
         split=split,
-        array=_decoding(split, shape) if lacking else _decoded(split, shape, file, progress),
+        array=_decoding(split, shape) if lacking else _decoded(split, shape, file),
         scales=scales,
         boxes=[image.boxes[kept] * scale for image, kept, scale in targets],
         labels=[image.labels[kept] for image, kept, _ in targets],
@@ -126,13 +126,11 @@ def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
     return Decoding(shape, decoded)
 
 
-def _decoded(
-    split: Split, shape: tuple[int, int, int, int], file: Path | None, progress: Progress | None
-) -> NDArray[np.uint8]:
+def _decoded(split: Split, shape: tuple[int, int, int, int], file: Path | None) -> NDArray[np.uint8]:
     if file:
-        return _cached(split, shape, file, progress)
+        return _cached(split, shape, file)
     array = np.empty(shape, dtype=np.uint8)
-    _decode_all(split, array, progress)
+    _decode_all(split, array)
     return array
 
 
@@ -181,13 +179,13 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
     )
 
 
-def _cached(split: Split, shape: tuple[int, ...], file: Path, progress: Progress | None) -> NDArray[np.uint8]:
+def _cached(split: Split, shape: tuple[int, ...], file: Path) -> NDArray[np.uint8]:
     """Return the decoded array, memory-mapped from `file`; decode into it first if missing, published by rename."""
     if not file.exists():
         with publishing(file) as aside:
             array = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
             _reserved(aside, shape)
-            _decode_all(split, array, progress)
+            _decode_all(split, array)
             array.flush()
     mapped: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="r")
     return mapped
@@ -212,17 +210,17 @@ def key_of(split: Split) -> str:
     return digest.hexdigest()[:16]
 
 
-def _decode_all(split: Split, array: NDArray[np.uint8], progress: Progress | None) -> None:
+def _decode_all(split: Split, array: NDArray[np.uint8]) -> None:
     """Fill `array` [N, h, w, 3] by a few threads: PIL releases the GIL while it decodes."""
     size, refused = (array.shape[1], array.shape[2]), list[DataError]()
+    update = bar("decoding images")
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, pixels in enumerate(pool.map(lambda image: tried(image, size), split.images)):
             if isinstance(pixels, DataError):
                 refused.append(pixels)
                 continue
             _fill(array[done], pixels)
-            if progress is not None:
-                progress(done + 1, len(split.images))
+            update(done + 1, len(split.images), "images")
     if refused:
         refuse(refused, split)
 

@@ -15,7 +15,7 @@ from scalesearch.data.coco import read_place
 from scalesearch.data.digits import digits_folder
 from scalesearch.data.layout import Place, check_folder, find_split, find_whole, missing, role
 from scalesearch.data.leaks import held_out_notes
-from scalesearch.data.split import DataError, Progress, Split, box_counts, content, select_from, with_classes
+from scalesearch.data.split import DataError, Split, box_counts, content, select_from, with_classes
 from scalesearch.io.hashes import short_hash
 
 VAL_SHARE, VAL_SEED = 0.2, 0
@@ -44,7 +44,6 @@ def open_data(
     val: str = "val",
     select: float | Literal["val"] = 0.2,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> Data:
     """Open `digits` (drawn at the first call) or a COCO-format data set; `train` and `val` name its splits.
 
@@ -55,7 +54,7 @@ def open_data(
         DataError: where the data set breaks a rule, a split has no object, or train and val differ in their categories
             or share an image.
     """
-    folder = _folder(source, progress)
+    folder = _folder(source)
     whole, held_out = _pair(folder, train, val)
     whole, held_out = with_classes(whole, held_out.categories), with_classes(held_out, whole.categories)
     held_out = by_name(held_out, whole.categories, whole.name)
@@ -98,8 +97,8 @@ def check_split(source: str | Path, split: str) -> None:
         raise missing(Path(source), split)
 
 
-def _folder(source: str | Path, progress: Progress | None = None) -> Path:
-    return digits_folder(progress) if source == "digits" else Path(source)
+def _folder(source: str | Path) -> Path:
+    return digits_folder() if source == "digits" else Path(source)
 
 
 def _found(folder: Path, split: str) -> Place | None:

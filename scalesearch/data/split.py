@@ -6,16 +6,13 @@ Standard library and NumPy only. `coco` reads splits from a folder, `sets` joins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) during long work."""
 
 
 class DataError(ValueError):

@@ -6,9 +6,10 @@ running study. It lies in the study's folder, or in any Optuna storage beside ot
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
@@ -26,7 +27,7 @@ _OWNER = "folder_id"
 _PATIENCE = 60.0
 """Seconds before a storage that failed is tried again."""
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -39,9 +40,8 @@ class Ledger:
         objectives: Sequence[str],
         axes: Mapping[str, Choices],
         storage: str | None = None,
-        say: Say = print,
     ) -> None:
-        self._name, self._objectives, self._say = name, list(objectives), say
+        self._name, self._objectives = name, list(objectives)
         self._space = {axis: distribution(choices) for axis, choices in axes.items()}
         self._place: Place = place(storage, folder)
         self._identity = "" if self._place.own else identity(folder)
@@ -64,7 +64,7 @@ class Ledger:
             self._tried = None
         except Exception as error:  # noqa: BLE001  a storage may raise anything, and the study does not need it
             if self._tried is None or over:
-                self._say(
+                logger.warning(
                     f"the ledger at {self._place.shown} is behind ({self._place.clean(line(error))}); the rows are whole, "
                     "and it is written again from them"
                 )

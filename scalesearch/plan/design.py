@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,13 @@ from scalesearch.plan.sections import read_anchors, read_detector, read_recipe
 from scalesearch.plan.yaml_tree import PlanError
 from scalesearch.space.space import Choices, Space
 
+logger = logging.getLogger(__name__)
+
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
 """The published detectors."""
 
 _ELSEWHERE = re.compile(r"(?:tf_)?(?:efficientdet[-_ ]?)?(d[0-7]x?|lite[0-4])(?:_ap)?", re.IGNORECASE)
 """The names in effdet, timm and papers: tf_efficientdet_d0, EfficientDet-D0."""
-
-Say = Callable[[str], object]
-"""A callback that gets a line for each dropped node of a graph."""
 
 
 def published_name(design: str) -> str:
@@ -39,9 +39,7 @@ def published_name(design: str) -> str:
     return match[1].lower() if match and match[1].lower() in PUBLISHED else design
 
 
-def read_design(
-    design: str, classes: int | None = None, size: str | None = None, *, say: Say = lambda note: None
-) -> DetectorSpec:
+def read_design(design: str, classes: int | None = None, size: str | None = None) -> DetectorSpec:
     """Return the detector called `design`: d0 .. lite4, retinanet_nasfpn, or a file.
 
     `classes` and `size` (HxW) override its own. A published name may also be that of elsewhere, as EfficientDet-D0.
@@ -55,7 +53,7 @@ def read_design(
     elif design in DESIGNS:
         spec = retinanet_nasfpn(classes=classes or 90)
     elif Path(design).is_file():
-        spec = _from_file(Path(design), say)
+        spec = _from_file(Path(design))
     else:
         raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {quoted(design)} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
@@ -75,7 +73,7 @@ def fits_anchors(design: str) -> bool:
     return value is not None and value.is_word("auto")
 
 
-def read_network(design: str, levels: str | None = None, fusion: str | None = None, *, say: Say) -> Topology:
+def read_network(design: str, levels: str | None = None, fusion: str | None = None) -> Topology:
     """Return the feature network called `design`: a published one, a detector as for `read_design`, or a graph's file.
 
     `levels` (as 3..7) is for published networks; `fusion` replaces that of each node that is no gate.
@@ -97,9 +95,9 @@ def read_network(design: str, levels: str | None = None, fusion: str | None = No
         graph = read_graph_file(Path(design))
         topology = graph.topology
         for note in graph.notes:
-            say(note)
+            logger.warning(note)
     else:
-        topology = read_design(design, say=say).topology
+        topology = read_design(design).topology
     return topology.fused(fusion) if fusion else topology
 
 
@@ -125,14 +123,14 @@ def read_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _from_file(path: Path, say: Say) -> DetectorSpec:
+def _from_file(path: Path) -> DetectorSpec:
     raw = path.read_bytes()
     try:
         data = parse(raw)
     except JsonError as error:
         if raw.lstrip()[:2] in (b"[[", b'{"'):
             raise PlanError(f"{path}: a detector's JSON file must be whole, but {error}") from None
-        return _from_sections(path, say)
+        return _from_sections(path)
     if isinstance(data, list) and data and all(isinstance(one, dict) and "spec" in one for one in data):
         raise PlanError(f"{path}: one design is asked for, but there are {len(data)} here: write the one that is meant")
     if isinstance(data, dict) and isinstance(data.get("spec"), dict):
@@ -143,7 +141,7 @@ def _from_file(path: Path, say: Say) -> DetectorSpec:
         raise PlanError(f"{path}: {error}") from None
 
 
-def _from_sections(path: Path, say: Say) -> DetectorSpec:
+def _from_sections(path: Path) -> DetectorSpec:
     top = read_section(path)
     section, graphs = top.section("space"), Graphs(path.parent)
     (axes, genes), anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
@@ -152,7 +150,7 @@ def _from_sections(path: Path, say: Say) -> DetectorSpec:
             raise value.error("is given twice, here and in space; keep one")
         axes["topology"] = Choices((graphs.add("topology", value),))
     for note in graphs.notes:
-        say(note)
+        logger.warning(note)
     fixed, classes = read_detector(top.section("detector")), top.integer("classes", 90, low=1)
     top.done()
     try:

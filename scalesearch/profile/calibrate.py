@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +26,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import CONVOLUTIONS, OTHER, HeldOut, LatencySetting, LatencyTable, amounts
 from scalesearch.cost.price import price
+from scalesearch.io.progress import bar
 from scalesearch.profile.operator_timing import Amounts, Observed, observe
 from scalesearch.profile.resolve import resolve_spec
 
@@ -192,18 +193,17 @@ def calibrate(
     *,
     rounds: int = 12,
     seconds: float = 1.0,
-    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> LatencyTable:
     """Fit the setting's table to `specs`, each timed eight to `rounds` times in about `seconds`.
 
-    `watch(done, total)` is called after each. ValueError for fewer than two detectors.
+    ValueError for fewer than two detectors.
     """
     if len(specs) < 2:
         raise ValueError(f"a table needs at least two detectors, but got {len(specs)}")
-    observed = []
+    observed, update = [], bar("calibrating", at_once=True)
     for done, spec in enumerate(specs, 1):
         observed.append(observe(spec, setting, rounds=rounds, seconds=seconds))
-        watch(done, len(specs))
+        update(done, len(specs), "detectors")
     return table(setting, observed)
 
 

@@ -6,6 +6,7 @@ The surrogate is a synthetic landscape or a recorded table. Rows are kept in mem
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.execute.executor import InProcess
+from scalesearch.io.logs import at_level
 from scalesearch.plan.ladder import Ladder, epochs_at
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
@@ -167,7 +169,8 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
     store, answers = MemoryStore(), Answers(surrogate, plan.seed, rungs)
     study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=REHEARSED)
-    search(study, InProcess(answers), lambda text: None)
+    with at_level("scalesearch.study", logging.CRITICAL):  # thousands of trials are not worth a line each
+        search(study, InProcess(answers))
     found = study.trials()
     return Rehearsed(
         setup=setup,

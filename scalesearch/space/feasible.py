@@ -10,13 +10,14 @@ Imports NumPy, `arch` and `cost`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from scalesearch.cost.budget import Budget
 from scalesearch.cost.metrics import Meter, meter_of
+from scalesearch.io.progress import bar
 from scalesearch.space.blocks import (
     Block,
     FeasiblePoint,
@@ -81,7 +82,6 @@ def share(
     budget: Budget,
     meter: Meter | None = None,
     rng: np.random.Generator | None = None,
-    watch: Callable[[int, int], None] | None = None,
 ) -> Share:
     """Return the share of the points of `space` inside `budget`: exact if enumerable, else from a uniform sample.
 
@@ -89,13 +89,12 @@ def share(
     """
     meter, rng = meter or meter_of(budget.bounds), rng or np.random.default_rng(0)
     blocks, goal = _whole_or_sample(space, budget, meter, rng)
-    priced = held = 0
+    update, priced, held = bar("pricing the space"), 0, 0
     for block in blocks:
         mask = holds(block, budget, meter)[: goal - priced]
         held += int(mask.sum())
         priced += len(mask)
-        if watch:
-            watch(priced, goal)
+        update(priced, goal, "points")
         if priced == goal:
             break
     return Share(points=space.count, priced=priced, held=held)

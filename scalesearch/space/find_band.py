@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scalesearch.io.progress import bar
 from scalesearch.space.band import Band, EmptyBandError, enumerable
 from scalesearch.space.blocks import ONE_BY_ONE, Block, by_array, distances, grid_blocks, holds
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit, distance, inside, miss
@@ -16,14 +17,11 @@ from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
 
-Watch = Callable[[int, int], None]
-"""A callback for progress: (points done, points in all)."""
 
-
-def find_band(unit: Unit, watch: Watch | None = None) -> Band:
+def find_band(unit: Unit) -> Band:
     """Return the band of `unit`: enumerated up to ENUMERABLE points (ONE_BY_ONE without arrays), else projected.
 
-    `watch(done, total)` is called during enumeration. Raises EmptyBandError with the nearest miss.
+    Raises EmptyBandError with the nearest miss.
     """
     count = math.prod(len(axis.values) for axis in unit.axes.values())
     if count > enumerable(unit):
@@ -31,24 +29,23 @@ def find_band(unit: Unit, watch: Watch | None = None) -> Band:
         band.draw((), np.random.default_rng(0))
         return band
     if isinstance(unit, SpecUnit) and by_array(unit.space, unit.budget):
-        return _enumerate_blocks(unit, count, watch)
-    return _enumerate(unit, count, watch)
+        return _enumerate_blocks(unit, count)
+    return _enumerate(unit, count)
 
 
-def _enumerate_blocks(unit: SpecUnit, count: int, watch: Watch | None) -> EnumeratedBand | PricedBand:
+def _enumerate_blocks(unit: SpecUnit, count: int) -> EnumeratedBand | PricedBand:
     """Enumerate as `_enumerate`, priced over arrays; a `PricedBand` if more than ONE_BY_ONE candidates are inside."""
     parts: list[dict[str, NDArray[np.int64]]] = []
     rows: list[NDArray[np.int64]] = []
     closest: tuple[float, Point] = (math.inf, {})
-    done = 0
+    done, update = 0, bar("pricing the space")
     for block in grid_blocks(unit.space, unit.meter, unit.budget):
         hits = np.flatnonzero(holds(block, unit.budget, unit.meter))
         parts.append({name: index[hits] for name, index in block.at.items()})
         rows.append(block.identities(hits))
         closest = min(closest, _closest(block, unit), key=lambda pair: pair[0])
         done += len(block.resolved)
-        if watch:
-            watch(done, count)
+        update(done, count, "points")
     resolved = np.concatenate(rows)
     if not len(resolved):
         raise _empty(unit, count, unit.solve(closest[1]))
@@ -79,10 +76,10 @@ def _empty(unit: Unit, count: int, closest: Candidate) -> EmptyBandError:
     )
 
 
-def _enumerate(unit: Unit, count: int, watch: Watch | None) -> EnumeratedBand:
+def _enumerate(unit: Unit, count: int) -> EnumeratedBand:
     found: dict[tuple[str, ...], Candidate] = {}
     closest: tuple[float, Candidate | None] = (math.inf, None)
-    held = 0
+    held, update = 0, bar("pricing the space")
     for done, point in enumerate(_points(unit.axes), 1):
         candidate = unit.solve(point)
         if inside(unit, candidate):
@@ -90,8 +87,8 @@ def _enumerate(unit: Unit, count: int, watch: Watch | None) -> EnumeratedBand:
             found.setdefault(candidate.key, candidate)
         elif (far := distance(unit, candidate)) < closest[0]:
             closest = (far, candidate)
-        if watch and (done % 500 == 0 or done == count):
-            watch(done, count)
+        if done % 500 == 0 or done == count:
+            update(done, count, "points")
     if not found:
         assert closest[1] is not None, "a space has at least one point"
         raise _empty(unit, count, closest[1])

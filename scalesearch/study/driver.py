@@ -5,57 +5,68 @@ A training that has a row is not run again, so the same command continues an int
 
 from __future__ import annotations
 
+import logging
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.execute.executor import Executor
+from scalesearch.io.progress import relabelled
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.space import Point
 from scalesearch.study.jobs import TASKS, Job, final_jobs, winner_jobs
-from scalesearch.study.pending import PendingJobs, Say
+from scalesearch.study.pending import PendingJobs
 from scalesearch.study.propose import propose
 from scalesearch.study.study import Study
+from scalesearch.study.study_progress import StudyProgress
 from scalesearch.study.successive_halving import promotion
 
+logger = logging.getLogger(__name__)
 
-def run(study: Study, executor: Executor, say: Say) -> None:
+
+def run(study: Study, executor: Executor) -> None:
     """Run the search, then train winners, then baselines; every row is on disk when this returns.
 
     Raises TaskError, and ValueError where the first trainings all fail. KeyboardInterrupt passes through. Rows written
     so far stay.
     """
-    search(study, executor, say)
-    out = PendingJobs(study, executor, say)
-    for job in final_jobs(study):
-        out.send(job)
-    out.collect()
+    progress = StudyProgress(study, executor.workers)
+    with relabelled(progress.label):
+        _search(study, executor, progress)
+        out = PendingJobs(study, executor, progress)
+        for job in final_jobs(study):
+            out.send(job)
+        out.collect()
 
 
-def train_winners(study: Study, executor: Executor, say: Say, winners: WinnersPlan, name: str) -> None:
+def train_winners(study: Study, executor: Executor, winners: WinnersPlan, name: str) -> None:
     """Train the best of a finished search by another recipe than the plan's; `name` is that recipe's.
 
     The rows are kept beside those of the plan's own winners. Raises as `run`.
     """
-    out = PendingJobs(study, executor, say)
+    out = PendingJobs(study, executor)
     for job in winner_jobs(study, winners, name):
         out.send(job)
     out.collect()
 
 
-def search(study: Study, executor: Executor, say: Say) -> None:
+def search(study: Study, executor: Executor) -> None:
     """Propose and train until the plan's trials are done or the band is exhausted, and nobody can be promoted any more.
 
     A proposal sees exactly the trials at least as many ordinals back as there are workers, whether or not later ones
     are done. So a study is the same however its trainings overlap and wherever it was interrupted. On a ladder this
     holds for one worker; with several, promotions depend on which trials are done.
     """
-    out = PendingJobs(study, executor, say)
-    steps = _Steps(study, executor.workers, say)
+    _search(study, executor)
+
+
+def _search(study: Study, executor: Executor, progress: StudyProgress | None = None) -> None:
+    out = PendingJobs(study, executor, progress)
+    steps = _Steps(study, executor.workers)
     while True:
         done = study.trials()
         if study.ledger:
@@ -69,16 +80,16 @@ def search(study: Study, executor: Executor, say: Say) -> None:
             out.collect_some()
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
-    _tell_outside(study, say)
+    _tell_outside(study)
     # Checkpoints of trials that were not promoted, and of tasks begun by an interrupted run with other workers.
     shutil.rmtree(study.folder.path / TASKS, ignore_errors=True)
 
 
-def _tell_outside(study: Study, say: Say) -> None:
+def _tell_outside(study: Study) -> None:
     """Say how many trials went to candidates that were measured outside the band."""
     found = study.trials()
     if outside := sum(any(row.outside for row in trial.rows) for trial in found):
-        say(
+        logger.warning(
             f"{outside} of {len(found)} trials went to candidates that were predicted inside the band but measured "
             "outside it, and were not trained; trials may be raised to make up for them"
         )
@@ -87,8 +98,8 @@ def _tell_outside(study: Study, say: Say) -> None:
 class _Steps:
     """Decides the next step of a search from the trials so far, and remembers whether the band is exhausted."""
 
-    def __init__(self, study: Study, lag: int, say: Say) -> None:
-        self._study, self._lag, self._say = study, lag, say
+    def __init__(self, study: Study, lag: int) -> None:
+        self._study, self._lag = study, lag
         self._rungs = epochs_at(study.plan.ladder, study.plan.recipe.epochs)
         self._used_up = False
         self._taken: dict[int, tuple[str, ...]] = {}
@@ -141,7 +152,7 @@ class _Steps:
         try:
             proposal = propose(self._study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier, taken)
         except EmptyBandError as used_up:
-            self._say(f"no more candidates after {ordinal}: {used_up}")
+            logger.warning(f"no more candidates after {ordinal}: {used_up}")
             self._used_up = True
             return []
         candidate = proposal.candidate

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from scalesearch.records.row import OUTSIDE, Row, RowError, TrainingKey
 from scalesearch.space.space import shown
 from scalesearch.study.jobs import Job, row_of, same_as, task_of
 from scalesearch.study.study import Study
+from scalesearch.study.study_progress import StudyProgress
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """Workers that one training may lose before it counts as failed: it is then likely their cause."""
@@ -29,8 +30,8 @@ HOPELESS = 10
 class PendingJobs:
     """The trainings in flight; each ends as a row on disk."""
 
-    def __init__(self, study: Study, executor: Executor, say: Say) -> None:
-        self._study, self._executor, self._say = study, executor, say
+    def __init__(self, study: Study, executor: Executor, progress: StudyProgress | None = None) -> None:
+        self._study, self._executor, self._progress = study, executor, progress
         self._out: dict[Future[Outcome], _Sent] = {}
         self._noted: set[str] = set()
 
@@ -108,7 +109,7 @@ class PendingJobs:
         except WorkerLostError as lost:
             if sent.attempt >= ATTEMPTS:
                 return failure(f"{ATTEMPTS} workers died under it, the last so: {lost}")
-            self._say(f"{sent.job.label}: {lost}; sent again")
+            logger.warning(f"{sent.job.label}: {lost}; sent again")
             return None
         except TaskError:
             raise
@@ -121,7 +122,7 @@ class PendingJobs:
             kind = re.sub(r"[0-9.]+", "", note)
             if kind not in self._noted:
                 self._noted.add(kind)
-                self._say(f"  {note}")
+                logger.info(f"  {note}")
 
     def _give_up(self) -> None:
         rows = self._study.folder.rows()
@@ -138,7 +139,9 @@ class PendingJobs:
         ap = row.final.get("ap")
         score = f"AP {ap:.3f}" if ap is not None else "no AP"
         result = f"failed: {row.reason}" if row.state == "failed" else f"{score} on {row.splits['evaluated']}"
-        self._say(f"{job.label}: {_describe(job, row)} -> {result}{end}")
+        logger.info(f"{job.label}: {_describe(job, row)} -> {result}{end}")
+        if self._progress:
+            self._progress.advance()
 
 
 class _Sent(NamedTuple):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from scalesearch.inputs.documents import parse
 from scalesearch.inputs.quoting import shortened
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.hashes import file_hash, short_hash
+from scalesearch.io.progress import Update, bar
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.backbone import one_line
 from scalesearch.nn.memory_limit import training_shortage
@@ -35,8 +37,7 @@ from scalesearch.training.log import Log
 from scalesearch.training.loop import NonFinite, Training
 from scalesearch.training.peak_memory import PeakMemory
 
-Progress = Callable[[int, int, str], None]
-"""Called with (steps done, total steps, current activity) during the task."""
+logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 60.0
 """Seconds after which the next step writes a checkpoint, so that an interruption loses little."""
@@ -48,8 +49,7 @@ def run(
     *,
     cache: Path | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
-    each_epoch: Callable[[Mapping[str, float | None]], None] | None = None,
+    label: str = "training",
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
@@ -57,8 +57,8 @@ def run(
 
     On a CPU with a fixed number of threads the outcome, times aside, is a function of the task and the data: one task
     from 0 to 4 gives the same bits as one from 0 to 2 and one from 2 to 4. `cache` is a folder for decoded images.
-    `each_epoch` is called with the epoch's log line. The processes of a `team` train together and all return the
-    outcome; the first one reads and writes the folder.
+    `label` stands beside its progress bar. The processes of a `team` train together and all return the outcome; the
+    first one reads and writes the folder. Each epoch is logged at DEBUG.
 
     A loss that is not finite, insufficient memory and an exceeded time limit give an Outcome with state "failed".
     TaskError where the data cannot be read, or the folder's checkpoint is of another training or before from_epoch.
@@ -69,17 +69,17 @@ def run(
     if reason := _shortage(task, place):
         return Outcome(state="failed", reason=reason, seconds=0.0, peak_memory=0, images_per_second=0.0)
     memory = PeakMemory(place)
-    pixels = team.one_before_others(lambda: _open(task, data, cache, progress))
+    pixels = team.one_before_others(lambda: _open(task, data, cache))
     training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
     points = _Points(task, data, training)
     points.restore()
     log = Log(task.folder, training.epoch, tensorboard=tensorboard) if team.first else None
     try:
-        for numbers in _go(training, points, pixels[1], progress):
+        for numbers in _go(training, points, pixels[1], bar(label)):
             if log is not None:
                 log.add({**numbers, "memory": memory.read()})
-            if each_epoch is not None:
-                each_epoch(numbers)
+            scored = "" if numbers["ap"] is None else f", AP {numbers['ap']:.3f}"
+            logger.debug("epoch %d of %d: loss %.3f%s", numbers["epoch"], task.to_epoch, numbers["loss"], scored)
     except (NonFinite, TooLong) as error:
         return points.outcome("failed", str(error), memory)
     notes = (*training.notes, *pixels[0].notes, *pixels[1].notes, _loader_note(training))
@@ -95,17 +95,14 @@ class TooLong(Exception):
     """A training exceeded its time limit; the message says how far it got."""
 
 
-def _go(
-    training: Training, points: _Points, held_out: Pixels, progress: Progress | None
-) -> Iterator[dict[str, float | None]]:
+def _go(training: Training, points: _Points, held_out: Pixels, update: Update) -> Iterator[dict[str, float | None]]:
     """Run epochs, due evaluations and checkpoints; yield each epoch's log line."""
     task, steps = points.task, training.steps_per_epoch
     before = training.epoch * steps + training.step
 
     def tell(text: str) -> None:
-        if progress is not None:
-            done = training.epoch * steps + training.step
-            progress(done - before, task.to_epoch * steps - before, text)
+        done = training.epoch * steps + training.step
+        update(done - before, task.to_epoch * steps - before, text)
 
     def on_step(_: int, loss: float) -> None:
         tell(f"epoch {training.epoch + 1}, loss {loss:.3f}")
@@ -254,20 +251,15 @@ def _identity(task: Task, data: Data) -> str:
     return short_hash("\n".join(parts))
 
 
-def _open(task: Task, data: Data, cache: Path | None, progress: Progress | None) -> tuple[Pixels, Pixels]:
+def _open(task: Task, data: Data, cache: Path | None) -> tuple[Pixels, Pixels]:
     """Open the images to train on and those to evaluate on."""
-
-    def decoding(done: int, total: int) -> None:
-        if progress is not None:
-            progress(done, total, "decoding images")
-
     held_out = data.select if task.evaluate_on == "select" else data.val
     train = _train_split(task, data)
     spec = _seen(task)
     try:
         if task.images < 1:
             _, train = select_from(train, task.images, seed=0)
-        opened = (open_pixels(split, spec.size, cache, decoding) for split in (train, held_out))
+        opened = (open_pixels(split, spec.size, cache) for split in (train, held_out))
         first, second = (dataclasses.replace(pixels, normalisation=spec.normalisation) for pixels in opened)
     except DataError as error:
         raise TaskError(str(error)) from None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.app.progress import Silent
 from scalesearch.app.search_study import unit_of
 from scalesearch.plan.plan import read_plan
 from scalesearch.records.folder import read_rows
@@ -22,7 +21,7 @@ def test_its_proposals_are_as_recorded(study: str) -> None:
     plan = read_plan(RESULTS / study / "plan.yaml")
     found = trials(read_rows(RESULTS / study), members=len(plan.bands))
     spec = found[0].rows[0].spec
-    band = find_band(unit_of(plan, spec.classes, spec.anchors, Silent()))
+    band = find_band(unit_of(plan, spec.classes, spec.anchors))
     for trial in found:
         earlier = [one for one in found if one.ordinal <= trial.ordinal - plan.workers]
         taken = {one.key for one in found if one.ordinal < trial.ordinal}

@@ -23,19 +23,6 @@ latency: {table: table.json}
 """
 
 
-class Lines:
-    """A console that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def bar(self, label: str, *, at_once: bool = False) -> object:
-        raise AssertionError("nothing here has a bar")
-
-
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LatencyTable:
     """A table of this machine whose reference took a millisecond, written where the plan looks for it."""
@@ -55,10 +42,9 @@ def plan(folder: Path, *changes: str) -> Plan:
     return read_plan(folder / "plan.yaml", changes)
 
 
-def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
-    console = Lines()
-    confirm = confirmation(plan(tmp_path), console)  # type: ignore[arg-type]
-    assert confirm is not None and console.said == []
+def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable, caplog: pytest.LogCaptureFixture) -> None:
+    confirm = confirmation(plan(tmp_path))
+    assert confirm is not None and caplog.messages == []
     assert confirm(TINY, Budget(latency=Bound(0, 10.0))) == ""
     assert confirm(TINY, Budget(macs=Bound(0, 1))) == ""
     missed = confirm(TINY, Budget(latency=Bound(0, 1e-6)))
@@ -66,12 +52,13 @@ def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
     assert torch.get_num_threads() == 1
 
 
-def test_another_machine_is_said_and_not_measured(tmp_path: Path, table: LatencyTable) -> None:
+def test_another_machine_is_said_and_not_measured(
+    tmp_path: Path, table: LatencyTable, caplog: pytest.LogCaptureFixture
+) -> None:
     other = dataclasses.replace(table, setting=dataclasses.replace(table.setting, device="Another Processor"))
     write_table(other, tmp_path / "table.json")
-    console = Lines()
-    assert confirmation(plan(tmp_path), console) is None  # type: ignore[arg-type]
-    assert console.said == [
+    assert confirmation(plan(tmp_path)) is None
+    assert caplog.messages == [
         "latency: by prediction alone, not confirmed by measurement, since its table is of Another Processor"
     ]
 
@@ -101,4 +88,4 @@ def test_a_torn_or_foreign_table_is_named_with_its_line(tmp_path: Path, table: L
 
 def test_no_latency_band_needs_no_confirmation(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN.replace("band: {latency: {max: 20ms}}", "band: {macs: {max: 1G}}"))
-    assert confirmation(read_plan(tmp_path / "plan.yaml"), Lines()) is None  # type: ignore[arg-type]
+    assert confirmation(read_plan(tmp_path / "plan.yaml")) is None

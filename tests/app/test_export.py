@@ -57,7 +57,7 @@ def test_detections_of_pictures_are_those_of_predict(trained: Trained, command: 
 def test_what_is_past_the_count_is_padding(trained: Trained, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    model = open_model(trained.folder, say=print)
+    model = open_model(trained.folder)
     with torch.no_grad():
         for name, value in model.detector.named_parameters():
             if name.startswith("class_head.predict") and name.endswith("bias"):
@@ -101,7 +101,7 @@ def test_a_file_that_disagrees_is_not_written(trained: Trained, tmp_path: Path) 
     """Weights that are no numbers: whatever the comparison is, it must not pass."""
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    model = open_model(trained.folder, say=print)
+    model = open_model(trained.folder)
     with torch.no_grad():
         next(model.detector.box_head.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="differ by nan: nothing was written"):

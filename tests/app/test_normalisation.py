@@ -80,7 +80,7 @@ def test_pretrained_weights_decide(
         assert done.status == 0, done.err
         said = " ".join((done.out + done.err).split())
         assert ("images are normalised by inception, which the pretrained weights were" in said) is pretrained
-        model = open_model(run, say=lambda text: None)
+        model = open_model(run)
         assert model.spec.normalisation == expected
         assert json.loads((run / "result.json").read_text())["spec"].get("normalisation", "imagenet") == expected
         done = command("export", run, "-o", tmp_path / f"{expected}.onnx")
@@ -121,7 +121,7 @@ def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
         assert aps[spec] == pytest.approx(told["curve"][-1][1]["ap"], abs=1e-9)
     assert aps[HALF] != aps[TINY]
 
-    model = open_model(tmp_path / "half", design=None, size=None, say=print)
+    model = open_model(tmp_path / "half", design=None, size=None)
     assert model.spec == HALF
     export_onnx(model, tmp_path / "half.onnx")
     session = runtime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])

@@ -14,24 +14,14 @@ import PIL.PngImagePlugin
 import pytest
 
 from scalesearch.app.predict import draw_detections
-from scalesearch.app.progress import Silent
 from scalesearch.app.trained_model import open_model
 from scalesearch.data.image_files import find_pictures
 from scalesearch.data.split import DataError
 from scalesearch.report.draw_boxes import Drawn, colour, draw_boxes, ink
 from tests.app.conftest import Command, Trained
+from tests.displays import watched
 
 ORIENTATION = 0x0112
-
-
-class Lines(Silent):
-    """A console that keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def opened(file: Path) -> PIL.Image.Image:
@@ -143,29 +133,27 @@ def test_a_fifo_that_is_named_is_not_waited_for(trained: Trained, command: Comma
 
 
 def test_what_was_found_is_kept_where_the_rest_is_stopped(trained: Trained, tmp_path: Path) -> None:
-    """Here by an error of the console's; a full disk and Ctrl-C go the same way."""
+    """Here by an error of the display's; a full disk and Ctrl-C go the same way."""
 
-    class Stopped(Silent):
-        said = 0
+    def stopped(done: int, total: int, what: str) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
 
-        def say(self, text: str) -> None:
-            self.said += 1
-            if self.said == 4:
-                raise KeyboardInterrupt
-
-    model = open_model(trained.folder, say=lambda text: None)
-    with pytest.raises(KeyboardInterrupt):
-        draw_detections(model, [trained.data / "val"], tmp_path, score=0.0, console=Stopped())
+    model = open_model(trained.folder)
+    with pytest.raises(KeyboardInterrupt), watched(stopped):
+        draw_detections(model, [trained.data / "val"], tmp_path, score=0.0)
     assert len({row["file_name"] for row in listed(tmp_path)}) == 4
 
 
 @pytest.mark.parametrize("name", ["long " * 20_000, "two\nlines", ""])
-def test_a_class_may_have_any_name(trained: Trained, tmp_path: Path, name: str) -> None:
-    model = open_model(trained.folder, say=lambda text: None)
+def test_a_class_may_have_any_name(
+    trained: Trained, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = open_model(trained.folder)
     model = dataclasses.replace(model, classes=((3, name), (7, "blue")))
-    said = Lines()
-    assert draw_detections(model, [trained.data / "val" / "5.png"], tmp_path, score=0.0, console=said) == []
-    assert len(said.lines[0]) < 500 + len(str(tmp_path)) * 2 and "\n" not in said.lines[0]
+    caplog.set_level("INFO", "scalesearch")
+    assert draw_detections(model, [trained.data / "val" / "5.png"], tmp_path, score=0.0) == []
+    assert len(caplog.messages[0]) < 500 + len(str(tmp_path)) * 2 and "\n" not in caplog.messages[0]
     assert {row["category_name"] for row in listed(tmp_path)} <= {name, "blue"}
 
 

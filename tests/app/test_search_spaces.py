@@ -9,7 +9,6 @@ import pytest
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.scaling import PUBLISHED
 from scalesearch.arch.spec import Anchors
-from scalesearch.console.progress import NoteConsole
 from scalesearch.plan.plan import read_plan
 from scalesearch.space.candidates import inside
 
@@ -24,7 +23,7 @@ def test_it_is_read(plan: Path) -> None:
 def test_the_papers_coefficients_come_to_the_papers_detectors_at_their_costs() -> None:
     """EfficientDet table 1: sizes 512 .. 1280 and widths 64 .. 384 of D0 .. D6, whose costs are the bands."""
     (file,) = (path for path in PLANS if path.stem == "compound")
-    unit = unit_of(read_plan(file), 90, Anchors(), NoteConsole())
+    unit = unit_of(read_plan(file), 90, Anchors())
     family = unit.solve({"width_factor": 1.35})
     assert inside(unit, family)
     for phi, member in enumerate(family.members[:7]):

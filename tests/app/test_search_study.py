@@ -6,7 +6,6 @@ from pathlib import Path
 
 from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors
-from scalesearch.console.progress import NoteConsole
 from scalesearch.cost.price import price
 from scalesearch.plan.plan import read_plan
 from scalesearch.space.candidates import SpecUnit
@@ -21,7 +20,7 @@ def test_a_named_design_may_have_a_backbone_of_its_own(tmp_path: Path) -> None:
         "baselines: {timm: {backbone: test_byobnet, width: 16}}\n"
     )
     plan = read_plan(file)
-    unit = unit_of(plan, 10, Anchors(), NoteConsole())
+    unit = unit_of(plan, 10, Anchors())
     assert isinstance(unit, SpecUnit)
     spec = unit.space.spec(plan.baselines["timm"])
     assert spec.backbone.name == "test_byobnet"

@@ -36,7 +36,7 @@ def test_auto_anchors_of_a_design_are_fitted(
     assert fits_anchors(str(design)) is (anchors == "auto")
     done = command("train", design, "--data", trained.data, "--out", run, *SHORT)
     assert done.status == 0, done.err
-    found = open_model(run, say=lambda text: None).spec
+    found = open_model(run).spec
     assert ("anchors fitted to train: scale " in said(done)) is (anchors == "auto")
     if anchors == "auto":
         proposed = anchor_report(read_design(str(design)), open_split(str(trained.data), "train"))["proposed"][

@@ -8,7 +8,6 @@ import optuna
 import pytest
 
 from scalesearch.app.rehearse import on_landscape
-from scalesearch.console.progress import NoteConsole
 from scalesearch.rehearsal.result import Rehearsed
 from tests.benchmarks.scripts import script
 
@@ -21,7 +20,7 @@ def losses() -> ModuleType:
 
 
 def test_what_is_lost_is_told_apart(losses: ModuleType) -> None:
-    stage = on_landscape(losses.PLAN, ["trials=24"], "plain", NoteConsole())
+    stage = on_landscape(losses.PLAN, ["trials=24"], "plain")
     searches = losses.Searches(stage)
     found: dict[str, Rehearsed] = searches.all("random", 0)
     # random is told nothing: what it proposes is the same on the ladder, so that only who goes on is lost.

@@ -18,6 +18,7 @@ from scalesearch.data.digits import GROUPS, SIDE, draw_digits
 from scalesearch.data.rendering import ink
 from scalesearch.data.sets import open_data
 from scalesearch.data.split import select_from
+from tests.displays import watched
 
 COUNTS = {"train": 60, "val": 30}
 
@@ -133,21 +134,23 @@ def test_it_is_drawn_once_into_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(digits, "COUNTS", {"train": 40, "val": 2})
     seen: list[tuple[int, int]] = []
-    data = open_data("digits", progress=lambda done, of: seen.append((done, of)))
+    with watched(lambda done, of, what: seen.append((done, of))):
+        data = open_data("digits")
     assert seen[-1] == (42, 42) and len(data.train.images) + len(data.select.images) == 40
     assert [file.name for file in (tmp_path / "cache").iterdir()] == ["digits-v1"]
-    assert open_data("digits", progress=lambda *_: pytest.fail("drawn again")).fingerprint == data.fingerprint
+    with watched(lambda *_: pytest.fail("drawn again")):
+        assert open_data("digits").fingerprint == data.fingerprint
 
 
 def test_an_interrupted_drawing_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
 
-    def interrupt(done: int, of: int) -> None:
+    def interrupt(done: int, of: int, what: str) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        digits.digits_folder(interrupt)
+    with pytest.raises(KeyboardInterrupt), watched(interrupt):
+        digits.digits_folder()
     assert list((tmp_path / "cache").iterdir()) == []
 
 

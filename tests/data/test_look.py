@@ -11,6 +11,7 @@ from scalesearch.data.coco import read_split
 from scalesearch.data.look import looked_at
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import DataError
+from tests.displays import watched
 
 CUT = "images cut off: their last rows are grey where they are missing"
 
@@ -28,7 +29,8 @@ def test_what_was_mended_is_counted(coco: Path, tmp_path: Path) -> None:
     split = read_split(coco, "train")
     steps: list[tuple[int, int]] = []
     for _ in range(2):
-        looked = looked_at(split, tmp_path / "cache", lambda done, total: steps.append((done, total)))
+        with watched(lambda done, total, what: steps.append((done, total))):
+            looked = looked_at(split, tmp_path / "cache")
         assert looked.notes == (f"2 of 10 {CUT}",) and looked.images == split.images
     assert steps == [(i, 10) for i in range(1, 11)]  # the second look is known from the first
     assert open_pixels(split, (24, 32)).array.shape == (10, 24, 32, 3)

@@ -13,6 +13,7 @@ import torch
 
 from scalesearch.data.coco import DataError, Split, read_split
 from scalesearch.data.pixels import PAD, Pixels, batches, eval_batches, open_pixels
+from tests.displays import watched
 
 
 def with_file(split: Split, file: Path) -> Split:
@@ -147,9 +148,10 @@ def test_the_cache_holds_the_same_and_follows_the_files(coco: Path) -> None:
     split = read_split(coco, "train")
     cache = coco / "deep" / "cache"
     plain, seen = open_pixels(split, (40, 40)), list[tuple[int, int]]()
-    first = open_pixels(split, (40, 40), cache, lambda done, of: seen.append((done, of)))
-    assert seen == [(done + 1, 10) for done in range(10)]
-    again = open_pixels(split, (40, 40), cache, lambda done, of: seen.append((done, of)))
+    with watched(lambda done, of, what: seen.append((done, of))):
+        first = open_pixels(split, (40, 40), cache)
+        assert seen == [(done + 1, 10) for done in range(10)]
+        again = open_pixels(split, (40, 40), cache)
     assert len(seen) == 10 and len(list(cache.iterdir())) == 1
     assert isinstance(again.array, np.memmap) and not again.array.flags.writeable
     assert np.array_equal(plain.array, first.array) and np.array_equal(plain.array, again.array)

@@ -17,6 +17,7 @@ from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run
+from tests.displays import watched
 from tests.execute.workers import (
     Trials,
     assert_nothing_lost_or_twice,
@@ -73,9 +74,12 @@ def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(tmp_path: P
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     one = make_study(tmp_path / "one", make_plan(tmp_path / "one", text))
-    run(one, Lagging(learn), lambda line: None)
+    run(one, Lagging(learn))
     two = make_study(tmp_path / "two", make_plan(tmp_path / "two", text))
-    run(two, pool, lambda line: None)
+    steps: list[tuple[int, int, str]] = []
+    with watched(lambda *step: steps.append(step)):
+        run(two, pool)
+    assert steps[0][0] == 0 and steps[-1][0] == steps[-1][1]
     known = [[replace(row, seconds=0.0, reason="") for row in study.folder.rows()] for study in (one, two)]
     assert known[0] == known[1]
 
@@ -96,10 +100,10 @@ def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> N
     assert all((tmp_path / str(i) / "begun").read_text().count("\n") == 1 + (done[i] > 0) for i in range(10))
 
 
-def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path) -> None:
+def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     executor = LocalProcesses(2, die_once, prepare, (0.0,))
     try:
-        assert_nothing_lost_or_twice(tmp_path, executor)
+        assert_nothing_lost_or_twice(tmp_path, executor, said)
     finally:
         executor.close()
 

@@ -202,8 +202,10 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
         assert not list(task.folder.glob("*attempt-*"))
 
 
-def test_a_study_whose_workers_are_killed_loses_nothing(make: Make, tmp_path: Path) -> None:
-    assert_nothing_lost_or_twice(tmp_path, make(die_once, prepared, 0.0))
+def test_a_study_whose_workers_are_killed_loses_nothing(
+    make: Make, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    assert_nothing_lost_or_twice(tmp_path, make(die_once, prepared, 0.0), said)
 
 
 def begun(task: Task) -> list[str]:

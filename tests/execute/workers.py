@@ -67,17 +67,16 @@ def die_once(task: Task) -> Outcome:
     return learn(task, "")
 
 
-def assert_nothing_lost_or_twice(folder: Path, executor: Executor) -> None:
+def assert_nothing_lost_or_twice(folder: Path, executor: Executor, said: pytest.LogCaptureFixture) -> None:
     """A study through `executor` whose trainings are `die_once`."""
     study = make_study(folder, make_plan(folder))
-    said: list[str] = []
-    run(study, executor, said.append)
+    run(study, executor)
     rows = study.folder.rows()
     assert [row.ordinal for row in rows if row.kind == "search"] == list(range(12))
     assert len({row.spec_id for row in rows if row.kind == "search"}) == 12
     assert all(row.state == "complete" for row in rows)
     died = len(list(folder.glob("study/*.died")))
-    assert died == sum(line.endswith("; sent again") for line in said) >= 2
+    assert died == sum(line.endswith("; sent again") for line in said.messages) >= 2
 
 
 def who(task: Task) -> Outcome:

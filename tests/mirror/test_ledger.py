@@ -35,12 +35,12 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 @pytest.fixture
 def searched(study: Study) -> Study:
     """Twelve complete trials, by ordinal."""
-    run(study, InProcess(learn), lambda text: None)
+    run(study, InProcess(learn))
     return study
 
 
 def ledger(study: Study, storage: str | None = None, name: str = "toy", folder: Path | None = None) -> Ledger:
-    return Ledger(folder or study.folder.path, name, ["ap", "macs"], study.unit.axes, storage, lambda text: None)
+    return Ledger(folder or study.folder.path, name, ["ap", "macs"], study.unit.axes, storage)
 
 
 def read(study: Study, storage: str | None = None, name: str = "toy") -> optuna.Study:
@@ -283,19 +283,20 @@ def test_a_password_is_not_told(study: Study) -> None:
     assert "secret" not in str(error.value)
 
 
-def test_a_storage_that_goes_away_ends_no_study(searched: Study, tmp_path: Path) -> None:
+def test_a_storage_that_goes_away_ends_no_study(
+    searched: Study, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()
-    said: list[str] = []
     storage = f"sqlite:///{folder}/shared.db"
-    keeper = Ledger(searched.folder.path, "toy", ["ap", "macs"], searched.unit.axes, storage, said.append)
+    keeper = Ledger(searched.folder.path, "toy", ["ap", "macs"], searched.unit.axes, storage)
     trials = searched.trials()[:4]
     keeper.keep(trials[:2])
     shutil.rmtree(folder)
     keeper.keep(trials[:3])
     keeper.keep(trials)
-    assert len(said) == 1 and said[0].startswith(f"the ledger at {storage} is behind (")
+    assert len(said.messages) == 1 and said.messages[0].startswith(f"the ledger at {storage} is behind (")
     folder.mkdir()
     keeper.keep(trials, over=True)
-    assert len(said) == 1
+    assert len(said.messages) == 1
     assert_tells(read(searched, storage), trials)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from scalesearch.app.price_designs import as_text, priced
-from scalesearch.app.progress import Silent
 from scalesearch.arch.scaling import named
 from scalesearch.plan.design import read_design, read_network
 from scalesearch.plan.plan import PlanError, read_plan
@@ -27,7 +26,7 @@ from scalesearch.plan.plan import PlanError, read_plan
 )
 def test_a_published_design_may_be_called_as_elsewhere(called: str, name: str) -> None:
     assert read_design(called) == named(name)
-    assert read_network(called, say=print) == named(name).topology
+    assert read_network(called) == named(name).topology
 
 
 def test_another_name_is_none() -> None:
@@ -37,9 +36,9 @@ def test_another_name_is_none() -> None:
 
 def test_what_cost_prints_is_a_design(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    file.write_text(as_text(priced(["D0"], 7, "96x128", None, Silent()), "json"))
+    file.write_text(as_text(priced(["D0"], 7, "96x128", None), "json"))
     assert read_design(str(file)) == named("d0", classes=7, size=(96, 128))
-    file.write_text(as_text(priced(["d0", "d1"], None, None, None, Silent()), "json"))
+    file.write_text(as_text(priced(["d0", "d1"], None, None, None), "json"))
     with pytest.raises(PlanError, match="one design is asked for, but there are 2 here"):
         read_design(str(file))
     file.write_text(json.dumps([]))

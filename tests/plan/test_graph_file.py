@@ -173,26 +173,24 @@ def test_a_fusion_reaches_every_node_but_the_gates(tmp_path: Path) -> None:
     assert space.spec({"topology": "nets/mine.yaml", "width": 16, "fusion": "own"}).topology == READ
 
 
-def test_a_detector_file_has_a_graph_by_path_or_inside(tmp_path: Path) -> None:
+def test_a_detector_file_has_a_graph_by_path_or_inside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path, "nets/mine.yaml", GRAPH)
     by_path = read_design(str(written(tmp_path, "d.yaml", DETECTOR)))
     inside = DETECTOR.replace("topology: nets/mine.yaml, ", "") + GRAPH
-    notes: list[str] = []
-    assert read_design(str(written(tmp_path, "e.yaml", inside)), say=notes.append) == by_path
-    assert (by_path.topology, notes) == (READ, [])
+    assert read_design(str(written(tmp_path, "e.yaml", inside))) == by_path
+    assert (by_path.topology, caplog.messages) == (READ, [])
     with pytest.raises(PlanError, match="topology is given twice, here and in space"):
         read_design(str(written(tmp_path, "f.yaml", DETECTOR + GRAPH)))
 
 
-def test_a_feature_network_is_named_or_read(tmp_path: Path) -> None:
-    quiet: list[str] = []
-    assert read_network("bifpn", "2..6", "sum", say=quiet.append) == bifpn(2, 6, "sum")
-    assert read_network("d6", say=quiet.append) == bifpn(fusion="sum")
-    assert read_network(str(written(tmp_path, "g.yaml", GRAPH)), say=quiet.append) == READ
+def test_a_feature_network_is_named_or_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_network("bifpn", "2..6", "sum") == bifpn(2, 6, "sum")
+    assert read_network("d6") == bifpn(fusion="sum")
+    assert read_network(str(written(tmp_path, "g.yaml", GRAPH))) == READ
     row = written(tmp_path, "row.json", json.dumps({"spec": to_dict(named("lite0"))}))
-    assert read_network(str(row), say=quiet.append) == bifpn(fusion="sum")
-    assert read_network(str(written(tmp_path, "dead.yaml", DEAD)), say=quiet.append) == READ
-    assert len(quiet) == 1
+    assert read_network(str(row)) == bifpn(fusion="sum")
+    assert read_network(str(written(tmp_path, "dead.yaml", DEAD))) == READ
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,7 +207,7 @@ def test_what_is_no_feature_network_is_refused(
     design: str, levels: str | None, fusion: str | None, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        read_network(design, levels, fusion, say=print)
+        read_network(design, levels, fusion)
 
 
 def test_the_graph_in_the_docs_is_read(tmp_path: Path) -> None:

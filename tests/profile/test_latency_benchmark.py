@@ -29,6 +29,7 @@ from scalesearch.profile.operator_trace import record
 from scalesearch.profile.price_check import random_spec
 from scalesearch.profile.resolve import resolve
 from tests.cost.test_operators import priced, summed
+from tests.displays import watched
 
 TINY = dataclasses.replace(
     named("d0"),
@@ -167,7 +168,8 @@ def test_a_table_is_made_and_predicts(backend: str, tmp_path: Path) -> None:
     setting = setting_of("cpu", backend, "fp32", 1, 1)
     specs = [TINY, dataclasses.replace(TINY, width=32, repeats=2), dataclasses.replace(TINY, size=(96, 96))]
     heard: list[tuple[int, int]] = []
-    table = calibrate(setting, specs, rounds=3, seconds=0.0, watch=lambda *done: heard.append(done))
+    with watched(lambda done, total, what: heard.append((done, total))):
+        table = calibrate(setting, specs, rounds=3, seconds=0.0)
     assert heard == [(1, 3), (2, 3), (3, 3)] and set(table.made_from) == {spec.id for spec in specs}
     assert table.error.candidates == 3 and table.setting == setting
     write_table(table, tmp_path / "t.json")

@@ -90,7 +90,7 @@ def recorded(tmp_path: Path) -> list[Row]:
     """A small real study, with curves of two points, and half of its specs trained with a second seed."""
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "recipe.epochs=10", "sampler.name=random"))
     with study.folder as folder:
-        run(study, InProcess(learn), lambda text: None)
+        run(study, InProcess(learn))
         rows = [row for row in folder.rows() if row.kind == "search"]
     curves = [replace(row, curve=((2, {"ap": (row.final["ap"] or 0) / 2}), *row.curve)) for row in rows]
     other = {"seed": 9, "final": {"ap": 0.9}, "curve": ((2, {"ap": 0.5}), (10, {"ap": 0.9})), "seconds": 3.0}
@@ -107,7 +107,7 @@ def test_a_replay_gives_the_recorded_rows(recorded: list[Row], plan: Plan) -> No
     store = MemoryStore()
     plan = replace(plan, ladder=None, trials=99, sampler=replace(plan.sampler, name="random"))
     study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=PROVENANCE)
-    search(study, InProcess(Answers(table, 0, (10,))), lambda text: None)
+    search(study, InProcess(Answers(table, 0, (10,))))
     known: dict[str, set[tuple[float | None, float]]] = {}
     for row in recorded:
         known.setdefault(row.spec_id, set()).add((row.final["ap"], row.seconds))

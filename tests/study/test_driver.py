@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +16,20 @@ from scalesearch.study.driver import run
 from scalesearch.study.study import Study
 from tests.studies import FAMILY, learn, make_plan, make_study
 
-Said = tuple[list[str], Callable[[str], None]]
-
 
 def plain(rows: tuple[Row, ...]) -> list[Row]:
     """Rows without what differs between two equal runs."""
     return [replace(row, seconds=0.0, peak_memory=0, images_per_second=0.0, reason="") for row in rows]
 
 
-def test_search_then_winners_on_val_then_baselines(study: Study, said: Said) -> None:
+def test_search_then_winners_on_val_then_baselines(study: Study, said: pytest.LogCaptureFixture) -> None:
     tasks: list[Task] = []
 
     def train(task: Task, label: str) -> Outcome:
         tasks.append(task)
         return learn(task, label)
 
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     rows = study.folder.rows()
     assert [row.kind for row in rows] == ["search"] * 12 + ["winner"] * 4 + ["baseline"] * 2
     assert [(t.train_on, t.evaluate_on) for t in tasks] == [("train", "select")] * 12 + [("train+select", "val")] * 6
@@ -41,14 +38,14 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: Said) -> 
     winners = {row.spec_id for row in rows if row.kind == "winner"}
     best = max((row for row in rows if row.kind == "search"), key=lambda row: row.final["ap"] or 0)
     assert best.spec_id in winners and len(winners) == 2
-    assert len(said[0]) == 18 and said[0][0].startswith("trial 1/12: topology ")
+    assert len(said.messages) == 18 and said.messages[0].startswith("trial 1/12: topology ")
 
 
 @pytest.mark.parametrize("at", [0, 3, 7, 12, 15, 17])
 def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int) -> None:
     (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()  # type: ignore[func-returns-value]
     whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole"))
-    run(whole, InProcess(learn), lambda text: None)
+    run(whole, InProcess(learn))
     left = at
 
     def train(task: Task, label: str) -> Outcome:
@@ -60,27 +57,27 @@ def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int
 
     cut = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
     with cut.folder, pytest.raises(KeyboardInterrupt):
-        run(cut, InProcess(train), lambda text: None)
+        run(cut, InProcess(train))
     assert len(cut.folder.rows()) == at
     again = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
-    run(again, InProcess(learn), lambda text: None)
+    run(again, InProcess(learn))
     assert plain(again.folder.rows()) == plain(whole.folder.rows())
 
 
 def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
     few = make_study(tmp_path, make_plan(tmp_path))
     with few.folder:
-        run(few, InProcess(learn), lambda text: None)
+        run(few, InProcess(learn))
     more = make_study(tmp_path, replace(few.plan, trials=15))
     begun = more.folder.path / "tasks" / "of-a-candidate-that-other-workers-had"
     begun.mkdir(parents=True)
-    run(more, InProcess(learn), lambda text: None)
+    run(more, InProcess(learn))
     assert not begun.exists()
     assert [t.key for t in more.trials()][:12] == [t.key for t in few.trials()]
     assert len(more.trials()) == 15
 
 
-def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, said: Said) -> None:
+def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, FAMILY))
     trained: list[str] = []
 
@@ -88,7 +85,7 @@ def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, 
         trained.append(task.spec.id)
         return learn(task, label)
 
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     trials = study.trials()
     assert len(trials) == 4
     for trial in trials:
@@ -101,28 +98,28 @@ def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, 
     assert len(trained) == 1 + 4 + 2  # the shared member, four others, and the two members of the best again
 
 
-def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said: Said) -> None:
+def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said: pytest.LogCaptureFixture) -> None:
     def train(task: Task, label: str) -> Outcome:
         if label == "trial 3/12":
             return Outcome(state="failed", reason="not finite", seconds=1.0, peak_memory=1, images_per_second=0.0)
         return learn(task, label)
 
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     trials = study.trials()
     assert [t.ordinal for t in trials if not t.complete] == [2]
     assert len(trials) == 12
-    assert any("failed: not finite" in line for line in said[0])
+    assert any("failed: not finite" in line for line in said.messages)
 
 
-def test_what_a_training_has_to_say_is_said_once(study: Study, said: Said) -> None:
+def test_what_a_training_has_to_say_is_said_once(study: Study, said: pytest.LogCaptureFixture) -> None:
     def train(task: Task, label: str) -> Outcome:
         return replace(learn(task, label), notes=(f"the loader took {task.spec.width / 10}% of the time",))
 
-    run(study, InProcess(train), said[1])
-    notes = [line for line in said[0] if line.startswith("  ")]
+    run(study, InProcess(train))
+    notes = [line for line in said.messages if line.startswith("  ")]
     # Of the search and of full training, whose recipe is another, the first of each.
     assert len(notes) == 2 and all(note.startswith("  the loader took ") for note in notes)
-    assert said[0].index(notes[0]) == 1
+    assert said.messages.index(notes[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,37 +135,41 @@ def test_what_a_training_has_to_say_is_said_once(study: Study, said: Said) -> No
         (ZeroDivisionError(), "ZeroDivisionError"),
     ],
 )
-def test_whatever_a_training_raises_is_its_rows_reason(study: Study, said: Said, error: Exception, reason: str) -> None:
+def test_whatever_a_training_raises_is_its_rows_reason(
+    study: Study, said: pytest.LogCaptureFixture, error: Exception, reason: str
+) -> None:
     def train(task: Task, label: str) -> Outcome:
         if label == "trial 3/12":
             raise error
         return learn(task, label)
 
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     assert [trial.rows[0].reason[: len(reason)] for trial in study.trials() if trial.failed] == [reason]
     assert len(study.trials()) == 12
 
 
-def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(study: Study, said: Said) -> None:
+def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(
+    study: Study, said: pytest.LogCaptureFixture
+) -> None:
     def confirm(spec: DetectorSpec, band: Budget) -> str:
         if spec.width > 40:
             raise MemoryError
         return ""
 
     study = replace(study, confirm=confirm)
-    run(study, InProcess(learn), said[1])
+    run(study, InProcess(learn))
     wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert wide and {trial.rows[0].reason for trial in wide} == {"it could not be measured: out of memory: MemoryError"}
     assert len(study.trials()) == 12
 
 
-def test_a_number_that_is_not_finite_is_a_failure(study: Study, said: Said) -> None:
+def test_a_number_that_is_not_finite_is_a_failure(study: Study, said: pytest.LogCaptureFixture) -> None:
     def train(task: Task, label: str) -> Outcome:
         if label == "trial 3/12":
             return replace(learn(task, label), curve=((task.to_epoch, {"ap": float("nan")}),))
         return learn(task, label)
 
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     (failed,) = (trial for trial in study.trials() if trial.failed)
     assert failed.ordinal == 2 and failed.rows[0].reason.endswith("curve[0][1].ap is nan")
     assert len(study.trials()) == 12

@@ -20,7 +20,7 @@ def run(folder: Path, sampler: str, trials: int, seed: int = 0) -> Study:
     folder.mkdir(exist_ok=True)
     text = PLAN.replace("{name: tpe, startup: 4}", f"{{name: {sampler}, startup: 4}}")
     study = make_study(folder, make_plan(folder, text, f"trials={trials}", f"seed={seed}"))
-    search(study, InProcess(learn), lambda text: None)
+    search(study, InProcess(learn))
     return study
 
 

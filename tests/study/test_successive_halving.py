@@ -25,7 +25,6 @@ from tests.studies import PLAN, make_plan, make_study
 
 LADDER = PLAN + "ladder: {rungs: [0.2, 0.5], keep: 0.34}\nrecipe: {epochs: 10}\n"
 RUNGS = (2, 5, 10)
-Said = tuple[list[str], Callable[[str], None]]
 MakeRow = Callable[..., Row]
 
 
@@ -69,7 +68,7 @@ def make_row(study_row: Row) -> MakeRow:
 def study_row(tmp_path: Path) -> Row:
     """Some search row."""
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=1", "winners.top=0"))
-    run(study, InProcess(learn), lambda text: None)
+    run(study, InProcess(learn))
     return next(row for row in study.folder.rows() if row.kind == "search")
 
 
@@ -117,9 +116,9 @@ def test_failed_ones_do_not_count(make_row: MakeRow) -> None:
     assert ask([trials[0], failed, trials[2]]) is None
 
 
-def test_a_ladder_spends_less_and_its_top_is_the_front(tmp_path: Path, said: Said) -> None:
+def test_a_ladder_spends_less_and_its_top_is_the_front(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=27", "winners.top=3"))
-    run(study, InProcess(learn), said[1])
+    run(study, InProcess(learn))
     trials = study.trials()
     assert len(trials) == 27
     at = {epochs: sum(trial.epochs_done >= epochs for trial in trials) for epochs in RUNGS}
@@ -127,7 +126,7 @@ def test_a_ladder_spends_less_and_its_top_is_the_front(tmp_path: Path, said: Sai
     assert all(trial.complete == (trial.epochs_done == 10) and trial.stopped != trial.complete for trial in trials)
     assert all(row.epochs_done == 10 for row in study.folder.rows() if row.kind == "winner")
     assert not (study.folder.path / "tasks").exists()
-    assert any("rung 2/3" in line for line in said[0])
+    assert any("rung 2/3" in line for line in said.messages)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
@@ -135,7 +134,7 @@ def test_an_interrupted_ladder_continues_to_the_same_rows(tmp_path: Path, sample
     text, options = LADDER, ("trials=9", f"sampler.name={sampler}")
     (tmp_path / "whole").mkdir()
     whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole", text, *options))
-    run(whole, InProcess(learn), lambda line: None)
+    run(whole, InProcess(learn))
     for at in (1, 4, 9, 13):
         left, place = at, tmp_path / f"cut{at}"
         place.mkdir()
@@ -149,9 +148,9 @@ def test_an_interrupted_ladder_continues_to_the_same_rows(tmp_path: Path, sample
 
         cut = make_study(place, make_plan(place, text, *options))
         with cut.folder, pytest.raises(KeyboardInterrupt):
-            run(cut, InProcess(train), lambda line: None)
+            run(cut, InProcess(train))
         again = make_study(place, make_plan(place, text, *options))
-        run(again, InProcess(learn), lambda line: None)
+        run(again, InProcess(learn))
         assert again.folder.rows() == whole.folder.rows()
 
 
@@ -170,7 +169,7 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
         return optuna.load_study(study_name="toy", storage=storage).trials
 
-    run(study, InProcess(train), lambda text: None)
+    run(study, InProcess(train))
     assert ["RUNNING", "RUNNING"] in states
     assert [trial.state.name for trial in mirrored()] == [
         "COMPLETE" if trial.complete else "PRUNED" for trial in study.trials()
@@ -183,7 +182,7 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
     assert not any(trial.intermediate_values for trial in mirrored())  # Optuna's multi-objective TPE raises on them
 
 
-def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said: Said) -> None:
+def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     deaths = {"trial 2/9, rung 1/3": 1, "trial 4/9, rung 1/3": 3}
 
     def train(task: Task, label: str) -> Outcome:
@@ -193,10 +192,10 @@ def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said
         return learn(task, label)
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     assert [trial.ordinal for trial in study.trials() if trial.failed] == [3]
     assert study.trials()[3].rows[0].reason == "3 workers died under it, the last so: a worker died"
-    assert sum("sent again" in line for line in said[0]) == 3
+    assert sum("sent again" in line for line in said.messages) == 3
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said
     ],
 )
 def test_what_a_candidate_raises_is_its_row_and_the_study_goes_on(
-    tmp_path: Path, said: Said, error: Exception, reason: str
+    tmp_path: Path, said: pytest.LogCaptureFixture, error: Exception, reason: str
 ) -> None:
     def train(task: Task, label: str) -> Outcome:
         if label.startswith("trial 3/"):
@@ -216,12 +215,12 @@ def test_what_a_candidate_raises_is_its_row_and_the_study_goes_on(
         return learn(task, label)
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     assert [trial.rows[0].reason for trial in study.trials() if trial.failed] == [reason]
     assert len(study.trials()) == 9
 
 
-def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: Said) -> None:
+def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     def unreadable(task: Task, label: str) -> Outcome:
         raise TaskError("an image must be readable")
 
@@ -230,12 +229,12 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: Said) -> No
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER))
     with pytest.raises(TaskError, match="readable"):
-        run(study, InProcess(unreadable), said[1])
+        run(study, InProcess(unreadable))
     assert study.folder.rows() == ()
     with pytest.raises(
         ValueError, match="none of the first 10 trainings came to its end, the last .* RuntimeError: no"
     ):
-        run(study, InProcess(broken), said[1])
+        run(study, InProcess(broken))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +269,9 @@ def test_a_ladder_reads_back_as_written(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "again.yaml") == plan
 
 
-def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path, said: Said) -> None:
+def test_what_a_measurement_finds_outside_the_band_is_not_trained(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
     trained: list[str] = []
 
     def train(task: Task, label: str) -> Outcome:
@@ -282,12 +283,14 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(tmp_path: Path
 
     plan = make_plan(tmp_path, LADDER, "trials=9")
     study = replace(make_study(tmp_path, plan), confirm=confirm)
-    run(study, InProcess(train), said[1])
+    run(study, InProcess(train))
     slow = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
     assert not {trial.rows[0].spec_id for trial in slow} & set(trained)
-    assert any("50% over 20 ms, not trained" in line for line in said[0])
-    assert any(f"{len(slow)} of 9 trials went to candidates that were predicted inside" in line for line in said[0])
+    assert any("50% over 20 ms, not trained" in line for line in said.messages)
+    assert any(
+        f"{len(slow)} of 9 trials went to candidates that were predicted inside" in line for line in said.messages
+    )
 
 
 def test_no_more_than_the_share_goes_on_however_good_the_later_ones_are(make_row: MakeRow) -> None:

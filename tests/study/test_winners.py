@@ -21,7 +21,7 @@ FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
 
 
 def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> None:
-    run(study, InProcess(learn), lambda text: None)
+    run(study, InProcess(learn))
     before = study.folder.rows()
     sent: list[Task] = []
 
@@ -30,7 +30,7 @@ def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> Non
         return learn(task, label)
 
     for _ in range(2):
-        train_winners(study, InProcess(counted), lambda text: None, FULL, "full")
+        train_winners(study, InProcess(counted), FULL, "full")
     assert len(sent) == 6 and {task.to_epoch for task in sent} == {77}
     assert {task.train_on for task in sent} == {"train+select"} and {task.evaluate_on for task in sent} == {"val"}
     rows = study.folder.rows()
@@ -44,13 +44,13 @@ def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> Non
     study.folder.close()  # type: ignore[attr-defined]
     assert read_rows(study.folder.path) == rows
 
-    run(study, InProcess(counted), lambda text: None)  # the plan's own winners are not trained again
+    run(study, InProcess(counted))  # the plan's own winners are not trained again
     assert len(sent) == 6
 
 
 def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
-    run(study, InProcess(learn), lambda text: None)
-    train_winners(study, InProcess(learn), lambda text: None, FULL, "full")
+    run(study, InProcess(learn))
+    train_winners(study, InProcess(learn), FULL, "full")
     facts = gather(study.plan, study.folder.rows())
     text = page(facts, "x")
     assert [len(audit.full) for audit in facts.audits] == [2, 2]
@@ -63,8 +63,8 @@ def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
 def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
     """The toy's AP depends on the seed by the same for all: the order is kept, until one is turned round."""
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "sampler={name: random}", "trials=24"))
-    run(study, InProcess(learn), lambda text: None)
-    train_winners(study, InProcess(learn), lambda text: None, dataclasses.replace(FULL, top=99), "full")
+    run(study, InProcess(learn))
+    train_winners(study, InProcess(learn), dataclasses.replace(FULL, top=99), "full")
     facts = gather(study.plan, study.folder.rows())
     count = len(best_trials(study.trials(), study.plan.objectives))
     pairs = count * (count - 1) // 2
@@ -77,11 +77,11 @@ def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
         return dataclasses.replace(outcome, curve=((task.to_epoch, numbers),))
 
     other = dataclasses.replace(FULL, top=99, recipe=Recipe(epochs=78))
-    train_winners(study, InProcess(upside_down), lambda text: None, other, "turned")
+    train_winners(study, InProcess(upside_down), other, "turned")
     assert "Kendall's tau-b **-1.00**" in page(gather(study.plan, study.folder.rows()), "x")
 
 
 def test_one_winner_has_no_order(study: Study, tmp_path: Path) -> None:
-    run(study, InProcess(learn), lambda text: None)
+    run(study, InProcess(learn))
     rows = [row for row in study.folder.rows() if row.kind != "winner"]
     assert "Proxy against full" not in page(gather(study.plan, rows), "x")

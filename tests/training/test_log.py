@@ -17,6 +17,7 @@ from scalesearch.training import run_task as tasks
 from scalesearch.training.averages import EpochAverages
 from scalesearch.training.log import COLUMNS, FILE, Log, read
 from scalesearch.training.run_task import run
+from tests.displays import watched
 from tests.training.test_run_task import RECIPE, same, task
 
 
@@ -62,8 +63,8 @@ def test_an_interrupted_training_has_the_log_of_a_whole_one(
         if text.startswith("epoch 4"):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(task(tmp_path / "cut", recipe), data, progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), watched(interrupt):
+        run(task(tmp_path / "cut", recipe), data)
     assert epochs(tmp_path / "cut") == [1, 2, 3]
     state = torch.load(tmp_path / "cut" / checkpoint.LAST, weights_only=True)
     assert state["epoch"] == 3 and "evaluated" not in state  # between two evaluations

@@ -24,6 +24,7 @@ from scalesearch.training.loop import Training
 from scalesearch.training.precision import Precision
 from scalesearch.training.run_task import run
 from tests.detectors import TINY
+from tests.displays import watched
 from tests.training.test_run_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
 
 CPU = torch.device("cpu")
@@ -66,8 +67,8 @@ def test_every_option_goes_on_inside_an_epoch(
         if sum(one.startswith("epoch 2, loss") for one in seen) == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(task(tmp_path / "cut", recipe, spec=DEEP), data, progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), watched(interrupt):
+        run(task(tmp_path / "cut", recipe, spec=DEEP), data)
     state = checkpoint.load(tmp_path / "cut")
     assert state is not None and (state["epoch"], state["step"]) == (1, 1)
     run(task(tmp_path / "cut", recipe, spec=DEEP), data)

@@ -20,6 +20,7 @@ from scalesearch.training import run_task as tasks
 from scalesearch.training.coco_metrics import NUMBERS
 from scalesearch.training.run_task import run
 from tests.detectors import TINY
+from tests.displays import watched
 
 RECIPE = Recipe(epochs=4, batch=3, norm_batches=2)
 
@@ -87,10 +88,11 @@ def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monke
         if text.startswith("epoch 3"):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(task(tmp_path / "cut"), data, progress=interrupt)
+    with pytest.raises(KeyboardInterrupt), watched(interrupt):
+        run(task(tmp_path / "cut"), data)
     steps: list[int] = []
-    run(task(tmp_path / "cut"), data, progress=lambda done, total, text: steps.append(total))
+    with watched(lambda done, total, text: steps.append(total)):
+        run(task(tmp_path / "cut"), data)
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert steps[-1] == 4  # two epochs of two steps were left
 
@@ -104,7 +106,8 @@ def test_a_finished_task_is_answered_from_its_checkpoint(data: Data, tmp_path: P
 
 def test_progress_counts_steps(data: Data, tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
-    run(task(tmp_path, dataclasses.replace(RECIPE, epochs=2)), data, progress=lambda *a: seen.append(a))
+    with watched(lambda *a: seen.append(a)):
+        run(task(tmp_path, dataclasses.replace(RECIPE, epochs=2)), data)
     steps = [(done, total) for done, total, text in seen if text.startswith("epoch")]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
 

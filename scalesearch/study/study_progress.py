@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from scalesearch.app.progress import Console
+from scalesearch.io.progress import bar
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan
 from scalesearch.records.trials import best_trials
@@ -45,26 +44,24 @@ def work(study: Study, *, searched: bool) -> Work:
 
 
 class StudyProgress:
-    """The console of a study's trainings: what is said and shown there tells when the study can be expected to end."""
+    """Shows how far a study is, and when it can be expected to end: in a bar of its own where several processes train."""
 
-    def __init__(self, study: Study, workers: int, console: Console) -> None:
-        self._study, self._console = study, console
+    def __init__(self, study: Study, workers: int) -> None:
+        self._study = study
         self._start, self._before = time.monotonic(), work(study, searched=False).done
         self._searched = False
-        in_processes = f"training in {workers} processes"
-        self._update = console.bar(in_processes, at_once=True) if workers > 1 else None
+        self._update = bar(f"training in {workers} processes", at_once=True) if workers > 1 else None
         self._show()
 
-    def say(self, text: str) -> None:
-        """A line that stays; one of a training that is done brings the bar up to date."""
-        self._console.say(text)
+    def advance(self) -> None:
+        """Brings the bar up to date when a training is done."""
         self._searched = self._searched or any(row.kind != "search" for row in self._study.folder.rows())
         self._show()
 
-    def bar(self, label: str, *, at_once: bool = False) -> Callable[[int, int, str], None]:
-        """The bar of one training, which says the study's end beside its own."""
+    def label(self, label: str) -> str:
+        """The label of one training's own bar, with the study's end beside it."""
         end = self.end
-        return self._console.bar(f"{label} ({end})" if end else label, at_once=at_once)
+        return f"{label} ({end})" if end else label
 
     @property
     def end(self) -> str:

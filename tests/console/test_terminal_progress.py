@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from scalesearch.console import progress
+from scalesearch.console.lines import logged
 
 
 def test_off_a_terminal_a_bar_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with progress.RichConsole() as console:
+    with logged(), progress.RichConsole() as console:
         console.bar("decoding", at_once=True)(1, 4, "images")
         assert capsys.readouterr().out == ""  # the first is due after a minute
         monkeypatch.setattr(progress, "_PERIOD", 0.0)
