@@ -1,1 +1,1 @@
-"""What a detector costs, and the budget that it is held to. Imports the standard library, NumPy and arch."""
+"""The cost of a detector, by arithmetic, and the budget for it. Imports NumPy and `arch`."""

@@ -1,6 +1,6 @@
-"""What a backbone costs and holds: one with a closed form as a fold over its graph, a timm model as it was measured.
+"""The cost and memory of a backbone: computed from its graph if it has a closed form, measured for a timm model.
 
-Standard library, NumPy and arch.
+Imports NumPy and `arch`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.terms import Sums, Table, of_map, over, sums
 
 OPEN, WHOLE = 0, sys.maxsize
-"""Blocks of a stage that a graph has at most: left open, their number is a symbol; as many as there are."""
+"""The most blocks of a stage in a graph. OPEN: their number is a symbol. WHOLE: all of them."""
 
 
 class ClosedForm(NamedTuple):
-    """How a kind of backbone is unrolled."""
+    """The functions that unroll a kind of backbone into a graph."""
 
     structure: Callable[[Any, int, int], Hashable]
-    """(backbone, coarsest level, most blocks of a stage) -> what decides its graph, whatever the symbols stand for."""
+    """(backbone, coarsest level, most blocks of a stage) -> what determines its graph, besides values of symbols."""
     graph: Callable[[Any, range, str], Graph]
-    """(structure, levels, activation) -> a graph from the image to the maps of these levels; part: backbone.<module>."""
+    """(structure, levels, activation) -> graph from the image to the maps of these levels; part: backbone.<module>."""
     symbols: Callable[[Any, int], Mapping[str, int]]
-    """(backbone, coarsest level) -> what the symbols of the graph stand for; "" for 1."""
+    """(backbone, coarsest level) -> the values of the graph's symbols; that of "" is 1."""
 
 
 CLOSED_FORM: dict[type, ClosedForm] = {
@@ -44,7 +44,7 @@ Areas = Mapping[int, Any]
 
 
 def cost(spec: DetectorSpec, size: Size, areas: Areas) -> tuple[Any, Any, Any]:
-    """Parameters, multiply-adds, activations. ValueError for a timm backbone not measured at this size."""
+    """Return parameters, multiply-adds, activations. ValueError for a timm backbone not measured at this size."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_cost(spec.backbone, size)
     params, macs, activations, _ = _sums(spec.backbone, spec.backbone_levels)
@@ -52,14 +52,14 @@ def cost(spec: DetectorSpec, size: Size, areas: Areas) -> tuple[Any, Any, Any]:
 
 
 def norms(spec: DetectorSpec, size: Size) -> Any:
-    """Channels of batch norms. ValueError for a timm backbone whose memory was not measured at this size."""
+    """Return the channels of all batch norms. ValueError for a timm backbone without measured memory at this size."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "norms")
     return _sums(spec.backbone, spec.backbone_levels).norms.get(ONE, 0)
 
 
 def peak(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
-    """The largest sum of live maps in inference, in numbers. ValueError as `norms`."""
+    """Return the largest sum of live maps in inference, in numbers. ValueError as `norms`."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "peak")
     found = [over(by_level, areas) for by_level in _peaks(spec.backbone, spec.backbone_levels)]
@@ -67,7 +67,7 @@ def peak(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
 
 
 def kept_for_backward(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
-    """Numbers kept for backward of one image, the image too, which the stem keeps. ValueError as `norms`."""
+    """Return the numbers kept for backward of one image, including it, for the stem. ValueError as `norms`."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "kept")
     return over(_kept(spec.backbone, spec.backbone_levels, spec.activation), areas)
@@ -76,12 +76,12 @@ def kept_for_backward(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
 # ---- closed forms ----
 
 _ANY = "silu"
-"""Neither sums nor what is live depend on the activation."""
+"""Any activation: neither sums nor live maps depend on it."""
 
 
 @lru_cache(maxsize=4096)
 def _sums(backbone: Any, levels: range) -> Sums:
-    """By level, at each position."""
+    """Return the sums per position, by level."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _sums_table(form, form.structure(backbone, level, OPEN), levels)
     return Sums(*table.by_level(form.symbols(backbone, level)))
@@ -89,7 +89,7 @@ def _sums(backbone: Any, levels: range) -> Sums:
 
 @lru_cache(maxsize=4096)
 def _peaks(backbone: Any, levels: range) -> list[dict[int, int]]:
-    """The sums of live maps, by level. A third block holds what the second does."""
+    """Return the sums of live maps, by level. A third block needs no more memory than the second."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _peaks_table(form, form.structure(backbone, level, 2), levels)
     return table.by_level(form.symbols(backbone, level))
@@ -97,7 +97,7 @@ def _peaks(backbone: Any, levels: range) -> list[dict[int, int]]:
 
 @lru_cache(maxsize=4096)
 def _kept(backbone: Any, levels: range, activation: str) -> dict[int, int]:
-    """By level."""
+    """Return the numbers kept per position, by level."""
     form, level = CLOSED_FORM[type(backbone)], levels[-1]
     table = _kept_table(form, form.structure(backbone, level, OPEN), levels, activation)
     return table.by_level(form.symbols(backbone, level))[0]
@@ -116,7 +116,7 @@ def _peaks_table(form: ClosedForm, structure: Hashable, levels: range) -> Table:
 @lru_cache(maxsize=256)
 def _kept_table(form: ClosedForm, structure: Hashable, levels: range, activation: str) -> Table:
     graph = form.graph(structure, levels, activation)
-    # Those who read the maps keep them; the image is an input, which `kept` leaves aside.
+    # The readers of the output maps keep them. The image is an input, which `kept` does not count.
     found = kept(graph, others=range(len(levels)))
     found.update(of_map(graph.maps[0]))
     return Table([found])

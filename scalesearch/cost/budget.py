@@ -1,4 +1,4 @@
-"""`Budget`: the band that every candidate must be in before it is built or trained."""
+"""`Budget`: the band that a candidate must be inside before it is built or trained."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FIGURES = {
     "training_memory": BYTES,
     "latency": SECONDS,
 }
-"""What a band may bound, and what it is counted in. memory is of inference (`cost/memory.py`)."""
+"""The metrics that a band may bound, with their kind of unit. memory is that of inference (`cost/memory.py`)."""
 
 Figures = Cost | Mapping[str, float]
-"""Figures of one candidate by name."""
+"""Metrics of one candidate by name."""
 
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _SCALES: dict[str, dict[str, float]] = {
@@ -34,8 +34,8 @@ _SCALES: dict[str, dict[str, float]] = {
         **{f"{prefix}iB": 1024.0**power for power, prefix in enumerate("kMGT", 1)},
         "KiB": 1024.0,
     },
-    # A bare number could be meant in seconds or in milliseconds.
-    # Both letters that look like a micro.
+    # There is no bare number, which could mean seconds or milliseconds.
+    # Both letters that look like a micro sign are accepted.
     SECONDS: {"s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6},
 }
 _WHAT = {
@@ -45,13 +45,13 @@ _WHAT = {
 }
 _QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z\u00b5\u03bc]*)")
 _LEAST = 1e-9
-"""Below every figure that there is: keeps logarithms finite."""
+"""A value below every metric; keeps logarithms finite."""
 
 
 def quantity(text: str | float, name: str = "macs") -> float:
-    """The figure `name` in its own unit: `3G`, `3 B`, `25M`, `2.5e9`; `500MB`, `2GiB`; `20ms`, `1.5s`.
+    """Return a value of the metric `name` from text: `3G`, `3 B`, `25M`, `2.5e9`; `500MB`, `2GiB`; `20ms`, `1.5s`.
 
-    Counts and bytes may have no unit, a time must. ValueError for anything else.
+    The unit is optional for counts and bytes and required for a time. ValueError for anything else.
     """
     if name not in FIGURES:
         raise ValueError(f"a figure is one of {', '.join(FIGURES)}, but got {name!r}")
@@ -63,7 +63,7 @@ def quantity(text: str | float, name: str = "macs") -> float:
 
 
 def human(value: float, name: str = "macs") -> str:
-    """`61.2 M`, `512 MB`, `20 ms`: three digits and a unit; the inverse of `quantity` up to rounding."""
+    """Return `61.2 M`, `512 MB`, `20 ms`: three digits and a unit; the inverse of `quantity` up to rounding."""
     if not math.isfinite(value):
         return str(value)
     kind = FIGURES[name]
@@ -78,7 +78,7 @@ def human(value: float, name: str = "macs") -> str:
 
 
 def figure(figures: Figures, name: str) -> float:
-    """One of the figures; ValueError where it was not asked for."""
+    """Return one of the metrics; ValueError if it was not computed."""
     if isinstance(figures, Mapping):
         if name not in figures:
             raise ValueError(f"the figure {name} is needed, but only {', '.join(figures)} were worked out")
@@ -88,7 +88,7 @@ def figure(figures: Figures, name: str) -> float:
 
 @dataclass(frozen=True)
 class Bound:
-    """A closed interval; ValueError where it is empty."""
+    """A closed interval; ValueError if it is empty."""
 
     low: float = 0.0
     high: float = math.inf
@@ -99,7 +99,7 @@ class Bound:
 
     @property
     def middle(self) -> float:
-        """The geometric middle, where candidates are compared at matched cost; an open end gives the other."""
+        """The geometric middle, at which candidates are compared at equal cost; if one end is open, the other end."""
         if math.isinf(self.high):
             return self.low
         return math.sqrt(self.low * self.high) if self.low else self.high
@@ -107,21 +107,21 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A band over some of a detector's costs; the others are free.
+    """A band: bounds on some of a detector's metrics; the others are free.
 
-    Each is a `Bound`, or a mapping in human units that becomes one: `Budget(macs={"min": "0.9G", "max": "1.1G"})`.
-    ValueError names what is wrong.
+    A bound is a `Bound`, or a mapping in human units that is converted: `Budget(macs={"min": "0.9G", "max": "1.1G"})`.
+    ValueError for no bounds, or for a wrong or empty one.
     """
 
     macs: Bound | None = None
     params: Bound | None = None
     activations: Bound | None = None
     memory: Bound | None = None
-    """Bytes of inference: weights and peak activations of one image."""
+    """Bytes in inference: weights and peak activations of one image."""
     training_memory: Bound | None = None
-    """Bytes of training, at a batch and an optimiser that the meter knows."""
+    """Bytes in training, at the meter's batch and optimiser."""
     latency: Bound | None = None
-    """Seconds of one image (of a batch, where the table that predicts it is of one)."""
+    """Seconds for one image, or for a batch if the table of timings is for one."""
 
     def __post_init__(self) -> None:
         for name in FIGURES:
@@ -131,15 +131,15 @@ class Budget:
 
     @property
     def bounds(self) -> dict[str, Bound]:
-        """The costs that are bounded, by name."""
+        """The bounds of the bounded metrics, by name."""
         return {name: bound for name in FIGURES if (bound := getattr(self, name)) is not None}
 
     def holds(self, figures: Figures) -> bool:
-        """Whether `figures` are inside every bound (ends included)."""
+        """Whether `figures` are inside every bound, ends included."""
         return all(bound.low <= figure(figures, name) <= bound.high for name, bound in self.bounds.items())
 
     def miss(self, figures: Figures) -> str:
-        """By how much `figures` miss, as `macs 61.2 M is 22% over 50 M`; empty where they hold."""
+        """Return by how much `figures` are outside, as `macs 61.2 M is 22% over 50 M`; empty if they are inside."""
         misses = []
         for name, bound in self.bounds.items():
             value = figure(figures, name)
@@ -152,7 +152,7 @@ class Budget:
         return ", ".join(misses)
 
     def distance(self, figures: Figures) -> float:
-        """How far outside `figures` are: the largest |log ratio| to a bound that they miss; 0 inside."""
+        """Return how far outside `figures` are: the largest |log ratio| to a bound that they miss; 0 inside."""
         far = 0.0
         for name, bound in self.bounds.items():
             value = max(figure(figures, name), _LEAST)
@@ -161,7 +161,7 @@ class Budget:
         return far
 
     def to_dict(self) -> dict[str, dict[str, float | str]]:
-        """`{"macs": {"min":, "max":}}` without open ends, times as `0.02s`; `from_dict` is its inverse."""
+        """Return `{"macs": {"min":, "max":}}` without open ends, times as `0.02s`; `from_dict` is the inverse."""
         data: dict[str, dict[str, float | str]] = {}
         for name, bound in self.bounds.items():
             ends = {"min": bound.low} if bound.low else {}
@@ -179,7 +179,7 @@ class Budget:
 
 
 def _share(value: float, end: float) -> str:
-    """By how much `value` is off `end`: a percentage, never 0, or a factor where that says more."""
+    """Return by how much `value` is off `end`: a percentage, never 0, or a factor if it is large."""
     if not end:
         return "far"
     if value > 10 * end:
@@ -189,7 +189,7 @@ def _share(value: float, end: float) -> str:
 
 
 def _bound(name: str, given: Any) -> Bound | None:
-    """`given` as a bound of the figure `name`."""
+    """Return `given` as a bound on the metric `name`."""
     if given is None or isinstance(given, Bound):
         return given
     if not isinstance(given, Mapping) or not given or set(given) - {"min", "max"}:

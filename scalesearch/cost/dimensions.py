@@ -1,7 +1,7 @@
-"""The dimensions of a detector as integers, or as arrays of them: what a grid is made over.
+"""The dimensions of a detector as integers or arrays of integers, and grids over them.
 
 A grid has an axis for a list of topologies, one for a list of backbones, then those of the arrays, which broadcast
-together. Standard library, NumPy and arch.
+together. Imports NumPy and `arch`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from scalesearch.arch.spec import LIMITS, DetectorSpec
 
 Integers = int | NDArray[np.int64]
 Dimensions = tuple[Any, ...]
-"""(height, width of the image), width, head width, repeats, head depth, anchors at a position: all integers, or arrays."""
+"""(height, width of the image), width, head width, repeats, head depth, anchors per position: integers or arrays."""
 
 _NAMES = ("width", "head_width", "repeats", "head_depth", "per_cell")
 _LIMITS = {**LIMITS, "per_cell": (1, 10_000)}
 
 
 def dimensions_of(spec: DetectorSpec) -> Dimensions:
-    """The spec's own."""
+    """Return the dimensions of a spec."""
     return spec.size, spec.width, spec.head_width, spec.repeats, spec.head_depth, spec.anchors.per_cell
 
 
 def grid(
     base: DetectorSpec, given: Mapping[str, Any], figures: Callable[[DetectorSpec, Dimensions], Sequence[Integers]]
 ) -> list[NDArray[np.int64]]:
-    """Each of `figures` over a grid of `base` with what is given replaced, as `cost.price_grid` takes it.
+    """Return each of `figures` over the grid of `base` with the `given` dimensions replaced, as for `price_grid`.
 
-    ValueError for what is not in a spec's range, does not broadcast together, or is no dimension.
+    ValueError for values out of a spec's range, shapes that do not broadcast, and names that are no dimension.
     """
     lists = {name: given.get(name) for name in ("topology", "backbone")}
     arrays = {name: values for name, values in given.items() if name not in lists and values is not None}
@@ -48,7 +48,7 @@ def grid(
 
 
 def _structures(base: DetectorSpec, topology: Any, backbone: Any) -> tuple[list[DetectorSpec], tuple[int, ...]]:
-    """`base` with each topology and backbone, one or a list of either, and the axes that lists make."""
+    """Return `base` with each topology and backbone, one or a list of either, and the lengths of the lists' axes."""
     bases, axes = [base], []
     for name, value in (("topology", topology), ("backbone", backbone)):
         if value is None:
@@ -62,7 +62,7 @@ def _structures(base: DetectorSpec, topology: Any, backbone: Any) -> tuple[list[
 
 
 def _arrays(base: DetectorSpec, given: Mapping[str, Any]) -> tuple[Dimensions, tuple[int, ...]]:
-    """All dimensions as arrays, those that are not given the base's, and the shape that they broadcast to."""
+    """Return all dimensions as arrays, by default those of `base`, and the shape that they broadcast to."""
     size, *others = dimensions_of(base)
     known = {"size": size, **dict(zip(_NAMES, others, strict=True))}
     if unknown := [name for name in given if name not in known]:
@@ -81,7 +81,7 @@ def _arrays(base: DetectorSpec, given: Mapping[str, Any]) -> tuple[Dimensions, t
 
 
 def _sides(size: Any) -> Iterator[Any]:
-    """Heights and widths: of a tuple the two, of anything else squares' sides."""
+    """Return heights and widths: the two of a tuple; anything else has the sides of squares."""
     if isinstance(size, tuple) and len(size) != 2:
         raise ValueError(
             f"size is an array of squares' sides or a tuple (heights, widths), but got {len(size)} of them"
@@ -102,7 +102,7 @@ def _whole(name: str, values: ArrayLike) -> NDArray[np.int64]:
 
 
 def at_each(one: Callable[[tuple[int, int]], Sequence[int]], size: tuple[Any, Any], count: int) -> Any:
-    """`one` of a size, `count` integers; for arrays of sizes as many arrays, every distinct size looked up once."""
+    """Return `one(size)`, `count` integers; for arrays of sizes `count` arrays, each distinct size looked up once."""
     if not isinstance(size[0], np.ndarray):
         return one(size)
     height, width = np.broadcast_arrays(*size)

@@ -1,4 +1,4 @@
-"""An EfficientNet as a graph: timm's blocks as nn/backbone.py puts them together, in the order in which they run."""
+"""An EfficientNet as a graph: timm's blocks as `nn/backbone.py` combines them, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from scalesearch.cost.graph import ONE, Graph, Map
 
 
 class Structure(NamedTuple):
-    """What decides the graph of an EfficientNet, whatever its channels."""
+    """The properties of an EfficientNet that determine its graph; channels do not."""
 
     lite: bool
     stages: int
     repeats: tuple[int, ...] = ()
-    """Blocks of each stage; none: left open, the second block of stage i is there `more<i>` times."""
+    """Blocks of each stage; empty: open, so that the second block of stage i occurs `more<i>` times."""
     residual: tuple[bool, ...] = ()
-    """Of each stage whether its first block adds its input to its result, where repeats are not open: a sum is not
-    changed by it."""
+    """Whether the first block of each stage adds its input to its result; empty if repeats are open, since sums do
+    not depend on it."""
 
 
 def structure(backbone: EfficientNet, level: int, most: int) -> Structure:
-    """The structure up to a level, with `most` blocks of a stage at most; 0: left open."""
+    """Return the structure up to a level, with at most `most` blocks of a stage; 0: open."""
     stages = backbone.cut(level)
     if not most:
         return Structure(backbone.lite, len(stages))
     before = (backbone.stem, *(stage.channels for stage in stages))
-    # Only at stride 1 and equal channels.
+    # There is a residual connection only at stride 1 and equal channels.
     residual = tuple(stage.stride == 1 and stage.channels == c for stage, c in zip(stages, before, strict=False))
     return Structure(backbone.lite, len(stages), tuple(min(stage.repeats, most) for stage in stages), residual)
 
 
 def graph(structure: Structure, levels: range, activation: str) -> Graph:
-    """The graph whose outputs are the maps of `levels`, finest first.
+    """Return the graph whose outputs are the maps of `levels`, finest first.
 
-    Symbols: c for the stem's channels, c0, c1, ... for the stages', and of each `squeeze <symbol>` for what is left of it
-    inside a block.
+    Symbols: c for the stem's channels, c0, c1, ... for those of the stages, and `squeeze <symbol>` for the squeezed
+    channels of each.
     """
     graph = Graph(part="backbone.conv_stem")
     image = graph.start((0,), 3)
@@ -56,7 +56,7 @@ def graph(structure: Structure, levels: range, activation: str) -> Graph:
 def _block(
     graph: Graph, x: int, stage: Stage, made: Map, activation: str, *, squeezed: bool, first: bool, added: bool
 ) -> int:
-    """An inverted residual: expand, depthwise, squeeze and excite, project, add."""
+    """Add an inverted residual: expand, depthwise, squeeze and excite, project, add."""
     shortcut, source = x, graph.maps[x]
     middle = source._replace(channels=source.channels * stage.expansion)
     if stage.expansion != 1:
@@ -71,7 +71,7 @@ def _block(
 
 
 def _excite(graph: Graph, x: int, squeezed: str, activation: str) -> int:
-    """Squeeze and excitation: every channel weighed by what two convolutions make of all means."""
+    """Add squeeze-and-excitation: each channel is scaled by what two convolutions compute from all means."""
     whole = graph.maps[x]
     pooled = whole._replace(levels=(ONE,))
     vector = graph.add("mean", (x,), pooled)
@@ -84,7 +84,7 @@ _SYMBOLS = tuple((f"c{i}", f"squeeze c{i}", f"more{i}") for i in range(len(STAGE
 
 
 def symbols(backbone: EfficientNet, level: int) -> dict[str, int]:
-    """The values of the symbols of an EfficientNet cut at a level."""
+    """Return the values of the symbols of an EfficientNet cut at a level."""
     found = {"": 1, "c": backbone.stem, "squeeze c": squeeze(backbone.stem)}
     for (channels, squeezed, more), stage in zip(_SYMBOLS, backbone.cut(level), strict=False):
         found[channels] = stage.channels

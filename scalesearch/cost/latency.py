@@ -1,8 +1,8 @@
-"""Predicted latency: what the operators of a spec take by a table of timings. Pure; imports arch only.
+"""Prediction of latency: the sum of a spec's operators by a table of timings. Pure functions; imports `arch`.
 
-`scalesearch calibrate` makes the table once for a device and backend (`profile/calibrate.py`). Each kind of operator has
-a price in seconds for a call, a multiply-add, and an element read, written or held as weights; a detector takes the sum
-over its operators. The table carries its error on detectors that it was not made from, and whoever uses it says it.
+`scalesearch calibrate` makes the table once for a device and backend (`profile/calibrate.py`). Each kind of operator
+has a price in seconds for a call, a multiply-add, and an element read, written or held as weights. A detector takes the
+sum over its operators. The table has its error on held-out detectors, which every use of it reports.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from scalesearch.inputs.typed import fields_of
 from scalesearch.io.hashes import short_hash
 
 SCHEMA = 2
-"""Of the file; a table of another one is refused."""
+"""The version of the file's schema; a table of another one is refused."""
 
 UNITS = ("calls", "macs", "read", "written", "weights")
-"""What an operator is charged for."""
+"""The amounts that an operator is charged for."""
 
 OTHER = "elementwise"
-"""The kind of an operator that the table has no timings of."""
+"""The kind for operators whose own kind has no timings in the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencySetting:
-    """What a latency is of: the same detector takes another time where any of these differs.
+    """The conditions of a latency: the same detector takes another time if any of them differs.
 
-    ValueError for threads or a batch that are no whole numbers from 1 on.
+    ValueError for threads or a batch that are no integers of at least 1.
     """
 
     device: str
-    """The processor's or GPU's own name."""
+    """The name of the processor or GPU."""
     backend: str
     """eager, compile or onnxruntime."""
     precision: str
@@ -46,7 +46,7 @@ class LatencySetting:
     threads: int
     batch: int
     versions: Mapping[str, str]
-    """Of what computes, by name."""
+    """Versions of the software that computes, by name."""
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch"):
@@ -60,7 +60,7 @@ class LatencySetting:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """The error of predictions for detectors that a table was not made from. ValueError for one below 0."""
+    """The error of a table's predictions for held-out detectors. ValueError for one below 0."""
 
     candidates: int
     mean: float
@@ -80,7 +80,7 @@ class HeldOut:
 class LatencyTable:
     """Timings of operators. Prices are seconds for each of `UNITS`, by the kind of operator.
 
-    ValueError for prices of anything else, or that are no numbers of at least 0, and without a kind `OTHER`.
+    ValueError for prices of other units, prices that are not finite or below 0, and a missing kind `OTHER`.
     """
 
     setting: LatencySetting
@@ -107,13 +107,13 @@ class LatencyTable:
 
     @property
     def description(self) -> str:
-        """What it predicts, how well, and a fingerprint of its numbers: two tables that say the same are one."""
+        """Its setting, its error, and a hash of its numbers: tables of equal description are equal."""
         text = json.dumps(to_dict(self), sort_keys=True)
         return f"{self}; table {short_hash(text)}"
 
 
 def predict(spec: DetectorSpec, table: LatencyTable) -> float:
-    """Seconds of a whole detector for a batch of the table's size, without suppression of boxes.
+    """Return the seconds of a whole detector for a batch of the table's size, without non-maximum suppression.
 
     ValueError for a timm backbone not measured at the spec's size.
     """
@@ -121,7 +121,7 @@ def predict(spec: DetectorSpec, table: LatencyTable) -> float:
 
 
 def charge(found: Mapping[str, Mapping[str, float]], prices: Mapping[str, Mapping[str, float]]) -> float:
-    """Seconds of the summed amounts of each kind."""
+    """Return the seconds for the summed amounts of each kind."""
     return math.fsum(
         value * prices[kind].get(unit, 0.0) for kind, some in found.items() for unit, value in some.items()
     )
@@ -130,7 +130,7 @@ def charge(found: Mapping[str, Mapping[str, float]], prices: Mapping[str, Mappin
 def amounts(
     rows: tuple[Operator, ...], batch: int = 1, known: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, float]]:
-    """What a detector is charged for, summed by kind: {kind: {unit: amount}}.
+    """Return the amounts that a detector is charged for, summed by kind: {kind: {unit: amount}}.
 
     A kind that is not in `known` counts as `OTHER`.
     """
@@ -151,27 +151,27 @@ def amounts(
 
 
 NEAR, FAR = 2**19, "far memory"
-"""Elements that a processor's own cache holds (2 MiB in fp32), and the kind that those beyond them are charged as.
+"""Elements that fit into a processor's own cache (2 MiB in fp32), and the kind as which elements beyond are charged.
 
-Without it detectors of 600 pixels and more, whose maps are in no cache, come out too fast.
+Without it, predictions for detectors of 600 pixels and more, whose maps are in no cache, are too fast.
 """
 
 WIDE = 16
-"""Channels that a kernel computes at a time: the groups of a grouped convolution are charged as if filled up to them.
+"""Channels that a kernel computes at a time: groups of a grouped convolution are charged as if rounded up to it.
 
-By bare multiply-adds, priced from RegNets with groups of 8, those with 16 and 24 came out 20 % too slow in PyTorch and
-twice too slow under ONNX Runtime (benchmarks/check_latency.py --backbones, with 1 here).
+By plain multiply-adds, priced from RegNets with groups of 8, predictions for groups of 16 and 24 were 20 % too slow in
+PyTorch and twice too slow under ONNX Runtime (benchmarks/check_latency.py --backbones, with 1 here).
 """
 
 CONVOLUTIONS = ("vector convolution", "pointwise", "convolution", "depthwise", "strided depthwise", "grouped")
 """The kinds of convolution."""
 
 Term = tuple[str, int, int, int, int, int]
-"""A kind, and the amounts in the order of `UNITS`."""
+"""A kind and its amounts, in the order of `UNITS`."""
 
 
 def terms(row: Operator, batch: int = 1) -> Iterator[Term]:
-    """What one operator is charged for: itself, the activation after it, and what of its maps no near cache holds.
+    """Yield the charges of one operator: itself, the activation after it, and elements of its maps beyond the cache.
 
     A grouped convolution is charged for more multiply-adds than it has (`WIDE`).
     """
@@ -185,7 +185,7 @@ def terms(row: Operator, batch: int = 1) -> Iterator[Term]:
 
 
 def kind(row: Operator) -> str:
-    """The kind that an operator is timed as."""
+    """Return the kind as which an operator is timed."""
     if row.name == "activation":
         return f"activation {row.after}"
     if row.name == "conv":
@@ -206,7 +206,7 @@ def _convolution(row: Operator) -> str:
 
 
 def _filled(row: Operator) -> int:
-    """The multiply-adds of a grouped convolution whose groups are filled up to `WIDE` channels."""
+    """Return the multiply-adds of a grouped convolution with its groups rounded up to multiples of `WIDE` channels."""
     c_in, c_out = (-(-channels // row.groups // WIDE) * WIDE for channels in (row.c_in, row.c_out))
     return row.groups * c_in * c_out * row.kernel[0] * row.kernel[1] * row.target[0] * row.target[1]
 
@@ -215,12 +215,12 @@ def _filled(row: Operator) -> int:
 
 
 def to_dict(table: LatencyTable) -> dict[str, Any]:
-    """Plain JSON data; `from_dict` is its inverse."""
+    """Return plain JSON data; `from_dict` is the inverse."""
     return {"schema": SCHEMA, **asdict(table)}
 
 
 def from_dict(data: Mapping[str, Any]) -> LatencyTable:
-    """The inverse of `to_dict`; ValueError for data of another kind or schema."""
+    """Invert `to_dict`; ValueError for data of another kind or schema."""
     if not isinstance(data, dict):
         raise ValueError(f"a table of timings is an object, but got {quoted(data)}")  # noqa: TRY004 - users'
     if (schema := data.get("schema")) != SCHEMA:

@@ -1,12 +1,12 @@
-"""Which maps are live at once in inference, and which are kept for backward in training.
+"""Liveness: the maps in memory at the same time in inference, and those kept for the backward pass in training.
 
-Two rules, stated once:
+The rules:
 - inference: a map lives from the operation that makes it to its last reader. A pointwise operation (norm, activation,
-  product, sum) writes over an operand of its size that dies with it. Vectors of one position are not counted.
-- training: what autograd keeps. A convolution, norm, silu, hard_swish or relu6 keeps its input (relu6 in place a
-  copy of it); relu works in place and keeps its output; a max-pool its input and int64 indices; a weighted fusion its
-  inputs; a sum nothing.
-Standard library and NumPy.
+  product, sum) overwrites an operand of its size that is not read again. Vectors of one position are not counted.
+- training: maps that autograd keeps. A convolution, norm, silu, hard_swish or relu6 keeps its input (relu6 in place a
+  copy of it). relu works in place and keeps its output. A max-pool keeps its input and int64 indices, a weighted fusion
+  its inputs, a sum nothing.
+Imports NumPy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scalesearch.cost.terms import Terms, of_map
 
 
 class _Pass(NamedTuple):
-    """One kernel that runs: an operator is one, and one more for its norm and its activation."""
+    """One kernel: an operator has one, and one more each for its norm and its activation."""
 
     reads: tuple[int, ...]
     makes: int
@@ -33,14 +33,14 @@ class _Pass(NamedTuple):
 
 @dataclass
 class _Passes:
-    """A graph's operators as the passes that PyTorch makes of them, over numbered maps."""
+    """A graph's operators as PyTorch's passes, over numbered maps."""
 
     maps: list[Map] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
-    """Of each map."""
+    """`Step.times` of each map."""
     passes: list[_Pass] = field(default_factory=list)
     extra: Terms = field(default_factory=Terms)
-    """What is kept besides maps."""
+    """Numbers that are kept besides maps."""
 
     def start(self, made: Map, times: str = "") -> int:
         self.maps.append(made)
@@ -50,14 +50,14 @@ class _Passes:
     def run(
         self, step: Step, *reads: int, pointwise: bool = False, keeps: Iterable[int] = (), inplace: bool = False
     ) -> int:
-        """A pass; in place, what it makes is what it writes over."""
+        """Add a pass; return the number of its map. In place, the pass overwrites the first map that it reads."""
         made = self.start(step.op.target, step.times)
         self.passes.append(_Pass(reads, made, pointwise, tuple(keeps), inplace))
         return made
 
 
 def _passes(graph: Graph) -> tuple[_Passes, list[int]]:
-    """The passes of a graph, and the numbers that its outputs have among them."""
+    """Return the passes of a graph, and the numbers of its outputs among their maps."""
     found, made = _Passes(), {step.makes for step in graph.steps}
     number = {x: found.start(size) for x, size in enumerate(graph.maps) if x not in made}
     for step in graph.steps:
@@ -84,12 +84,12 @@ def _run(found: _Passes, step: Step, reads: list[int]) -> int:
 
 
 def _keeping_itself(found: _Passes, step: Step, x: int, *, inplace: bool) -> int:
-    """An activation whose backward needs its result."""
+    """Add an activation that keeps its result for the backward pass."""
     return found.run(step, x, pointwise=True, keeps=[len(found.maps)], inplace=inplace)
 
 
 def _fuse(found: _Passes, step: Step, reads: list[int]) -> int:
-    """A fusion, map by map: weighted, each is multiplied; else the second is joined to the first, and so on."""
+    """Add a fusion, map by map: with weights each map is multiplied; otherwise each is joined to the ones before."""
     first, *rest = (x for x in reads if found.maps[x].levels != (ONE,))
     keeps = step.op.keeps
     if step.op.learned[0]:
@@ -110,7 +110,7 @@ def _fuse(found: _Passes, step: Step, reads: list[int]) -> int:
 
 
 def peaks(graph: Graph) -> list[Terms]:
-    """Sums of maps that are live at once, without those that are never the largest."""
+    """Return the sums of maps that are live at once, without those that are never the largest."""
     found, outputs = _passes(graph)
     last = {x: i for i, one in enumerate(found.passes) for x in one.reads}
     last |= dict.fromkeys(outputs, len(found.passes))
@@ -137,7 +137,7 @@ def _total(found: _Passes, numbers: Iterable[int]) -> Terms:
 
 
 def _largest(rows: Sequence[Terms]) -> list[Terms]:
-    """The sums that no other is at least as large as in every term."""
+    """Return the sums that no other sum dominates in every term."""
     distinct = list(dict.fromkeys(tuple(sorted(row.items())) for row in rows))
     keys = sorted({key for row in distinct for key, _ in row})
     table = np.array([[dict(row).get(key, 0) for key in keys] for row in distinct])
@@ -149,7 +149,7 @@ def _largest(rows: Sequence[Terms]) -> list[Terms]:
 
 
 def kept(graph: Graph, others: Iterable[int] = ()) -> Terms:
-    """What is kept for backward of each image, inputs aside; `others`: outputs that those who read them keep."""
+    """Return the numbers kept for backward of one image, without inputs; `others`: outputs that their readers keep."""
     found, outputs = _passes(graph)
     storage = list(range(len(found.maps)))
     numbers: set[int] = set()

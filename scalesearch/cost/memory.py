@@ -1,8 +1,8 @@
-"""How much memory a detector needs, by arithmetic: in inference, and in training. Standard library, NumPy and arch.
+"""The memory of a detector in inference and in training, by arithmetic. Imports NumPy and `arch`.
 
-Everything is float32. What is live and what is kept is said in `liveness.py`; the operators are those of `network.py`
-and `backbones.py`. A resampling between maps that have the same few pixels at a tiny input, which nn/ leaves out, is counted.
-Every formula holds for NumPy arrays of sizes, widths and depths as it does for integers.
+Everything is float32. The rules of what is live and what is kept are in `liveness.py`; the operators are those of
+`network.py` and `backbones.py`. Resamplings between maps of equal size (at tiny inputs) are counted, though `nn/` has
+none. Every formula holds for integers and for NumPy arrays of sizes, widths and depths.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_
 from scalesearch.cost.terms import Form, Terms, evaluate, factored, of_map
 
 BYTES = 4
-"""Of a float32."""
+"""The size of a float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a detector is trained, as far as memory goes. ValueError for an optimiser that there is not."""
+    """The training settings that memory depends on. ValueError for an unknown optimiser or a batch below 1."""
 
     batch: int = 8
     optimizer: str = "adamw"
     momentum: bool = True
-    """Whether SGD has any."""
+    """Whether SGD has momentum."""
     average: bool = True
-    """Whether averaged weights are held beside (training/ema.py holds them always)."""
+    """Whether averaged weights are held, too (`training/ema.py` always holds them)."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd") or self.batch < 1:
@@ -48,18 +48,18 @@ class Training:
 
     @property
     def copies(self) -> int:
-        """Numbers held for each parameter: weight, gradient, the optimiser's, the average's."""
+        """Numbers held for each parameter: weight, gradient, optimiser states, average."""
         states = 2 if self.optimizer == "adamw" else int(self.momentum)
         return 2 + states + self.average
 
 
 def peak_activations(spec: DetectorSpec) -> int:
-    """Bytes of the largest sum of live maps while one image passes. ValueError as `inference_memory`."""
+    """Return the bytes of the largest sum of live maps for one image. ValueError as `inference_memory`."""
     return int(BYTES * _peak(spec, dimensions_of(spec)))
 
 
 def inference_memory(spec: DetectorSpec) -> int:
-    """Bytes of weights, batch-norm statistics and peak activations, for one image.
+    """Return the bytes of weights, batch-norm statistics and peak activations, for one image.
 
     ValueError for a timm backbone whose memory was not measured at this size.
     """
@@ -67,29 +67,29 @@ def inference_memory(spec: DetectorSpec) -> int:
 
 
 def training_memory(spec: DetectorSpec, training: Training) -> int:
-    """Bytes of weights, gradients, optimiser, averaged weights, statistics, and of the maps kept for backward.
+    """Return the bytes of weights, gradients, optimiser, averaged weights, statistics, and maps kept for backward.
 
-    Without the step's passing needs (the loss's temporaries, workspaces) and without gradient checkpointing, which
-    about halves the maps. ValueError as `inference_memory`.
+    Temporary memory of a step (of the loss, workspaces) is not counted. Gradient checkpointing, which about halves the
+    maps, is not considered. ValueError as `inference_memory`.
     """
     return int(_training(spec, price(spec).params, dimensions_of(spec), training))
 
 
 def peak_grid(base: DetectorSpec, **given: Any) -> NDArray[np.int64]:
-    """`peak_activations` over a grid of what `cost.price_grid` takes."""
+    """Return `peak_activations` over a grid, with the arguments of `price_grid`."""
     (peaks,) = grid(base, given, lambda spec, dimensions: [BYTES * _peak(spec, dimensions)])
     return peaks
 
 
 def memory_grid(base: DetectorSpec, **given: Any) -> NDArray[np.int64]:
-    """`inference_memory` over a grid of what `cost.price_grid` takes."""
+    """Return `inference_memory` over a grid, with the arguments of `price_grid`."""
     params = price_grid(base, **given).params
     (rest,) = grid(base, given, lambda spec, dimensions: [_inference(spec, 0, dimensions)])
     return BYTES * params + rest
 
 
 def training_memory_grid(base: DetectorSpec, training: Training, **given: Any) -> NDArray[np.int64]:
-    """`training_memory` over a grid of what `cost.price_grid` takes."""
+    """Return `training_memory` over a grid, with the arguments of `price_grid`."""
     params = price_grid(base, **given).params
     (rest,) = grid(base, given, lambda spec, dimensions: [_training(spec, 0, dimensions, training)])
     return BYTES * training.copies * params + rest
@@ -100,7 +100,7 @@ def _inference(spec: DetectorSpec, params: Any, dimensions: Dimensions) -> Any:
 
 
 def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training: Training) -> Any:
-    # Of each norm's channel: mean and variance, those of the average, and what its backward keeps of the batch.
+    # Each channel of a norm has mean and variance, those of the average, and those of the batch, kept for backward.
     statistics = 2 * (2 + training.average) * _norms(spec, dimensions)
     kept = _kept(spec, dimensions)
     return BYTES * (training.copies * params + statistics + training.batch * kept)
@@ -110,7 +110,7 @@ def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training:
 
 
 def _peak(spec: DetectorSpec, dimensions: Dimensions) -> Any:
-    """The largest sum of live maps, in numbers."""
+    """Return the largest sum of live maps, in numbers."""
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     most = backbones.peak(spec, dimensions[0], areas)
     for forms, here in _variants(spec, dimensions, symbols):
@@ -124,9 +124,9 @@ def _peak(spec: DetectorSpec, dimensions: Dimensions) -> Any:
 def _variants(
     spec: DetectorSpec, dimensions: Dimensions, symbols: Mapping[str, Any]
 ) -> list[tuple[tuple[Form, ...], Any]]:
-    """The networks among the dimensions, as what is live in each, with where it is.
+    """Return the distinct networks among the dimensions: the sums of live maps of each, and where it occurs.
 
-    A third cell or convolution of a tower holds what the second does.
+    A third cell or convolution of a head needs no more memory than the second.
     """
     flags = [symbols[f"lateral{level}"] for level in spec.backbone_levels]
     choices = [*flags, _minimum(dimensions[3], 2), _minimum(dimensions[4], 2)]
@@ -147,12 +147,12 @@ def _variants(
 def _live(
     neck: NeckStructure, heads: HeadStructure, projected: tuple[bool, ...], cells: int, depth: int
 ) -> tuple[Form, ...]:
-    """What is live at once in feature network and heads."""
+    """Return the sums of maps that are live at once in feature network and heads."""
     return tuple(map(factored, peaks(network.heads(heads, network.neck(neck, cells, projected), depth))))
 
 
 def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
-    """Numbers kept for each image."""
+    """Return the numbers kept for each image."""
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     own = backbones.kept_for_backward(spec, dimensions[0], areas)
     return own + evaluate(_kept_form(spec.neck, spec.heads), areas, symbols)
@@ -160,7 +160,8 @@ def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
 
 @lru_cache(maxsize=4096)
 def _kept_form(neck: NeckStructure, heads: HeadStructure) -> Form:
-    """Of feature network and heads. What a cell keeps depends on its reader, another cell or a head: each more is alike."""
+    """Return the numbers that feature network and heads keep. A cell's depend on its reader, another cell or a head."""
+    # Every further cell keeps what the second adds.
     one, two = (_kept_terms(neck, heads, cells) for cells in (1, 2))
     two.subtract(one)
     for (level, symbols), count in two.items():
@@ -172,13 +173,13 @@ def _kept_form(neck: NeckStructure, heads: HeadStructure) -> Form:
 def _kept_terms(neck: NeckStructure, heads: HeadStructure, cells: int) -> Terms:
     graph = network.heads(heads, network.neck(neck, cells), None)
     found = kept(graph)
-    # The focal loss makes its gradient in the forward pass and keeps it (nn/losses.py).
+    # The focal loss computes its gradient in the forward pass and keeps it (`nn/losses.py`).
     found.update(of_map(graph.maps[graph.outputs[0]]))
     return found
 
 
 def _norms(spec: DetectorSpec, dimensions: Dimensions) -> Any:
-    """Channels of all batch norms."""
+    """Return the channels of all batch norms."""
     areas, symbols = {ONE: 1}, symbols_of(spec, dimensions)
     parts = neck_sums(spec.neck), head_sums(spec.heads, "class"), head_sums(spec.heads, "box")
     return backbones.norms(spec, dimensions[0]) + sum(evaluate(part.norms, areas, symbols) for part in parts)

@@ -1,6 +1,6 @@
-"""`Meter`: every figure of a detector that a band or an objective asks for, one at a time or over arrays.
+"""`Meter`: all metrics of a detector that bands and objectives use, one detector at a time or over arrays.
 
-Standard library, NumPy and arch.
+Imports NumPy and `arch`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from scalesearch.cost.memory import Training, inference_memory, memory_grid, tra
 from scalesearch.cost.price import Cost, price, price_grid
 
 BY_ARRAY = ("macs", "params", "activations", "memory", "training_memory")
-"""The figures that are worked out over arrays; latency is a detector's own."""
+"""The metrics that are computed over arrays; latency is predicted one detector at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meter:
-    """What is worked out of each candidate: params, macs, activations, and `asked`.
+    """Computes the metrics of candidates: params, macs, activations, and `asked`.
 
-    Raises ValueError for a latency that nothing predicts.
+    Raises ValueError for latency without `predict`.
     """
 
     asked: tuple[str, ...] = ()
-    """More names of FIGURES."""
+    """Further names of FIGURES."""
     training: Training = field(default_factory=Training)
     """The batch and optimiser of training_memory."""
     predict: Callable[[DetectorSpec], float] | None = None
-    """Seconds of a detector on some device, as a table of `scalesearch calibrate` has it."""
+    """Predicts a detector's seconds on some device, as by a table of `scalesearch calibrate`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "asked", tuple(name for name in FIGURES if name in self.asked))
@@ -45,11 +45,11 @@ class Meter:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The figures, those of every detector first."""
+        """The names of the metrics, those of `Cost` first."""
         return (*Cost._fields, *(name for name in self.asked if name not in Cost._fields))
 
     def __call__(self, spec: DetectorSpec) -> dict[str, float]:
-        """The figures of one detector, in `names`' order. ValueError as `price`."""
+        """Return the metrics of one detector, in the order of `names`. ValueError as `price`."""
         found: dict[str, float] = dict(price(spec)._asdict())
         for name in self.names[len(found) :]:
             found[name] = self._one(name, spec)
@@ -64,7 +64,7 @@ class Meter:
         return self.predict(spec)
 
     def grid(self, base: DetectorSpec, **dimensions: Any) -> dict[str, NDArray[np.int64]]:
-        """The figures of BY_ARRAY over arrays of dimensions, as `price_grid` takes them."""
+        """Return the metrics of BY_ARRAY over arrays of dimensions, as for `price_grid`."""
         found: dict[str, NDArray[np.int64]] = dict(price_grid(base, **dimensions)._asdict())
         if "memory" in self.asked:
             found["memory"] = memory_grid(base, **dimensions)
@@ -74,5 +74,5 @@ class Meter:
 
 
 def meter_of(names: Iterable[str], **how: Any) -> Meter:
-    """The meter for these figures and objectives (`ap` is none of its business)."""
+    """Return the meter of these metrics and objectives; other names, such as `ap`, are ignored."""
     return Meter(asked=tuple(name for name in names if name in FIGURES), **how)

@@ -1,6 +1,6 @@
-"""Feature network and heads as a graph: the layers of nn/neck.py and nn/heads.py, in the order in which they run.
+"""Feature network and heads as a graph: the layers of `nn/neck.py` and `nn/heads.py`, in the order in which they run.
 
-The one description that every figure is a fold over; which layers there are is said by `arch.structure`.
+Every metric is computed from this one description. The rules for which layers there are stand in `arch.structure`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scalesearch.arch.topology import FUSION, Node
 from scalesearch.cost.graph import ONE, Graph, Map, Op
 
 Projected = Sequence[bool] | None
-"""Of every backbone level whether its channels differ from the network's. None: left open, every lateral is there
+"""Whether the channels of each backbone level differ from the network's. None: open, so that each lateral occurs
 `lateral3`, `lateral4`, ... times."""
 
 
@@ -23,10 +23,10 @@ def _map(level: int) -> Map:
 
 
 def neck(structure: NeckStructure, cells: int, projected: Projected = None, times: str = "") -> Graph:
-    """The feature network; its inputs are the backbone's maps, its outputs the levels', finest first.
+    """Return the feature network; its inputs are the backbone's maps, its outputs those of the levels, finest first.
 
-    times: the symbol that counts what is in the cells, laterals aside. Symbols: width, and raw3, raw4, ... for the
-    backbone's channels where they differ.
+    times: the symbol for how often the cells' operators occur, except laterals. Symbols: width, and raw3, raw4, ...
+    for the backbone's channels if they differ.
     """
     graph = Graph(part="neck")
     for i, level in enumerate(structure.backbone_levels):
@@ -40,7 +40,7 @@ def neck(structure: NeckStructure, cells: int, projected: Projected = None, time
 
 
 def _pyramid(graph: Graph, structure: NeckStructure, projected: Projected) -> list[int]:
-    """Laterals that are one a level, and the levels above the backbone's."""
+    """Add the laterals of whole levels, and the levels above the backbone's; return the maps of all levels."""
     raw = list(range(len(structure.backbone_levels)))
     maps = list(raw)
     for i in structure.level_laterals:
@@ -55,7 +55,7 @@ def _pyramid(graph: Graph, structure: NeckStructure, projected: Projected) -> li
 
 
 def _lateral(graph: Graph, structure: NeckStructure, x: int, place: int, projected: Projected) -> int:
-    """The 1x1 that brings a backbone map to the network's width; the map itself where it has it already."""
+    """Add the 1x1 convolution of a backbone map to the network's width; return the map itself if it has that width."""
     if projected and not projected[place]:
         return x
     level, before = structure.backbone_levels[place], graph.times
@@ -92,7 +92,7 @@ def _node(graph: Graph, structure: NeckStructure, node: Node, edges: list[int]) 
 
 @lru_cache(maxsize=2**14)
 def _node_op(level: int, fusion: str, edges: int, act_first: bool, after: str, separable: bool, bias: bool) -> Op:
-    """Fusion, and convolution with activation before or after."""
+    """Return a node's operator: fusion, and convolution with the activation before or after it."""
     graph, made = Graph(part="neck"), _map(level)
     x = _fuse(graph, fusion, [graph.start(*made) for _ in range(edges)], made)
     if act_first:
@@ -111,7 +111,7 @@ def _fuse(graph: Graph, name: str, edges: list[int], made: Map) -> int:
 def _conv3(
     graph: Graph, x: int, made: Map, *, separable: bool, bias: bool, norm: bool, after: str = "", shared: bool = False
 ) -> int:
-    """The 3x3 of a node or a head: depthwise without bias then pointwise, or full."""
+    """Add the 3x3 convolution of a node or head: depthwise without bias and then pointwise, or full."""
     if separable:
         x = graph.conv(x, graph.maps[x], kernel=3, depthwise=True, shared=shared)
     return graph.conv(x, made, kernel=1 if separable else 3, bias=bias, norm=norm, after=after, shared=shared)
@@ -121,7 +121,7 @@ def _conv3(
 
 
 def levels(structure: HeadStructure) -> Graph:
-    """The maps that heads read and nothing else, as inputs and outputs."""
+    """Return a graph of only the maps that heads read, as inputs and outputs."""
     graph = Graph()
     graph.outputs = [graph.start(*_map(level)) for level in structure.levels]
     return graph
@@ -130,10 +130,10 @@ def levels(structure: HeadStructure) -> Graph:
 def add_head(
     graph: Graph, structure: HeadStructure, maps: Sequence[int], part: str, outputs: str, depth: int | None
 ) -> int:
-    """Adds one head over the levels' maps and gives the number of its result; its weights are shared by the levels.
+    """Add one head over the levels' maps, which share its weights; return the number of its result.
 
-    outputs: the symbol of its predictions. depth: convolutions before the predicting one; None: left open, the first is
-    there `some` times and the second `more`, and the symbol `last` is what the predicting one reads.
+    outputs: the symbol of its predictions. depth: convolutions before the predicting one. None: open, so that the first
+    occurs `some` times and the second `more` times, and the predicting one reads `last` channels.
     """
     graph.part, ends = part, []
     for i, x in enumerate(maps):
@@ -143,7 +143,7 @@ def add_head(
         for i, (level, x) in enumerate(zip(levels, ends, strict=True)):
             ends[i] = graph.conv(x, Map((level,), 1, outputs), kernel=3, bias=True, shared=i > 0)
         return graph.add("concat", tuple(ends), Map(levels, 1, outputs))
-    # The levels are joined before the last 1x1, which is one product.
+    # The levels are concatenated before the last 1x1, which is one matrix product.
     for i, x in enumerate(ends):
         ends[i] = graph.conv(x, graph.maps[x], kernel=3, depthwise=True, shared=i > 0)
     joined = graph.add("concat", tuple(ends), Map(levels, 1, graph.maps[ends[0]].symbol))
@@ -162,7 +162,7 @@ def _tower(graph: Graph, structure: HeadStructure, x: int, depth: int | None, *,
 
 
 def heads(structure: HeadStructure, graph: Graph, depth: int | None) -> Graph:
-    """The feature network's graph, flat, with both heads, whose results are its outputs: class, box."""
+    """Return the feature network's graph, flat, with both heads; its outputs are their results: class, box."""
     graph = graph.flat()
     maps = graph.outputs
     graph.outputs = [

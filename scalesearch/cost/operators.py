@@ -1,7 +1,7 @@
-"""`operators`: a spec unrolled into the operators that run when the detector is used, in their order.
+"""`operators`: a spec unrolled into the operators of the deployed detector, in the order in which they run.
 
-The graphs of `network.py` and `backbones.py` with the spec's numbers put in. Parameters, multiply-adds and activations
-sum to `price.breakdown`, part by part. Standard library and arch.
+They are the graphs of `network.py` and `backbones.py`, evaluated for the spec. Parameters, multiply-adds and
+activations sum to `price.breakdown`, part by part. Imports `arch`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scalesearch.cost.terms import evaluate_once, of_op
 
 
 def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
-    """Every operator of a detector for one image. ValueError for a timm backbone not measured at this size."""
+    """Return every operator of a detector for one image. ValueError for a timm backbone not measured at this size."""
     match spec.backbone:
         case TimmBackbone() as backbone:
             first = _measured(spec, backbone)
@@ -36,7 +36,7 @@ def operators(spec: DetectorSpec) -> tuple[Operator, ...]:
 
 
 def modules(spec: DetectorSpec) -> Iterator[tuple[str, tuple[Operator, ...]]]:
-    """The operators of a backbone with a closed form by the module that they are of: conv_stem, blocks.0, ..."""
+    """Yield the operators of a backbone with a closed form, by module: conv_stem, blocks.0, ..."""
     form, levels = CLOSED_FORM[type(spec.backbone)], spec.backbone_levels
     symbols = form.symbols(spec.backbone, levels[-1])
     found = _backbone(form, form.structure(spec.backbone, levels[-1], WHOLE), levels, spec.activation)
@@ -49,7 +49,7 @@ class _Use(NamedTuple):
 
     op: Op
     inputs: int
-    """Maps that are read."""
+    """The number of maps that are read."""
     live: bool
 
 
@@ -61,7 +61,7 @@ def _neck(structure: NeckStructure, projected: tuple[bool, ...], repeats: int) -
 
 @lru_cache(maxsize=256)
 def _heads(structure: HeadStructure, depth: int) -> tuple[_Use, ...]:
-    """Both heads; they read every level, so that nothing in them is left unread."""
+    """Return the operators of both heads, which are all live, since the heads read every level."""
     graph = network.heads(structure, network.levels(structure), depth)
     return _uses(graph, graph.live())
 
@@ -96,7 +96,7 @@ def _concrete(uses: Iterable[_Use], spec: DetectorSpec, symbols: Mapping[str, in
 
 
 def _operators(op: Op, spec: DetectorSpec, symbols: Mapping[str, int]) -> Iterator[Operator]:
-    """None for a resampling of a tiny image, whose two maps have the same few pixels; two where padding takes a copy."""
+    """Yield no operator for a resampling between maps of equal size (of a tiny image), two if padding needs a copy."""
     source, target = _size(spec.size, op.source.levels), _size(spec.size, op.target.levels)
     if op.name in RESAMPLINGS and source == target:
         return
@@ -121,7 +121,7 @@ def _operators(op: Op, spec: DetectorSpec, symbols: Mapping[str, int]) -> Iterat
 
 @lru_cache(maxsize=4096)
 def _size(image: Size, levels: tuple[int, ...]) -> Size:
-    """(h, w) of a map; of one of several levels their cells in a column."""
+    """Return (h, w) of a map; a map of several levels is one column of all positions."""
     if levels == (ONE,):
         return 1, 1
     sizes = [(-(-image[0] >> level), -(-image[1] >> level)) for level in levels]
@@ -129,11 +129,11 @@ def _size(image: Size, levels: tuple[int, ...]) -> Size:
 
 
 def _inputs(graph: Graph, step: Step) -> int:
-    """Maps that are read, a gate's vector aside; the levels that are joined are one."""
+    """Return the number of maps that are read, without a gate's vector; concatenated levels count as one."""
     return max(1, sum(graph.maps[x].levels == step.op.source.levels for x in step.reads))
 
 
 def _grown(op: Op, source: Size, target: Size) -> Size | None:
-    """The size that TensorFlow's padding makes by a copy, where its two sides differ."""
+    """Return the padded size if TensorFlow's padding is uneven and therefore needs a copy; otherwise None."""
     totals = [max((t - 1) * op.stride + op.kernel - s, 0) for s, t in zip(source, target, strict=True)]
     return (source[0] + totals[0], source[1] + totals[1]) if any(total % 2 for total in totals) else None

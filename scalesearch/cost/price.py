@@ -1,7 +1,7 @@
-"""What a detector costs, by arithmetic: parameters, multiply-adds and activations of a spec, at batch 1.
+"""The price of a detector, by arithmetic: parameters, multiply-adds and activations of a spec, at batch 1.
 
-The conventions stand in `terms.py`. Every figure holds for NumPy arrays of widths, depths and sizes as it does for
-integers: it is a sum over the graphs of `network.py` and `backbones.py`, evaluated.
+The conventions are in `terms.py`. Every metric is a sum over the graphs of `network.py` and `backbones.py`, evaluated
+for integers or for NumPy arrays of widths, depths and sizes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Cost(NamedTuple):
     activations: int
 
     def plus(self, other: Cost) -> Cost:
-        """The cost of both together."""
+        """Return the sum of both costs."""
         return Cost(self[0] + other[0], self[1] + other[1], self[2] + other[2])
 
 
 class CostGrid(NamedTuple):
-    """The figures of `Cost` over a grid, int64 arrays of one shape."""
+    """The metrics of `Cost` over a grid, int64 arrays of one shape."""
 
     params: NDArray[np.int64]
     macs: NDArray[np.int64]
@@ -60,24 +60,24 @@ class Breakdown:
         return Cost(a[0] + b[0] + c[0] + d[0], a[1] + b[1] + c[1] + d[1], a[2] + b[2] + c[2] + d[2])
 
     def to_dict(self) -> dict[str, dict[str, int]]:
-        """`{"total": {"params":, "macs", "activations":}, "backbone": ..., ...}`."""
+        """Return `{"total": {"params":, "macs":, "activations":}, "backbone": ..., ...}`."""
         parts = {"total": self.total, "backbone": self.backbone, "neck": self.neck}
         parts |= {"class_head": self.class_head, "box_head": self.box_head}
         return {name: dict(cost._asdict()) for name, cost in parts.items()}
 
 
 def price(spec: DetectorSpec) -> Cost:
-    """The cost of a whole detector. ValueError for a timm backbone not measured at this size."""
+    """Return the cost of a whole detector. ValueError for a timm backbone not measured at this size."""
     return breakdown(spec).total
 
 
 def breakdown(spec: DetectorSpec) -> Breakdown:
-    """The cost of a detector, part by part. ValueError as `price`."""
+    """Return the cost of a detector, part by part. ValueError as `price`."""
     return _parts(spec, dimensions_of(spec))
 
 
 def _parts(spec: DetectorSpec, dimensions: Dimensions) -> Breakdown:
-    """The figures. The dimensions may be arrays in place of integers; `spec` says all the rest."""
+    """Return the cost by parts. The dimensions may be arrays in place of integers; `spec` has everything else."""
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     return Breakdown(
         backbone=Cost(*backbones.cost(spec, dimensions[0], areas)),
@@ -92,18 +92,18 @@ def _evaluated(found: Sums, areas: Mapping[int, Any], symbols: Mapping[str, Any]
     return Cost(evaluate(params, areas, symbols), evaluate(macs, areas, symbols), evaluate(activations, areas, symbols))
 
 
-# ---- what the symbols of a graph stand for ----
+# ---- the values of a graph's areas and symbols ----
 
 
 def areas_of(spec: DetectorSpec, size: tuple[Any, Any]) -> dict[int, Any]:
-    """Positions of the maps of every level."""
+    """Return the positions of a map of each level."""
     height, width = size
     top = max(spec.topology.max_level, spec.backbone_levels[-1])
     return {ONE: 1} | {level: (-(-height >> level)) * (-(-width >> level)) for level in range(top + 1)}
 
 
 def symbols_of(spec: DetectorSpec, dimensions: Dimensions) -> dict[str, Any]:
-    """The values of the symbols of `network.py`."""
+    """Return the values of the symbols of `network.py`."""
     _, width, head, repeats, depth, per_cell = dimensions
     some = depth > 0
     found = {"": 1, "width": width, "head": head, "class": per_cell * spec.classes, "box": per_cell * 4}
@@ -119,13 +119,13 @@ def symbols_of(spec: DetectorSpec, dimensions: Dimensions) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def neck_sums(structure: NeckStructure) -> Sums:
-    """Of a feature network, as forms."""
+    """Return the sums of a feature network, as forms."""
     return Sums(*map(factored, sums(network.neck(structure, cells=1, times="repeats"))))
 
 
 @lru_cache(maxsize=1024)
 def head_sums(structure: HeadStructure, outputs: str) -> Sums:
-    """Of one head, as forms."""
+    """Return the sums of one head, as forms."""
     graph = network.levels(structure)
     network.add_head(graph, structure, graph.outputs, f"{outputs}_head", outputs, None)
     return Sums(*map(factored, sums(graph)))
@@ -146,12 +146,12 @@ def price_grid(
     head_depth: ArrayLike | None = None,
     per_cell: ArrayLike | None = None,
 ) -> CostGrid:
-    """The cost of `base` with dimensions replaced by arrays that broadcast together.
+    """Return the cost of `base` with dimensions replaced by arrays that broadcast together.
 
-    Equal, integer for integer, to `price` of each. Lists of topologies and of backbones make the first axes, in this
-    order. size: sides of squares, or a tuple (heights, widths). head_width follows width where it is not given;
-    per_cell is anchors at a position. What these hold is `memory.peak_grid`, of the same arguments.
-    Raises ValueError for anything but whole numbers in a spec's range, for shapes that do not broadcast, and as `price`
+    It equals `price` of each detector, integer for integer. Lists of topologies and of backbones are the first axes, in
+    this order. size: sides of squares, or a tuple (heights, widths). head_width: as width by default. per_cell: anchors
+    per position. `memory.peak_grid` takes the same arguments.
+    Raises ValueError for anything but integers in a spec's range, for shapes that do not broadcast, and as `price`
     for a size at which a timm backbone was not measured.
     """
     given = {"topology": topology, "backbone": backbone, "size": size, "width": width, "head_width": head_width}

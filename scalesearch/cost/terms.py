@@ -1,12 +1,12 @@
-"""Sums over a graph, in symbols: numbers of channels at levels, which become figures once symbols and areas are known.
+"""Symbolic sums over a graph, which are evaluated to metrics when symbols and areas of levels have values.
 
-A term is a count of positions of a level times a product of symbols. Terms of a graph are found once and evaluated for any
-size, width and depth, integers or NumPy arrays. Standard library and NumPy.
+A term is a count times the positions of a level times a product of symbols. The terms of a graph are collected once and
+evaluated for any size, width and depth, as integers or NumPy arrays. Imports NumPy.
 
-Conventions, stated once:
-- macs: 1 multiply-add = 1. Convolutions count (a squeeze-and-excitation's too); bias, batch norm, activation, pooling,
-  resizing and fusion do not. Papers on detectors call this FLOPs.
-- params: trainable ones (batch norm's scale and shift, not its running statistics).
+Conventions of the metrics:
+- macs: 1 multiply-add = 1. Convolutions count, also those of squeeze-and-excitation; bias, batch norm, activation,
+  pooling, resizing and fusion do not. Papers on detectors call this FLOPs.
+- params: trainable parameters (batch norm's scale and shift, not its running statistics).
 - activations: output elements of convolutions (Designing Network Design Spaces, sec. 3.1).
 """
 
@@ -26,11 +26,11 @@ Terms = Counter[tuple[int, tuple[str, ...]]]
 """(pyramid level, names of symbols) -> count."""
 
 Form = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
-"""Terms factored: sums of (count, level), each with the sum of (count, symbols) that it multiplies."""
+"""Factored terms: products of a sum of (count, level) and a sum of (count, symbols)."""
 
 
 class Sums(NamedTuple):
-    """What adds up over operators."""
+    """Sums over operators."""
 
     params: Any
     macs: Any
@@ -40,7 +40,7 @@ class Sums(NamedTuple):
 
 
 def weights(op: Op) -> tuple[int, tuple[str, ...]]:
-    """Numbers in the kernel of a convolution, as a count of a product of symbols; 0 of anything else."""
+    """Return the numbers in a convolution's kernel, as a count times a product of symbols; 0 for other operators."""
     if op.name not in ("conv", "product"):
         return 0, ()
     count, symbols = op.kernel * op.kernel * op.target.channels, (op.target.symbol,)
@@ -49,7 +49,7 @@ def weights(op: Op) -> tuple[int, tuple[str, ...]]:
 
 @lru_cache(maxsize=2**16)
 def of_op(op: Op) -> Sums:
-    """What one operator adds, as terms."""
+    """Return the contribution of one operator to the sums, as terms."""
     params, macs, activations, norms = Terms(), Terms(), Terms(), Terms()
     count, symbols = weights(op)
     made = op.target
@@ -74,7 +74,7 @@ def _add(terms: Terms, level: int, symbols: Iterable[str], count: int) -> None:
 
 @lru_cache(maxsize=2**16)
 def _of_step(op: Op, times: str) -> tuple[tuple[int, int, tuple[str, ...], int], ...]:
-    """What one step adds, as often as it is there: (place in `Sums`, level, symbols, count)."""
+    """Return the contribution of one step, however often it occurs: (index in `Sums`, level, symbols, count)."""
     return tuple(
         (i, level, tuple(sorted((*symbols, times))) if times else symbols, count)
         for i, terms in enumerate(sums(op.inner) if op.inner else of_op(op))
@@ -83,7 +83,7 @@ def _of_step(op: Op, times: str) -> tuple[tuple[int, int, tuple[str, ...], int],
 
 
 def sums(graph: Graph) -> Sums:
-    """What a graph's operators add up to, as terms."""
+    """Return the sums over a graph's operators, as terms."""
     found = Sums(Terms(), Terms(), Terms(), Terms())
     for (op, times), number in Counter((step.op, step.times) for step in graph.steps).items():
         for i, level, symbols, count in _of_step(op, times):
@@ -92,7 +92,7 @@ def sums(graph: Graph) -> Sums:
 
 
 def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
-    """The elements of a map."""
+    """Return the elements of a map, as terms."""
     terms = Terms()
     for level in made.levels:
         _add(terms, level, (made.symbol, times), count * made.channels)
@@ -100,7 +100,7 @@ def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
 
 
 def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> Form:
-    """Terms with what is at the same levels in the same proportions joined: fewer products to evaluate."""
+    """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate."""
     by_symbols: dict[tuple[str, ...], dict[int, int]] = {}
     for (level, symbols), count in terms.items():
         if count:
@@ -114,7 +114,7 @@ def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> Form:
 
 
 def evaluate(form: Form, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:
-    """A form as a number, or as an array where areas or symbols are arrays."""
+    """Evaluate a form to a number, or to an array if areas or symbols are arrays."""
     total: Any = 0
     for levels, products in form:
         channels: Any = 0
@@ -130,7 +130,7 @@ def evaluate(form: Form, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -
 
 
 def evaluate_once(terms: Terms, symbols: Mapping[str, int]) -> int:
-    """Terms of one position each as a number."""
+    """Evaluate terms that each have a single position to a number."""
     total = 0
     for (_, names), count in terms.items():
         for name in names:
@@ -140,9 +140,9 @@ def evaluate_once(terms: Terms, symbols: Mapping[str, int]) -> int:
 
 
 class Table:
-    """Many terms at once, for integers: where symbols are another for every detector, and products many.
+    """Terms that are evaluated together, for integers: faster for many products with new symbols for each detector.
 
-    An EfficientNet's sums of 155 products take 15 microseconds, one by one 140.
+    An EfficientNet's sums of 155 products take 15 microseconds, and 140 one by one.
     """
 
     def __init__(self, rows: Sequence[Terms]) -> None:
@@ -158,7 +158,7 @@ class Table:
         self._rows = len(rows)
 
     def by_level(self, symbols: Mapping[str, int]) -> list[dict[int, int]]:
-        """Each of the rows with the symbols put in: what its positions are multiplied by, by level."""
+        """Evaluate each row for the symbols: the number per position, by level."""
         values = np.array([symbols[name] for name in self._names])
         first, *others = self._factors
         products = values[first]
@@ -171,5 +171,5 @@ class Table:
 
 
 def over(by_level: Mapping[int, Any], areas: Mapping[int, Any]) -> Any:
-    """The sum over levels of what is at each of its positions."""
+    """Return the sum over levels of the number per position times the positions."""
     return sum(count * areas[level] for level, count in by_level.items())

@@ -43,7 +43,7 @@ def for_picture(text: object) -> str:
 
 
 def for_file_name(text: str, longest: int = 200) -> str:
-    """Return part of a file name, at most `longest` bytes: characters unsafe in a shell, page or Windows are %-encoded."""
+    """Return part of a file name, at most `longest` bytes; what is unsafe in a shell, page or Windows is %-encoded."""
     safe = "".join(
         one if _shows(one) and one not in '\\/:*?"<>|%' else quote(one.encode("utf-8", "surrogateescape"), safe="")
         for one in text
