@@ -1,6 +1,6 @@
-"""The verbs of the command line as functions: what `import scalesearch as ss` offers to a notebook or a script.
+"""The commands as functions, for notebooks and scripts: `import scalesearch as ss`.
 
-Each takes plain values and gives data back. Every error of the user's is a ValueError or an OSError with the mend.
+Each takes plain values and returns data. Every error of the user's is a ValueError or an OSError that says what to do.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from scalesearch.plan.task import Outcome
 from scalesearch.report.study_results import StudyResults, read_study
 
 Changes = Mapping[str, Any]
-"""`{"trials": 6, "recipe.epochs": 10}`: dotted keys of a plan or fields of a recipe, in place of what the file says."""
+"""Dotted keys of a plan or fields of a recipe that override the file's: `{"trials": 6, "recipe.epochs": 10}`."""
 
 
 def load_plan(file: str | Path, changes: Changes | None = None) -> Plan:
-    """The plan in a YAML file, with every default filled in. PlanError names file, line and mend."""
+    """Read the plan in a YAML file, with every default filled in. PlanError names file, line and remedy."""
     return read_plan(file, _overrides(changes))
 
 
@@ -41,13 +41,13 @@ def search(
     workers: int | None = None,
     storage: str | None = None,
 ) -> StudyResults:
-    """Run a study, or go on with it, to its report; its results as `read_study` gives them.
+    """Run or continue a study up to its report, and return its results as `read_study` does.
 
     plan     a plan, or its YAML file
     data     a COCO folder, or digits, in place of the plan's
     out      the study's folder, by default results/<name of the plan>
     workers  trainings at a time, in place of the plan's number
-    storage  where Optuna's trials are kept, as `sqlite:///studies.db`; by default a journal in the folder
+    storage  Optuna storage of the trials, as `sqlite:///studies.db`; by default a journal in the folder
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     if data is not None:
@@ -69,12 +69,12 @@ def train(
     weights: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Outcome:
-    """Train one detector on the first of `splits`, and score it on the second; what it came to.
+    """Train one detector on the first of `splits`, evaluate it on the second, and return the outcome.
 
     design   a DetectorSpec, a published name such as d0, or a file; its number of classes becomes the data's
     recipe   a Recipe, the name of a preset, a YAML file, or fields in place of the defaults ({"epochs": 10})
-    weights  a file to start from in place of random weights
-    out      the folder of checkpoints and result.json; the same call goes on with what was interrupted in it
+    weights  a file to start from, in place of random weights
+    out      the folder of checkpoints and result.json; the same call continues an interrupted training in it
     """
     spec = design if isinstance(design, DetectorSpec) else read_design(str(design))
     return train_one.train(
@@ -89,18 +89,18 @@ def train(
 
 
 def load_model(weights: str | Path, *, design: str | None = None, size: tuple[int, int] | None = None) -> Model:
-    """The trained detector in a run's folder or a file of weights; `design` where the file does not say which it is.
+    """Open the trained detector in a training's folder or a file of weights; its torch module is `.detector`.
 
-    `size` (height, width) in place of its own input size. Its torch module is `.detector`.
+    `design` names the detector where the file does not record it; `size` (height, width) overrides its input size.
     """
     asked = f"{size[0]}x{size[1]}" if size else None
     return trained_model.open_model(Path(weights), design=design, size=asked)
 
 
 def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") -> dict[str, Any]:
-    """COCO's twelve numbers on a split, over all (`numbers`) and by class (`classes`), as plain data.
+    """Return the twelve COCO metrics on a split, over all (`numbers`) and by class (`classes`), as plain data.
 
-    ValueError where the model's classes are not the data's.
+    Raises ValueError where the model's classes are not the data's.
     """
     return evaluation.evaluate(_model(model), open_split(str(data), split)).summary
 
@@ -108,10 +108,10 @@ def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") ->
 def predict(
     model: Model | str | Path, images: str | Path | Sequence[str | Path], *, score: float = 0.3
 ) -> list[dict[str, Any]]:
-    """What the model finds from `score` on in each picture, a file or a folder of them.
+    """Return the detections with at least `score` in each image; `images` are files or folders of them.
 
-    One dict a detection, in the order of the pictures and best first: file_name, category_id, category_name,
-    bbox ([x, y, width, height] in pixels of the upright picture) and score. DataError for what cannot be read.
+    One dict a detection, in the order of the images, best first: file_name, category_id, category_name, bbox ([x, y,
+    width, height] in pixels of the upright image) and score. Raises DataError for an image that cannot be read.
     """
     places = [images] if isinstance(images, str | Path) else images
     return prediction.detections(_model(model), [Path(place) for place in places], score=score)

@@ -1,1 +1,1 @@
-"""The application layer: one file for each thing that a command does. With `cli` the only room that may import every other."""
+"""The application layer: one file for each thing that a command does. May import every room."""

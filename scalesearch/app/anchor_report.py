@@ -1,4 +1,4 @@
-"""Which objects of a data set a detector's anchors can match, and which anchors would match more."""
+"""The objects of a data set that a detector's anchors can match, and anchors that match more."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from scalesearch.data.split import Split
 from scalesearch.nn.anchors import MATCH, coverage, fit_anchors, match_counts
 
 IOUS = (0.4, MATCH, 0.6)
-"""The overlaps reported; from 0.5 on an anchor learns a box by the default recipe."""
+"""IoU thresholds of the report; the default recipe assigns a box to an anchor from 0.5 on."""
 
 SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, float("inf")))
-"""COCO's, by area in pixels of the original image: low <= area < high."""
+"""COCO's object sizes, by area in pixels of the original image: low <= area < high."""
 
 
 def anchor_report(spec: DetectorSpec, split: Split) -> dict[str, Any]:
-    """The spec's anchors and those fitted to the split (`fit_anchors`), as plain data.
+    """Compare the spec's anchors with those fitted to the split (`fit_anchors`); return plain data.
 
-    For each, of the boxes of each size and class, the share that an anchor overlaps by each of IOUS, and the mean
-    number of anchors that do by 0.5. Boxes are scaled to the spec's input; crowds are left out.
+    For both, by object size and class: the share of boxes that an anchor overlaps by each of IOUS, and the mean number
+    of anchors a box that do so by 0.5. Boxes are scaled to the spec's input; crowds are left out.
     """
     boxes, labels = split_targets(split, spec.size)
     groups = _groups(split, labels.numpy())
@@ -43,7 +43,7 @@ def anchor_report(spec: DetectorSpec, split: Split) -> dict[str, Any]:
 
 
 def _groups(split: Split, labels: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
-    """Which boxes each line of the table is about: all, each size, each class, each class by size."""
+    """Return the mask of boxes for each line of the table: all, each size, each class, each class by size."""
     none = np.zeros(0, np.float64)
     areas = np.concatenate([none, *(image.areas[~image.crowd] for image in split.images)])
     sizes = {name: (low <= areas) & (areas < high) for name, low, high in SIZES}
@@ -68,5 +68,5 @@ def _matched(spec: DetectorSpec, boxes: Tensor, groups: dict[str, NDArray[np.boo
 
 
 def _fields(anchors: Anchors) -> dict[str, Any]:
-    """As a plan or a design writes them."""
+    """Return the anchors' fields as a plan or a design writes them."""
     return {"scale": anchors.scale, "octaves": anchors.octaves, "aspects": [list(pair) for pair in anchors.aspects]}

@@ -1,4 +1,4 @@
-"""A latency band confirmed by measurement: what a prediction let through is built and timed before it is trained."""
+"""Confirmation of a latency band: a candidate predicted inside is built and timed before it is trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def plan_table(plan: Plan) -> LatencyTable | None:
-    """The table that a plan predicts latency by. Raises as `read_table`, and ValueError where it has been made anew."""
+    """Return the table of the plan's latency predictions. Raises as `read_table`, and ValueError if it changed."""
     if plan.latency is None:
         return None
     table, was = read_table(plan.latency.table), plan.latency.timings
@@ -32,10 +32,10 @@ def plan_table(plan: Plan) -> LatencyTable | None:
 
 
 def confirmation(plan: Plan) -> Confirm | None:
-    """The measurement of a plan's latency bands; None where it has none, or this machine is not the table's.
+    """Return the function that measures a plan's latency bands; None without such bands or on another machine.
 
-    A measured time is the ratio to the reference operation, in the seconds that the reference took for the table, so that
-    a machine that is busy with trainings measures what a quiet one would.
+    A measured time is the ratio to the reference operation times the seconds of the reference in the table, so that a
+    machine busy with trainings measures the same as an idle one.
     """
     if not any("latency" in band.bounds for band in plan.bands):
         return None
@@ -56,7 +56,7 @@ def confirmation(plan: Plan) -> Confirm | None:
 
 
 def measured_latency(spec: DetectorSpec, table: LatencyTable) -> float:
-    """Seconds of a detector in the table's setting, as the table counts them."""
+    """Return the measured seconds of a detector in the table's setting, scaled to the table's reference."""
     threads = torch.get_num_threads()
     try:
         return measure(spec, table.setting).ratio * table.reference
@@ -65,7 +65,7 @@ def measured_latency(spec: DetectorSpec, table: LatencyTable) -> float:
 
 
 def _strange(setting: LatencySetting) -> str:
-    """Why the table's setting cannot be had here; empty where it can."""
+    """Return why the table's setting is not available on this machine; empty where it is."""
     threads = torch.get_num_threads()
     try:
         for device in ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",):

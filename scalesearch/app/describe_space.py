@@ -1,4 +1,4 @@
-"""A plan's space before anything is trained: how large it is, how much of it the band holds, and some of what it holds."""
+"""Description of a plan's space before training: its size, the share inside the band, and some candidates."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from scalesearch.space.space import shown
 logger = logging.getLogger(__name__)
 
 CLASSES = 90
-"""Where the data set is not there: COCO's, as in the published models."""
+"""Number of classes where the data set is missing: COCO's, as in the published models."""
 _DRAWS = 8
-"""Times that as many points as are wanted are drawn, where some were the same."""
+"""Most rounds of draws to find the requested number of distinct points."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceSummary:
-    """What `scalesearch space` tells."""
+    """The output of `scalesearch space`."""
 
     bands: tuple[str, ...]
     held: str
-    """How much of the space the band holds, in words."""
+    """Share of the space inside the band, in words."""
     share: Share | None
-    """The same in numbers; of a family None."""
+    """The same in numbers; None for a family."""
     candidates: tuple[Candidate, ...]
-    """Some from inside, no two of them the same."""
+    """Some distinct candidates from inside."""
     nearest: str = ""
-    """What misses least, where nothing is inside."""
+    """The nearest miss, where nothing is inside."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
+        """Return plain JSON data."""
         numbers: dict[str, Any] = {}
         if self.share:
             low, high = self.share.interval
@@ -64,9 +64,9 @@ class SpaceSummary:
 
 
 def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, seed: int = 0) -> SpaceSummary:
-    """The space of `plan`, priced for `classes` (the data set's by default) and `count` candidates from inside.
+    """Price the space of `plan` for `classes` (the data set's by default) and draw `count` candidates from inside.
 
-    Anchors only count by their number at a position: those of the plan, or the published 9 where it says auto.
+    Only the number of anchors at a position matters: that of the plan, or the published 9 where the plan says auto.
     Raises ValueError as the search would.
     """
     anchors = Anchors() if plan.anchors == "auto" else plan.anchors
@@ -93,7 +93,7 @@ def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, se
 
 
 def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Candidate, ...]:
-    """Up to `count` uniform draws without the repeated ones; fewer where the band hardly has so many."""
+    """Return up to `count` distinct uniform draws; fewer where the band hardly has so many."""
     found: dict[tuple[str, ...], Candidate] = {}
     for _ in range(_DRAWS):
         for one in draws(unit.space, unit.budget, rng, count, unit.meter):

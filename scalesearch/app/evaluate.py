@@ -1,4 +1,4 @@
-"""A trained detector scored on a data set."""
+"""Evaluation of a trained detector on a data set."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A model over a split: its numbers, and what they are of."""
+    """The evaluation of a model on a split."""
 
     summary: dict[str, Any]
-    """COCO's numbers as plain data: over all, and for each class."""
+    """COCO metrics as plain data: over all classes, and for each class."""
     split: Split
     results: list[dict[str, Any]]
     """COCO results, with the ids of `split`."""
     curves: dict[str, list[float]]
-    """Precision at IoU 0.5 over recall, by class, `train.coco_metrics.Evaluation`."""
+    """Precision at IoU 0.5 over recall, by class; see `training.coco_metrics.Evaluation`."""
 
     def own_results(self, own: Split) -> list[dict[str, Any]]:
-        """The results with the category ids of the data's own file, which may be others than the model's."""
+        """Return the results with the category ids of the data's own file, which may differ from the model's."""
         names = {category.id: category.name for category in self.split.categories}
         ids = {category.name: category.id for category in own.categories}
         kept = (result for result in self.results if names[result["category_id"]] in ids)
@@ -42,7 +42,7 @@ class Scored:
 
 
 def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
-    """The model on a split. ValueError where the data has objects of classes that the model does not know."""
+    """Evaluate the model on a split. Raises ValueError where the data has objects of classes unknown to the model."""
     split = with_classes(split, model.categories)
     if model.classes is not None and _known(split) <= {category.name for category in model.categories}:
         split = by_name(split, model.categories, model.file.name)
@@ -76,15 +76,15 @@ def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
 
 
 def _known(split: Split) -> set[str]:
-    """Names of the classes that have objects."""
+    """Return the names of the classes that have objects."""
     return {c.name for c, count in zip(split.categories, box_counts(split).tolist(), strict=True) if count}
 
 
 def checked_classes(model: Model | OnnxModel, split: Split) -> tuple[Category, ...]:
-    """The category of each label of the model; ValueError where the data has others.
+    """Return the category of each label of the model. Raises ValueError where the data has other categories.
 
-    A file without names fits data of as many categories, in the order of their ids, or of ids up to its number of
-    classes: label k is the id k + 1 (effdet's 90 classes on COCO's 80 categories).
+    A file without class names fits data with as many categories, in the order of their ids, or data with ids up to its
+    number of classes: label k is then the id k + 1 (effdet's 90 classes on COCO's 80 categories).
     """
     ours, theirs = model.categories, split.categories
     if model.classes is None:

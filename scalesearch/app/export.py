@@ -1,4 +1,4 @@
-"""A trained detector written to a file for others: ONNX, checked under ONNX Runtime, or weights alone."""
+"""Export of a trained detector: ONNX, checked under ONNX Runtime, or weights only."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
 
 
 def export_weights(model: Model, file: Path) -> None:
-    """The weights as a .safetensors file that says its detector and classes. ValueError where those have no names."""
+    """Write a .safetensors file with weights, spec and classes. Raises ValueError where the classes have no names."""
     save_weights(model.detector.cpu(), tuple((c.id, c.name) for c in model.categories), file)
 
 
 def export_onnx(
     model: Model, file: Path, *, nms: bool = False, batch: int | None = None, opset: int | None = None
 ) -> Agreement:
-    """The detector as an ONNX file, kept only where it agrees with torch; how far they are apart.
+    """Write the detector as an ONNX file and return its agreement with torch.
 
-    ValueError where they differ by more than rounding, or the extra onnx is not installed; then nothing is written.
+    Raises ValueError, and writes nothing, where they differ by more than rounding or the extra onnx is not installed.
     """
     mean, std = NORMALISATIONS[model.spec.normalisation]
     form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
@@ -39,7 +39,7 @@ def export_onnx(
 
 
 def _properties(model: Model, nms: bool) -> dict[str, str]:
-    """The file's properties: what a user of it must know, and what this project reads back."""
+    """Return the file's properties: what its users must know, and what this project reads back."""
     spec, categories = model.spec, model.categories
     (height, width), (mean, std) = spec.size, NORMALISATIONS[spec.normalisation]
     outputs = (

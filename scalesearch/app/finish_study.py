@@ -1,4 +1,4 @@
-"""The winners of a study scored and exported, beside their weights."""
+"""Evaluation and export of a study's winners, beside their weights."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from scalesearch.training import checkpoint
 logger = logging.getLogger(__name__)
 
 EVALUATION, DETECTOR = "evaluation.json", "detector.onnx"
-"""What `finish` adds to the weights of a winner."""
+"""Files that `finish` writes beside the weights of a winner."""
 
 
 def finish(path: Path, plan: Plan) -> None:
-    """Scores the winners of the study in `path` on val, and exports them with suppression, beside their weights.
+    """Evaluate the winners of the study in `path` on val and export them with suppression, beside their weights.
 
-    Of each winner the lowest seed, whatever its AP: the best of several on val would flatter. What is there already,
-    of the same weights, is not made again. ValueError as `export_onnx`.
+    Each winner's lowest seed is taken, whatever its AP: the best of several on val would be biased. Files of the same
+    weights that exist are not made again. Raises ValueError as `export_onnx`.
     """
     groups = by_seed(read_rows(path), ["winner"])
     if not groups:
@@ -49,7 +49,7 @@ def finish(path: Path, plan: Plan) -> None:
             model = open_model(folder)
             scored = evaluate(model, split).summary
             exported = _export(model, folder)
-            # Last, for it says that the other is there.
+            # Written last: `_finished` takes it as the sign that the export is complete.
             publish(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
             logger.info(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
 

@@ -1,4 +1,4 @@
-"""Latency, measured and calibrated: from a setting in words to a table on disk."""
+"""Latency measurement of a detector, and calibration of a table of timings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from scalesearch.profile.resolve import resolve_spec
 logger = logging.getLogger(__name__)
 
 DETECTORS = 40
-"""Random detectors that a table is made from: about four minutes on one thread in PyTorch, one in ONNX Runtime."""
+"""Random detectors that a table is made from: about 4 minutes on one thread in PyTorch, 1 minute in ONNX Runtime."""
 
 
 def measure(spec: DetectorSpec, setting: LatencySetting) -> Latency:
-    """The latency of one detector; ValueError for a backbone that cannot be deployed."""
+    """Measure the latency of one detector. Raises ValueError for a backbone that cannot be deployed."""
     return latency.measure(resolve_spec(spec), setting)
 
 
 def calibrate(setting: LatencySetting, out: Path | None, *, detectors: int = DETECTORS) -> LatencyTable:
-    """Makes the table of timings of this machine, writes it to `out` or the cache, and says what came out."""
+    """Make the table of timings of this machine, write it to `out` or the cache, and report its error."""
     specs = [candidate(seed) for seed in range(detectors)]
     table = calibrated(setting, specs)
     file = out or table_file(setting)
@@ -40,5 +40,5 @@ def calibrate(setting: LatencySetting, out: Path | None, *, detectors: int = DET
 
 
 def table_file(setting: LatencySetting) -> Path:
-    """Where the table of a setting is kept: a file in the cache that names the device."""
+    """Return the cache file of a setting's table; its name contains the device."""
     return cache_folder() / "latency" / (re.sub(r"[^A-Za-z0-9.]+", "-", str(setting)).strip("-") + ".json")

@@ -1,4 +1,4 @@
-"""What a command says before and after its work: of its data, and of what a study came to."""
+"""Messages of a command before and after its work: on its data, and on the results of a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def look_at(data: Data) -> Data:
-    """The data, each of its pictures looked at, with notes on them. DataError naming those that cannot be decoded."""
+    """Check every image and return the data with notes on them. DataError names images that cannot be decoded."""
     cache = cache_folder() / "pixels"
     parts = {id(part): part for part in (data.train, data.select, data.val)}
     looked = {i: looked_at(part, cache) for i, part in parts.items()}
@@ -24,7 +24,7 @@ def look_at(data: Data) -> Data:
 
 
 def tell_data(data: Data) -> None:
-    """`val: 87 images (2 without objects), 1,012 boxes (3 crowds)`, then the split's notes."""
+    """Say for each split `val: 87 images (2 without objects), 1,012 boxes (3 crowds)`, then its notes."""
     for split in dict.fromkeys((data.train, data.select, data.val)):
         empty = sum(not len(image.boxes) for image in split.images)
         boxes = sum(len(image.boxes) for image in split.images)
@@ -41,7 +41,7 @@ def tell_data(data: Data) -> None:
 
 
 def tell_found(facts: Facts, folder: Path) -> None:
-    """`front: 3 of 12 candidates, the best AP 0.412 on ...: results/x/front.csv`, the winners, how many failed."""
+    """Say `front: 3 of 12 candidates, the best AP 0.412 on ...: results/x/front.csv`, the winners and the failures."""
     count = len(facts.trials)
     if facts.front:
         ap, split = facts.front[0].value("ap"), facts.front[0].rows[0].splits["evaluated"]

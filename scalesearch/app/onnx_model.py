@@ -1,4 +1,4 @@
-"""An exported detector under ONNX Runtime, scored like one of torch: `scalesearch eval model.onnx`."""
+"""An exported detector under ONNX Runtime, evaluated like a torch one: `scalesearch eval model.onnx`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scalesearch.training.evaluation import BATCH, CANDIDATES, coco_results
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxModel:
-    """An ONNX file of ours, open under ONNX Runtime, with what its properties say."""
+    """An ONNX file of ours, open under ONNX Runtime, with the contents of its properties."""
 
     file: Path
     spec: DetectorSpec
@@ -33,16 +33,16 @@ class OnnxModel:
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """One for each label."""
+        """The category of each label."""
         return tuple(Category(id=id_, name=name) for id_, name in self.classes)
 
     @property
     def device(self) -> torch.device:
-        """Where the memory that it takes is counted."""
+        """The device whose memory it takes."""
         return torch.device("cpu")
 
     def detections(self, pixels: Pixels) -> list[dict[str, Any]]:
-        """COCO results of all images, as `train.evaluation.predict`; of a file with suppression, by that."""
+        """Return COCO results of all images, as `training.evaluation.predict`, with the file's suppression if any."""
         names = [output.name for output in self.session.get_outputs()]
         fixed = self.session.get_inputs()[0].shape[0]
         together = fixed if isinstance(fixed, int) else BATCH
@@ -67,7 +67,7 @@ class OnnxModel:
 
 
 def open_onnx(file: Path) -> OnnxModel:
-    """The exported detector in `file`. FileNotFoundError, or ValueError for a file that is none of ours."""
+    """Open the exported detector in `file`. Raises FileNotFoundError, or ValueError for a file that is not ours."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file of a detector")
     need_onnx()

@@ -1,4 +1,4 @@
-"""Pictures through a trained detector: drawn with what was found, and listed in COCO's form of results."""
+"""Detection on image files: drawn images, and a list in COCO's results format."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ DETECTIONS = "detections.json"
 
 
 def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: float) -> list[str]:
-    """Detections from `score` on of every picture, in `out`: <name>.png of each, and DETECTIONS of all.
+    """Write the detections with at least `score` to `out`: <name>.png for each image, and DETECTIONS for all.
 
-    Those are COCO results (xywh in pixels of the upright picture) with the names of file and class; pictures are
-    numbered from 0 in order. Returns a line for each picture that could not be read; the others are done. ValueError
-    where they would be drawn into their own folder.
+    DETECTIONS has COCO results (xywh in pixels of the upright image) with the names of file and class; images are
+    numbered from 0 in order. Returns a line for each image that could not be read; the others are done. Raises
+    ValueError where they would be drawn into their own folder.
     """
     files = _to_read(places, out)
     drawn_as = _names(files)
@@ -59,13 +59,13 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
             publish(out / name, _png(drawn))
             remarked = "".join(f" ({remark})" for remark in remarks)
             logger.info(f"{for_terminal(file)}: {_counts(rows)} -> {for_terminal(out / name)}{remarked}")
-    finally:  # what was found is kept, also where the disk is full or the user stops it
+    finally:  # keep the detections so far, also where the disk is full or the user stops it
         publish(out / DETECTIONS, _as_json(found))
     return unread
 
 
 def detections(model: Model, places: Sequence[Path], *, score: float) -> list[dict[str, Any]]:
-    """The rows of `draw_detections` without the drawing. Raises DataError for the first picture that cannot be read."""
+    """Return the rows of `draw_detections` without drawing. Raises DataError for the first unreadable image."""
     anchors = anchor_boxes(model.spec, next(model.detector.parameters()).device)
     found: list[dict[str, Any]] = []
     for number, file in enumerate(find_pictures(places)):
@@ -75,13 +75,13 @@ def detections(model: Model, places: Sequence[Path], *, score: float) -> list[di
 
 
 def _as_json(found: Sequence[dict[str, Any]]) -> str:
-    """As text that is UTF-8: bytes of a file's name that are not are written as Python reads them back."""
+    """Return JSON that is valid UTF-8: other bytes of a file name are escaped so that Python reads them back."""
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _claim(out: Path, names: Sequence[str]) -> None:
-    """TargetError where a file in the folder has one of these names and was not drawn here, or has that of the list."""
+    """Raise TargetError where a file in `out` of one of these names, or the list's, was not made by this command."""
     claim_folder(out, "a folder of drawn pictures")
     for name in names:
         if (out / name).exists():
@@ -104,7 +104,7 @@ def _png(drawn: Image) -> bytes:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """What each is drawn as: `<stem>.png`, or with a number where another picture has that name."""
+    """Return the name of each drawn image: `<stem>.png`, or with a number where another image has that name."""
     taken: dict[str, None] = {}
     for file in files:
         taken[_free(for_file_name(file.stem), taken)] = None
@@ -112,9 +112,9 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
-    """The pictures of `places`, but for those that an earlier call drew into `out` where that lies among them.
+    """Return the images of `places`, without those that an earlier call drew into `out` inside them.
 
-    ValueError where a drawn picture could take the place of one that is read.
+    Raises ValueError where a drawn image could overwrite one that is read.
     """
     files = find_pictures(places)
     inside = [file for file in files if out.resolve() in file.resolve().parents]
@@ -129,7 +129,7 @@ def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
 def _one(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
 ) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
-    """The picture drawn, its rows, best first, and remarks on it."""
+    """Return the drawn image, its rows (best first), and remarks on it."""
     picture, rows, remarks = _detected(model, anchors, file, number, score)
     labels = {category.id: k for k, category in enumerate(model.categories)}
     drawn = []
@@ -143,7 +143,7 @@ def _one(
 def _detected(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
 ) -> tuple[Image, list[dict[str, Any]], tuple[str, ...]]:
-    """The picture, its rows, best first, and remarks on it."""
+    """Return the image, its rows (best first), and remarks on it."""
     picture, pixels, remarks = read_picture(file, number, model.spec.size, model.categories)
     pixels = dataclasses.replace(pixels, normalisation=model.spec.normalisation)
     names = {category.id: category.name for category in model.categories}
@@ -152,7 +152,7 @@ def _detected(
 
 
 def _free(stem: str, taken: Collection[str]) -> str:
-    """`<stem>.png`, or with a number where another picture has that name."""
+    """Return `<stem>.png`, or with a number where another image has that name."""
     name, count = f"{stem}.png", 1
     while name in taken:
         count += 1
@@ -161,6 +161,6 @@ def _free(stem: str, taken: Collection[str]) -> str:
 
 
 def _counts(rows: Sequence[dict[str, Any]]) -> str:
-    """`3 red, 1 blue`."""
+    """Return the count of each class, as `3 red, 1 blue`."""
     names = [for_terminal(shortened(row["category_name"], LONGEST)) for row in rows]
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "nothing"

@@ -1,4 +1,4 @@
-"""What a design is made to be for the data and the weights that it is trained from: resolved before it is built."""
+"""Changes to a design before it is built: anchors fitted to the data, normalisation of the pretrained weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def with_fitted_anchors(spec: DetectorSpec, split: Split) -> DetectorSpec:
-    """The spec with anchors fitted to the boxes of `split`; says which they are."""
+    """Return the spec with anchors fitted to the boxes of `split`, and say which they are."""
     boxes, labels = split_targets(split, spec.size)
     anchors = fit_anchors(boxes, labels, spec)
     shapes = "; ".join(f"{wide:.3g} x {high:.3g}" for wide, high in anchors.aspects)
@@ -27,9 +27,9 @@ def with_fitted_anchors(spec: DetectorSpec, split: Split) -> DetectorSpec:
 
 
 def as_weights_want(spec: DetectorSpec) -> DetectorSpec:
-    """The spec with the normalisation that its backbone's pretrained weights were trained with; says where it differs.
+    """Return the spec with the normalisation of its backbone's pretrained weights, and say where it differs.
 
-    ValueError as `weights_normalisation`.
+    Raises ValueError as `weights_normalisation`.
     """
     own = weights_normalisation(spec.backbone)
     if own is None or own == spec.normalisation:

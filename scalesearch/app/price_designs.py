@@ -1,4 +1,4 @@
-"""What designs cost on paper: published names, files, or a plan's baselines and candidates from inside its band."""
+"""Prices of designs: published names, files, or a plan's baselines and candidates from inside its band."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from scalesearch.space.space import shown
 logger = logging.getLogger(__name__)
 
 DRAWN = 8
-"""Candidates that stand for a plan beside its baselines."""
+"""Candidates that represent a plan, beside its baselines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Priced:
-    """One design and what it costs."""
+    """One design and its price."""
 
     name: str
     spec: DetectorSpec
@@ -41,23 +41,23 @@ class Priced:
     """Predicted seconds, where a table was given."""
     family: str = ""
     phi: float | None = None
-    """Of which family it is a member, and at which phi."""
+    """The design's family, and its phi there; None outside a family."""
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures of the whole by name."""
+        """Metrics of the whole detector, by name."""
         whole: dict[str, float] = {**self.parts.total._asdict(), "memory": self.memory}
         return whole if self.latency is None else {**whole, "latency": self.latency}
 
     def to_dict(self) -> dict[str, Any]:
-        """Which design it is, `Breakdown.to_dict`, the figures of the whole that have no parts, and the design itself."""
+        """Return the design's name and id, `Breakdown.to_dict`, memory, latency (where predicted), and the spec."""
         which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
         whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
         known = {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
         return {**known, "spec": specs.to_dict(self.spec)}
 
     def flat(self) -> dict[str, Any]:
-        """One row of a table of designs."""
+        """Return one row of a table of designs."""
         height, width = self.spec.size
         row: dict[str, Any] = {"design": self.name, "spec_id": self.spec.id, "height": height, "width": width}
         row |= {"classes": self.spec.classes, **self.figures}
@@ -65,7 +65,7 @@ class Priced:
 
 
 def priced(designs: Sequence[str], classes: int | None, size: str | None, table: LatencyTable | None) -> list[Priced]:
-    """Each design with its cost; a plan gives several. ValueError for what is neither, and for a plan with a `size`."""
+    """Price each design; a plan gives several. Raises ValueError for what is neither, and for a plan with a `size`."""
     found: list[tuple[str, DetectorSpec, str, float | None]] = []
     for design in designs:
         if _is_plan(Path(design)):
@@ -100,7 +100,7 @@ def _is_plan(path: Path) -> bool:
 
 
 def _of_plan(path: Path, classes: int | None) -> list[tuple[str, DetectorSpec, str, float | None]]:
-    """A plan's baselines, and some candidates from inside its band, each member of each."""
+    """Return each member of a plan's baselines and of some candidates from inside its band."""
     from scalesearch.app.describe_space import describe_space
     from scalesearch.plan.plan import read_plan
 
@@ -120,7 +120,7 @@ def _of_plan(path: Path, classes: int | None) -> list[tuple[str, DetectorSpec, s
 
 
 def as_text(found: Sequence[Priced], form: Literal["json", "csv"]) -> str:
-    """JSON: one object, or a list of several. CSV: a row for each, with a header."""
+    """Return JSON (one object, or a list of several) or CSV (a header and a row for each)."""
     if form == "json":
         data = [one.to_dict() for one in found]
         return json.dumps(data if len(data) > 1 else data[0], indent=2)
@@ -132,7 +132,7 @@ def as_text(found: Sequence[Priced], form: Literal["json", "csv"]) -> str:
 
 
 def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> None:
-    """The picture of cost over phi of the families among the designs; ValueError where there is none."""
+    """Plot cost over phi of the families among the designs. Raises ValueError where there is none."""
     from scalesearch.report.cost_plot import draw_costs
 
     families: dict[str, list[tuple[float, dict[str, float]]]] = {}

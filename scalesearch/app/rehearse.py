@@ -1,4 +1,4 @@
-"""A rehearsal's way through the rooms: a plan or a recorded study in, searches that train nothing, a table out."""
+"""Run rehearsals of a plan on a landscape or on a recorded study, and write their comparison."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
 
 CLASSES = 10
-"""Object classes of detectors on a landscape; they change costs a little and nothing else."""
+"""Object classes of detectors on a landscape; they only change costs a little."""
 _PAIRS = 2_000
-"""Candidates of which a landscape's facts are told."""
+"""Candidates that a landscape's facts are computed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What is rehearsed on."""
+    """The plan, band and surrogate of rehearsals."""
 
     plan: Plan
     band: Band
     surrogate: Surrogate
     setup: str
-    """Of what rehearsals that may be compared have in common."""
+    """Hash of the problem; only rehearsals of one setup are comparable."""
     facts: tuple[str, ...]
     command: str
-    """Which asks for this stage."""
+    """The command line that gives this scenario."""
 
 
 def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
-    """The plan's band on the landscape `name`; its data are not opened."""
+    """Return the plan's band on the landscape `name`; the data set is not opened."""
     if name not in LANDSCAPES:
         raise ValueError(f"a landscape is one of {', '.join(LANDSCAPES)}, but got {name!r}")
     plan = read_plan(path, overrides)
@@ -75,14 +75,14 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
 
 
 def is_table(path: Path) -> bool:
-    """Whether this is a study's folder, or the results.jsonl in one."""
+    """Whether this is a study's folder or its results.jsonl."""
     return path.is_dir() or path.name == RESULTS
 
 
 def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
-    """Without and with the ladder, as asked; both where nothing is asked and the plan has one.
+    """Return whether to search without the ladder, with it, or both: as asked, else both where the plan has one.
 
-    ValueError where it has none, or one that cannot be rehearsed.
+    Raises ValueError where a ladder is asked for and the plan has none, or has one that cannot be rehearsed.
     """
     if asked and plan.ladder is None:
         raise ValueError(
@@ -94,9 +94,9 @@ def ladders(plan: Plan, asked: bool | None) -> tuple[bool, ...]:
 
 
 def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scenario:
-    """The study in the folder `path` (or its results.jsonl) as a table; at most half of its candidates are searched.
+    """Return the study in folder `path` (or its results.jsonl) as a table; at most half its candidates are searched.
 
-    ValueError where an objective was not recorded; or nothing of the lowest rung, unless `ladder` is False.
+    Raises ValueError where an objective was not recorded, or (unless `ladder` is False) no AP of the lowest rung.
     """
     folder = path.parent if path.name == RESULTS else path
     plan = read_plan(folder / PLAN, overrides)
@@ -133,11 +133,11 @@ def run(
     ladders: Sequence[bool],
     out: Path | None,
 ) -> list[Compared]:
-    """Rehearse what the folder `out` has not, a line each as they are done; the page and picture of all that is there."""
+    """Run the rehearsals that `out` lacks, append each to RUNS when done, and write the page and plot of all."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers = tuple(dict.fromkeys(samplers))
     if "grid" in samplers:
-        stage.band.grid(())  # Raises now, where the space is too large for it.
+        stage.band.grid(())  # Raises now if the space is too large for it.
     kept = _kept(out, stage.setup)
     numbers = range(stage.plan.seed, stage.plan.seed + seeds)
     wanted = [(sampler, ladder, seed) for sampler in samplers for ladder in ladders for seed in numbers]
@@ -164,13 +164,13 @@ def run(
 
 
 def _command(path: Path, overrides: Sequence[str]) -> str:
-    # An absolute path says more of a machine than of the rehearsal.
+    # An absolute path describes the machine, not the rehearsal.
     options = " ".join(f"--set {shlex.quote(text)}" for text in overrides if not text.startswith("trials="))
     return f"scalesearch rehearse {path.name if path.is_absolute() else path} {options}".strip()
 
 
 def _commands(stage: Scenario, found: Sequence[Compared]) -> list[str]:
-    """What makes these lines, a command for each number of seeds and trials; the folder is named with -o."""
+    """Return the commands that reproduce these lines, one for each number of seeds and trials, without -o."""
     names: dict[tuple[int, int], list[str]] = {}
     for one in found:
         names.setdefault((len(one.runs), one.first.trials), []).append(one.first.sampler)
@@ -190,12 +190,12 @@ def _asked(plan: Plan, sampler: str, ladder: bool, seed: int) -> Plan:
 
 
 def _kept(out: Path | None, setup: str) -> list[Rehearsed]:
-    """The rehearsals of this setup in the folder; ValueError where it has those of another."""
+    """Return the rehearsals of this setup in the folder. Raises ValueError where it has those of another."""
     if out is None:
         return []
     file = out / RUNS
     kept, torn = read_runs(file) if file.exists() else ([], False)
-    if torn:  # by an interruption: it is rehearsed again
+    if torn:  # by an interruption: that one is run again
         publish(file, "".join(run.to_json() + "\n" for run in kept))
     out.mkdir(parents=True, exist_ok=True)
     if any(run.setup != setup for run in kept):
@@ -225,7 +225,10 @@ _COMPARED = ("unit", "band", "family", "space", "graphs", "detector", "anchors",
 
 
 def _compared(plan: Plan) -> dict[str, object]:
-    """What rehearsals of one setup have in common of the plan: what decides who is proposed and how far it is trained."""
+    """Return the parts of the plan that decide which candidates are proposed and how far they are trained.
+
+    Rehearsals of one setup have these in common.
+    """
     data = plan.resolved()
     settings = {name: value for name, value in data["sampler"].items() if name != "name"}
     return {name: data.get(name) for name in _COMPARED} | {"sampler": settings, "epochs": plan.recipe.epochs}

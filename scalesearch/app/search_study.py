@@ -1,4 +1,4 @@
-"""A study's way through the rooms: plan and data in, rows and a report out. It hands `training`'s task to `study`."""
+"""Run a study: from a plan and data to rows and a report. Connects `study` with `training` through an executor."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ logger = logging.getLogger(__name__)
 
 
 def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = None) -> Path:
-    """Run or continue the study of `plan` in the folder `out` to its report; the report's path.
+    """Run or continue the study of `plan` in the folder `out`, and return the path of its report.
 
-    `where` it trains; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder. Raises
-    ValueError for what the user can mend; rows written before stay, and are reported.
+    `where` says where to train; `storage` is a URL or journal file for the Optuna ledger, by default one in the folder.
+    Raises ValueError for what the user can correct; rows written before stay and are reported.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a search starts its own workers, so start it once: by scalesearch search, not by torchrun")
-    # Its lines on every study that is made and every trial that is told would drown ours.
+    # Optuna logs a line for every study and trial, which would hide our messages.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage is not None:
-        place(storage).open()  # what cannot be had is told before anything is done
+        place(storage).open()  # fails before any work is done
     engine = find_engine(plan, where)
     torch.set_num_threads(engine.threads)
     _check_norms(plan)
@@ -78,7 +78,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
 
 
 def make_study(plan: Plan, data: Data, folder: StudyFolder, storage: str | None = None) -> Study:
-    """The study of a plan in its opened folder; says what is in the band."""
+    """Return the study of a plan in its opened folder, and say what the band contains."""
     unit = make_unit(plan, data)
     band = find_band(unit)
     logger.info(f"band: {band.summary}")
@@ -95,7 +95,7 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, storage: str | None 
 
 
 def open_plan_data(plan: Plan) -> Data:
-    """The plan's data, with a line for each split and each thing that was dropped while reading."""
+    """Open and check the plan's data, and say a line for each split and each thing dropped while reading."""
     source = plan.data
     data = open_data(
         source.source,
@@ -110,13 +110,13 @@ def open_plan_data(plan: Plan) -> Data:
 
 
 def make_unit(plan: Plan, data: Data) -> Unit:
-    """What the plan's trials are, with anchors fitted to the data and timm backbones measured."""
+    """Return the plan's unit (spec or family), with anchors fitted to the data and timm backbones measured."""
     anchors = _anchors(plan, plan.frames, data.train)
     return unit_of(plan, len(data.train.categories), anchors)
 
 
 def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]) -> Unit:
-    """What the plan's trials are with these anchors, timm backbones measured."""
+    """Return the plan's unit (spec or family) with these anchors, timm backbones measured."""
     space = plan.space(
         classes=classes,
         anchors=anchors,
@@ -133,7 +133,7 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
 
 
 def make_meter(plan: Plan) -> Meter:
-    """What the plan's bands and objectives ask of a candidate; training memory is that of its recipe."""
+    """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe."""
     recipe = plan.recipe
     training = Training(
         batch=recipe.batch,
@@ -147,7 +147,7 @@ def make_meter(plan: Plan) -> Meter:
 
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split) -> dict[Frame, Anchors]:
-    """The anchors of each frame, fitted where the plan says auto; says what share of the boxes they can match."""
+    """Return the anchors of each frame, fitted where the plan says auto, and say the share of boxes that they match."""
     update = bar("fitting anchors")
     found: dict[Frame, Anchors] = {}
     shares: list[list[float | None]] = []
@@ -176,7 +176,7 @@ def _frame_text(frame: Frame, anchors: Anchors) -> str:
 
 
 def _shares_text(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
-    """`RBC 100%, Platelets 4..62%`: by class, the range over the frames."""
+    """Return the range over the frames by class, as `RBC 100%, Platelets 4% .. 62%`."""
     parts = []
     for k, category in enumerate(split.categories):
         known = sorted(share for of_frame in shares if (share := of_frame[k]) is not None)
@@ -189,7 +189,7 @@ def _shares_text(split: Split, shares: Sequence[Sequence[float | None]]) -> str:
 
 
 def _resolved(plan: Plan, frames: Sequence[Frame]) -> dict[tuple[str, int, int], Backbone]:
-    """Each timm backbone of the plan, measured at every size that the space can ask for."""
+    """Return each timm backbone of the plan, measured at every size that the space can ask for."""
     timm = [name for name in plan.backbones if isinstance(parse(name), TimmBackbone)]
     spans = sorted({frame[1:] for frame in frames})
     update = bar("measuring backbones")
@@ -203,7 +203,7 @@ def _resolved(plan: Plan, frames: Sequence[Frame]) -> dict[tuple[str, int, int],
 
 
 def _normalisations(plan: Plan) -> dict[str, str]:
-    """By backbone, what the pretrained weights see images normalised by; none where nothing starts from any."""
+    """Return by backbone the normalisation of its pretrained weights; empty where no recipe starts from them."""
     if not (plan.recipe.pretrained or plan.winners.recipe.pretrained):
         return {}
     named = {name: weights_normalisation(parse(name)) for name in plan.backbones}
@@ -215,7 +215,7 @@ def _normalisations(plan: Plan) -> dict[str, str]:
 
 
 def _check_norms(plan: Plan, images: int | None = None) -> None:
-    """ValueError where a candidate's batch norm would have one value a channel, at a rung of the ladder too."""
+    """Raise ValueError where a batch norm would see one value a channel, for any candidate at any rung."""
     rungs = plan.ladder.rungs if plan.ladder else ()
     known = images and max(1, round(images * min((rung.images for rung in rungs), default=1.0)))
     for recipe, (size, low, high) in product((plan.recipe, plan.winners.recipe), plan.frames):
@@ -224,7 +224,7 @@ def _check_norms(plan: Plan, images: int | None = None) -> None:
 
 
 def provenance(plan: Plan, data: Data) -> Provenance:
-    """What the rows of this run have in common."""
+    """Return the fields that the rows of this run have in common."""
     splits = dict(data.splits)
     splits["train+select"] = splits["train"] if plan.data.select == "val" else data.whole
     return Provenance(

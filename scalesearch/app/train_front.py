@@ -1,4 +1,4 @@
-"""The best of a study's front trained by a recipe of their own."""
+"""Train the best of a study's front by another recipe."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def train_front(
     seeds: Sequence[int] | None = None,
     data: str | None = None,
 ) -> Path:
-    """Train the `top` best of the front of the study in `path` by another recipe; its report's path.
+    """Train the `top` best of the front of the study in `path` by another recipe, and return its report's path.
 
-    The recipe is that of the file, else that of the plan's winners, with `changes` put in place; the seeds are the
-    plan's winners' where none are given. `data` is where the study's data lies now. The same command continues. The
-    plan stays as it is. ValueError for what the user can mend; rows written before stay, and are reported.
+    The recipe is the file's, else that of the plan's winners, with `changes` applied. `seeds` are by default those of
+    the plan's winners. `data` is the present place of the study's data. The plan is not changed; the same command
+    continues. Raises ValueError for what the user can correct; rows written before stay and are reported.
     """
     begun = read_study_plan(path)
     plan = dataclasses.replace(begun, data=dataclasses.replace(begun.data, source=data)) if data else begun
     base = plan.winners.recipe
     chosen = read_recipe_file(recipe, changes) if recipe else read_recipe(read_section(None, changes).value, base)
-    # By the plan's own recipe these are its winners, more of them or of other seeds.
+    # With the plan's own recipe these are its winners: more of them, or other seeds.
     name = "" if chosen.id == plan.winners.recipe.id else recipe.stem if recipe else chosen.id
     winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -65,13 +65,13 @@ def train_front(
 
 
 def read_study_plan(path: Path) -> Plan:
-    """The plan of the study in `path`. ValueError where that is no study's folder."""
+    """Read the plan of the study in `path`. Raises ValueError where that is no study's folder."""
     check_study(path)
     return read_plan(path / PLAN)
 
 
 def _check_front(study: Study, path: Path) -> None:
-    """ValueError where there is no front, or what would be trained is not what was searched."""
+    """Raise ValueError where there is no front, or a spec built now differs from the one that was searched."""
     front = best_trials(study.trials(), study.plan.objectives)
     if not front:
         raise ValueError(f"{path}: a front has complete trials, but this study has none; search first")

@@ -1,4 +1,4 @@
-"""One detector's way through the rooms: a design, a recipe and data in, weights and numbers out."""
+"""Train one detector: from a design, a recipe and data to weights and metrics."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from scalesearch.training.norms import check_norms
 logger = logging.getLogger(__name__)
 
 UNDERTRAINED = 0.1
-"""AP below which a detector has hardly begun to find what it is to find."""
+"""AP below which a detector counts as hardly trained."""
 
 
 def trainer(data: Data, *, tensorboard: bool = False, team: Team = ALONE) -> Callable[[Task, str], Outcome]:
-    """`training`'s task over this data, with a bar a training."""
+    """Return a function that trains a task on this data, with a progress bar for each training."""
 
     def train(task: Task, label: str) -> Outcome:
         cache = cache_folder() / "pixels"
@@ -53,12 +53,12 @@ def train(
     tensorboard: bool = False,
     team: Team = ALONE,
 ) -> Outcome:
-    """Train one detector on the first of `splits`, score it on the second, and say so; classes are the data's.
+    """Train one detector on the first of `splits`, evaluate it on the second, and report; classes are the data's.
 
-    With `fit` its anchors are fitted to the training boxes. It starts from the file `weights` (of a training's folder
-    the last checkpoint), whose name and hash the result tells, or from random weights. The checkpoint and
-    result.json lie in `out`, results/train-<spec id>-<recipe id>-s<seed>[-w<hash>] by default.
-    The processes of a `team` do it together; the first one says and writes.
+    With `fit` its anchors are fitted to the training boxes. It starts from `weights` (a file, or the last checkpoint of
+    a training's folder), recorded by name and hash in the result, or from random weights. The checkpoint and
+    result.json are written to `out`, by default results/train-<spec id>-<recipe id>-s<seed>[-w<hash>]. The processes of
+    a `team` train together; the first one reports and writes.
     """
     weights = weights_file(weights) if weights else None
     check_norms(spec, recipe)

@@ -1,4 +1,4 @@
-"""A trained detector, opened from its file."""
+"""A trained detector opened from its file."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A trained detector, evaluating, with what its file says of its classes."""
+    """A trained detector in evaluation mode, with the classes recorded in its file."""
 
     file: Path
     detector: Detector
     classes: Classes | None
-    """None where the file does not say."""
+    """None where the file records none."""
 
     @property
     def spec(self) -> DetectorSpec:
-        """The detector's."""
+        """The detector's spec."""
         return self.detector.spec
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """One for each label; without names of its own label k is `class k + 1`, as effdet and google/automl count."""
+        """The category of each label; without names, label k is `class k + 1`, as effdet and google/automl count."""
         known = self.classes or [(k + 1, f"class {k + 1}") for k in range(self.spec.classes)]
         return tuple(Category(id=id_, name=name) for id_, name in known)
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie."""
+        """The device of its weights."""
         return next(self.detector.parameters()).device
 
     def detections(self, pixels: Pixels) -> list[dict[str, Any]]:
-        """COCO results of all images."""
+        """Return COCO results of all images."""
         return predict(self.detector, anchor_boxes(self.spec, self.device), pixels)
 
 
 def open_model(weights: Path, *, design: str | None = None, size: str | None = None) -> Model:
-    """The detector in `weights`: a training's folder (its last checkpoint) or a file, at `size` (HxW) or its own.
+    """Open the detector in `weights`: a training's folder (its last checkpoint) or a file, at `size` (HxW) or its own.
 
-    A file says itself which detector it is; one that does not (effdet's, or ours before they did) needs `design`.
-    It lies on the GPU where there is one. FileNotFoundError, or ValueError with the mend.
+    A file that does not record its detector (effdet's, or an early one of ours) needs `design`. The model is on the GPU
+    where there is one. Raises FileNotFoundError, or ValueError that says what to do.
     """
     file = weights_file(weights)
     described = read_description(file)
@@ -85,7 +85,7 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
 
 
 def weights_file(weights: Path) -> Path:
-    """The file of weights that `weights` is, or the last checkpoint of the training's folder that it is. ValueError."""
+    """Return `weights` itself if it is a file, or the last checkpoint of a training's folder. Raises ValueError."""
     if not weights.is_dir():
         return weights
     file = checkpoint.last(weights)
@@ -95,7 +95,7 @@ def weights_file(weights: Path) -> Path:
 
 
 def _counted(spec: DetectorSpec, file: Path) -> DetectorSpec:
-    """The spec with as many classes as the weights predict, where they tell."""
+    """Return the spec with as many classes as the weights predict, where the weights show it."""
     for name, value in translated(read_weights(file), spec).items():
         if re.fullmatch(r"class_head\.predict\..*bias", name) and len(value) % spec.anchors.per_cell == 0:
             return dataclasses.replace(spec, classes=len(value) // spec.anchors.per_cell)

@@ -1,7 +1,7 @@
-"""Where a study's trainings run, and a worker's side of them: this process, local processes, or a Ray cluster.
+"""Executors of a study's trainings (this process, local processes or a Ray cluster), and the worker's side of them.
 
-A worker opens the plan's data once, and must be as good as the driver: the same data, the same versions, and the
-study's folder in sight. Imports torch.
+A worker opens the plan's data once. It must have the driver's data and versions, and see the study's folder. Imports
+torch.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """What the command line says of the place; the plan says the number of local workers where `workers` does not."""
+    """Where to train, as given on the command line; `workers` defaults to the plan's number for local workers."""
 
     workers: int | None = None
     ray: str | None = None
-    """A cluster's address, `auto` or `local`; None for this machine without Ray."""
+    """Address of a cluster, `auto` or `local`; None for this machine without Ray."""
     cpus: int | None = None
-    """Of one task on the cluster."""
+    """CPUs of one task on the cluster."""
     gpus: float | None = None
 
 
@@ -49,17 +49,17 @@ HERE = Where()
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A place that is there: how many trainings it runs at a time, each with how many threads."""
+    """The resolved place: number of trainings at a time, and threads of each."""
 
     workers: int
     threads: int
     slots: Slots | None = None
-    """On a Ray cluster."""
+    """None without a Ray cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Footing:
-    """What a worker must find as the driver found it."""
+    """What a worker must have in common with the driver."""
 
     data: DataPlan
     fingerprint: str
@@ -69,7 +69,7 @@ class _Footing:
 
 
 def find_engine(plan: Plan, where: Where) -> Engine:
-    """The place of the trainings; joins the Ray cluster where there is one. ValueError where it cannot be had."""
+    """Resolve where to train, and join the Ray cluster if one is given. Raises ValueError where that is impossible."""
     if where.ray is None:
         if where.cpus is not None or where.gpus is not None:
             raise ValueError("--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers")
@@ -86,11 +86,11 @@ def find_engine(plan: Plan, where: Where) -> Engine:
 
 
 def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Executor:
-    """The executor of this place, for the plan's opened data and the study's folder."""
+    """Return the executor for the plan's opened data and the study's folder."""
     if engine.slots is None and engine.workers == 1:
         return InProcess(trainer(data))
     source = plan.data.source
-    if Path(source).exists():  # a worker may start elsewhere
+    if Path(source).exists():  # a worker may start in another folder
         source = str(Path(source).absolute())
     footing = _Footing(
         data=dataclasses.replace(plan.data, source=source),
@@ -105,7 +105,7 @@ def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Execu
 
 
 def environments(engine: Engine) -> list[dict[str, str]]:
-    """Of local workers in turn: each has one GPU where there are several; one GPU is shared by all."""
+    """Return the environments of local workers in turn: one GPU each where there are several; one GPU is shared."""
     common = {"OMP_NUM_THREADS": str(engine.threads)}
     count = torch.cuda.device_count()
     if count < 2:
@@ -120,7 +120,7 @@ def environments(engine: Engine) -> list[dict[str, str]]:
 
 @functools.cache
 def _opened(footing: _Footing) -> Data:
-    """The data, once for each process. UnfitWorkerError where anything is not as with the driver."""
+    """Open the data once a process. Raises UnfitWorkerError where anything differs from the driver."""
     here = f"a worker on {socket.gethostname()}"
     if differ := [f"{name} {ours}" for name, ours in _versions() if dict(footing.versions)[name] != ours]:
         wanted = [f"{name} {dict(footing.versions)[name]}" for name in (text.split()[0] for text in differ)]
@@ -146,7 +146,7 @@ def _opened(footing: _Footing) -> Data:
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
-    """Without what tells a build for a GPU from one without."""
+    """Return the versions without the suffix that marks CPU and GPU builds."""
     return tuple((name, version.split("+")[0]) for name, version in versions().items())
 
 

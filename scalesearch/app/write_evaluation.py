@@ -1,4 +1,4 @@
-"""What an evaluation leaves beside its numbers: detections for other tools, pictures."""
+"""Files of an evaluation: detections for other tools, and plots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scalesearch.training.confusion import IOU, SCORE, confusion
 
 
 def open_scored(weights: Path, *, design: str | None = None, size: str | None = None) -> Model | OnnxModel:
-    """The detector in `weights`, as `open_model`, or in an exported .onnx. ValueError as those."""
+    """Open the detector in `weights`, as `open_model`, or in an exported .onnx. Raises ValueError as these do."""
     if weights.suffix != ".onnx":
         return open_model(weights, design=design, size=size)
     if design or size:
@@ -24,12 +24,12 @@ def open_scored(weights: Path, *, design: str | None = None, size: str | None = 
 
 
 def write_detections(found: Scored, own: Split, file: Path) -> None:
-    """The results in the form that COCO's evaluators load, with the ids of the annotation file that `own` was read from."""
+    """Write the results in COCO's format, with the ids of the annotation file that `own` was read from."""
     publish_or_keep(file, json.dumps(found.own_results(own)) + "\n")
 
 
 def write_plots(found: Scored, folder: Path) -> None:
-    """The confusion matrix and the precision over recall, in `folder`."""
+    """Draw the confusion matrix and the precision-recall curves in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [category.name for category in found.split.categories]
     told = f"{found.summary['weights']['file']} on {found.summary['split']}"

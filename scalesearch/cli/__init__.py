@@ -1,6 +1,6 @@
-"""The command line: one function a verb, each a few lines. Errors of the user's are one line and exit status 2.
+"""The command line: one short function for each command. Errors of the user's are one line and exit status 2.
 
-Rooms are imported inside the verbs, so that `--help` and a price need no torch.
+Rooms are imported inside the functions, so that `--help` and a price need no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import for_terminal, hide_in_line
 
 LONGEST = 1000
-"""Characters of a line that says what is wrong."""
+"""Most characters of an error message."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -48,22 +48,22 @@ for verb in (
 
 
 def main() -> None:
-    """The console script. What the user can mend is one line and status 2; Ctrl-C is 130."""
+    """Run the console script. An error that the user can correct is one line and status 2; Ctrl-C is 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of names that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
     try:
         cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
-        if not speaks():  # torchrun gave the same line to all
+        if not speaks():  # under torchrun all processes have the same error
             sys.exit(2)
         _end(error.format_message(), 2)
     except ValueError as error:
         _end(str(error), 2)
-    except BrokenPipeError:  # as `head` does, which has what it wants
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _close()
         sys.exit(1)
     except OSError as error:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _one_line(error: OSError) -> str:
-    """The system's own, such as a full disk or a folder that may not be written, with its place; ours as it is."""
+    """Return a system error (a full disk, a folder without write permission) with its place; our own text as it is."""
     if error.errno is None:
         return str(error)
     place = f"{error.filename}: " if error.filename else ""
@@ -83,7 +83,7 @@ def _one_line(error: OSError) -> str:
 
 
 def _close() -> None:
-    """Closes standard output: what is still to be written there, and cannot be, is not tried again at the end."""
+    """Close standard output, so that unwritten output is not flushed again at exit."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.close()
 

@@ -1,4 +1,4 @@
-"""The verbs of a design on paper: cost, draw, anchors. Nothing is trained."""
+"""Commands on a design, without training: cost, draw, anchors."""
 
 from __future__ import annotations
 

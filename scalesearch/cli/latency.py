@@ -1,4 +1,4 @@
-"""The verbs of time: measure, calibrate."""
+"""Commands on latency: measure, calibrate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SETTING = (
 
 
 def setting_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what a latency is of."""
+    """Add the options of a latency setting to a command."""
     for option in reversed(_SETTING):
         verb = option(verb)
     return verb

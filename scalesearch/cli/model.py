@@ -1,4 +1,4 @@
-"""The verbs of one detector: train."""
+"""Command that trains detectors: train."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def train(
 
 
 def _refuse(given: str, others: Mapping[str, object]) -> None:
-    """ValueError where something is given that does not go with `given`."""
+    """Raise ValueError where another option is given that does not go with `given`."""
     if wrong := [name for name, value in others.items() if value is not None]:
         raise ValueError(f"{wrong[0]} does not go with {given}: leave one of them out")
 

@@ -1,4 +1,4 @@
-"""What the verbs share: the options that several take, and output that cannot be written."""
+"""Options shared by several commands, their checks, and the handling of output that cannot be written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import click
 
 
 class Finite(click.FloatRange):
-    """A number in a range; click lets nan through, which no comparison is true of."""
+    """A finite number in a range; click's FloatRange accepts nan, for which every comparison is false."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number. BadParameter unless it is finite and in the range."""
+        """Return the number. Raises BadParameter unless it is finite and in the range."""
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value!r} is no finite number.", param, ctx)
@@ -26,10 +26,10 @@ class Finite(click.FloatRange):
 
 
 SEED = click.IntRange(0, 2**63 - 1)
-"""What every random generator here takes."""
+"""Range of seeds that every random generator here accepts."""
 BATCH = click.IntRange(1, 65_536)
 COUNT = click.IntRange(1, 100_000)
-"""Of trials, searches, classes."""
+"""Number of trials, searches or classes."""
 WORKERS = click.IntRange(1, 256)
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -39,7 +39,7 @@ SIZE = click.option("--size", metavar="HxW", help="Input size in pixels; native 
 
 @contextmanager
 def printing(again: Callable[[], str]) -> Iterator[None]:
-    """Where standard output takes no more, as on a full disk, what was worked out goes to standard error: `again`."""
+    """Print `again()` to standard error if standard output cannot be written, as on a full disk; then raise OSError."""
     try:
         yield
         sys.stdout.flush()
@@ -53,7 +53,7 @@ def printing(again: Callable[[], str]) -> Iterator[None]:
 
 
 def _device(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Hides the other devices from torch, which is not imported yet: what it finds is what is used, everywhere."""
+    """Hide the other devices from torch, which is not imported yet and uses the device that it finds."""
     if value is None:
         return None
     match = re.fullmatch(r"cpu|(?:cuda|gpu|cuda:(\d+)|(\d+))", value)
@@ -81,7 +81,7 @@ DEVICE = click.option(
 
 
 def need_device(device: str | None) -> None:
-    """ValueError where a GPU was asked for that torch does not find."""
+    """Raise ValueError where a GPU is asked for and torch finds none."""
     if device is None or device == "cpu":
         return
     import torch
@@ -91,7 +91,7 @@ def need_device(device: str | None) -> None:
 
 
 def need_data(source: str | Path, splits: tuple[str, str] = ("train", "val")) -> None:
-    """DataError for a data set without these splits: before torch is imported, which takes seconds."""
+    """Raise DataError for a data set without these splits, before torch is imported, which takes seconds."""
     if str(source) == "digits":
         return
     from scalesearch.data.layout import check_folder

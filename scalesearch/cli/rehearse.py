@@ -1,4 +1,4 @@
-"""The verb rehearse: searches that train nothing."""
+"""Command that simulates searches without training: rehearse."""
 
 from __future__ import annotations
 

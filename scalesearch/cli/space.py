@@ -1,4 +1,4 @@
-"""The verb of a search space on paper: space. Nothing is trained."""
+"""Command on a search space, without training: space."""
 
 from __future__ import annotations
 

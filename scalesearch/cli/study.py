@@ -1,4 +1,4 @@
-"""The verbs of a study: search, report."""
+"""Commands on a study: search, report."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def search(
         from scalesearch.mirror.storage import place
 
         place(storage).open()
-    # What takes seconds to import comes after what can be refused at once.
+    # Slow imports (seconds) come after the checks that can fail at once.
     from scalesearch.app.finish_study import finish as finish_winners
     from scalesearch.app.search_study import search as run
     from scalesearch.app.workers import Where
@@ -85,7 +85,7 @@ def search(
     from scalesearch.nn.onnx_file import need_onnx
 
     if finish:
-        need_onnx()  # now rather than after the search
+        need_onnx()  # fail now rather than after the search
     where = Where(workers=workers, ray=ray, cpus=cpus_per_task, gpus=gpus_per_task)
     with RichConsole():
         for note in study.notes:

@@ -1,4 +1,4 @@
-"""The verbs of a trained detector: eval, predict, export."""
+"""Commands on a trained detector: eval, predict, export."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _batch(context: click.Context, parameter: click.Parameter, value: str) -> in
 
 
 def _size(weights: Path) -> int:
-    """Bytes of the largest file of weights there; an export takes a quarter of a checkpoint, or more."""
+    """Return the bytes of the largest file of weights there; an export takes a quarter of a checkpoint or more."""
     files = weights.glob("*.pt") if weights.is_dir() else [weights]
     return max((file.stat().st_size for file in files if file.is_file()), default=0)
 

@@ -1,4 +1,4 @@
-"""The lines that the package logs, on a terminal: the one handler of the command line."""
+"""Log lines on a terminal: the one logging handler of the command line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from scalesearch.io.text import for_terminal
 
 
 def speaks() -> bool:
-    """Whether this process writes to the terminal: of those that torchrun started the first one does."""
+    """Whether this process writes to the terminal: under torchrun only the first one does."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _on_stderr(line: str) -> None:
-    """Where a line spoils no table and no JSON."""
+    """Print to standard error, where a line disturbs no table and no JSON."""
     print(line, file=sys.stderr)
 
 
@@ -28,7 +28,10 @@ _print: ContextVar[Callable[[str], None]] = ContextVar("print", default=_on_stde
 
 @contextmanager
 def logged() -> Iterator[None]:
-    """Prints what the package logs, from INFO on, a line each: on standard error, or as `printed_by` says. Nobody else does."""
+    """Print each record of the package from INFO on as a line, on standard error or by the function of `printed_by`.
+
+    No other handler prints these records meanwhile.
+    """
     logger, handler = logging.getLogger("scalesearch"), _Handler()
     logger.addHandler(handler)
     logger.propagate = False
@@ -42,7 +45,7 @@ def logged() -> Iterator[None]:
 
 @contextmanager
 def printed_by(line: Callable[[str], None]) -> Iterator[None]:
-    """Has lines printed by this function, as above a progress bar."""
+    """Print lines by this function inside the `with` block, as above a progress bar."""
     token = _print.set(line)
     try:
         yield
@@ -51,7 +54,7 @@ def printed_by(line: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    """An error while printing is raised, not swallowed: a closed pipe ends the command."""
+    """Prints records. An error while printing is raised, not swallowed: a closed pipe ends the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if speaks():

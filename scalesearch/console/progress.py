@@ -1,4 +1,4 @@
-"""Progress bars on a terminal, with messages of the log above them."""
+"""Progress bars on a terminal, with log messages above them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RichConsole:
 
     @property
     def detail(self) -> int:
-        """The least level of lines about what has a bar of its own: DEBUG where no bars are shown."""
+        """Least level shown for records on work that also has a bar: INFO on a terminal, else DEBUG."""
         return logging.INFO if self._progress.console.is_terminal else logging.DEBUG
 
     def _line(self, text: str) -> None:

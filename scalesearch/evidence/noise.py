@@ -13,7 +13,7 @@ from scalesearch.records.row import Row
 
 
 def _t(freedom: int) -> float:
-    """Student's t at 97.5 %: half a 95 % interval is so many standard errors."""
+    """Return the 97.5 % quantile of Student's t: half of a 95 % interval in standard errors."""
     return float(stdtrit(freedom, 0.975))
 
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 
 class Ranks(NamedTuple):
-    """How two measurements of n things agree, pair by pair."""
+    """Agreement of two measurements of n items, pair by pair."""
 
     tau: float | None
-    """Kendall's tau-b, -1 .. 1; None where either has no order."""
+    """Kendall's tau-b, -1 .. 1; None where all values of either are equal."""
     alike: int
-    """Pairs that both order the same way."""
+    """Concordant pairs."""
     pairs: int
     """All pairs, n (n - 1) / 2."""
 

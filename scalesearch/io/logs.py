@@ -1,4 +1,4 @@
-"""Levels of the standard `logging`, for a time."""
+"""Temporary levels of the standard `logging`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def at_level(name: str, level: int) -> Iterator[None]:
-    """Gives the logger this level inside the `with` block, and its own again afterwards."""
+    """Set the logger to this level inside the `with` block, and restore its own afterwards."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(level)

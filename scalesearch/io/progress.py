@@ -1,4 +1,4 @@
-"""Progress of work that takes long: the work asks for a bar, and the display that is installed shows it, if any is."""
+"""Progress of long work: the work asks for a bar, and the installed display, if any, shows it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from contextvars import ContextVar
 from typing import Protocol
 
 Update = Callable[[int, int, str], None]
-"""Called with (done, total, what is going on or what is counted) as the work goes on."""
+"""Called with (done, total, the present step or the items counted) as the work proceeds."""
 
 
 class Display(Protocol):
-    """Shows progress; `scalesearch.console.progress` has one for a terminal."""
+    """Shows progress; `scalesearch.console.progress` implements it for a terminal."""
 
     def bar(self, label: str, *, at_once: bool = False) -> Update:
-        """The update of a new bar, which may wait whether the work takes long enough to be worth it."""
+        """Return the update function of a new bar, which may be shown late, or not at all for short work."""
 
 
 _installed: ContextVar[Display | None] = ContextVar("installed", default=None)
 
 
 def bar(label: str, *, at_once: bool = False) -> Update:
-    """The update of a new bar on the installed display; one that shows nothing where none is installed."""
+    """Return the update function of a new bar on the installed display, or one that shows nothing without a display."""
     display = _installed.get()
     return display.bar(label, at_once=at_once) if display else _unseen
 
 
 @contextmanager
 def displayed(display: Display) -> Iterator[None]:
-    """Installs the display for the work inside the `with` block."""
+    """Install the display inside the `with` block."""
     token = _installed.set(display)
     try:
         yield
@@ -56,4 +56,4 @@ class _Relabelled:
 
 
 def _unseen(done: int, total: int, what: str) -> None:
-    """Shows nothing."""
+    """Show nothing."""

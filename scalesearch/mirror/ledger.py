@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ledger:
-    """One Optuna study, kept equal to the trials. Raises LedgerError where the storage cannot be opened at first."""
+    """One Optuna study that mirrors the trials. Raises LedgerError where the storage cannot be opened at the start."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A storage. One of the folder's `own` holds this study alone and may be removed; another may hold more studies."""
+    """A storage. The `own` one of a study's folder holds only that study and may be removed; others may hold more."""
 
     url: str = ""
     """URL of a database; where empty, `file` is a journal."""

@@ -67,7 +67,7 @@ def final_jobs(study: Study) -> Iterator[Job]:
 
 
 def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[Job]:
-    """Yield the jobs of the search's best trials with several seeds; `name` is a recipe's other than the plan's."""
+    """Yield the jobs of the search's best trials with several seeds; `name` is set for a recipe not the plan's."""
     sent: set[str] = set()
     for rank, trial in enumerate(best_trials(study.trials(), study.plan.objectives)[: winners.top], 1):
         # Built anew from the point: a spec read from a row lacks the measurements of its timm backbone.

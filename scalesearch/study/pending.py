@@ -22,9 +22,9 @@ from scalesearch.study.study_progress import StudyProgress
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""Workers that one training may lose before it counts as failed: it is then likely their cause."""
+"""Lost workers after which a training counts as failed: three are likely its own fault."""
 HOPELESS = 10
-"""Trainings after which a study ends if all failed: their cause is likely a common one."""
+"""Trainings after which a study ends if all failed: the cause is likely common to all."""
 
 
 class PendingJobs:

@@ -1,4 +1,4 @@
-"""How far a study is, and when it can be expected to end: a bar on a terminal, a line now and then elsewhere."""
+"""Progress and expected end of a study: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Work(NamedTuple):
 
     done: float
     expected: float
-    """In all: exact without a ladder, and for what comes after the search."""
+    """Total epochs: exact without a ladder, and for the trainings after the search."""
 
 
 def epochs_of_a_candidate(plan: Plan) -> float:
-    """That the search trains of one, on average: of a rung's candidates the ladder's share goes on."""
+    """Return the mean epochs that the search trains of a candidate: the ladder's share of each rung is promoted."""
     rungs = (0, *epochs_at(plan.ladder, plan.recipe.epochs))
     keep = plan.ladder.keep if plan.ladder else 1.0
     return sum((there - here) * keep**i for i, (here, there) in enumerate(pairwise(rungs)))
 
 
 def work(study: Study, *, searched: bool) -> Work:
-    """What is done and what is expected in all; `searched` says that no candidate will come any more."""
+    """Return the epochs done and expected in total; `searched` means that no more candidates will be proposed."""
     plan, members = study.plan, len(study.unit.budgets)
     search = sum(row.epochs_done for row in study.folder.rows() if row.kind == "search")
-    # Winners that have a name are of another recipe than the plan's.
+    # A winner with a name was trained by another recipe than the plan's.
     finals = [row for row in study.folder.rows() if row.kind == "baseline" or (row.kind == "winner" and not row.name)]
     final = sum(row.epochs_done for row in finals)
     top, expected = plan.winners.top, plan.trials * members * epochs_of_a_candidate(plan)
@@ -44,7 +44,7 @@ def work(study: Study, *, searched: bool) -> Work:
 
 
 class StudyProgress:
-    """Shows how far a study is, and when it can be expected to end: in a bar of its own where several processes train."""
+    """Shows progress and expected end of a study; where several processes train, in a bar of its own."""
 
     def __init__(self, study: Study, workers: int) -> None:
         self._study = study
@@ -54,18 +54,18 @@ class StudyProgress:
         self._show()
 
     def advance(self) -> None:
-        """Brings the bar up to date when a training is done."""
+        """Update the bar when a training is done."""
         self._searched = self._searched or any(row.kind != "search" for row in self._study.folder.rows())
         self._show()
 
     def label(self, label: str) -> str:
-        """The label of one training's own bar, with the study's end beside it."""
+        """Return the label of a training's bar with the study's expected end."""
         end = self.end
         return f"{label} ({end})" if end else label
 
     @property
     def end(self) -> str:
-        """`the study ends at about 14:32`; nothing before the first training of this run is done."""
+        """`the study ends at about 14:32`; empty before the first training of this run is done."""
         now, elapsed = work(self._study, searched=self._searched), time.monotonic() - self._start
         if now.done <= self._before or now.done >= now.expected:
             return ""
@@ -79,6 +79,6 @@ class StudyProgress:
 
 
 def _clock(now: datetime, left: timedelta) -> str:
-    """The time of day, with the day where it is another one."""
+    """Return the time of day, with the date where it is not today."""
     end = now + left
     return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%H:%M} on {end:%Y-%m-%d}"
