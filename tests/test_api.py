@@ -88,3 +88,8 @@ def test_type_checkers_and_python_see_the_same_names() -> None:
 def test_importing_the_package_imports_no_numpy() -> None:
     code = "import sys, scalesearch; assert not {'numpy', 'torch', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_help_imports_no_numpy_and_no_torch() -> None:
+    code = "import sys, scalesearch.cli; assert not {'numpy', 'torch', 'pandas', 'rich'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -6,13 +6,16 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cli.options import COUNT, PATH, SIZE
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from scalesearch.arch.spec import DetectorSpec
 
 
 @click.command()
