@@ -25,7 +25,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from scalesearch.app.rehearse import Stage, on_landscape
+from scalesearch.app.rehearse import Scenario, on_landscape
 from scalesearch.evidence.noise import Spread
 from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.comparison_page import spread_text
@@ -43,7 +43,7 @@ KINDS = ("replayed", "perfect", "ladder", "its own in full")
 class Searches:
     """The five searches of a stage."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Scenario) -> None:
         self._stage = stage
         self._yardstick = Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from unittest import mock
 
@@ -21,6 +22,7 @@ import optuna
 from scalesearch.app.rehearse import on_landscape
 from scalesearch.evidence.noise import Spread
 from scalesearch.plan.ladder import Ladder
+from scalesearch.records.hypervolume import by_gain
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.comparison_page import spread_text
@@ -29,20 +31,25 @@ from scalesearch.rehearsal.simulation import Yardstick, rehearse
 from scalesearch.study import successive_halving as ladder
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
-Rule = Callable[[Sequence[Trial], int, Sequence[str]], Iterator[Trial]]
-own = ladder._ranked
+Rule = Callable[[Sequence[Trial], int, Sequence[str]], Iterator[int]]
+"""The positions of the trials at a rung, best first."""
+
+
+def own(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[int]:
+    if trials:
+        yield from by_gain(*ladder._scaled(trials, epochs, objectives))
 
 
 def seen(trials: Sequence[Trial], epochs: int) -> np.ndarray:
     return np.array([trial.ap_at(epochs) or 0.0 for trial in trials])
 
 
-def as_seen(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[Trial]:
+def as_seen(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[int]:
     with mock.patch.object(ladder, "_expected", seen):
         yield from list(own(trials, epochs, objectives))
 
 
-def crowding(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[Trial]:
+def crowding(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[int]:
     points = np.array([[-(trial.ap_at(epochs) or 0.0), np.log(trial.value("macs"))] for trial in trials])
     left = list(range(len(trials)))
     while left:
@@ -54,22 +61,33 @@ def crowding(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) ->
             far[order[0]] = far[order[-1]] = np.inf
             for a, i, b in zip(order, order[1:], order[2:], strict=False):
                 far[i] += column[b] - column[a]
-        yield from (trials[i] for i in sorted(rank, key=lambda i: -far[i]))
+        yield from sorted(rank, key=lambda i: -far[i])
 
 
-def residual(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[Trial]:
+def residual(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[int]:
     if trials:
         ap, macs = seen(trials, epochs), np.log([trial.value("macs") for trial in trials])
         design = np.stack([np.ones_like(macs), macs - macs.mean()], axis=1)
         rest = ap - design @ np.linalg.lstsq(design, ap, rcond=None)[0]
-        yield from (trials[i] for i in np.argsort(-rest, kind="stable"))
+        yield from np.argsort(-rest, kind="stable").tolist()
 
 
-def by_ap(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[Trial]:
-    yield from sorted(trials, key=lambda trial: (-(trial.ap_at(epochs) or 0.0), trial.ordinal))
+def by_ap(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> Iterator[int]:
+    yield from sorted(range(len(trials)), key=lambda i: (-(trials[i].ap_at(epochs) or 0.0), trials[i].ordinal))
 
 
 RULES: dict[str, Rule] = {"expected": own, "as seen": as_seen, "crowding": crowding, "residual": residual, "ap": by_ap}
+
+
+def first_by(order: Rule) -> Callable[..., int | None]:
+    """As the ladder asks: the first wanted one among the best `count`."""
+
+    def first(
+        trials: Sequence[Trial], epochs: int, objectives: Sequence[str], count: int, wanted: Callable[[int], bool]
+    ) -> int | None:
+        return next(filter(wanted, islice(order(trials, epochs, objectives), count)), None)
+
+    return first
 
 
 def main() -> None:
@@ -100,7 +118,7 @@ def main() -> None:
         for sampler in asked.samplers.split(","):
             full = [run(sampler, seed, None).last for seed in range(asked.seeds)]
             for rule, order in RULES.items():
-                with mock.patch.object(ladder, "_ranked", order):
+                with mock.patch.object(ladder, "_first", first_by(order)):
                     runs = [run(sampler, seed, stage.plan.ladder) for seed in range(asked.seeds)]
                 volume = Spread(tuple(mine.last.volume / its.volume for mine, its in zip(runs, full, strict=True)))
                 above = Spread(tuple(mine.last.above / its.above for mine, its in zip(runs, full, strict=True)))

@@ -14,7 +14,7 @@ rung to the end is fitted, linear in the logarithm of the cost, to the trials th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +64,11 @@ def promotion(
             return None
         if not here:
             return None
-        found = first_by_gain(
-            *_scaled(here, rungs[rung], objectives),
-            count,
-            lambda i: here[i].ordinal not in heading and here[i].epochs_done < rungs[rung + 1],
-        )
+
+        def waits(i: int) -> bool:
+            return here[i].ordinal not in heading and here[i].epochs_done < rungs[rung + 1]
+
+        found = _first(here, rungs[rung], objectives, count, waits)
         return None if found is None else Promotion(here[found], rung + 1)
 
     below_top = range(len(rungs) - 1)
@@ -82,6 +82,13 @@ def promotion(
         if found := best(rung, True):
             return found
     return None
+
+
+def _first(
+    trials: Sequence[Trial], epochs: int, objectives: Sequence[str], count: int, wanted: Callable[[int], bool]
+) -> int | None:
+    """Return the position of the first wanted trial among the best `count` at the rung of `epochs`, or None."""
+    return first_by_gain(*_scaled(trials, epochs, objectives), count, wanted)
 
 
 def _scaled(trials: Sequence[Trial], epochs: int, objectives: Sequence[str]) -> tuple[Points, Points]:

@@ -122,7 +122,7 @@ def test_without_the_extra_it_says_what_to_install(
     ("arguments", "message"),
     [
         (["-o", "model.pb"], "an export is an .onnx or a .safetensors file, but got 'model.pb'"),
-        (["-o", "model.onnx", "--batch", "0"], "must be a number from 1 on, or dynamic, but got '0'"),
+        (["-o", "model.onnx", "--batch", "0"], "must be a number from 1 to 65536, or dynamic, but got '0'"),
         (["-o", "model.onnx", "--opset", "9"], "9 is not in the range 18<=x<=23"),
         (["-o", "model.safetensors", "--nms"], "--nms, --batch and --opset are for an .onnx file"),
         (["-o", "model.onnx", "--size", "64"], "a size is HEIGHTxWIDTH in pixels"),

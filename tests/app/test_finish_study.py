@@ -107,7 +107,7 @@ def test_finish_needs_the_extra_before_the_search(
         (["--from", "study"], "a front has complete trials, but this study has none; search first"),
         (["--from", "study", "--seeds", "0,0"], "must be different whole numbers"),
         (["--from", "study", "--seeds", "a"], "must be different whole numbers"),
-        (["--from", "study", "--top", "0"], "0 is not in the range x>=1"),
+        (["--from", "study", "--top", "0"], "0 is not in the range 1<=x<=1000"),
         (["--from", "study", "--seed", "0"], "--seed does not go with --from"),
         (["--from", "study", "--recipe", "none.yaml"], "none.yaml"),
         (["--from", "study", "--set", "epoch=3"], "did you mean 'epochs'?"),
