@@ -65,7 +65,7 @@ def rehearse(
     if unknown := [name for name in names if name not in SAMPLERS]:
         raise ValueError(f"--samplers has some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
-    with RichConsole():
+    with RichConsole(stderr=as_json):
         if launch.is_table(source):
             if landscape:
                 raise ValueError(

@@ -77,7 +77,7 @@ def evaluate(
     own = open_split(data, split)
     for line in own.notes:
         logger.info(f"{own.name}: {line}")
-    with RichConsole():
+    with RichConsole(stderr=as_json):
         found = run(model, own)
     if out:
         write_detections(found, own, out)

@@ -25,15 +25,18 @@ _PERIOD = 60.0
 
 
 class RichConsole:
-    """One progress bar at a time, with messages above it; messages only without a terminal."""
+    """One progress bar at a time, with messages above it; messages only without a terminal.
 
-    def __init__(self) -> None:
+    They go to standard output, or to standard error where the output is to be JSON alone.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[what]}", markup=False),
         )
-        console = Console(soft_wrap=True)
+        console = Console(soft_wrap=True, stderr=stderr)
         self._progress = Progress(
             *columns,
             TimeElapsedColumn(),
