@@ -191,7 +191,7 @@ def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(
     results = [json.loads((at / "result.json").read_text()) for at in (tmp_path / "first", folder)]
     assert [result["weights"] for result in results] == [None, {"file": "last.pt", "sha256": digest}]
     missing = command(*common, "--weights", "none.pth")
-    assert (missing.status, missing.err) == (2, "scalesearch: none.pth: no such file of weights\n")
+    assert (missing.status, missing.err) == (2, "scalesearch: none.pth: no such file\n")
 
 
 def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path, command: Command) -> None:
@@ -237,7 +237,7 @@ def test_a_wrong_folder_is_told_before_torch_is_imported(plan: Path, tmp_path: P
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
         (
             ["search", "tiny.yaml", "--out", "tiny.yaml/below"],
-            "tiny.yaml/below/rows: Not a directory; mend that, and the",
+            "tiny.yaml/below: a study must be in a folder, but ",
         ),
         (
             ["measure", "d0", "--size", "16000x16000", "--batch", "64"],
