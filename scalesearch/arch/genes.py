@@ -102,7 +102,7 @@ class Genes:
         if not fits:
             raise TopologyError(
                 f"genes of the levels {self.levels}, {self.nodes} nodes, {self.inputs} inputs and the fusions "
-                f"{', '.join(self.fusions)} have no place for the graph {topology}"
+                f"{', '.join(self.fusions)} cannot encode the graph {topology}"
             )
         return {name: choices[values[name]] for name, choices in self.choices.items()}
 

@@ -144,7 +144,7 @@ def nasfpn_avg(min_level: int = 3, max_level: int = 7, fusion: str = "sum") -> T
 def _nasfpn(low: int, high: int, fusion: str, gate: str, gated: tuple[tuple[int, ...], ...]) -> Topology:
     if (low, high) != (3, 7):
         raise TopologyError(
-            f"the topology nasfpn was found for levels 3..7 and has no form for others, but got {low}..{high}; "
+            f"the topology nasfpn exists only for levels 3..7, but got {low}..{high}; "
             "take min_level 3 and max_level 7, or another topology"
         )
     first, fifth, sixth, seventh = gated

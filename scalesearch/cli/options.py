@@ -60,7 +60,7 @@ def _device(context: click.Context, parameter: click.Parameter, value: str | Non
     if not match:
         raise click.BadParameter(f"must be cpu, cuda or cuda:0 (or another number), but got {value!r}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise click.BadParameter("is torchrun's to give, one to each process; leave it out")
+        raise click.BadParameter("is set by torchrun for each process; leave it out")
     number = match[1] or match[2]
     if value == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

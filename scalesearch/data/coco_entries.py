@@ -111,9 +111,7 @@ def check_ids(objects: Sequence[Item], place: Path) -> tuple[str, ...]:
             f"each annotation must be listed once, but {_named(copies[0])} is there again with the same image, class and "
             f"box ({again} such in {place}): keep one of each."
         )
-    return (
-        f"{len(ids) - len(set(ids))} of {len(objects)} annotations numbered anew: their ids are those of other objects",
-    )
+    return (f"{len(ids) - len(set(ids))} of {len(objects)} annotations renumbered: their ids were not unique",)
 
 
 _OBJECT = ("image_id", "category_id", "bbox")

@@ -37,7 +37,7 @@ def _copies(train: Split, held_out: Split) -> str:
     copy, original = found[0]
     return (
         f"{len(found)} of {len(scored)} images with objects are in {train.name} too, byte for byte ({copy.name} is "
-        f"{original.name} there): its numbers are flattered"
+        f"{original.name} there): scores on it are too high"
     )
 
 

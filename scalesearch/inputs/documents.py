@@ -35,7 +35,7 @@ def parse(text: str | bytes) -> Any:
         try:
             json.dumps(data, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise JsonError("half a character, as in \\ud800, is no text") from None
+            raise JsonError("an unpaired surrogate, as in \\ud800, is no text") from None
     return data
 
 

@@ -130,7 +130,7 @@ def _create(
     if ":" in name or "/" in name or not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ValueError(
-            f"a backbone must be an efficientnet of ours or a model of timm {timm.__version__}, but got {name!r}"
+            f"a backbone must be an efficientnet of scalesearch or a model of timm {timm.__version__}, but got {name!r}"
             + (f"; the nearest names are {', '.join(near)}" if near else "")
         )
     with torch.device("meta"):

@@ -123,7 +123,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
         unknown=misfit.unknown,
     )
     if rest:
-        raise ValueError(f"{rest.summary(file, detector)}; are these the weights of another?")
+        raise ValueError(f"{rest.summary(file, detector)}; are these the weights of another detector?")
     detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
     return Misfit(shapes=allowed, missing=(), unknown=())
 

@@ -168,7 +168,7 @@ def _check_text(value: str, place: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise PlanError(f"{place}: half a character, as in \\ud800, is no text") from None
+        raise PlanError(f"{place}: an unpaired surrogate, as in \\ud800, is no text") from None
 
 
 def _one_line(text: str) -> str:

@@ -68,7 +68,7 @@ class PendingJobs:
         try:
             missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
         except Exception as error:  # noqa: BLE001  as in a training: the other candidates go on
-            return f"it could not be measured: {_error_text(error)}"
+            return f"it measurement failed: {_error_text(error)}"
         return OUTSIDE + missed if missed else ""
 
     def _submit(self, sent: _Sent) -> None:

@@ -56,7 +56,7 @@ BAD = {
     "a: &x 1\nb: *x": "p.yaml:2: aliases (*name) are not read; write the value out",
     "a: &x [*x]": "p.yaml:1: aliases (*name) are not read; write the value out",
     "a: 1\nb: !!int 3": "p.yaml:2: tags are not read, but got '!!int'; leave it out, its field knows the type",
-    'a: "\\ud800"': "p.yaml:1: half a character, as in \\ud800, is no text",
+    'a: "\\ud800"': "p.yaml:1: an unpaired surrogate, as in \\ud800, is no text",
     "? [1, 2]\n: 3": "p.yaml:1: a key is one word, but got a list or a mapping",
     "a: [1": "p.yaml:1: expected ',' or ']', but got '<stream end>' while parsing a flow sequence in line 1"
     "; check the indentation, colons, quotes and brackets there",
