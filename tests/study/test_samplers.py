@@ -194,7 +194,7 @@ def said() -> str:
 def test_a_fresh_process_proposes_the_same_as_if_on_an_older_processor() -> None:
     code = "import tests.study.test_samplers as t; print(t.said())"
     root = str(Path(__file__).parents[2])
-    older = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Prescott"}
+    older = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
     if newer := np.show_config(mode="dicts")["SIMD Extensions"].get("found"):
         older["NPY_DISABLE_CPU_FEATURES"] = " ".join(newer)
     env = {**os.environ, **older, "PYTHONHASHSEED": "7", "PYTHONPATH": root}
