@@ -207,7 +207,7 @@ def to_dict(backbone: Backbone) -> dict[str, Any]:
 
 def from_dict(data: Mapping[str, Any]) -> Backbone:
     """Invert `to_dict`; ValueError for anything else."""
-    match list(data.items()):
+    match list(data.items()) if isinstance(data, Mapping) else None:
         case [("timm", str(name))]:
             return TimmBackbone(name=name)
         case [(name, dict(values))] if kind := CLOSED_FORM.get(name):

@@ -137,6 +137,8 @@ def test_unknown_and_missing_fields_are_named() -> None:
         ({"anchors": 4}, r"anchors have scale, octaves, aspects, but got 4"),
         ({"backbone": {"efficientnet": {"width": "a"}}}, r"an EfficientNet's width must be in \(0, 16\], but got 'a'"),
         ({"backbone": {"efficientnet": {"lite": "no"}}}, r"an EfficientNet's lite must be True or False, but got 'no'"),
+        ({"backbone": []}, r"a backbone is {timm: NAME} or .*, but got \[\]"),
+        ({"backbone": None}, r"a backbone is {timm: NAME} or .*, but got None"),
         ({"size": 64}, r"size must be \(height, width\) in whole pixels, but got 64"),
     ],
 )
