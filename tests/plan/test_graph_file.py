@@ -142,7 +142,7 @@ def test_a_plan_may_hold_its_graphs_and_tells_what_it_dropped(tmp_path: Path) ->
             "  size: 128\n  max_level: 6",
             "p.yaml:3: space.topology: the topology nets/mine.yaml is a graph of",
         ),
-        ("nets/mine.yaml]", "nasfpn]\n  max_level: 6", "p.yaml:3: space.topology: the topology nasfpn was found for"),
+        ("nets/mine.yaml]", "nasfpn]\n  max_level: 6", "p.yaml:3: space.topology: the topology nasfpn exists only for"),
         ("band:", "graphs: {bifpn: {}}\nband:", "p.yaml:8: graphs.bifpn must have a name of its own"),
         (
             "  size: 128",
