@@ -31,7 +31,9 @@ def test_a_bad_graph_is_refused_by_its_node(nodes: list[Node], message: str) -> 
 @pytest.mark.parametrize("span", [(1, 4), (3, 9), (5, 5), (6, 4), (3, 7.0), ("3", "7")])
 def test_a_bad_span_is_refused(span: tuple[int, int]) -> None:
     for make in (lambda low, high: Topology(low, high, ()), *(build for build in TOPOLOGIES.values())):
-        with pytest.raises(TopologyError, match=r"levels must satisfy 2 <= min < max <= 8|exists only for levels 3\.\.7"):
+        with pytest.raises(
+            TopologyError, match=r"levels must satisfy 2 <= min < max <= 8|exists only for levels 3\.\.7"
+        ):
             make(*span)
 
 
