@@ -112,7 +112,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(plan: Path, tmp_path: 
         first.kill()
         first.communicate()
     assert second.status == 2
-    assert f"one process writes a study, and process {first.pid} on " in second.err
+    assert f"only one process may write a study, but process {first.pid} on " in second.err
     assert second.err.count("\n") == 1
 
 
@@ -132,7 +132,7 @@ def test_a_study_goes_on_with_more_trials_and_another_number_of_workers(
             ["--storage", "sqlite:////nowhere/all.db"],
             "--storage must be one that Optuna can open, but sqlite:////nowher",
         ),
-        (["--storage", "no/such/folder/a.journal"], "--storage is a URL or a journal file in a folder that is there"),
+        (["--storage", "no/such/folder/a.journal"], "--storage is a URL or a journal file in an existing folder"),
         (["--gpus-per-task", "1"], "--cpus-per-task and --gpus-per-task are of --ray"),
         (["--workers", "0"], "Invalid value for '--workers'"),
     ],

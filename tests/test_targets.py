@@ -60,7 +60,7 @@ VERBS: dict[str, list[tuple[list[str], str]]] = {
     "calibrate": [
         (["-o", "/proc/x.json"], "/proc/x.json: a table of timings must be written"),
         (["-o", "."], "is a directory|this is a folder"),
-        (["-o", "notes.json"], "notes.json: a table of timings takes the place of another one only"),
+        (["-o", "notes.json"], "notes.json: a table of timings may replace only a file of the same kind"),
         (["-o", "/dev/full"], "this is a device"),
         (["-o", "pipe"], "this is a pipe"),
         (["-o", "notes.txt/x.json"], "notes.txt is a file; name another place"),
@@ -68,18 +68,18 @@ VERBS: dict[str, list[tuple[list[str], str]]] = {
     "export": [
         (["weights.pt", "-o", "/proc/x.onnx"], "/proc/x.onnx: an export must be written"),
         (["weights.pt", "-o", "/proc/x.safetensors"], "/proc/x.safetensors: an export must be written"),
-        (["weights.pt", "-o", "notes.onnx"], "notes.onnx: an export takes the place of another one only"),
-        (["weights.pt", "-o", "notes.safetensors"], "notes.safetensors: an export takes the place"),
-        (["notes.safetensors", "-o", "notes.safetensors"], "an export is another file than its weights"),
+        (["weights.pt", "-o", "notes.onnx"], "notes.onnx: an export may replace only a file of the same kind"),
+        (["weights.pt", "-o", "notes.safetensors"], "notes.safetensors: an export may replace only"),
+        (["notes.safetensors", "-o", "notes.safetensors"], "an export must not replace its own weights"),
         (["weights.pt", "-o", "folder.onnx"], "is a directory|this is a folder"),
     ],
     "draw": [
         (["bifpn", "-o", "/proc/x.svg"], "/proc/x.svg: a picture must be written"),
-        (["bifpn", "-o", "notes.svg"], "notes.svg: a picture takes the place of another one only"),
+        (["bifpn", "-o", "notes.svg"], "notes.svg: a picture may replace only a file of the same kind"),
         (["bifpn", "-o", "folder.svg"], "this is a folder"),
     ],
     "cost": [
-        (["d0", "d1", "--plot", "notes.png"], "notes.png: a picture takes the place of another one only"),
+        (["d0", "d1", "--plot", "notes.png"], "notes.png: a picture may replace only a file of the same kind"),
         (["d0", "d1", "--plot", "/proc/x.png"], "/proc/x.png: a picture must be written"),
     ],
     "train": [
@@ -89,7 +89,7 @@ VERBS: dict[str, list[tuple[list[str], str]]] = {
         (["d0", "--out", "lightning"], "but checkpoint.pt there is something else"),
         (["d0", "--out", "logged"], "but log.csv there is something else"),
         (["d0", "--out", "told"], "but result.json there is something else"),
-        (["--from", "project"], "project: the plan.yaml of a study was written by one"),
+        (["--from", "project"], "project: a study writes its resolved plan to plan.yaml"),
     ],
     "search": [
         (["tiny.yaml", "--out", "/proc/x"], "/proc/x: a study must be written"),
@@ -105,7 +105,9 @@ VERBS: dict[str, list[tuple[list[str], str]]] = {
         (["tiny.yaml", "--out", "new", "--storage", "pipe"], "pipe is a pipe"),
         (["tiny.yaml", "--out", "new", "--storage", "sqlite:///customers.db"], "has tables of something else"),
     ],
-    "report": [(["project"], "project: the plan.yaml of a study was written by one, but this one by hand")],
+    "report": [
+        (["project"], "project: a study writes its resolved plan to plan.yaml, but this one was written by hand")
+    ],
     "rehearse": [
         (["tiny.yaml", "-o", "/proc/x"], "/proc/x: a folder of rehearsals must be written"),
         (["tiny.yaml", "-o", "runs"], "each line is a rehearsal, but"),

@@ -54,7 +54,7 @@ def quantity(text: str | float, name: str = "macs") -> float:
     The unit is optional for counts and bytes and required for a time. ValueError for anything else.
     """
     if name not in FIGURES:
-        raise ValueError(f"a figure is one of {', '.join(FIGURES)}, but got {name!r}")
+        raise ValueError(f"a metric is one of {', '.join(FIGURES)}, but got {name!r}")
     scales = _SCALES[FIGURES[name]]
     match = _QUANTITY.fullmatch(str(text).strip())
     if not match or match[2] not in scales or isinstance(text, bool):
@@ -81,7 +81,7 @@ def figure(figures: Figures, name: str) -> float:
     """Return one of the metrics; ValueError if it was not computed."""
     if isinstance(figures, Mapping):
         if name not in figures:
-            raise ValueError(f"the figure {name} is needed, but only {', '.join(figures)} were worked out")
+            raise ValueError(f"the metric {name} is needed, but only {', '.join(figures)} were computed")
         return figures[name]
     return float(getattr(figures, name))
 

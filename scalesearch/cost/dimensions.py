@@ -55,7 +55,7 @@ def _structures(base: DetectorSpec, topology: Any, backbone: Any) -> tuple[list[
             continue
         values: Sequence[Any] = value if isinstance(value, Sequence) else [value]
         if not values:
-            raise ValueError(f"a list for {name} needs at least one, but it is empty")
+            raise ValueError(f"a list for {name} needs at least one value, but it is empty")
         bases = [dataclasses.replace(one, **{name: each}) for one in bases for each in values]
         axes += [len(values)] if values is value else []
     return bases, tuple(axes)
@@ -84,7 +84,7 @@ def _sides(size: Any) -> Iterator[Any]:
     """Return heights and widths: the two of a tuple; anything else has the sides of squares."""
     if isinstance(size, tuple) and len(size) != 2:
         raise ValueError(
-            f"size is an array of squares' sides or a tuple (heights, widths), but got {len(size)} of them"
+            f"size must be an array of the sides of squares or a tuple (heights, widths), but got a tuple of {len(size)}"
         )
     return iter(size if isinstance(size, tuple) else (size, size))
 

@@ -93,13 +93,15 @@ class LatencyTable:
 
     def __post_init__(self) -> None:
         if not 0 < self.reference < math.inf:
-            raise ValueError(f"the reference operation takes some seconds, but got {self.reference!r}")
+            raise ValueError(
+                f"the seconds of the reference operation must be positive and finite, but got {self.reference!r}"
+            )
         priced = [(f"{kind}, {unit}", unit, some[unit]) for kind, some in self.prices.items() for unit in some]
         bad = [name for name, unit, value in priced if unit not in UNITS or not 0 <= value < math.inf]
         if bad or OTHER not in self.prices:
             raise ValueError(
-                f"prices are of {', '.join(UNITS)}, finite, none negative, with a kind {OTHER}, "
-                f"but {bad[0] if bad else OTHER} is not so"
+                f"prices must be finite and not negative, in the units {', '.join(UNITS)}, with a kind {OTHER}, "
+                f"but {f'{bad[0]} is not' if bad else f'{OTHER} is missing'}"
             )
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> Ranks:
     from scipy.stats import kendalltau
 
     if len(first) != len(second):
-        raise ValueError(f"two measurements of the same are of equal length, but got {len(first)}, {len(second)}")
+        raise ValueError(f"two rankings must have equal lengths, but got {len(first)} and {len(second)}")
     ordered = len(set(first)) > 1 and len(set(second)) > 1
     tau = float(kendalltau(first, second).statistic) if ordered else math.nan
     pairs = list(combinations(zip(first, second, strict=True), 2))

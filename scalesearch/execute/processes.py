@@ -108,7 +108,7 @@ class LocalProcesses:
         code = process.exitcode or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
         return WorkerLostError(
-            f"worker process {process.pid} ended {how} under a training"
+            f"worker process {process.pid} ended {how} during a training"
             + (" (out of memory? fewer --workers need less)" if code == -signal.SIGKILL else "")
         )
 

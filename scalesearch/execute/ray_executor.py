@@ -54,7 +54,7 @@ def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int 
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **(own if address == "local" else {}))
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"--ray is auto, local or the host:port of a cluster that runs, but none answers at {address} "
+                f"--ray is auto, local or the host:port of a running cluster, but none answers at {address} "
                 f"({str(error).splitlines()[0]}); start one by: ray start --head"
             ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -155,7 +155,7 @@ class RayExecutor:
         except errors.OutOfMemoryError as error:
             return WorkerLostError(f"Ray ended the worker of {label} for its node's lack of memory: {_first(error)}")
         except errors.RayError as error:
-            return WorkerLostError(f"the worker of {label} is gone: {type(error).__name__}: {_first(error)}")
+            return WorkerLostError(f"the worker of {label} was lost: {type(error).__name__}: {_first(error)}")
 
     def close(self) -> None:
         """Cancel running tasks and leave the cluster; a local cluster ends."""

@@ -31,7 +31,7 @@ def claim_picture(file: Path) -> None:
 def claim_export(file: Path, weights: Path, *, room: int) -> None:
     """Check that `weights` can be exported to `file`, .onnx or .safetensors, of at most `room` bytes. ValueError."""
     if file.exists() and weights.exists() and file.samefile(weights):
-        raise TargetError(f"{file}: an export is another file than its weights, but this is the same; name another")
+        raise TargetError(f"{file}: an export must not replace its own weights, but this is their file; name another")
     claim_file(file, "an export", is_safetensors if file.suffix == ".safetensors" else is_onnx, room=room)
 
 

@@ -29,7 +29,7 @@ def publishing(file: Path) -> Iterator[Path]:
         _sync(aside)
         if file.exists():
             if not stat.S_ISREG(file.stat().st_mode):
-                raise FileExistsError(f"{file}: a file is written in place of a file, but this is none; name another")
+                raise FileExistsError(f"{file}: only a regular file can be replaced, but this is none; name another")
             shutil.copymode(file, aside)
         os.replace(aside, file)
         _sync(file.parent)  # the name is on disk only when its folder is synced

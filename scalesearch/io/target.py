@@ -37,10 +37,10 @@ def claim_file(file: Path, what: str, ours: Callable[[Path], bool], *, room: int
         raise TargetError(f"{file}: {what} is a file, but this is {kind}; name a file")
     if _exists(place):
         if not place.stat().st_mode & 0o222 or not os.access(place, os.W_OK):
-            raise TargetError(f"{file}: {what} must be a file that may be written, but this one may not; name another")
+            raise TargetError(f"{file}: {what} must be writable, but this file is not; name another")
         if place.stat().st_size and not _safely(ours, place):
             raise TargetError(
-                f"{file}: {what} takes the place of another one only, but this file is something else; move it away, "
+                f"{file}: {what} may replace only a file of the same kind, but this one is not; move it away, "
                 "or name another"
             )
     _probe(place.parent, what, file, room)

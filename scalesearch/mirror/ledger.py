@@ -65,8 +65,8 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  a storage may raise anything, and the study does not need it
             if self._tried is None or over:
                 logger.warning(
-                    f"the ledger at {self._place.shown} is behind ({self._place.clean(line(error))}); the rows are whole, "
-                    "and it is written again from them"
+                    f"the Optuna storage {self._place.shown} could not be updated ({self._place.clean(line(error))}); the study's "
+                    "rows are complete, and a later update writes the trials from them"
                 )
             self._tried, self._study = time.monotonic(), None
 

@@ -88,7 +88,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
         file = Path(storage)
         if file.is_dir() or not file.absolute().parent.is_dir():
             raise LedgerError(
-                f"--storage is a URL or a journal file in a folder that is there, but {storage} is "
+                f"--storage is a URL or a journal file in an existing folder, but {storage} is "
                 f"{'a folder' if file.is_dir() else 'in none'}; try sqlite:///{file.name}.db"
             )
         _check_journal(file)
@@ -132,11 +132,11 @@ def _check_journal(file: Path) -> None:
             elif not _is_journal(file):
                 what, mend = "is something else", f"name another file, or a database, as sqlite:///{file.name}.db"
     if what:
-        raise LedgerError(f"--storage takes a file without :// for a journal of Optuna's, but {file} {what}; {mend}")
+        raise LedgerError(f"--storage without :// must be a journal of Optuna's, but {file} {what}; {mend}")
     lock = file.with_name(file.name + ".lock")
     if not lock.is_symlink() and lock.exists() and (kind_of(lock) or lock.stat().st_size):
         # Optuna's lock is an empty file or a link, and Optuna removes an old one.
-        raise LedgerError(f"--storage {file} is locked by a file {lock.name}, but that is something else; {mend}")
+        raise LedgerError(f"--storage {file} needs {lock.name} as its lock, but that is something else; {mend}")
 
 
 def _is_journal(file: Path) -> bool:

@@ -39,7 +39,7 @@ class Agreement:
             )
         if self.same is not None and self.same < SAME:
             raise ValueError(
-                f"an ONNX file must give the detections of torch, but {1 - self.same:.1%} of them are others: nothing "
+                f"an ONNX file must give the detections of torch, but {1 - self.same:.1%} of them differ: nothing "
                 "was written; export without --nms"
             )
 

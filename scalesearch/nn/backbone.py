@@ -189,8 +189,8 @@ def _features_only(name: str, **options: Any) -> Any:
             raise _no_depth(name) from error
         if options.pop("pretrained", False) and _works(name, options):
             raise ValueError(
-                f"the pretrained weights of timm's {name!r} could not be loaded: {one_line(error)}; they are fetched once "
-                "from the network, so look there, take a name with weights, or train with pretrained: false"
+                f"the pretrained weights of timm's {name!r} could not be loaded: {one_line(error)}; they are downloaded "
+                "once: check the connection, take a name with weights, or train with pretrained: false"
             ) from error
         where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
         raise ValueError(
@@ -244,8 +244,8 @@ def build_backbone(spec: DetectorSpec, *, pretrained: bool = False, stochastic_d
         case TimmBackbone(name=name):
             if spec.size not in spec.backbone.known.macs:
                 raise ValueError(
-                    f"the backbone {name!r} has not been measured at {spec.size[0]}x{spec.size[1]}, so nothing says "
-                    "that its maps fit; call scalesearch.resolve(spec) first"
+                    f"the backbone {name!r} has not been measured at {spec.size[0]}x{spec.size[1]}, so its "
+                    "maps may not fit; call scalesearch.resolve(spec) first"
                 )
             model = TimmFeatures(
                 name, spec.backbone_levels, spec.size, pretrained=pretrained, stochastic_depth=stochastic_depth

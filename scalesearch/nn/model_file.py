@@ -69,7 +69,7 @@ def described(text: str, file: Path) -> ModelDescription:
     try:
         found = fields_of(parse(text), _Description, "it", {"spec": specs.from_dict})
     except ValueError as error:
-        raise ValueError(f"{file}: its {KEY!r} must tell of a detector and its classes, but {error}") from None
+        raise ValueError(f"{file}: its {KEY!r} must describe a detector and its classes, but {error}") from None
     return ModelDescription(spec=found.spec, classes=found.classes)
 
 

@@ -268,9 +268,7 @@ def _suppression(outputs: Outputs, detector: Detector, setting: LatencySetting) 
 
 def _warnings(unsure: float, drift: float, turns: Turns) -> tuple[str, ...]:
     restless = "the machine is not quiet: "
-    anew = (
-        f"each run took {turns.faults:,} pages of memory anew, by chance of where they lie: other processes will differ"
-    )
+    anew = f"each run had {turns.faults:,} page faults, whose number depends on the process: the ratio may differ in another"
     found = (
         (unsure > UNSURE, f"{restless}the ratio is known to {unsure:.1%} only"),
         (drift > DRIFT, f"{restless}the reference operation spread by {drift:.0%}"),

@@ -162,7 +162,7 @@ def check_study(path: Path) -> None:
         raise StudyError(f"{path}: a study's folder has a {PLAN}, but this one has none; name one under results/")
     if not is_study(path):
         raise StudyError(
-            f"{path}: the {PLAN} of a study was written by one, but this one by hand; name a study's folder"
+            f"{path}: a study writes its resolved plan to {PLAN}, but this one was written by hand; name a study's folder"
         )
 
 
@@ -250,7 +250,9 @@ def _locked(path: Path) -> int:
     except OSError:
         holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
         os.close(lock)
-        raise StudyError(f"{path}: one process writes a study, and {holder} does; wait for it, or end it") from None
+        raise StudyError(
+            f"{path}: only one process may write a study, but {holder} does already; wait for it, or end it"
+        ) from None
     os.ftruncate(lock, 0)
     os.write(lock, f"{_HOLDER}{os.getpid()} on {socket.gethostname()}".encode())
     return lock

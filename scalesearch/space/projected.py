@@ -70,7 +70,7 @@ class ProjectedBand:
             # Each walk starts farther from the asked point; from half of the tries on it starts anywhere.
             start = {**point, **{n: v for n, v in self._random(rng).items() if rng.random() < 2 * spent / _TRIES}}
         raise EmptyBandError(
-            f"no unseen candidate inside the band was found from {shown(point)} within {_TRIES} prices; "
+            f"no unseen candidate inside the band was found from {shown(point)} among {_TRIES} priced points; "
             "widen the band or the space"
         )
 

@@ -68,7 +68,7 @@ class PendingJobs:
         try:
             missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
         except Exception as error:  # noqa: BLE001  as in a training: the other candidates go on
-            return f"it measurement failed: {_error_text(error)}"
+            return f"its latency could not be measured: {_error_text(error)}"
         return OUTSIDE + missed if missed else ""
 
     def _submit(self, sent: _Sent) -> None:
@@ -108,7 +108,7 @@ class PendingJobs:
             return future.result()
         except WorkerLostError as lost:
             if sent.attempt >= ATTEMPTS:
-                return failure(f"{ATTEMPTS} workers died under it, the last so: {lost}")
+                return failure(f"its worker was lost {ATTEMPTS} times, the last time: {lost}")
             logger.warning(f"{sent.job.label}: {lost}; sent again")
             return None
         except TaskError:
@@ -128,8 +128,8 @@ class PendingJobs:
         rows = self._study.folder.rows()
         if len(rows) >= HOPELESS and all(row.state == "failed" for row in rows):
             raise ValueError(
-                f"none of the first {len(rows)} trainings came to its end, the last for this reason: "
-                f"{rows[-1].reason}; mend that and begin anew with --out"
+                f"all of the first {len(rows)} trainings failed, the last for this reason: {rows[-1].reason}; mend that and "
+                "begin anew with --out"
             )
 
     def _write(self, job: Job, task: Task, row: Row, end: str) -> None:

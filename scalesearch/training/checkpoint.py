@@ -53,7 +53,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         raise TaskError(f"{error}: move it away to train anew") from None
     if not (isinstance(state, dict) and _counts(state.get("epoch")) and _counts(state.get("step", 0))):
         raise TaskError(
-            f"a training goes on from a checkpoint of its own, but {file} is none: move it away to train anew"
+            f"a training continues from a checkpoint of its own, but {file} is none: move it away to train anew"
         )
     return state
 

@@ -61,7 +61,7 @@ class Team:
             raise ValueError(
                 f"the batch, which is over all processes, must be divisible by their number, but {self.world} processes "
                 f"have a batch of {whole}{f' (all {images} images)' if images < batch else ''}: set batch={fits}, or "
-                "start other processes"
+                "start another number of processes"
             )
 
     def norms(self, model: nn.Module) -> nn.Module:

@@ -262,7 +262,9 @@ def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> 
     if len(theirs) == len(ours) and names != [name for _, name in ours]:
         pairs = [f"{name!r} from {was!r}" for (_, name), was in zip(ours, names, strict=True) if name != was]
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-        notes.append(f"{weights.name} is of other classes, which these start from: {', '.join(pairs[:5])}{more}")
+        notes.append(
+            f"{weights.name} was trained on other classes, and these start from their weights: {', '.join(pairs[:5])}{more}"
+        )
     return tuple(notes)
 
 

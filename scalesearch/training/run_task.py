@@ -196,7 +196,7 @@ class _Points:
             self._take_up(state, epoch, step)
         except _DAMAGED as error:
             raise TaskError(
-                f"{task.folder}: its checkpoint lacks something of a training, or has something else there "
+                f"{task.folder}: a checkpoint must hold the whole state of a training, but this one does not "
                 f"({shortened(one_line(error), 200)}): move it away to train anew"
             ) from None
 

@@ -88,7 +88,7 @@ def test_a_study_is_finished_and_its_front_trained_fully(home: Path, command: Co
 
     with StudyFolder.open(study, read_plan(study / "plan.yaml"), data=rows[0].data):
         locked = command(*arguments)
-    assert locked.status == 2 and "one process writes a study" in locked.err
+    assert locked.status == 2 and "only one process may write a study" in locked.err
 
 
 def test_finish_needs_the_extra_before_the_search(

@@ -76,7 +76,7 @@ def test_weights_of_other_classes_are_told(trained: Trained, command: Command, t
     words = ("train", trained.design, "--weights", trained.folder / "last.pt", *SHORT)
     done = command(*words, "--data", tmp_path / "data", "--out", tmp_path / "run")
     assert done.status == 0, done.err
-    assert "last.pt is of other classes, which these start from: 'cat' from 'blue'" in said(done)
+    assert "last.pt was trained on other classes, and these start from their weights: 'cat' from 'blue'" in said(done)
     done = command(*words, "--data", trained.data, "--out", tmp_path / "same")
     assert done.status == 0 and "other classes" not in said(done)
 

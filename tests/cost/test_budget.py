@@ -118,10 +118,10 @@ def test_a_miss_is_told_in_its_own_unit() -> None:
     assert band.miss(figures) == "memory 600 MB is 20% over 500 MB, latency 25 ms is 25% over 20 ms"
     assert band.distance(figures) == pytest.approx(0.2231, abs=1e-4)
     assert budget.from_dict(band.to_dict()) == band
-    with pytest.raises(ValueError, match="latency is needed, but only memory were worked out"):
+    with pytest.raises(ValueError, match="latency is needed, but only memory were computed"):
         band.holds({"memory": 1.0})
 
 
 def test_a_figure_that_there_is_not_is_named() -> None:
-    with pytest.raises(ValueError, match="a figure is one of macs, params, .*, but got 'flops'"):
+    with pytest.raises(ValueError, match="a metric is one of macs, params, .*, but got 'flops'"):
         quantity("3G", "flops")

@@ -127,12 +127,12 @@ def test_a_table_says_what_it_is_and_two_that_differ_say_otherwise() -> None:
     [
         ({"schema": 1}, "has schema 2, but this has 1"),
         ({"prices": {}}, "with a kind elementwise"),
-        ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not so"),
+        ({"prices": {"elementwise": {"macs": -1.0}}}, "but elementwise, macs is not"),
         ({"prices": {"elementwise": {"macs": float("nan")}}}, "numbers are finite, but got NaN"),
         ({"prices": {"elementwise": {"macs": "1"}}}, "prices['elementwise']['macs'] must be float, but got '1'"),
         ({"error": {"candidates": 3, "mean": -0.1, "worst": 1}}, "mean of an error must be a number of at least 0"),
         ({"made_from": {"x": [1]}}, "made_from['x']: Expected 'array' of length 2, got 1"),
-        ({"reference": 0}, "the reference operation takes some seconds, but got 0.0"),
+        ({"reference": 0}, "the seconds of the reference operation must be positive and finite, but got 0.0"),
         (
             {"setting": SETTING | {"threads": "x"}},
             "setting.threads must be int, but got 'x'",

@@ -91,7 +91,7 @@ def test_topologies_and_backbones_are_the_first_axes() -> None:
         assert tuple(int(part[t, b, w, s]) for part in grid) == price(one)
         assert peaks[t, b, w, s] == peak_activations(one)
     assert price_grid(named("d0"), topology=mine).macs.shape == ()
-    with pytest.raises(ValueError, match="a list for backbone needs at least one, but it is empty"):
+    with pytest.raises(ValueError, match="a list for backbone needs at least one value, but it is empty"):
         price_grid(named("d0"), backbone=[])
 
 
@@ -101,7 +101,7 @@ def test_sizes_are_sides_of_squares_or_two_arrays() -> None:
         price(named(n, size=(s, s))).macs for n, s in (("d0", 512), ("d0", 640))
     ]
     assert int(price_grid(named("d0"), size=(512, 640)).macs) == price(named("d0", size=(512, 640))).macs
-    with pytest.raises(ValueError, match=r"a tuple \(heights, widths\), but got 3 of them"):
+    with pytest.raises(ValueError, match=r"a tuple \(heights, widths\), but got a tuple of 3"):
         price_grid(named("d0"), size=(512, 640, 768))  # type: ignore[arg-type]
 
 

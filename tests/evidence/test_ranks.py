@@ -30,7 +30,7 @@ def test_special_cases() -> None:
     assert kendall([1, 2, 3], [3, 2, 1]) == (-1.0, 0, 3)
     assert kendall([1, 1, 1], [1, 2, 3]) == (None, 0, 3)
     assert kendall([0.5], [0.5]) == (None, 0, 0)
-    with pytest.raises(ValueError, match="of equal length, but got 1, 2"):
+    with pytest.raises(ValueError, match="must have equal lengths, but got 1 and 2"):
         kendall([1], [1, 2])
 
 

@@ -236,5 +236,5 @@ def test_closing_ends_what_runs(make: Make, tmp_path: Path) -> None:
 
 def test_an_address_where_nothing_answers(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    with pytest.raises(ValueError, match="--ray is auto, local or the host:port of a cluster that runs"):
+    with pytest.raises(ValueError, match="--ray is auto, local or the host:port of a running cluster"):
         connect("127.0.0.1:1", cpus=None, gpus=None, workers=None)

@@ -47,7 +47,7 @@ def test_a_device_a_pipe_and_a_folder_are_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name, kept in (("pipe", stat.S_ISFIFO), ("folder", stat.S_ISDIR)):
-        with pytest.raises(FileExistsError, match=f"{name}: a file is written in place of a file, but this is none"):
+        with pytest.raises(FileExistsError, match=f"{name}: only a regular file can be replaced, but this is none"):
             publish(tmp_path / name, "x")
         assert kept((tmp_path / name).stat().st_mode)
     assert len(list(tmp_path.iterdir())) == 2

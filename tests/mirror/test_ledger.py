@@ -264,7 +264,7 @@ def test_several_studies_share_a_storage(searched: Study, shared: str, tmp_path:
         ("sqlite:////nowhere/at/all.db", "unable to open database file"),
         ("nonsense://x/y", "nonsense"),
         ("http://", "--storage"),
-        ("nowhere/at/all.journal", "--storage is a URL or a journal file in a folder that is there, but nowhere/at"),
+        ("nowhere/at/all.journal", "--storage is a URL or a journal file in an existing folder, but nowhere/at"),
         ("/tmp", "is a folder"),
     ],
 )
@@ -295,7 +295,9 @@ def test_a_storage_that_goes_away_ends_no_study(
     shutil.rmtree(folder)
     keeper.keep(trials[:3])
     keeper.keep(trials)
-    assert len(said.messages) == 1 and said.messages[0].startswith(f"the ledger at {storage} is behind (")
+    assert len(said.messages) == 1 and said.messages[0].startswith(
+        f"the Optuna storage {storage} could not be updated ("
+    )
     folder.mkdir()
     keeper.keep(trials, over=True)
     assert len(said.messages) == 1

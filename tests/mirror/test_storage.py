@@ -84,7 +84,7 @@ def test_a_file_that_is_no_journal_is_refused_in_one_line_and_stays(make: Callab
     before = Path("x").read_bytes()
     with pytest.raises(LedgerError) as error:
         place("x").open()
-    assert str(error.value) == f"--storage takes a file without :// for a journal of Optuna's, but x {told}"
+    assert str(error.value) == f"--storage without :// must be a journal of Optuna's, but x {told}"
     assert Path("x").read_bytes() == before and os.listdir() == ["x"]
 
 
@@ -105,7 +105,7 @@ def test_a_pipe_and_a_device_are_refused_at_once() -> None:
 
 def test_a_lock_that_is_not_optunas_stays() -> None:
     Path("poetry.lock").write_text("[package]\n")
-    with pytest.raises(LedgerError, match=r"is locked by a file poetry\.lock, but that is something else"):
+    with pytest.raises(LedgerError, match=r"needs poetry\.lock as its lock, but that is something else"):
         place("poetry")
     assert os.listdir() == ["poetry.lock"]
 

@@ -152,7 +152,7 @@ def test_memory_taken_anew_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(latency, "FAULT", 1.0)  # so that it does not hang on this machine's speed
     found = latency.measure(TINY, setting, rounds=8)
     assert found.to_dict()["faults"] >= pages
-    assert f"each run took {found.faults:,} pages of memory anew" in "; ".join(found.warnings)
+    assert f"each run had {found.faults:,} page faults" in "; ".join(found.warnings)
 
 
 def test_the_interval_of_a_median_by_hand() -> None:

@@ -228,7 +228,9 @@ def test_a_write_that_fails_leaves_the_old_row(
 
 def test_a_second_writer_is_refused_while_the_first_writes(tmp_path: Path, plan: Plan) -> None:
     with StudyFolder.open(tmp_path / "s", plan, data=DATA):
-        with pytest.raises(StudyError, match=rf"one process writes a study, and process {os.getpid()} on .* does"):
+        with pytest.raises(
+            StudyError, match=rf"only one process may write a study, but process {os.getpid()} on .* does"
+        ):
             StudyFolder.open(tmp_path / "s", plan, data=DATA)
         assert read_rows(tmp_path / "s") == ()
     study = StudyFolder.open(tmp_path / "s", plan, data=DATA)

@@ -159,7 +159,9 @@ def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(
     study = replace(study, confirm=confirm)
     run(study, InProcess(learn))
     wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
-    assert wide and {trial.rows[0].reason for trial in wide} == {"it measurement failed: out of memory: MemoryError"}
+    assert wide and {trial.rows[0].reason for trial in wide} == {
+        "its latency could not be measured: out of memory: MemoryError"
+    }
     assert len(study.trials()) == 12
 
 

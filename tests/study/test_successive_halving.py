@@ -194,7 +194,7 @@ def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
     run(study, InProcess(train))
     assert [trial.ordinal for trial in study.trials() if trial.failed] == [3]
-    assert study.trials()[3].rows[0].reason == "3 workers died under it, the last so: a worker died"
+    assert study.trials()[3].rows[0].reason == "its worker was lost 3 times, the last time: a worker died"
     assert sum("sent again" in line for line in said.messages) == 3
 
 
@@ -231,9 +231,7 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: pytest.LogC
     with pytest.raises(TaskError, match="readable"):
         run(study, InProcess(unreadable))
     assert study.folder.rows() == ()
-    with pytest.raises(
-        ValueError, match="none of the first 10 trainings came to its end, the last .* RuntimeError: no"
-    ):
+    with pytest.raises(ValueError, match="all of the first 10 trainings failed, the last .* RuntimeError: no"):
         run(study, InProcess(broken))
 
 
