@@ -26,7 +26,7 @@ from rich.progress import track
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.memory import Training, peak_activations, peak_grid
+from scalesearch.cost.memory import TrainingSettings, peak_activations, peak_grid
 from scalesearch.cost.metrics import BY_ARRAY, Meter
 from scalesearch.profile.price_check import random_spec
 from scalesearch.profile.resolve import resolve
@@ -35,7 +35,7 @@ POINTS = 500
 """Of each structure."""
 SIDES = (64, 96, 100, 160, 224, 320, 333, 512)
 """Sides of an image; a timm backbone is measured at those that 32 divides."""
-METER = Meter(asked=("memory", "training_memory"), training=Training(batch=4, optimizer="sgd"))
+METER = Meter(asked=("memory", "training_memory"), training=TrainingSettings(batch=4, optimizer="sgd"))
 
 
 def structures(count: int, points: int, cache: Path) -> Iterator[tuple[DetectorSpec, dict[str, Any]]]:

@@ -31,7 +31,7 @@ from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.networks import nasfpn, panet, qufpn
 from scalesearch.arch.scaling import named, retinanet_nasfpn
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.memory import BYTES, Training, peak_activations, training_memory
+from scalesearch.cost.memory import BYTES, TrainingSettings, peak_activations, training_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign, detection_loss
@@ -84,7 +84,7 @@ class Line(NamedTuple):
 class Step:
     """A detector with all that a training of it holds, and one step over random images."""
 
-    def __init__(self, spec: DetectorSpec, training: Training, device: torch.device) -> None:
+    def __init__(self, spec: DetectorSpec, training: TrainingSettings, device: torch.device) -> None:
         torch.manual_seed(0)
         self.model = build(spec).to(device).to(memory_format=torch.channels_last).train()
         self.average = Average(self.model, 0.998)
@@ -119,7 +119,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
 
 
-def check(spec: DetectorSpec, training: Training) -> Line:
+def check(spec: DetectorSpec, training: TrainingSettings) -> Line:
     """On the CPU."""
     gc.collect()
     before = _resident()
@@ -142,7 +142,7 @@ def _resident() -> int:
     return int(pages.read_text().split()[1]) * 4096 if pages.exists() else 0
 
 
-def on_cuda(spec: DetectorSpec, training: Training) -> int:
+def on_cuda(spec: DetectorSpec, training: TrainingSettings) -> int:
     """The most bytes that the second step allocates on the GPU: the first one has what cuDNN tries out."""
     device = torch.device("cuda")
     step = Step(spec, training, device)
@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results/checks/memory.txt"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    training = Training(batch=args.batch, optimizer=args.optimizer)
+    training = TrainingSettings(batch=args.batch, optimizer=args.optimizer)
     with tempfile.TemporaryDirectory() as cache:
         specs = {name: resolve_spec(spec, Path(cache)) for name, spec in detectors(args.side).items()}
     lines = {name: check(spec, training) for name, spec in specs.items()}

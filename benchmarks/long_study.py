@@ -24,7 +24,7 @@ import optuna
 
 from scalesearch.app.rehearse import Scenario, on_landscape
 from scalesearch.execute.executor import InProcess
-from scalesearch.mirror.ledger import Ledger
+from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.latency_setting import processor
@@ -65,7 +65,7 @@ def searched(stage: Scenario, sampler: str, ladder: bool, trials: int, folder: P
         workers=1,
     )
     store: Store = MemoryStore() if folder is None else StudyFolder.open(folder, plan, data=REHEARSED.data)
-    ledger = None if folder is None else Ledger(folder, plan.name, plan.objectives, stage.band.unit.axes)
+    ledger = None if folder is None else OptunaLedger(folder, plan.name, plan.objectives, stage.band.unit.axes)
     study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
     timed = Timed(Answers(stage.surrogate, plan.seed, epochs_at(plan.ladder, plan.recipe.epochs)))
     search(study, InProcess(timed))

@@ -10,7 +10,7 @@ import pytest
 
 from scalesearch.cost import budget
 from scalesearch.cost.price import price
-from scalesearch.mirror.ledger import Ledger
+from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
@@ -77,7 +77,7 @@ def make_study(folder: Path, plan: Plan) -> Study:
     else:
         unit = SpecUnit(space, plan.band or budget.from_dict({}))
     opened = StudyFolder.open(folder / "study", plan, data=PROVENANCE.data)
-    ledger = Ledger(opened.path, plan.name, plan.objectives, unit.axes)
+    ledger = OptunaLedger(opened.path, plan.name, plan.objectives, unit.axes)
     return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, provenance=PROVENANCE, ledger=ledger)
 
 

@@ -12,7 +12,7 @@ from scalesearch.io.publish import publish_or_keep
 from scalesearch.nn.agreement import Agreement, compare
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import KEY, description_text, save_weights
-from scalesearch.nn.onnx_file import Form, onnx_model, without_raw
+from scalesearch.nn.onnx_file import OnnxOptions, onnx_model, without_raw
 
 
 def export_weights(model: Model, file: Path) -> None:
@@ -28,11 +28,11 @@ def export_onnx(
     Raises ValueError, and writes nothing, where they differ by more than rounding or the extra onnx is not installed.
     """
     mean, std = NORMALISATIONS[model.spec.normalisation]
-    form = Form(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
+    options = OnnxOptions(mean=mean, std=std, nms=nms, batch=batch, opset=opset)
     check_inference(model.spec, batch or 1)
     detector = model.detector.cpu()
-    made = onnx_model(detector, form, _properties(model, nms))
-    found = compare(made.SerializeToString(), detector, form)
+    made = onnx_model(detector, options, _properties(model, nms))
+    found = compare(made.SerializeToString(), detector, options)
     found.check()
     publish_or_keep(file, (without_raw(made) if nms else made).SerializeToString())
     return found

@@ -29,7 +29,7 @@ from scalesearch.rehearsal.comparison_page import write_rehearsal
 from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape, facts
 from scalesearch.rehearsal.result import RUNS, Rehearsed, read_runs
 from scalesearch.rehearsal.simulation import Surrogate, Yardstick, check_rungs, rehearse
-from scalesearch.rehearsal.table import Table
+from scalesearch.rehearsal.table import RecordedTable
 from scalesearch.space.band import Band
 from scalesearch.space.enumerated import EnumeratedBand
 from scalesearch.space.find_band import find_band
@@ -100,7 +100,7 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scena
     """
     folder = path.parent if path.name == RESULTS else path
     plan = read_plan(folder / PLAN, overrides)
-    table = Table(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
+    table = RecordedTable(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
     plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
     figures = [cost for candidate in table.candidates for cost in candidate.costs]
     if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in figures)]:

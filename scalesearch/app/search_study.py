@@ -20,14 +20,14 @@ from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors
 from scalesearch.cost.latency import predict
-from scalesearch.cost.memory import Training
+from scalesearch.cost.memory import TrainingSettings
 from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.io.progress import bar
-from scalesearch.mirror.ledger import Ledger
-from scalesearch.mirror.storage import place
+from scalesearch.mirror.ledger import OptunaLedger
+from scalesearch.mirror.storage import trial_storage
 from scalesearch.nn.anchors import class_coverage, fit_anchors
 from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.plan.plan import Plan
@@ -58,7 +58,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
     # Optuna logs a line for every study and trial, which would hide our messages.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage is not None:
-        place(storage).open()  # fails before any work is done
+        trial_storage(storage).open()  # fails before any work is done
     engine = find_engine(plan, where)
     torch.set_num_threads(engine.threads)
     _check_norms(plan)
@@ -82,7 +82,7 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, storage: str | None 
     unit = make_unit(plan, data)
     band = find_band(unit)
     logger.info(f"band: {band.summary}")
-    ledger = Ledger(folder.path, plan.name, plan.objectives, unit.axes, storage)
+    ledger = OptunaLedger(folder.path, plan.name, plan.objectives, unit.axes, storage)
     return Study(
         plan=plan,
         unit=unit,
@@ -135,7 +135,7 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
 def make_meter(plan: Plan) -> Meter:
     """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe."""
     recipe = plan.recipe
-    training = Training(
+    training = TrainingSettings(
         batch=recipe.batch,
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,

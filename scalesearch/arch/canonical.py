@@ -6,7 +6,7 @@ first two of a gate. Twins (same level, inputs and fusion) stay two nodes.
 
 The list grows node by node, always by the smallest entry that any numbering allows. Ties between many
 numberings are resolved in two ways:
-- Twins are kept together in a `_Cell`, with the numbers that they share, until one of their users
+- Twins are kept together in a `_TwinCell`, with the numbers that they share, until one of their users
   distinguishes them (24 twins would have 24! orders).
 - If users with equal entries would distinguish them differently, each choice becomes a `_State`. States
   that an automorphism of the graph maps to each other are merged. Automorphisms are found by colour
@@ -32,8 +32,8 @@ NodeEntry = tuple[int, tuple[int, ...], str]
 @lru_cache(maxsize=4096)
 def canonical(topology: Topology) -> Topology:
     """Return the representative of all topologies isomorphic to this one."""
-    graph = _Graph(topology)
-    states = [_State(tuple(_Cell((i,), (i,), None) for i in range(graph.inputs)))]
+    graph = _IndexedTopology(topology)
+    states = [_State(tuple(_TwinCell((i,), (i,), None) for i in range(graph.inputs)))]
     keys: list[NodeEntry] = []
     for number in range(graph.inputs, graph.inputs + len(topology.nodes)):
         moves = [(key, state, move) for state in states for key, move in _moves(graph, state)]
@@ -44,7 +44,7 @@ def canonical(topology: Topology) -> Topology:
     return Topology(topology.min_level, topology.max_level, nodes)
 
 
-class _Graph:
+class _IndexedTopology:
     """A topology with what the search reads of each node: its twins' key, ranks of inputs, edges."""
 
     def __init__(self, topology: Topology) -> None:
@@ -97,7 +97,7 @@ def _ranks(node: Node) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _TwinCell:
     """Twins: len(numbers) of the `members` have been placed, and which has which number is still open."""
 
     members: tuple[int, ...]
@@ -110,7 +110,7 @@ class _Cell:
 class _State:
     """The numberings that give the list so far and that the cells allow."""
 
-    cells: tuple[_Cell, ...]
+    cells: tuple[_TwinCell, ...]
 
     @cached_property
     def cell_of(self) -> dict[int, int]:
@@ -120,11 +120,11 @@ class _State:
         """Return the state with one more node placed: from the cell `move`, or from the last cell of state `move`."""
         base, place = (self, move) if isinstance(move, int) else (move, len(move.cells) - 1)
         cells = [*base.cells]
-        cells[place] = _Cell(cells[place].members, (*cells[place].numbers, number), key)
+        cells[place] = _TwinCell(cells[place].members, (*cells[place].numbers, number), key)
         return _State(tuple(cells))
 
 
-def _moves(graph: _Graph, state: _State) -> Iterator[tuple[NodeEntry, _State | int]]:
+def _moves(graph: _IndexedTopology, state: _State) -> Iterator[tuple[NodeEntry, _State | int]]:
     """Yield each node that can be placed next: its smallest possible entry, and the move for `_State.after`."""
     full = Counter[int]()
     for place, cell in enumerate(state.cells):
@@ -144,10 +144,10 @@ def _moves(graph: _Graph, state: _State) -> Iterator[tuple[NodeEntry, _State | i
         if split := _split_twins(state, graph.ranks[members[0]]):
             node, number = graph.node(members[0]), split.cell_of
             read = [split.cells[number[j]] for j in node.inputs]
-            yield _key(node, read), _State((*split.cells, _Cell(tuple(members), (), None)))
+            yield _key(node, read), _State((*split.cells, _TwinCell(tuple(members), (), None)))
 
 
-def _key(node: Node, read: Sequence[_Cell]) -> NodeEntry:
+def _key(node: Node, read: Sequence[_TwinCell]) -> NodeEntry:
     """Return the entry of a node whose inputs' cells were split for it."""
     taken: dict[int, dict[int, int]] = {}
     numbers = []
@@ -177,8 +177,8 @@ def _split_twins(state: _State, ranks: tuple[tuple[int, ...], ...]) -> _State | 
             if len(chosen) == len(cell.members):
                 continue
             left = tuple(j for j in cell.members if j not in chosen)
-            cells[place] = _Cell(left, cell.numbers[len(chosen) :], cell.key)
-            cells.append(_Cell(tuple(chosen), cell.numbers[: len(chosen)], cell.key))
+            cells[place] = _TwinCell(left, cell.numbers[len(chosen) :], cell.key)
+            cells.append(_TwinCell(tuple(chosen), cell.numbers[: len(chosen)], cell.key))
             cell_of.update(dict.fromkeys(chosen, len(cells) - 1))
     return _State(tuple(cells))
 
@@ -188,7 +188,7 @@ def _split_twins(state: _State, ranks: tuple[tuple[int, ...], ...]) -> _State | 
 Colours = list[int]
 
 
-def _distinct(graph: _Graph, states: Sequence[_State]) -> list[_State]:
+def _distinct(graph: _IndexedTopology, states: Sequence[_State]) -> list[_State]:
     """Return one state of each class of states that automorphisms of the graph map to each other."""
     if len(states) == 1:
         return list(states)
@@ -201,7 +201,7 @@ def _distinct(graph: _Graph, states: Sequence[_State]) -> list[_State]:
     return [state for alike in kept.values() for state, _ in alike]
 
 
-def _coloured(graph: _Graph, state: _State) -> Colours:
+def _coloured(graph: _IndexedTopology, state: _State) -> Colours:
     """Return the initial colours of a state: each node's own properties and its cell."""
     colours = [hash(graph.colour(i)) for i in range(graph.everyone.stop)]
     for cell in state.cells:
@@ -210,7 +210,7 @@ def _coloured(graph: _Graph, state: _State) -> Colours:
     return colours
 
 
-def _refined(graph: _Graph, colours: Colours) -> Colours:
+def _refined(graph: _IndexedTopology, colours: Colours) -> Colours:
     """Refine the colours until nodes of one colour have neighbours of the same colours.
 
     A colour is a hash of what it stands for, never a rank, so that colours of two states can be compared.
@@ -227,7 +227,7 @@ def _refined(graph: _Graph, colours: Colours) -> Colours:
     return colours
 
 
-def _isomorphic(graph: _Graph, one: Colours, other: Colours) -> bool:
+def _isomorphic(graph: _IndexedTopology, one: Colours, other: Colours) -> bool:
     """Whether a permutation of the nodes keeps all edges and maps `one` to `other`, both refined colours."""
     counts = Counter(one)
     if counts != Counter(other):

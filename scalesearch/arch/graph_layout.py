@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scalesearch.arch.topology import GATES, Topology
 
-Point = tuple[float, float]
+Position = tuple[float, float]
 Line = NDArray[np.float64]
 """[n, 2] points (x, y)."""
 Kind = Literal["up", "down", "same"]
@@ -58,7 +58,7 @@ class Layout:
     """The places and arrows of a topology's picture."""
 
     topology: Topology
-    places: tuple[Point, ...]
+    places: tuple[Position, ...]
     """(x, level) of each input and node, by number."""
     arrows: tuple[Arrow, ...]
 
@@ -92,8 +92,8 @@ def _kind(source: int, target: int) -> Kind:
     return "up" if source > target else "down"
 
 
-def _places(topology: Topology) -> tuple[Point, ...]:
-    places: list[Point] = [(0.0, float(level)) for level in topology.levels]
+def _places(topology: Topology) -> tuple[Position, ...]:
+    places: list[Position] = [(0.0, float(level)) for level in topology.levels]
     x, before, direction = 0.0, 0, 0
     for k, node in enumerate(topology.nodes):
         way = (node.level > before) - (node.level < before)
@@ -105,7 +105,9 @@ def _places(topology: Topology) -> tuple[Point, ...]:
     return tuple(places)
 
 
-def _best_line(topology: Topology, places: Sequence[Point], source: int, target: int, arrows: Sequence[Arrow]) -> Line:
+def _best_line(
+    topology: Topology, places: Sequence[Position], source: int, target: int, arrows: Sequence[Arrow]
+) -> Line:
     """Return the simplest line that keeps clear of other circles and does not run along another arrow."""
     others = np.array([place for i, place in enumerate(places) if i not in (source, target)])
     taken = np.concatenate([arrow.line[::_COARSE] for arrow in arrows]) if arrows else np.empty((0, 2))
@@ -144,7 +146,7 @@ def _beside(line: Line, taken: Line) -> float:
     return 3 * float(near.any(1).sum()) / len(line)
 
 
-def _lines(start: Point, end: Point) -> Iterator[tuple[float, Line]]:
+def _lines(start: Position, end: Position) -> Iterator[tuple[float, Line]]:
     """Yield lines from `start` to `end`, each after the penalty for its detour."""
     a, b = np.array(start), np.array(end)
     across = np.array([b[1] - a[1], a[0] - b[0]])
@@ -161,7 +163,7 @@ def _lines(start: Point, end: Point) -> Iterator[tuple[float, Line]]:
                 yield lane, a + (b - a) * t + side * lane * (3 - 2 * eased) * eased**2 * np.array([0.0, 1.0])
 
 
-def _outside(line: Line, place: Point, box: Point | None = None) -> NDArray[np.bool_]:
+def _outside(line: Line, place: Position, box: Position | None = None) -> NDArray[np.bool_]:
     """Whether each point of a line is outside the circle at `place`, or outside the box there."""
     away = np.abs(line - np.array(place))
     if box is None:

@@ -74,9 +74,9 @@ def search(
     claim_study(folder)
     claim_folder(cache_folder(), "the cache")
     if storage is not None:
-        from scalesearch.mirror.storage import place
+        from scalesearch.mirror.storage import trial_storage
 
-        place(storage).open()
+        trial_storage(storage).open()
     # Slow imports (seconds) come after the checks that can fail at once.
     from scalesearch.app.finish_study import finish as finish_winners
     from scalesearch.app.search_study import search as run

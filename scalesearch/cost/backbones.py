@@ -18,7 +18,7 @@ from scalesearch.cost import efficientnet
 from scalesearch.cost.dimensions import at_each
 from scalesearch.cost.graph import ONE, Graph
 from scalesearch.cost.liveness import kept, peaks
-from scalesearch.cost.terms import Sums, Table, of_map, over, sums
+from scalesearch.cost.terms import Sums, TermTable, of_map, over, sums
 
 OPEN, WHOLE = 0, sys.maxsize
 """The most blocks of a stage in a graph. OPEN: their number is a symbol. WHOLE: all of them."""
@@ -39,11 +39,11 @@ CLOSED_FORM: dict[type, ClosedForm] = {
     EfficientNet: ClosedForm(efficientnet.structure, efficientnet.graph, efficientnet.symbols),
 }
 
-Size = tuple[Any, Any]
+SymbolicSize = tuple[Any, Any]
 Areas = Mapping[int, Any]
 
 
-def cost(spec: DetectorSpec, size: Size, areas: Areas) -> tuple[Any, Any, Any]:
+def cost(spec: DetectorSpec, size: SymbolicSize, areas: Areas) -> tuple[Any, Any, Any]:
     """Return parameters, multiply-adds, activations. ValueError for a timm backbone not measured at this size."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_cost(spec.backbone, size)
@@ -51,14 +51,14 @@ def cost(spec: DetectorSpec, size: Size, areas: Areas) -> tuple[Any, Any, Any]:
     return params[ONE], over(macs, areas), over(activations, areas)
 
 
-def norms(spec: DetectorSpec, size: Size) -> Any:
+def norms(spec: DetectorSpec, size: SymbolicSize) -> Any:
     """Return the channels of all batch norms. ValueError for a timm backbone without measured memory at this size."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "norms")
     return _sums(spec.backbone, spec.backbone_levels).norms.get(ONE, 0)
 
 
-def peak(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
+def peak(spec: DetectorSpec, size: SymbolicSize, areas: Areas) -> Any:
     """Return the largest sum of live maps in inference, in numbers. ValueError as `norms`."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "peak")
@@ -66,7 +66,7 @@ def peak(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
     return np.maximum.reduce(found) if any(isinstance(one, np.ndarray) for one in found) else max(found)
 
 
-def kept_for_backward(spec: DetectorSpec, size: Size, areas: Areas) -> Any:
+def kept_for_backward(spec: DetectorSpec, size: SymbolicSize, areas: Areas) -> Any:
     """Return the numbers kept for backward of one image, including it, for the stem. ValueError as `norms`."""
     if isinstance(spec.backbone, TimmBackbone):
         return _measured_memory(spec.backbone, size, "kept")
@@ -104,28 +104,28 @@ def _kept(backbone: Any, levels: range, activation: str) -> dict[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _sums_table(form: ClosedForm, structure: Hashable, levels: range) -> Table:
-    return Table(sums(form.graph(structure, levels, _ANY)))
+def _sums_table(form: ClosedForm, structure: Hashable, levels: range) -> TermTable:
+    return TermTable(sums(form.graph(structure, levels, _ANY)))
 
 
 @lru_cache(maxsize=1024)
-def _peaks_table(form: ClosedForm, structure: Hashable, levels: range) -> Table:
-    return Table(peaks(form.graph(structure, levels, _ANY)))
+def _peaks_table(form: ClosedForm, structure: Hashable, levels: range) -> TermTable:
+    return TermTable(peaks(form.graph(structure, levels, _ANY)))
 
 
 @lru_cache(maxsize=256)
-def _kept_table(form: ClosedForm, structure: Hashable, levels: range, activation: str) -> Table:
+def _kept_table(form: ClosedForm, structure: Hashable, levels: range, activation: str) -> TermTable:
     graph = form.graph(structure, levels, activation)
     # The readers of the output maps keep them. The image is an input, which `kept` does not count.
     found = kept(graph, others=range(len(levels)))
     found.update(of_map(graph.maps[0]))
-    return Table([found])
+    return TermTable([found])
 
 
 # ---- measured ----
 
 
-def _measured_cost(backbone: TimmBackbone, size: Size) -> tuple[Any, Any, Any]:
+def _measured_cost(backbone: TimmBackbone, size: SymbolicSize) -> tuple[Any, Any, Any]:
     known = backbone.known
 
     def one(at: tuple[int, int]) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def _measured_cost(backbone: TimmBackbone, size: Size) -> tuple[Any, Any, Any]:
     return known.params, macs, activations
 
 
-def _measured_memory(backbone: TimmBackbone, size: Size, what: str) -> Any:
+def _measured_memory(backbone: TimmBackbone, size: SymbolicSize, what: str) -> Any:
     def one(at: tuple[int, int]) -> tuple[int]:
         found = backbone.known.memory.get(at)
         if found is None:

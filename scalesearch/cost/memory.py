@@ -23,14 +23,14 @@ from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
 from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, symbols_of
-from scalesearch.cost.terms import Form, Terms, evaluate, factored, of_map
+from scalesearch.cost.terms import FactoredTerms, Terms, evaluate, factored, of_map
 
 BYTES = 4
 """The size of a float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
+class TrainingSettings:
     """The training settings that memory depends on. ValueError for an unknown optimiser or a batch below 1."""
 
     batch: int = 8
@@ -66,7 +66,7 @@ def inference_memory(spec: DetectorSpec) -> int:
     return int(_inference(spec, price(spec).params, dimensions_of(spec)))
 
 
-def training_memory(spec: DetectorSpec, training: Training) -> int:
+def training_memory(spec: DetectorSpec, training: TrainingSettings) -> int:
     """Return the bytes of weights, gradients, optimiser, averaged weights, statistics, and maps kept for backward.
 
     Temporary memory of a step (of the loss, workspaces) is not counted. Gradient checkpointing, which about halves the
@@ -88,7 +88,7 @@ def memory_grid(base: DetectorSpec, **given: Any) -> NDArray[np.int64]:
     return BYTES * params + rest
 
 
-def training_memory_grid(base: DetectorSpec, training: Training, **given: Any) -> NDArray[np.int64]:
+def training_memory_grid(base: DetectorSpec, training: TrainingSettings, **given: Any) -> NDArray[np.int64]:
     """Return `training_memory` over a grid, with the arguments of `price_grid`."""
     params = price_grid(base, **given).params
     (rest,) = grid(base, given, lambda spec, dimensions: [_training(spec, 0, dimensions, training)])
@@ -99,7 +99,7 @@ def _inference(spec: DetectorSpec, params: Any, dimensions: Dimensions) -> Any:
     return BYTES * (params + 2 * _norms(spec, dimensions) + _peak(spec, dimensions))
 
 
-def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training: Training) -> Any:
+def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training: TrainingSettings) -> Any:
     # Each channel of a norm has mean and variance, those of the average, and those of the batch, kept for backward.
     statistics = 2 * (2 + training.average) * _norms(spec, dimensions)
     kept = _kept(spec, dimensions)
@@ -123,7 +123,7 @@ def _peak(spec: DetectorSpec, dimensions: Dimensions) -> Any:
 
 def _variants(
     spec: DetectorSpec, dimensions: Dimensions, symbols: Mapping[str, Any]
-) -> list[tuple[tuple[Form, ...], Any]]:
+) -> list[tuple[tuple[FactoredTerms, ...], Any]]:
     """Return the distinct networks among the dimensions: the sums of live maps of each, and where it occurs.
 
     A third cell or convolution of a head needs no more memory than the second.
@@ -146,7 +146,7 @@ def _variants(
 @lru_cache(maxsize=4096)
 def _live(
     neck: NeckStructure, heads: HeadStructure, projected: tuple[bool, ...], cells: int, depth: int
-) -> tuple[Form, ...]:
+) -> tuple[FactoredTerms, ...]:
     """Return the sums of maps that are live at once in feature network and heads."""
     return tuple(map(factored, peaks(network.heads(heads, network.neck(neck, cells, projected), depth))))
 
@@ -159,7 +159,7 @@ def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _kept_form(neck: NeckStructure, heads: HeadStructure) -> Form:
+def _kept_form(neck: NeckStructure, heads: HeadStructure) -> FactoredTerms:
     """Return the numbers that feature network and heads keep. A cell's depend on its reader, another cell or a head."""
     # Every further cell keeps what the second adds.
     one, two = (_kept_terms(neck, heads, cells) for cells in (1, 2))

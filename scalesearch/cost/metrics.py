@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import FIGURES
-from scalesearch.cost.memory import Training, inference_memory, memory_grid, training_memory, training_memory_grid
+from scalesearch.cost.memory import (
+    TrainingSettings,
+    inference_memory,
+    memory_grid,
+    training_memory,
+    training_memory_grid,
+)
 from scalesearch.cost.price import Cost, price, price_grid
 
 BY_ARRAY = ("macs", "params", "activations", "memory", "training_memory")
@@ -30,7 +36,7 @@ class Meter:
 
     asked: tuple[str, ...] = ()
     """Further names of FIGURES."""
-    training: Training = field(default_factory=Training)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     """The batch and optimiser of training_memory."""
     predict: Callable[[DetectorSpec], float] | None = None
     """Predicts a detector's seconds on some device, as by a table of `scalesearch calibrate`."""

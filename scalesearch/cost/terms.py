@@ -25,7 +25,7 @@ from scalesearch.cost.graph import ONE, Graph, Map, Op
 Terms = Counter[tuple[int, tuple[str, ...]]]
 """(pyramid level, names of symbols) -> count."""
 
-Form = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
+FactoredTerms = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
 """Factored terms: products of a sum of (count, level) and a sum of (count, symbols)."""
 
 
@@ -99,7 +99,7 @@ def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
     return terms
 
 
-def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> Form:
+def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> FactoredTerms:
     """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate."""
     by_symbols: dict[tuple[str, ...], dict[int, int]] = {}
     for (level, symbols), count in terms.items():
@@ -113,7 +113,7 @@ def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> Form:
     return tuple((levels, tuple(products)) for levels, products in joined.items())
 
 
-def evaluate(form: Form, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:
+def evaluate(form: FactoredTerms, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:
     """Evaluate a form to a number, or to an array if areas or symbols are arrays."""
     total: Any = 0
     for levels, products in form:
@@ -139,7 +139,7 @@ def evaluate_once(terms: Terms, symbols: Mapping[str, int]) -> int:
     return total
 
 
-class Table:
+class TermTable:
     """Terms that are evaluated together, for integers: faster for many products with new symbols for each detector.
 
     An EfficientNet's sums of 155 products take 15 microseconds, and 140 one by one.

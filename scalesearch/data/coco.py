@@ -24,7 +24,7 @@ from scalesearch.data.coco_entries import (
     read_images,
 )
 from scalesearch.data.headers import fill_sizes
-from scalesearch.data.layout import MEND, Place, find_split, missing
+from scalesearch.data.layout import MEND, SplitFiles, find_split, missing
 from scalesearch.data.locate import locate
 from scalesearch.data.outlines import fill_boxes, needs_outline
 from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
@@ -46,10 +46,10 @@ def read_split(folder: Path, split: str) -> Split:
     place = find_split(folder, split) if folder.is_dir() else None
     if place is None:
         raise missing(folder, split)
-    return read_place(place)
+    return read_split_files(place)
 
 
-def read_place(found: Place) -> Split:
+def read_split_files(found: SplitFiles) -> Split:
     """Read the split at this place, as `read_split` does."""
     place = found.file
     document = _document(place)

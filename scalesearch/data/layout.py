@@ -58,7 +58,7 @@ MEND = "a COCO folder has annotations/instances_<split>.json and the images in <
 
 
 @dataclass(frozen=True)
-class Place:
+class SplitFiles:
     """The files of one split."""
 
     split: str
@@ -82,7 +82,7 @@ def role(name: str) -> str | None:
     return found[0] if found and len(words) == 1 else None
 
 
-def find_split(folder: Path, split: str) -> Place | None:
+def find_split(folder: Path, split: str) -> SplitFiles | None:
     """Return the split of that name, else the one of the same role; None without one. DataError where several match."""
     files = [*_canonical(folder)]
     if not any(name == split for name, _ in files):
@@ -106,7 +106,7 @@ def find_split(folder: Path, split: str) -> Place | None:
     return None
 
 
-def find_whole(folder: Path) -> Place | None:
+def find_whole(folder: Path) -> SplitFiles | None:
     """Return the only annotation file where it names no split: all images in one. DataError where there are several."""
     files = list(dict.fromkeys([*_canonical(folder), *_others(folder)]))
     if any(role(name) for name, _ in files) or not files:
@@ -190,8 +190,8 @@ def _is_coco(file: Path) -> bool:
     return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1] == b"{" and bool(_LISTS.search(head) or _LISTS.search(tail))
 
 
-def _place(folder: Path, split: str, file: Path) -> Place:
-    return Place(split or file.name, file, tuple(_roots(folder, split, file)), folder)
+def _place(folder: Path, split: str, file: Path) -> SplitFiles:
+    return SplitFiles(split or file.name, file, tuple(_roots(folder, split, file)), folder)
 
 
 def _roots(folder: Path, split: str, file: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from scalesearch.data.layout import MEND, Place, key, role
+from scalesearch.data.layout import MEND, SplitFiles, key, role
 from scalesearch.data.split import DataError
 
 _SAMPLE = 20
@@ -22,7 +22,7 @@ _SAMPLE = 20
 _HASH = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
-def locate(names: Sequence[str], place: Place) -> tuple[list[Path], tuple[str, ...]]:
+def locate(names: Sequence[str], place: SplitFiles) -> tuple[list[Path], tuple[str, ...]]:
     """Return the file of each name, and notes on those found under another path. DataError where one is missing."""
     root = _root(names, place)
     index: dict[str, list[Path]] | None = None
@@ -57,7 +57,7 @@ def is_file(file: Path) -> bool:
         return False
 
 
-def _root(names: Sequence[str], place: Place) -> Path:
+def _root(names: Sequence[str], place: SplitFiles) -> Path:
     """Return the candidate folder in which most of a sample of the names are files, as written if possible."""
     roots = place.roots or (place.folder / place.split,)
     some = names[:: max(1, len(names) // _SAMPLE)]
@@ -112,7 +112,7 @@ def _index(root: Path, own: str | None) -> dict[str, list[Path]]:
     return found
 
 
-def _respelt(root: Path, name: str, index: dict[str, list[Path]], place: Place) -> Path | None:
+def _respelt(root: Path, name: str, index: dict[str, list[Path]], place: SplitFiles) -> Path | None:
     """Return the one file below the folder that the name means, or None where there is none or more than one.
 
     In a folder of all splits, an image of the same name may be of another split: there one folder of the path has to
@@ -143,7 +143,7 @@ def _common(first: Sequence[str], second: Sequence[str]) -> int:
     return count
 
 
-def _lost(names: Sequence[str], lost: Sequence[int], root: Path, place: Place) -> DataError:
+def _lost(names: Sequence[str], lost: Sequence[int], root: Path, place: SplitFiles) -> DataError:
     name = names[lost[0]]
     more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
     if not _is_inside(name):
@@ -163,7 +163,7 @@ def _lost(names: Sequence[str], lost: Sequence[int], root: Path, place: Place) -
     )
 
 
-def _seen(name: str, place: Place) -> list[Path]:
+def _seen(name: str, place: SplitFiles) -> list[Path]:
     """Return files elsewhere in the data set that may be meant: of the same name, else of another suffix."""
     parts = _parts(name)
     if not parts:
@@ -175,7 +175,7 @@ def _seen(name: str, place: Place) -> list[Path]:
     ]
 
 
-def _pointed(seen: Sequence[Path], place: Place) -> str:
+def _pointed(seen: Sequence[Path], place: SplitFiles) -> str:
     if not seen:
         return ""
     names = ", ".join(str(file.relative_to(place.folder)) for file in seen[:3])

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from scalesearch.data.categories import by_name
-from scalesearch.data.coco import read_place
+from scalesearch.data.coco import read_split_files
 from scalesearch.data.digits import digits_folder
-from scalesearch.data.layout import Place, check_folder, find_split, find_whole, missing, role
+from scalesearch.data.layout import SplitFiles, check_folder, find_split, find_whole, missing, role
 from scalesearch.data.leaks import held_out_notes
 from scalesearch.data.split import DataError, Split, box_counts, content, select_from, with_classes
 from scalesearch.io.hashes import short_hash
@@ -84,7 +84,7 @@ def open_split(source: str | Path, split: str) -> Split:
     place = _found(folder, split)
     if place is None:
         raise missing(folder, split)
-    return read_place(place)
+    return read_split_files(place)
 
 
 def check_split(source: str | Path, split: str) -> None:
@@ -101,7 +101,7 @@ def _folder(source: str | Path) -> Path:
     return digits_folder() if source == "digits" else Path(source)
 
 
-def _found(folder: Path, split: str) -> Place | None:
+def _found(folder: Path, split: str) -> SplitFiles | None:
     """Return the split; where val is asked for and missing, test."""
     if not folder.is_dir():
         return None
@@ -124,12 +124,12 @@ def _pair(folder: Path, train: str, val: str) -> tuple[Split, Split]:
     if second is None and role(val) != "val":
         raise missing(folder, val)
     if second is None:
-        return _cut(read_place(first))
+        return _cut(read_split_files(first))
     if first.file == second.file:
         raise DataError(f"train and val must be different splits, but both are {first.file}: name another.")
-    held_out = read_place(second)
+    held_out = read_split_files(second)
     told = (f"split {second.split} stands for val: there is none",) if role(second.split) == "test" != role(val) else ()
-    return read_place(first), replace(held_out, notes=told + held_out.notes)
+    return read_split_files(first), replace(held_out, notes=told + held_out.notes)
 
 
 def _cut(whole: Split) -> tuple[Split, Split]:

@@ -1,4 +1,4 @@
-"""`Ledger`: the trials of a study in an Optuna storage, for people and `optuna-dashboard`.
+"""`OptunaLedger`: the trials of a study in an Optuna storage, for people and `optuna-dashboard`.
 
 It is written from the rows and can always be rebuilt from them. Nothing reads it back, and no failure of it ends a
 running study. It lies in the study's folder, or in any Optuna storage beside other studies.
@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.mirror.frozen_trials import METRICS, distribution, frozen_trial
-from scalesearch.mirror.storage import LedgerError, Place, identity, line, place
+from scalesearch.mirror.storage import LedgerError, TrialStorage, identity, line, trial_storage
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Choices
 from scalesearch.study.samplers import DIRECTIONS
@@ -30,7 +30,7 @@ _PATIENCE = 60.0
 logger = logging.getLogger(__name__)
 
 
-class Ledger:
+class OptunaLedger:
     """One Optuna study that mirrors the trials. Raises LedgerError where the storage cannot be opened at the start."""
 
     def __init__(
@@ -43,8 +43,8 @@ class Ledger:
     ) -> None:
         self._name, self._objectives = name, list(objectives)
         self._space = {axis: distribution(choices) for axis, choices in axes.items()}
-        self._place: Place = place(storage, folder)
-        self._identity = "" if self._place.own else identity(folder)
+        self._storage: TrialStorage = trial_storage(storage, folder)
+        self._identity = "" if self._storage.own else identity(folder)
         self._study: optuna.Study | None = None
         self._written: list[FrozenTrial] = []
         self._known: dict[int, tuple[tuple[Trial, bool], FrozenTrial]] = {}
@@ -65,7 +65,7 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  a storage may raise anything, and the study does not need it
             if self._tried is None or over:
                 logger.warning(
-                    f"the Optuna storage {self._place.shown} could not be updated ({self._place.clean(line(error))}); the study's "
+                    f"the Optuna storage {self._storage.shown} could not be updated ({self._storage.clean(line(error))}); the study's "
                     "rows are complete, and a later update writes the trials from them"
                 )
             self._tried, self._study = time.monotonic(), None
@@ -92,22 +92,22 @@ class Ledger:
 
     def _open(self) -> optuna.Study:
         """Load the study; an unreadable file in the study's own folder is removed and written anew."""
-        if not self._place.own:
-            with self._place.explained():
+        if not self._storage.own:
+            with self._storage.explained():
                 return self._load()
         try:
             return self._load()
         except Exception:  # noqa: BLE001  Optuna may raise anything on a torn file: the rows are the truth
-            self._place.remove()
+            self._storage.remove()
             return self._load()
 
     def _load(self) -> optuna.Study:
-        study = self._made(self._place.open())
-        if not self._place.own:
+        study = self._made(self._storage.open())
+        if not self._storage.own:
             owner = study.user_attrs.get(_OWNER)
             if owner not in (None, self._identity) or (owner is None and study.get_trials(deepcopy=False)):
                 raise LedgerError(
-                    f"{self._place.shown} has a study {self._name!r} that was not written from this folder; give the "
+                    f"{self._storage.shown} has a study {self._name!r} that was not written from this folder; give the "
                     f"plan another name, or: optuna delete-study --study-name {self._name} --storage ..."
                 )
             study.set_user_attr(_OWNER, self._identity)
@@ -131,10 +131,10 @@ class Ledger:
 
     def _rewritten(self) -> optuna.Study:
         """Replace the study by an empty one."""
-        if self._place.own:
-            self._place.remove()
+        if self._storage.own:
+            self._storage.remove()
         else:
-            optuna.delete_study(study_name=self._name, storage=self._place.open())
+            optuna.delete_study(study_name=self._name, storage=self._storage.open())
         return self._load()
 
 

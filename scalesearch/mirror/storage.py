@@ -38,7 +38,7 @@ class LedgerError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TrialStorage:
     """A storage. The `own` one of a study's folder holds only that study and may be removed; others may hold more."""
 
     url: str = ""
@@ -77,13 +77,13 @@ class Place:
         self.file.unlink(missing_ok=True)
 
 
-def place(storage: str | None, folder: Path = Path()) -> Place:
-    """Return the place that `--storage` names: a database for text with ://, else a journal; None: one in the folder.
+def trial_storage(storage: str | None, folder: Path = Path()) -> TrialStorage:
+    """Return the storage that `--storage` names: a database for text with ://, else a journal; None: one in the folder.
 
     Raises LedgerError for what is neither, and for a database whose driver is not installed.
     """
     if storage is None:
-        return Place(file=folder / FILE, own=True, shown=str(folder / FILE))
+        return TrialStorage(file=folder / FILE, own=True, shown=str(folder / FILE))
     if "://" not in storage:
         file = Path(storage)
         if file.is_dir() or not file.absolute().parent.is_dir():
@@ -92,7 +92,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
                 f"{'a folder' if file.is_dir() else 'in none'}; try sqlite:///{file.name}.db"
             )
         _check_journal(file)
-        return Place(file=file, own=False, shown=storage)
+        return TrialStorage(file=file, own=False, shown=storage)
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError):  # ValueError: a wrong port
@@ -104,7 +104,7 @@ def place(storage: str | None, folder: Path = Path()) -> Place:
         # SQLAlchemy's default driver depends on its version.
         url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
     whole = url.render_as_string(hide_password=False)
-    return Place(url=whole, own=False, shown=without_secrets(whole))
+    return TrialStorage(url=whole, own=False, shown=without_secrets(whole))
 
 
 # ---- a journal file ----
@@ -167,7 +167,7 @@ def _is_torn(text: bytes, *, first: bool) -> bool:
 
 
 def _journal(file: Path | None, *, own: bool) -> BaseStorage:
-    assert file is not None, "a place is a database or a file"
+    assert file is not None, "a trial storage is a database or a file"
     if not own:
         _check_journal(file)
     lock = JournalFileOpenLock(str(file))  # the lock of a dead process is released after 30 s

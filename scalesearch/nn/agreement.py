@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import Detector, Outputs
-from scalesearch.nn.onnx_file import CANDIDATES, FOUND, IOU, LEAST, MOST, Form
+from scalesearch.nn.onnx_file import CANDIDATES, FOUND, IOU, LEAST, MOST, OnnxOptions
 from scalesearch.nn.postprocess import Detections, detect
 
 TOLERANCE = 1e-3
@@ -45,8 +45,8 @@ class Agreement:
 
 
 @torch.no_grad()
-def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
-    """Run both on a CPU over noise: `form.batch` images, or one and then three where the batch size is free.
+def compare(model: bytes, detector: Detector, options: OnnxOptions) -> Agreement:
+    """Run both on a CPU over noise: `options.batch` images, or one and then three where the batch size is free.
 
     `model` is an onnx.ModelProto that has the raw outputs among its outputs. Its detections are compared with `detect`
     of those raw outputs, so that rounding of a score does not count as another detection.
@@ -56,15 +56,15 @@ def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     differences, shares, count = [], [], 0
-    for batch in (form.batch,) if form.batch else (1, 3):
+    for batch in (options.batch,) if options.batch else (1, 3):
         images = torch.rand(batch, 3, *detector.spec.size, generator=generator) * 255
         names = [output.name for output in session.get_outputs()]
         values = [torch.from_numpy(value) for value in session.run(names, {"images": images.numpy()})]
         found = dict(zip(names, values, strict=True))
         raw = Outputs(*(found[name] for name in Outputs._fields))
-        expected = detector(_normalised(images, form))
+        expected = detector(_normalised(images, options))
         differences += [_relative(one, other) for one, other in zip(raw, expected, strict=True)]
-        if form.nms:
+        if options.nms:
             shares += _shares(found, raw, detector)
         count += batch
     same = sum(shares) / len(shares) if shares else None
@@ -72,8 +72,8 @@ def compare(model: bytes, detector: Detector, form: Form) -> Agreement:
     return Agreement(difference=float(torch.tensor(differences).max()), same=same, images=count)
 
 
-def _normalised(images: Tensor, form: Form) -> Tensor:
-    mean, std = (torch.tensor(values)[:, None, None] for values in (form.mean, form.std))
+def _normalised(images: Tensor, options: OnnxOptions) -> Tensor:
+    mean, std = (torch.tensor(values)[:, None, None] for values in (options.mean, options.std))
     return (images / 255 - mean) / std
 
 

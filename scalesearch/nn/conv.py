@@ -32,12 +32,12 @@ class Conv2d(nn.Conv2d):
             if self.kernel_size == (1, 1) and self.stride == (1, 1) and self.groups == 1:
                 return self._pointwise(x)
             if self._worth_it(pads):
-                out: Tensor = _Step.apply(x, self.weight, self.bias, self.stride, pads, self.groups)
+                out: Tensor = _ConvFunction.apply(x, self.weight, self.bias, self.stride, pads, self.groups)
                 return out
         return _shifted(x, self.weight, self.bias, self.stride, pads, self.groups)
 
     def _worth_it(self, pads: Pads) -> bool:
-        """Whether `_Step` is faster: an odd pixel to pad, or a wide depthwise kernel."""
+        """Whether `_ConvFunction` is faster: an odd pixel to pad, or a wide depthwise kernel."""
         wide = self.groups == self.in_channels == self.out_channels and self.kernel_size[1] > 3
         return wide or pads[0] != pads[1] or pads[2] != pads[3]
 
@@ -105,7 +105,7 @@ def _shift(stride: tuple[int, ...], pads: Pads) -> tuple[tuple[int, int], int, i
     return (top + down * stride[0], left + across * stride[1]), down, across
 
 
-class _Step(torch.autograd.Function):
+class _ConvFunction(torch.autograd.Function):
     """A convolution with its own backward pass: no padded copy, wide depthwise kernels in strips."""
 
     @staticmethod

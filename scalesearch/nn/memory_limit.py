@@ -9,7 +9,7 @@ import torch
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import human
-from scalesearch.cost.memory import Training, inference_memory, peak_activations, training_memory
+from scalesearch.cost.memory import TrainingSettings, inference_memory, peak_activations, training_memory
 from scalesearch.inputs.machine import free_memory
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def training_shortage(
 ) -> str:
     """Say in one line why memory does not suffice to train the detector; '' where it does."""
     try:
-        needed = training_memory(spec, Training(batch=batch, optimizer=optimizer, momentum=momentum)) // (
+        needed = training_memory(spec, TrainingSettings(batch=batch, optimizer=optimizer, momentum=momentum)) // (
             2 if checkpointing else 1
         )
     except ValueError:  # as above

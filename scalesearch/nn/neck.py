@@ -35,7 +35,7 @@ class Edge(nn.Module):
         return x if self.resample is None else self.resample(x)
 
 
-class Fusion(nn.Module):
+class FusionLayer(nn.Module):
     """Fusion of n maps of one shape by one of `topology.FUSION`; [n] or [n, width] weights, initially 1."""
 
     def __init__(self, kind: str, edges: int, width: int) -> None:
@@ -93,7 +93,7 @@ class FusionNode(nn.Module):
             level = spec.topology.level_of(number)
             project = spec.neck.edge_lateral(number, first=first) and spec.has_lateral(level)
             self.edges.append(Edge(spec, level, node.level, project=project))
-        self.fusion = Fusion(node.fusion, len(node.inputs), spec.width)
+        self.fusion = FusionLayer(node.fusion, len(node.inputs), spec.width)
         self.act_first = spec.order == "act_conv_norm"
         self.act = Activation(spec.activation)
         self.conv = Conv3(spec.width, spec.width, separable=spec.separable, bias=spec.bias_before_norm)

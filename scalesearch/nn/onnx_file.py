@@ -35,7 +35,7 @@ OPSETS = (18, 23)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class OnnxOptions:
     """The options of an ONNX file."""
 
     mean: tuple[float, float, float]
@@ -57,7 +57,7 @@ def need_onnx() -> None:
         )
 
 
-def onnx_model(detector: Detector, form: Form, properties: Mapping[str, str]) -> Any:
+def onnx_model(detector: Detector, options: OnnxOptions, properties: Mapping[str, str]) -> Any:
     """Return the detector as an onnx.ModelProto: `images` float32 [B, 3, H, W], RGB in 0..255 -> its outputs.
 
     The outputs are the two of `Outputs`, preceded by FOUND with `nms`. `properties` are stored in the model. Raises
@@ -66,13 +66,13 @@ def onnx_model(detector: Detector, form: Form, properties: Mapping[str, str]) ->
     need_onnx()
     import onnx
 
-    inside = _Normalised(folded(detector), form)
-    module: nn.Module = _Candidates(inside, detector.spec) if form.nms else inside
-    images = torch.zeros(form.batch or 2, 3, *detector.spec.size)
-    names = (*_CANDIDATES, *Outputs._fields) if form.nms else Outputs._fields
-    model: Any = onnx_program(module, images, names, batch=form.batch, opset=form.opset).model_proto
-    if form.nms:
-        model = _suppressed(model, form)
+    inside = _Normalised(folded(detector), options)
+    module: nn.Module = _Candidates(inside, detector.spec) if options.nms else inside
+    images = torch.zeros(options.batch or 2, 3, *detector.spec.size)
+    names = (*_CANDIDATES, *Outputs._fields) if options.nms else Outputs._fields
+    model: Any = onnx_program(module, images, names, batch=options.batch, opset=options.opset).model_proto
+    if options.nms:
+        model = _suppressed(model, options)
     onnx.helper.set_model_props(model, dict(properties))
     onnx.checker.check_model(model)
     return model
@@ -92,10 +92,10 @@ class _Normalised(nn.Module):
     factor: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, form: Form) -> None:
+    def __init__(self, network: nn.Module, options: OnnxOptions) -> None:
         super().__init__()
         self.network = network  # not `graph`, a name that torch.export uses itself
-        mean, std = (torch.tensor(values)[:, None, None] for values in (form.mean, form.std))
+        mean, std = (torch.tensor(values)[:, None, None] for values in (options.mean, options.std))
         self.register_buffer("factor", 1 / (255 * std))
         self.register_buffer("shift", -mean / std)
 
@@ -170,12 +170,12 @@ suppression (float[{batch},K,4] t_boxes, float[{batch},K] t_scores, int64[{batch
 """
 
 
-def _suppressed(model: Any, form: Form) -> Any:
+def _suppressed(model: Any, options: OnnxOptions) -> Any:
     """Append the suppression to the model of candidates."""
     import onnx
 
     (opset,) = [one.version for one in model.opset_import if one.domain == ""]
-    values = {"ir": model.ir_version, "opset": opset, "batch": form.batch or "batch"}
+    values = {"ir": model.ir_version, "opset": opset, "batch": options.batch or "batch"}
     tail = onnx.parser.parse_model(_TAIL.format(**values, most=MOST, iou=IOU, least=LEAST))
     del model.opset_import[:]  # drop unused domains: both parts must name the same
     model.opset_import.extend(tail.opset_import)

@@ -8,7 +8,7 @@ from typing import get_type_hints
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.topology import FUSIONS
-from scalesearch.plan.graph_file import Graphs
+from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.reader import Section, Value
 from scalesearch.space.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, Choices, steps
 from scalesearch.space.space import Value as AxisValue
@@ -19,7 +19,7 @@ _MOST_GENES = {"nodes": 60, "inputs": 8}
 """The most nodes of a free graph and edges into each: ids of larger graphs take seconds."""
 
 
-def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
+def read_axis(name: str, value: Value, graphs: NamedGraphs | None = None) -> Choices:
     """Read an axis: a constant, a list of choices, or a range {low, high, step}; `graphs` is for the axis topology."""
     if value.is_section:
         return _range(name, value.section())
@@ -31,7 +31,7 @@ def read_axis(name: str, value: Value, graphs: Graphs | None = None) -> Choices:
     return Choices(values)
 
 
-def read_axis_value(name: str, value: Value, graphs: Graphs | None = None) -> AxisValue:
+def read_axis_value(name: str, value: Value, graphs: NamedGraphs | None = None) -> AxisValue:
     """Read one value of an axis: a name, an integer, or a number. The file of a graph is read into `graphs`."""
     if name in INTEGERS:
         return value.integer(low=0)
@@ -65,7 +65,7 @@ def _range(name: str, section: Section) -> Choices:
     return steps(low, high, step)
 
 
-def read_axes(section: Section, graphs: Graphs) -> tuple[dict[str, Choices], Genes | None]:
+def read_axes(section: Section, graphs: NamedGraphs) -> tuple[dict[str, Choices], Genes | None]:
     """Read the axes of `space:` in the order of AXES, and the genes if `topology` is {genes: ...} and no axis."""
     free = value if (value := section.get("topology")) and value.is_section else None
     axes = {

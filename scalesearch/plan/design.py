@@ -17,7 +17,7 @@ from scalesearch.arch.topology import FUSIONS, Topology
 from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.inputs.quoting import quoted
 from scalesearch.plan.axes import read_axes
-from scalesearch.plan.graph_file import Graphs, read_graph_file
+from scalesearch.plan.graph_file import NamedGraphs, read_graph_file
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import read_anchors, read_detector, read_recipe
@@ -143,7 +143,7 @@ def _from_file(path: Path) -> DetectorSpec:
 
 def _from_sections(path: Path) -> DetectorSpec:
     top = read_section(path)
-    section, graphs = top.section("space"), Graphs(path.parent)
+    section, graphs = top.section("space"), NamedGraphs(path.parent)
     (axes, genes), anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
     if value := top.get("topology"):
         if "topology" in axes or genes:

@@ -21,14 +21,14 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
-class Graph:
+class PrunedTopology:
     """A topology that was read, and a line for each node that was dropped because it reaches no output."""
 
     topology: Topology
     notes: tuple[str, ...]
 
 
-def read_graph_file(path: Path) -> Graph:
+def read_graph_file(path: Path) -> PrunedTopology:
     """Read the graph under `topology:` in a YAML file with no other key. PlanError with file and line."""
     top = read_section(path)
     value = top.need("topology")
@@ -36,7 +36,7 @@ def read_graph_file(path: Path) -> Graph:
     return read_graph(value)
 
 
-def read_graph(value: Value) -> Graph:
+def read_graph(value: Value) -> PrunedTopology:
     """Read the graph at `value`. PlanError with file and line for anything that is no feature network."""
     section = value.section()
     levels, items = _levels(section.need("levels")), section.need("nodes")
@@ -57,7 +57,7 @@ def read_graph(value: Value) -> Graph:
         f"{list(nodes[i - len(levels)].inputs)}): it reaches no output; the nodes after it are numbered anew"
         for i in dropped
     )
-    return Graph(topology, tuple(notes))
+    return PrunedTopology(topology, tuple(notes))
 
 
 def _check_number(items: Value, nodes: int, edges: int) -> None:
@@ -125,7 +125,7 @@ def _path(source: int, target: int, nodes: Sequence[Node], start: int) -> tuple[
     return ()
 
 
-class Graphs:
+class NamedGraphs:
     """The user's graphs of one plan by name: those under `graphs:`, and the files that it names.
 
     The name of a file is its path as written, relative to the plan's folder. A resolved plan has all
@@ -146,7 +146,7 @@ class Graphs:
             raise value.error(f"must have a name of its own, but {name} is a published network")
         return self._keep(name, read_graph(value))
 
-    def _keep(self, name: str, graph: Graph) -> str:
+    def _keep(self, name: str, graph: PrunedTopology) -> str:
         self.found[name] = graph.topology
         self.notes += graph.notes
         return name

@@ -23,7 +23,7 @@ from scalesearch.arch.topology import Topology
 from scalesearch.cost.budget import FIGURES, Budget
 from scalesearch.plan import checks, sections
 from scalesearch.plan.axes import read_axes
-from scalesearch.plan.graph_file import Graphs
+from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
@@ -233,7 +233,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     Raises PlanError (a ValueError): `file:line: rule, value, mend`, or the override in place of the file.
     """
     top = read_section(Path(path), overrides)
-    graphs = Graphs(Path(path).parent, top.section("graphs"))
+    graphs = NamedGraphs(Path(path).parent, top.section("graphs"))
     axes, genes = read_axes(top.section("space"), graphs)
     goal = sections.read_goal(top)
     recipe = sections.read_recipe(top.get("recipe"), Recipe())

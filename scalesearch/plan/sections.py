@@ -17,7 +17,7 @@ from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
 from scalesearch.cost.budget import FIGURES, Bound, Budget, human
 from scalesearch.plan.axes import read_axis, read_axis_value
-from scalesearch.plan.graph_file import Graphs
+from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
@@ -308,7 +308,7 @@ def read_winners(section: Section, base: Recipe) -> WinnersPlan:
     return winners
 
 
-def read_baselines(section: Section, axes: Iterable[str], graphs: Graphs) -> dict[str, Point]:
+def read_baselines(section: Section, axes: Iterable[str], graphs: NamedGraphs) -> dict[str, Point]:
     """Read `baselines: {NAME: {axis: value}}`: designs to compare with, which may lie outside the space.
 
     `axes` are those that a baseline may set.

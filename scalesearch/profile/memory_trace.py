@@ -59,13 +59,13 @@ def peak_numbers(module: nn.Module, images: Tensor) -> int:
     The module is in eval mode. A copy padded at the edge counts as the map itself: our convolutions pad without one.
     """
     module.eval()
-    recorder = _Recorder(images)
+    recorder = _MapRecorder(images)
     with torch.no_grad(), recorder:
         outputs = module(images)
     return _peak(recorder, {recorder.place(x) for x in tree_leaves(outputs) if isinstance(x, Tensor)})
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _MapRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records each operation on data from the images: the storages that it reads and the one that it makes."""
 
     def __init__(self, images: Tensor) -> None:
@@ -102,7 +102,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def _peak(recorder: _Recorder, outputs: set[int]) -> int:
+def _peak(recorder: _MapRecorder, outputs: set[int]) -> int:
     sizes = recorder.sizes
     last = {place: i for i, (reads, _, _) in enumerate(recorder.ops) for place in reads}
     last |= dict.fromkeys(outputs, len(recorder.ops))

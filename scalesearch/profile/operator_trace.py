@@ -56,7 +56,7 @@ _NAMES = {
 }
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records an operator for each call that has a cost."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def record(module: nn.Module, *inputs: Any) -> tuple[Operator, ...]:
     nothing reads are not live. The first operator carries all trainable parameters.
     """
     was_training = module.training
-    recorder = _Recorder()
+    recorder = _OperatorRecorder()
     try:
         module.eval()
         with torch.no_grad(), recorder:

@@ -25,7 +25,7 @@ from scalesearch.cost.operators import operators
 from scalesearch.cost.price import Breakdown, breakdown
 from scalesearch.nn.detector import build
 from scalesearch.nn.layers import Down, Up
-from scalesearch.nn.neck import Fusion
+from scalesearch.nn.neck import FusionLayer
 from scalesearch.profile.flop_counter import count
 from scalesearch.profile.resolve import resolve_spec
 
@@ -78,7 +78,7 @@ def _ran(spec: DetectorSpec, parts: Sequence[str]) -> list[Layer]:
         elif isinstance(module, nn.Conv2d):
             shape = module.kernel_size, module.stride[0], module.groups, module.in_channels, module.out_channels
             layers.append(("conv", *shape, tuple(out.shape[2:]), own))
-        elif isinstance(module, Fusion):
+        elif isinstance(module, FusionLayer):
             layers.append(("fusion", len(inputs[0]), out.shape[1], tuple(out.shape[2:]), own))
         elif isinstance(module, Down):
             layers.append(("resampling", (module.kernel,) * 2, module.stride, tuple(out.shape[2:])))

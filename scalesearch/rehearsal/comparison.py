@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scalesearch.evidence.noise import Spread
-from scalesearch.rehearsal.result import Rehearsed, Step
+from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Compared:
         """Epochs trained, as a share of training all its candidates fully."""
         return Spread(tuple(run.epochs / run.full for run in self.runs))
 
-    def spread(self, of: Callable[[Step], float]) -> Spread:
+    def spread(self, of: Callable[[FrontUpdate], float]) -> Spread:
         """Return one number of the last step over the seeds."""
         return Spread(tuple(of(run.last) for run in self.runs))
 
@@ -80,7 +80,7 @@ def _paired(
     return Spread(values) if values else None
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """Hypervolume over seeds after a number of epochs."""
 
     epochs: float
@@ -88,13 +88,13 @@ class Point(NamedTuple):
     above: Spread
 
 
-def curve(runs: Sequence[Rehearsed], count: int = 40) -> list[Point]:
+def curve(runs: Sequence[Rehearsed], count: int = 40) -> list[CurvePoint]:
     """Return points at `count` evenly spaced numbers of epochs, up to the most that all runs have trained."""
     most = min(run.epochs for run in runs)
     found = []
     for i in range(1, count + 1):
         steps = [run.at(most * i / count) for run in runs]
         found.append(
-            Point(most * i / count, Spread(tuple(s.volume for s in steps)), Spread(tuple(s.above for s in steps)))
+            CurvePoint(most * i / count, Spread(tuple(s.volume for s in steps)), Spread(tuple(s.above for s in steps)))
         )
     return found

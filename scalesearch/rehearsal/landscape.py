@@ -44,7 +44,7 @@ class Landscape:
 
     def pace(self, spec: DetectorSpec) -> float:
         """Return the time constant of learning, as a share of full training."""
-        dear = self.slowness * math.log(_form(spec).macs / self.macs)
+        dear = self.slowness * math.log(_features(spec).macs / self.macs)
         deep = 0.06 * (spec.repeats - 2) + 0.03 * (spec.head_depth - 2)
         return 0.22 * math.exp(dear + deep + self.temper * _normal(spec.id, "pace"))
 
@@ -60,7 +60,7 @@ class Landscape:
 
     def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
         """Return the time of `epochs` epochs: proportional to the multiply-adds, plus a fixed part."""
-        return epochs * (0.2 + _form(spec).macs / self.macs)
+        return epochs * (0.2 + _features(spec).macs / self.macs)
 
     def _wobble(self, spec_id: str, seed: int, epoch: int) -> float:
         """Return standard normal noise, correlated between epochs by exp(-distance / a tenth of the training)."""
@@ -79,7 +79,7 @@ LANDSCAPES: dict[str, dict[str, float]] = {
 """Landscapes by name: the fields that differ from the defaults."""
 
 
-class _Form(NamedTuple):
+class _Features(NamedTuple):
     """The features of a spec that its accuracy depends on."""
 
     macs: int
@@ -97,12 +97,12 @@ class _Form(NamedTuple):
 
 
 @lru_cache(maxsize=100_000)
-def _form(spec: DetectorSpec) -> _Form:
+def _features(spec: DetectorSpec) -> _Features:
     parts = breakdown(spec)
     heads = parts.class_head.macs + parts.box_head.macs
     nodes = len(spec.topology.nodes) / len(spec.levels)
     mixing, skips = _wiring(spec.topology)
-    return _Form(
+    return _Features(
         macs=parts.total.macs,
         size=math.sqrt(spec.size[0] * spec.size[1]),
         neck=math.log(max(parts.neck.macs, 1) / parts.backbone.macs),
@@ -127,15 +127,15 @@ def _wiring(topology: Topology) -> tuple[float, float]:
 @lru_cache(maxsize=100_000)
 def _accuracy(spec: DetectorSpec, macs: float) -> float:
     """Return the AP that the cost allows, minus the loss by a wrong distribution of it, plus the gain by the graph."""
-    form = _form(spec)
-    scale = math.log(form.macs / macs)
+    features = _features(spec)
+    scale = math.log(features.macs / macs)
     allowed = 0.60 * (1 - 0.35 * math.exp(-0.35 * scale))
-    large = math.log(form.size / 256) - 0.25 * scale  # the best size grows with the fourth root of the cost
-    neck, head, slender = form.neck + 1.2, form.head + 0.9, form.slender + 2.8
+    large = math.log(features.size / 256) - 0.25 * scale  # the best size grows with the fourth root of the cost
+    neck, head, slender = features.neck + 1.2, features.head + 0.9, features.slender + 2.8
     lost = 0.15 * large**2 + 0.025 * neck**2 + 0.025 * head**2 + 0.020 * slender**2
     # A large image needs a deep feature network, which mixes its levels; heavy heads compensate for a light neck.
     lost += 0.03 * large * neck - 0.015 * neck * head
-    graph = 0.05 * (form.mixing - 0.6) + 0.012 * form.skips - 0.03 * (form.mixing - 0.6) * max(0.0, neck)
+    graph = 0.05 * (features.mixing - 0.6) + 0.012 * features.skips - 0.03 * (features.mixing - 0.6) * max(0.0, neck)
     fine = 0.015 * (3 - spec.topology.min_level) * (1 if large < 0 else -1)  # level 2 compensates for a small image
     return allowed - lost + graph + fine
 
@@ -166,7 +166,7 @@ def facts(landscape: Landscape, specs: Sequence[DetectorSpec], epoch: int) -> La
     early = final * [landscape.share(spec, epoch) for spec in specs]
     pairs = np.triu_indices(len(specs), 1)
     crossed = np.sign(final[pairs[0]] - final[pairs[1]]) != np.sign(early[pairs[0]] - early[pairs[1]])
-    paces, costs = [landscape.pace(spec) for spec in specs], [_form(spec).macs for spec in specs]
+    paces, costs = [landscape.pace(spec) for spec in specs], [_features(spec).macs for spec in specs]
     return LandscapeFacts(
         candidates=len(specs),
         crossing=float(crossed.mean()) if len(crossed) else 0.0,

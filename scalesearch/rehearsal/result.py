@@ -17,7 +17,7 @@ _BEGINNING = '{"setup": "'
 """Beginning of each line."""
 
 
-class Step(NamedTuple):
+class FrontUpdate(NamedTuple):
     """State of a search when a fully trained candidate changed its front."""
 
     epochs: int
@@ -51,17 +51,17 @@ class Rehearsed:
     """Epochs trained."""
     seconds: Number
     """Time of the epochs trained."""
-    steps: tuple[Step, ...]
+    steps: tuple[FrontUpdate, ...]
 
     @property
-    def last(self) -> Step:
+    def last(self) -> FrontUpdate:
         """The last step; one with hypervolume 0 where no candidate was fully trained."""
-        return self.steps[-1] if self.steps else Step(self.epochs, self.seconds, 0.0, 0.0)
+        return self.steps[-1] if self.steps else FrontUpdate(self.epochs, self.seconds, 0.0, 0.0)
 
-    def at(self, epochs: float) -> Step:
+    def at(self, epochs: float) -> FrontUpdate:
         """Return the last step within this many epochs."""
         reached = [step for step in self.steps if step.epochs <= epochs]
-        return reached[-1] if reached else Step(0, 0.0, 0.0, 0.0)
+        return reached[-1] if reached else FrontUpdate(0, 0.0, 0.0, 0.0)
 
     def to_json(self) -> str:
         """Return one line of JSON; `from_json` is the inverse."""

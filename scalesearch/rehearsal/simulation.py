@@ -28,7 +28,7 @@ from scalesearch.records.pareto import UP, Points
 from scalesearch.records.row import Row
 from scalesearch.records.row_set import RowSet
 from scalesearch.records.trials import Trial, best_trials
-from scalesearch.rehearsal.result import Rehearsed, Step
+from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import EnumeratedBand
@@ -187,12 +187,12 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
     )
 
 
-def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardstick: Yardstick) -> list[Step]:
+def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardstick: Yardstick) -> list[FrontUpdate]:
     """Return a step for each fully trained candidate that changed the front."""
     epochs, seconds = 0, 0.0
     ended: set[str] = set()
     front: list[int] = []
-    steps: list[Step] = []
+    steps: list[FrontUpdate] = []
     for one in log:
         epochs, seconds = epochs + one.epochs, seconds + one.seconds
         if one.task.to_epoch < study.plan.recipe.epochs:
@@ -202,5 +202,5 @@ def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardst
         chosen = best_trials(there, study.plan.objectives)
         if [trial.ordinal for trial in chosen] != front:
             front = [trial.ordinal for trial in chosen]
-            steps.append(Step(epochs, *(round(value, 5) for value in (seconds, *yardstick.measure(chosen)))))
+            steps.append(FrontUpdate(epochs, *(round(value, 5) for value in (seconds, *yardstick.measure(chosen)))))
     return steps

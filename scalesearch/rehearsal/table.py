@@ -16,7 +16,7 @@ from scalesearch.records.trials import trials
 from scalesearch.space.candidates import Candidate
 
 
-class Table:
+class RecordedTable:
     """The complete search rows of one recipe. Raises ValueError where there are none."""
 
     def __init__(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.cost.memory import Training
+from scalesearch.cost.memory import TrainingSettings
 from scalesearch.profile.resolve import resolve_spec
 from tests.benchmarks.scripts import script
 
@@ -15,7 +15,7 @@ from tests.benchmarks.scripts import script
 def test_training_memory_is_that_of_a_step(name: str, tmp_path: Path) -> None:
     checks = script("check_memory")
     spec = resolve_spec(checks.detectors(96)[name], tmp_path)
-    line = checks.check(spec, Training(batch=2, optimizer="sgd"))
+    line = checks.check(spec, TrainingSettings(batch=2, optimizer="sgd"))
     assert line.estimate == pytest.approx(line.measured, rel=0.01)
     assert line.peak == pytest.approx(line.recorded, rel=0.01)
 

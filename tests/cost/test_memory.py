@@ -12,7 +12,7 @@ from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.memory import (
-    Training,
+    TrainingSettings,
     inference_memory,
     memory_grid,
     peak_activations,
@@ -55,11 +55,11 @@ def test_a_small_detectors_training_by_hand() -> None:
     spec, norms = small(), 50 + 4 * 8
     params = price(spec).params
     expected = 4 * (5 * params + 6 * norms + 3 * (10_000 + kept))
-    assert training_memory(spec, Training(batch=3)) == expected
-    assert expected - training_memory(spec, Training(batch=3, optimizer="sgd")) == 4 * params
-    assert expected - training_memory(spec, Training(batch=3, average=False)) == 4 * (params + 2 * norms)
+    assert training_memory(spec, TrainingSettings(batch=3)) == expected
+    assert expected - training_memory(spec, TrainingSettings(batch=3, optimizer="sgd")) == 4 * params
+    assert expected - training_memory(spec, TrainingSettings(batch=3, average=False)) == 4 * (params + 2 * norms)
     relu = small(activation="relu")  # in place: the sum and what relu makes of it are one map
-    assert expected - training_memory(relu, Training(batch=3)) == 4 * 3 * (coarse + fine)
+    assert expected - training_memory(relu, TrainingSettings(batch=3)) == 4 * 3 * (coarse + fine)
 
 
 def test_a_small_detectors_peak_by_hand() -> None:
@@ -75,9 +75,9 @@ def test_more_of_anything_is_more_memory() -> None:
     base = named("d0", size=(256, 256))
     for change in ({"repeats": 4}, {"head_depth": 4}, {"width": 72}, {"size": (256, 288)}):
         larger = dataclasses.replace(base, **change)  # type: ignore[arg-type]
-        assert training_memory(larger, Training()) > training_memory(base, Training())
-    assert training_memory(base, Training(batch=9)) - training_memory(base, Training(batch=8)) == (
-        training_memory(base, Training(batch=2)) - training_memory(base, Training(batch=1))
+        assert training_memory(larger, TrainingSettings()) > training_memory(base, TrainingSettings())
+    assert training_memory(base, TrainingSettings(batch=9)) - training_memory(base, TrainingSettings(batch=8)) == (
+        training_memory(base, TrainingSettings(batch=2)) - training_memory(base, TrainingSettings(batch=1))
     )
 
 
@@ -86,7 +86,7 @@ def test_arrays_give_the_same_integers() -> None:
     width = rng.choice([16, 40, 112, 320, 88], 60)
     columns = {"repeats": rng.integers(1, 6, 60), "head_depth": rng.integers(0, 5, 60)}
     size = (16 * rng.integers(4, 30, 60), 16 * rng.integers(4, 30, 60))
-    training = Training(batch=5)
+    training = TrainingSettings(batch=5)
     grids = [
         peak_grid(base, size=size, width=width, **columns),
         memory_grid(base, size=size, width=width, **columns),
@@ -106,4 +106,4 @@ def test_what_is_not_known_is_refused() -> None:
     ):
         peak_activations(small(size=(64, 128)))
     with pytest.raises(ValueError, match="adamw or sgd at a batch of at least 1, but got 'adam', 8"):
-        Training(optimizer="adam")
+        TrainingSettings(optimizer="adam")

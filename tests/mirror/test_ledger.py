@@ -22,8 +22,8 @@ import pytest
 from optuna.trial import TrialState
 
 from scalesearch.execute.executor import InProcess
-from scalesearch.mirror.ledger import Ledger
-from scalesearch.mirror.storage import FILE, IDENTITY, LedgerError, place
+from scalesearch.mirror.ledger import OptunaLedger
+from scalesearch.mirror.storage import FILE, IDENTITY, LedgerError, trial_storage
 from scalesearch.records.trials import Trial, best_trials
 from scalesearch.study.driver import run
 from scalesearch.study.study import Study
@@ -39,13 +39,13 @@ def searched(study: Study) -> Study:
     return study
 
 
-def ledger(study: Study, storage: str | None = None, name: str = "toy", folder: Path | None = None) -> Ledger:
-    return Ledger(folder or study.folder.path, name, ["ap", "macs"], study.unit.axes, storage)
+def ledger(study: Study, storage: str | None = None, name: str = "toy", folder: Path | None = None) -> OptunaLedger:
+    return OptunaLedger(folder or study.folder.path, name, ["ap", "macs"], study.unit.axes, storage)
 
 
 def read(study: Study, storage: str | None = None, name: str = "toy") -> optuna.Study:
     """The study as anyone reads it."""
-    there = place(storage, study.folder.path).open()
+    there = trial_storage(storage, study.folder.path).open()
     return optuna.load_study(study_name=name, storage=there)
 
 
@@ -250,8 +250,8 @@ def test_several_studies_share_a_storage(searched: Study, shared: str, tmp_path:
     (tmp_path / "moved").mkdir()
     shutil.copy(searched.folder.path / IDENTITY, tmp_path / "moved")
     ledger(searched, shared, folder=tmp_path / "moved").keep(trials)
-    optuna.delete_study(study_name="toy", storage=place(shared).open())
-    optuna.delete_study(study_name="other", storage=place(shared).open())
+    optuna.delete_study(study_name="toy", storage=trial_storage(shared).open())
+    optuna.delete_study(study_name="other", storage=trial_storage(shared).open())
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_storage_that_goes_away_ends_no_study(
     folder = tmp_path / "disk"
     folder.mkdir()
     storage = f"sqlite:///{folder}/shared.db"
-    keeper = Ledger(searched.folder.path, "toy", ["ap", "macs"], searched.unit.axes, storage)
+    keeper = OptunaLedger(searched.folder.path, "toy", ["ap", "macs"], searched.unit.axes, storage)
     trials = searched.trials()[:4]
     keeper.keep(trials[:2])
     shutil.rmtree(folder)

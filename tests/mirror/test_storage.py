@@ -13,7 +13,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from scalesearch.mirror.storage import LedgerError, place
+from scalesearch.mirror.storage import LedgerError, trial_storage
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_journal_is_refused_in_one_line_and_stays(make: Callab
     make(Path("x"))
     before = Path("x").read_bytes()
     with pytest.raises(LedgerError) as error:
-        place("x").open()
+        trial_storage("x").open()
     assert str(error.value) == f"--storage without :// must be a journal of Optuna's, but x {told}"
     assert Path("x").read_bytes() == before and os.listdir() == ["x"]
 
@@ -91,22 +91,22 @@ def test_a_file_that_is_no_journal_is_refused_in_one_line_and_stays(make: Callab
 @pytest.mark.parametrize("name", ["new.db", "new.sqlite3", "new.SQLite"])
 def test_a_new_file_that_is_named_as_a_database_is_no_journal(name: str) -> None:
     with pytest.raises(LedgerError, match=f"but {name} is named as a database is; write sqlite:///{name}$"):
-        place(name)
+        trial_storage(name)
     assert os.listdir() == []
 
 
 def test_a_pipe_and_a_device_are_refused_at_once() -> None:
     os.mkfifo("pipe")
     with pytest.raises(LedgerError, match="but pipe is a pipe"):
-        place("pipe")
+        trial_storage("pipe")
     with pytest.raises(LedgerError, match="but /dev/full is a device"):
-        place("/dev/full")
+        trial_storage("/dev/full")
 
 
 def test_a_lock_that_is_not_optunas_stays() -> None:
     Path("poetry.lock").write_text("[package]\n")
     with pytest.raises(LedgerError, match=r"needs poetry\.lock as its lock, but that is something else"):
-        place("poetry")
+        trial_storage("poetry")
     assert os.listdir() == ["poetry.lock"]
 
 
@@ -118,7 +118,7 @@ def test_a_torn_last_line_is_cut_and_the_others_stay(torn: bytes) -> None:
     a_journal(Path("x"))
     whole = Path("x").read_bytes()
     Path("x").write_bytes(whole + torn)
-    study = optuna.load_study(study_name="theirs", storage=place("x").open())
+    study = optuna.load_study(study_name="theirs", storage=trial_storage("x").open())
     assert study.user_attrs == {"a": "é"} and Path("x").read_bytes() == whole
 
 
@@ -126,12 +126,12 @@ def test_a_last_line_that_lacks_its_end_alone_is_kept() -> None:
     a_journal(Path("x"))
     whole = Path("x").read_bytes()
     Path("x").write_bytes(whole[:-1])
-    assert optuna.load_study(study_name="theirs", storage=place("x").open()).user_attrs == {"a": "é"}
+    assert optuna.load_study(study_name="theirs", storage=trial_storage("x").open()).user_attrs == {"a": "é"}
     assert Path("x").read_bytes() == whole
 
 
 def test_every_line_that_optuna_writes_is_known_as_its_own() -> None:
-    storage = place("x").open()
+    storage = trial_storage("x").open()
     study = optuna.create_study(study_name="a", storage=storage, directions=["maximize", "minimize"])
     study.enqueue_trial({"w": 1})
     trial = study.ask()
@@ -144,7 +144,7 @@ def test_every_line_that_optuna_writes_is_known_as_its_own() -> None:
     optuna.delete_study(study_name="b", storage=storage)
     codes = {json.loads(line)["op_code"] for line in Path("x").read_bytes().splitlines()}
     assert len(codes) >= 7
-    again = optuna.load_study(study_name="a", storage=place("x").open())
+    again = optuna.load_study(study_name="a", storage=trial_storage("x").open())
     assert again.trials[0].user_attrs.keys() == {"nan"}
 
 
@@ -154,7 +154,7 @@ def test_a_database_of_something_else_gets_no_tables() -> None:
     with pytest.raises(
         LedgerError, match=r"theirs\.db has tables of something else \(customers\); name another database"
     ):
-        place("sqlite:///theirs.db").open()
+        trial_storage("sqlite:///theirs.db").open()
     assert Path("theirs.db").read_bytes() == before
 
 
@@ -162,13 +162,13 @@ def test_a_file_that_is_no_database_stays() -> None:
     a_text(Path("notes.db"))
     before = Path("notes.db").read_bytes()
     with pytest.raises(LedgerError, match="that Optuna can open, but sqlite:///notes.db"):
-        place("sqlite:///notes.db").open()
+        trial_storage("sqlite:///notes.db").open()
     assert Path("notes.db").read_bytes() == before
 
 
 def test_a_database_of_optunas_keeps_its_studies() -> None:
     a_database(Path("all.db"))
-    storage = place("sqlite:///all.db").open()
+    storage = trial_storage("sqlite:///all.db").open()
     optuna.create_study(study_name="ours", storage=storage)
     assert sorted(optuna.get_all_study_names(storage)) == ["ours", "theirs"]
     storage.remove_session()
@@ -190,6 +190,6 @@ def test_a_database_of_optunas_keeps_its_studies() -> None:
 def test_a_password_is_in_no_message(url: str) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(LedgerError) as error:
-        place(url).open()
+        trial_storage(url).open()
     assert "s3cretpw" not in str(error.value)
     assert error.value.__suppress_context__, "a traceback would show what was raised before"

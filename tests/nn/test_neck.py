@@ -16,7 +16,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Node, Topology
 from scalesearch.nn.layers import Activation, Down, Lateral, resample
-from scalesearch.nn.neck import Fusion, Neck
+from scalesearch.nn.neck import FusionLayer, Neck
 
 MAPS = {3: 40, 4: 112, 5: 320}
 """Channels of EfficientNet-B0 by level."""
@@ -106,7 +106,7 @@ def test_nearest_goes_to_the_exact_size() -> None:
 
 
 def _fused(kind: str, maps: list[Tensor], weights: Tensor | None = None) -> Tensor:
-    fusion = Fusion(kind, len(maps), maps[0].shape[1])
+    fusion = FusionLayer(kind, len(maps), maps[0].shape[1])
     if weights is not None:
         assert fusion.edge_weights is not None
         fusion.edge_weights.data.copy_(weights.view_as(fusion.edge_weights))

@@ -6,14 +6,14 @@ import pytest
 
 from scalesearch.evidence.noise import Spread
 from scalesearch.rehearsal.comparison import compare, curve
-from scalesearch.rehearsal.result import Rehearsed, Step
+from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 
 
 def run(
     sampler: str, seed: int, above: float, *, ladder: bool = False, trials: int = 10, epochs: int = 100
 ) -> Rehearsed:
     """A search that found half of what it found after half of its epochs."""
-    steps = (Step(epochs // 2, 1.0, 0.4, above / 2), Step(epochs, 2.0, 0.8, above))
+    steps = (FrontUpdate(epochs // 2, 1.0, 0.4, above / 2), FrontUpdate(epochs, 2.0, 0.8, above))
     return Rehearsed(
         setup="x",
         sampler=sampler,

@@ -16,9 +16,9 @@ from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Task
 from scalesearch.records.row import Row
 from scalesearch.rehearsal.landscape import Landscape
-from scalesearch.rehearsal.result import Rehearsed, Step, from_json
+from scalesearch.rehearsal.result import FrontUpdate, Rehearsed, from_json
 from scalesearch.rehearsal.simulation import Answers, MemoryStore, Yardstick, rehearse
-from scalesearch.rehearsal.table import Table
+from scalesearch.rehearsal.table import RecordedTable
 from scalesearch.space.candidates import SpecUnit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
@@ -79,7 +79,7 @@ def test_a_rehearsal_reads_back_as_written(plan: Plan) -> None:
     one = rehearsed(plan)
     again = from_json(one.to_json())
     assert again == one and again.steps
-    assert again.at(0) == Step(0, 0.0, 0.0, 0.0) and again.at(1e9) == again.last
+    assert again.at(0) == FrontUpdate(0, 0.0, 0.0, 0.0) and again.at(1e9) == again.last
     for text in ("{", "[]", '{"setup": 1}'):
         with pytest.raises(ValueError, match="a rehearsal is one JSON object"):
             from_json(text)
@@ -102,7 +102,7 @@ def same(spec: DetectorSpec) -> DetectorSpec:
 
 
 def test_a_replay_gives_the_recorded_rows(recorded: list[Row], plan: Plan) -> None:
-    table = Table(recorded, plan.recipe.id, 1, same)
+    table = RecordedTable(recorded, plan.recipe.id, 1, same)
     band = band_of(table.candidates)
     store = MemoryStore()
     plan = replace(plan, ladder=None, trials=99, sampler=replace(plan.sampler, name="random"))
@@ -119,7 +119,7 @@ def test_a_replay_gives_the_recorded_rows(recorded: list[Row], plan: Plan) -> No
 
 
 def test_a_replay_is_a_straight_line_between_what_was_recorded(recorded: list[Row], plan: Plan) -> None:
-    table = Table(recorded, plan.recipe.id, 1, same)
+    table = RecordedTable(recorded, plan.recipe.id, 1, same)
     row = recorded[1]
     ap = row.final["ap"] or 0
     assert table.first_epoch == 2
@@ -137,7 +137,7 @@ def test_a_replay_is_a_straight_line_between_what_was_recorded(recorded: list[Ro
 def test_missing_cells_are_bridged_and_the_end_is_always_known(recorded: list[Row], plan: Plan) -> None:
     row = replace(recorded[1], curve=((2, {"ap": 0.1}), (4, {"ap": None}), (6, {"ap": 0.05}), (10, {"ap": None})))
     row = replace(row, final={"ap": 0.25})
-    table = Table([row, replace(recorded[3], curve=())], plan.recipe.id, 1, same)
+    table = RecordedTable([row, replace(recorded[3], curve=())], plan.recipe.id, 1, same)
     assert [table.ap(row.spec, 0, epoch) for epoch in (2, 4, 6, 10)] == pytest.approx([0.1, 0.075, 0.05, 0.25])
     assert table.first_epoch == 10  # of the other nothing but the end is known
 
@@ -145,13 +145,13 @@ def test_missing_cells_are_bridged_and_the_end_is_always_known(recorded: list[Ro
 def test_an_equal_training_is_one_and_costs_what_it_took(recorded: list[Row], plan: Plan) -> None:
     row = recorded[1]
     copy = replace(row, ordinal=99, seconds=0.0, reason="known already")
-    table = Table([copy, row], plan.recipe.id, 1, same)
+    table = RecordedTable([copy, row], plan.recipe.id, 1, same)
     assert {table.seconds(row.spec, seed, 10) for seed in range(8)} == {row.seconds}
 
 
 def test_what_was_recorded_of_a_candidate_is_not_worked_out_again(recorded: list[Row], plan: Plan) -> None:
     timed = [replace(row, cost={**row.cost, "latency": 0.01 * (1 + row.ordinal)}) for row in recorded]
-    table = Table(timed, plan.recipe.id, 1, same)
+    table = RecordedTable(timed, plan.recipe.id, 1, same)
     band = band_of(table.candidates)
     plan = replace(plan, ladder=None, objectives=("ap", "latency"), sampler=replace(plan.sampler, name="random"))
     yardstick = Yardstick(band, table, plan.objectives)
@@ -177,4 +177,4 @@ def rehearsed_spec(plan: Plan) -> DetectorSpec:
 
 def test_a_table_without_its_recipe_is_refused(recorded: list[Row]) -> None:
     with pytest.raises(ValueError, match="needs complete search rows of the recipe 123"):
-        Table(recorded, "123", 1, same)
+        RecordedTable(recorded, "123", 1, same)
