@@ -31,7 +31,7 @@ from scalesearch.arch.networks import ONE_SPAN, TOPOLOGIES
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.console.progress import RichConsole
-from scalesearch.cost.latency import LatencyTable, predict
+from scalesearch.cost.latency import LatencyTable, predict_latency
 from scalesearch.cost.price import price
 from scalesearch.plan.latency_table import read_table
 from scalesearch.profile.calibrate import calibrate, candidate
@@ -125,7 +125,7 @@ def main() -> int:
         turns = take_turns(deployed(spec, setting)[0], setting, rounds=60, seconds=3.0)
         measured.append(median(turns.ratios))
         waited.append(turns.waited)
-    predicted = [predict(spec, table) / table.reference for spec in specs]
+    predicted = [predict_latency(spec, table) / table.reference for spec in specs]
     rough = [one / table.reference for one in by_macs(table, [price(spec).macs for spec in specs])]
     ours, lines = errors(predicted, measured), errors(rough, measured)
     text = "\n".join(

@@ -86,7 +86,7 @@ def attempt(data: Data, folder: Path, seconds: float | None) -> tuple[bool, floa
         task = Task(
             spec=design(len(data.train.categories)), recipe=RECIPE, seed=SEED, to_epoch=RECIPE.epochs, folder=folder
         )
-        outcome = training.run(task, data)
+        outcome = training.run_task(task, data)
         os._exit(0 if outcome.state == "complete" else 3)
     while seconds is None or time.monotonic() - start < seconds:
         done, status = os.waitpid(child, os.WNOHANG)

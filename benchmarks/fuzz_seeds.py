@@ -167,4 +167,4 @@ def _row(spec: DetectorSpec, recipe: Recipe, data: Data, point: dict[str, Any], 
 def _rehearsal(folder: Path) -> None:
     stage = rehearse.on_landscape(folder / "plan.yaml", ["trials=2"], "plain")
     samplers = ("random", "tpe")
-    rehearse.run(stage, samplers=samplers, seeds=1, ladders=(False,), out=folder / "reh")
+    rehearse.run_rehearsals(stage, samplers=samplers, seeds=1, ladders=(False,), out=folder / "reh")

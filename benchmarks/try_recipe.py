@@ -31,7 +31,7 @@ from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.training.run_task import run
+from scalesearch.training.run_task import run_task
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
                 evaluate_on=args.on,
                 train_on=args.train_on,
             )
-            outcomes.append(run(task, data, cache=cache, device="cpu"))
+            outcomes.append(run_task(task, data, cache=cache, device="cpu"))
     print(row(args, spec, recipe, outcomes, (time.process_time() - cpu) / len(outcomes), standard), flush=True)
     if args.verbose:
         told(outcomes[-1])

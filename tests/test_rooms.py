@@ -1,8 +1,10 @@
-"""Who may import whom, read from the sources: the floor stays free of torch, the rooms stay acyclic."""
+"""Who may import whom, and one name for one class, read from the sources: the floor is free of torch, the rooms acyclic."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +83,17 @@ def test_heavy_packages_stay_in_their_rooms(rooms: tuple[str, ...], packages: se
 def test_every_room_says_what_it_is_for() -> None:
     for _, file in sources():
         assert ast.get_docstring(ast.parse(file.read_text())), file
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Nor two aliases of types; a private name counts without its underscore."""
+    places = defaultdict[str, set[str]](set)
+    for _, file in sources():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name.lstrip("_")].add(str(file.relative_to(PACKAGE)))
+            elif isinstance(node, ast.Assign) and re.fullmatch(
+                r"_?[A-Z]\w*[a-z]\w*", name := ast.unparse(node.targets[0])
+            ):
+                places[name.lstrip("_")].add(str(file.relative_to(PACKAGE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

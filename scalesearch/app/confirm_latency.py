@@ -8,10 +8,10 @@ import torch
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget, human
-from scalesearch.cost.latency import LatencySetting, LatencyTable, predict
+from scalesearch.cost.latency import LatencySetting, LatencyTable, predict_latency
 from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.plan import Plan
-from scalesearch.profile.latency_benchmark import measure
+from scalesearch.profile.latency_benchmark import measure_latency
 from scalesearch.profile.latency_setting import setting_of
 from scalesearch.study.study import Confirm
 
@@ -48,7 +48,7 @@ def confirmation(plan: Plan) -> Confirm | None:
     def confirm(spec: DetectorSpec, band: Budget) -> str:
         if "latency" not in band.bounds:
             return ""
-        found, told = measured_latency(spec, table), predict(spec, table)
+        found, told = measured_latency(spec, table), predict_latency(spec, table)
         missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
         return f"{missed} (predicted {human(told, 'latency')})" if missed else ""
 
@@ -59,7 +59,7 @@ def measured_latency(spec: DetectorSpec, table: LatencyTable) -> float:
     """Return the measured seconds of a detector in the table's setting, scaled to the table's reference."""
     threads = torch.get_num_threads()
     try:
-        return measure(spec, table.setting).ratio * table.reference
+        return measure_latency(spec, table.setting).ratio * table.reference
     finally:
         torch.set_num_threads(threads)
 

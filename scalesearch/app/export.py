@@ -9,7 +9,7 @@ from scalesearch.app.trained_model import Model
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.data.pixels import PAD
 from scalesearch.io.publish import publish_or_keep
-from scalesearch.nn.agreement import Agreement, compare
+from scalesearch.nn.agreement import Agreement, compare_outputs
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import KEY, description_text, save_weights
 from scalesearch.nn.onnx_file import OnnxOptions, onnx_model, without_raw
@@ -32,7 +32,7 @@ def export_onnx(
     check_inference(model.spec, batch or 1)
     detector = model.detector.cpu()
     made = onnx_model(detector, options, _properties(model, nms))
-    found = compare(made.SerializeToString(), detector, options)
+    found = compare_outputs(made.SerializeToString(), detector, options)
     found.check()
     publish_or_keep(file, (without_raw(made) if nms else made).SerializeToString())
     return found

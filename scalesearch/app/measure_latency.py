@@ -25,7 +25,7 @@ DETECTORS = 40
 
 def measure(spec: DetectorSpec, setting: LatencySetting) -> Latency:
     """Measure the latency of one detector. Raises ValueError for a backbone that cannot be deployed."""
-    return latency.measure(resolve_spec(spec), setting)
+    return latency.measure_latency(resolve_spec(spec), setting)
 
 
 def calibrate(setting: LatencySetting, out: Path | None, *, detectors: int = DETECTORS) -> LatencyTable:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from scalesearch.arch import spec as specs
 from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import LatencyTable, predict
+from scalesearch.cost.latency import LatencyTable, predict_latency
 from scalesearch.cost.memory import inference_memory
 from scalesearch.cost.price import Breakdown, breakdown
 from scalesearch.plan.design import published_name, read_design
@@ -83,7 +83,7 @@ def _priced(name: str, bare: DetectorSpec, family: str, phi: float | None, table
         from scalesearch.profile.resolve import resolve_spec
 
         spec = resolve_spec(bare)
-    latency = None if table is None else predict(spec, table)
+    latency = None if table is None else predict_latency(spec, table)
     memory = inference_memory(spec)
     return Priced(name=name, spec=spec, parts=breakdown(spec), memory=memory, latency=latency, family=family, phi=phi)
 

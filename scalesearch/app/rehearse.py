@@ -24,7 +24,7 @@ from scalesearch.plan.sections import SAMPLERS
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.records.folder import PLAN, RESULTS, read_rows
 from scalesearch.records.pareto import UP
-from scalesearch.rehearsal.comparison import Compared, compare
+from scalesearch.rehearsal.comparison import Compared, compare_runs
 from scalesearch.rehearsal.comparison_page import write_rehearsal
 from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape, facts
 from scalesearch.rehearsal.result import RUNS, Rehearsed, read_runs
@@ -125,7 +125,7 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scena
     )
 
 
-def run(
+def run_rehearsals(
     stage: Scenario,
     *,
     samplers: Sequence[str],
@@ -157,7 +157,7 @@ def run(
                 file.flush()
                 os.fsync(file.fileno())
     kept.sort(key=lambda run: (SAMPLERS.index(run.sampler), run.trials, run.ladder, run.seed))
-    found = compare(kept)
+    found = compare_runs(kept)
     if out:
         write_rehearsal(out, found, (*_commands(stage, found), *stage.facts), stage.plan.recipe.epochs)
     return found

@@ -19,7 +19,7 @@ from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors
-from scalesearch.cost.latency import predict
+from scalesearch.cost.latency import predict_latency
 from scalesearch.cost.memory import TrainingSettings
 from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.data.pixels import split_targets
@@ -39,7 +39,7 @@ from scalesearch.report.write import write_report
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.study import Provenance, Study
 from scalesearch.training.norms import check_norms
 from scalesearch.training.run_task import scaled
@@ -68,7 +68,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
         study = make_study(plan, data, folder, storage)
         executor = make_executor(engine, plan, data, folder.path)
         try:
-            run(study, executor)
+            run_study(study, executor)
         finally:
             executor.close()
             facts = gather(plan, folder.rows())
@@ -143,7 +143,7 @@ def make_meter(plan: Plan) -> Meter:
     table = plan_table(plan)
     if table is None:
         return meter_of(plan.figures, training=training)
-    return meter_of(plan.figures, training=training, predict=lambda spec: predict(spec, table))
+    return meter_of(plan.figures, training=training, predict=lambda spec: predict_latency(spec, table))
 
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split) -> dict[Frame, Anchors]:

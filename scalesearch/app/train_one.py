@@ -35,7 +35,7 @@ def trainer(data: Data, *, tensorboard: bool = False, team: Team = ALONE) -> Cal
 
     def train(task: Task, label: str) -> Outcome:
         cache = cache_folder() / "pixels"
-        return training.run(task, data, cache=cache, label=label, tensorboard=tensorboard, team=team)
+        return training.run_task(task, data, cache=cache, label=label, tensorboard=tensorboard, team=team)
 
     return train
 

@@ -162,5 +162,5 @@ def _prepare(footing: _Footing) -> None:
 
 def _train_here(task: Task) -> Outcome:
     assert _footing is not None, "a worker is prepared before it trains"
-    outcome = training.run(task, _opened(_footing), cache=cache_folder() / "pixels")
+    outcome = training.run_task(task, _opened(_footing), cache=cache_folder() / "pixels")
     return dataclasses.replace(outcome, machine=machine())

@@ -78,9 +78,9 @@ def cost(
 
 def _check(specs: list[tuple[str, DetectorSpec]], *, quiet: bool) -> None:
     from scalesearch.console.cost_tables import show_comparison
-    from scalesearch.profile.fvcore_check import compare
+    from scalesearch.profile.fvcore_check import compare_with_fvcore
 
-    compared = [(name, compare(spec)) for name, spec in specs]
+    compared = [(name, compare_with_fvcore(spec)) for name, spec in specs]
     for name, comparison in compared:
         show_comparison(name, comparison, errors=quiet)
     if not all(comparison.agrees for _, comparison in compared):

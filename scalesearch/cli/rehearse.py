@@ -59,7 +59,7 @@ def rehearse(
     from scalesearch.console.progress import RichConsole
     from scalesearch.console.tables import show_table
     from scalesearch.plan.sections import SAMPLERS
-    from scalesearch.rehearsal.comparison_page import HEADS, LEGEND, lines, to_dict
+    from scalesearch.rehearsal.comparison_page import HEADINGS, LEGEND, lines, to_dict
 
     names = [name.strip() for name in samplers.split(",")]
     if unknown := [name for name in names if name not in SAMPLERS]:
@@ -74,7 +74,9 @@ def rehearse(
             stage = launch.on_table(source, overrides, ladder)
         else:
             stage = launch.on_landscape(source, overrides, landscape or "plain")
-        found = launch.run(stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out)
+        found = launch.run_rehearsals(
+            stage, samplers=names, seeds=seeds, ladders=launch.ladders(stage.plan, ladder), out=out
+        )
     text = json.dumps([to_dict(one) for one in found], indent=2)
     with printing(lambda: text):
         if as_json:
@@ -82,4 +84,4 @@ def rehearse(
             return
         for fact in stage.facts:
             click.echo(for_terminal(fact))
-        show_table(HEADS, lines(found), LEGEND)
+        show_table(HEADINGS, lines(found), LEGEND)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.console.tables import HEADS, name_cell, wide
+from scalesearch.console.tables import HEADINGS, name_cell, wide
 from scalesearch.cost.budget import human
 from scalesearch.cost.price import Breakdown, Cost
 from scalesearch.io.text import for_terminal
@@ -26,7 +26,9 @@ def show_costs(costs: Sequence[PricedRow]) -> None:
     console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
     if len(costs) == 1:
         _, _, _, figures = costs[0]
-        more = ", ".join(f"{HEADS[name]} {human(figures[name], name)}" for name in figures if name not in Cost._fields)
+        more = ", ".join(
+            f"{HEADINGS[name]} {human(figures[name], name)}" for name in figures if name not in Cost._fields
+        )
         console.print(more, markup=False)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
 
@@ -50,7 +52,7 @@ def _parts(name: str, spec: DetectorSpec, cost: Breakdown, _: Mapping[str, float
 
 def _designs(costs: Sequence[PricedRow]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("design", "input", "classes", *(HEADS[name] for name in costs[0][3])):
+    for head in ("design", "input", "classes", *(HEADINGS[name] for name in costs[0][3])):
         table.add_column(head, justify="left" if head == "design" else "right")
     for name, spec, _, figures in costs:
         size = f"{spec.size[0]}x{spec.size[1]}"

@@ -16,7 +16,7 @@ WIDTH = 160
 """Least width of a console for tables, in characters, where the output is no terminal or a narrow one."""
 
 
-HEADS = {
+HEADINGS = {
     "params": "parameters",
     "macs": "FLOPs",
     "activations": "activations",

@@ -23,7 +23,7 @@ class Map(NamedTuple):
     levels: tuple[int, ...]
     channels: int
     symbol: str = ""
-    """`width`, `head`, ...: a name with a value in `evaluate`; "" is 1."""
+    """`width`, `head`, ...: a name with a value in `evaluate_terms`; "" is 1."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ class LatencyTable:
         return f"{self}; table {short_hash(text)}"
 
 
-def predict(spec: DetectorSpec, table: LatencyTable) -> float:
+def predict_latency(spec: DetectorSpec, table: LatencyTable) -> float:
     """Return the seconds of a whole detector for a batch of the table's size, without non-maximum suppression.
 
     ValueError for a timm backbone not measured at the spec's size.

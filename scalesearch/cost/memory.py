@@ -23,7 +23,7 @@ from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
 from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, symbols_of
-from scalesearch.cost.terms import FactoredTerms, Terms, evaluate, factored, of_map
+from scalesearch.cost.terms import FactoredTerms, Terms, evaluate_terms, factored, of_map
 
 BYTES = 4
 """The size of a float32."""
@@ -116,7 +116,7 @@ def _peak(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     for forms, here in _variants(spec, dimensions, symbols):
         found: Any = 0
         for form in forms:
-            found = _maximum(found, evaluate(form, areas, symbols))
+            found = _maximum(found, evaluate_terms(form, areas, symbols))
         most = _maximum(most, found if here is True else np.where(here, found, 0))
     return most
 
@@ -155,7 +155,7 @@ def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """Return the numbers kept for each image."""
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     own = backbones.kept_for_backward(spec, dimensions[0], areas)
-    return own + evaluate(_kept_form(spec.neck, spec.heads), areas, symbols)
+    return own + evaluate_terms(_kept_form(spec.neck, spec.heads), areas, symbols)
 
 
 @lru_cache(maxsize=4096)
@@ -182,7 +182,7 @@ def _norms(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """Return the channels of all batch norms."""
     areas, symbols = {ONE: 1}, symbols_of(spec, dimensions)
     parts = neck_sums(spec.neck), head_sums(spec.heads, "class"), head_sums(spec.heads, "box")
-    return backbones.norms(spec, dimensions[0]) + sum(evaluate(part.norms, areas, symbols) for part in parts)
+    return backbones.norms(spec, dimensions[0]) + sum(evaluate_terms(part.norms, areas, symbols) for part in parts)
 
 
 def _maximum(a: Any, b: Any) -> Any:

@@ -21,7 +21,7 @@ from scalesearch.arch.topology import Topology
 from scalesearch.cost import backbones, network
 from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
-from scalesearch.cost.terms import Sums, evaluate, factored, sums
+from scalesearch.cost.terms import Sums, evaluate_terms, factored, sums
 
 
 class Cost(NamedTuple):
@@ -89,7 +89,11 @@ def _parts(spec: DetectorSpec, dimensions: Dimensions) -> Breakdown:
 
 def _evaluated(found: Sums, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Cost:
     params, macs, activations, _ = found
-    return Cost(evaluate(params, areas, symbols), evaluate(macs, areas, symbols), evaluate(activations, areas, symbols))
+    return Cost(
+        evaluate_terms(params, areas, symbols),
+        evaluate_terms(macs, areas, symbols),
+        evaluate_terms(activations, areas, symbols),
+    )
 
 
 # ---- the values of a graph's areas and symbols ----

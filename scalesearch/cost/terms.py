@@ -100,7 +100,7 @@ def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
 
 
 def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> FactoredTerms:
-    """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate."""
+    """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate_terms."""
     by_symbols: dict[tuple[str, ...], dict[int, int]] = {}
     for (level, symbols), count in terms.items():
         if count:
@@ -113,7 +113,7 @@ def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> FactoredTerms:
     return tuple((levels, tuple(products)) for levels, products in joined.items())
 
 
-def evaluate(form: FactoredTerms, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:
+def evaluate_terms(form: FactoredTerms, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:
     """Evaluate a form to a number, or to an array if areas or symbols are arrays."""
     total: Any = 0
     for levels, products in form:

@@ -64,7 +64,7 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
 def tried(image: Image, size: tuple[int, int]) -> NDArray[np.uint8] | DataError:
     """Return `decode`'s pixels, or its error."""
     try:
-        return decode(image, size)
+        return decode_image(image, size)
     except DataError as error:
         return error
 
@@ -77,7 +77,7 @@ def refuse(refused: list[DataError], split: Split) -> None:
     raise DataError(f"{others}{more}{count}.") from refused[0]
 
 
-def decode(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+def decode_image(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Decode to uint8 [rows, columns, 3] for input size (h, w): upright, at the scale of its letterbox. DataError."""
     scale, rows, columns = letterbox(image, size)
     upright, factor, _ = read_upright(image.file, (image.width, image.height), max(rows, columns))

@@ -12,20 +12,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
+from scalesearch.data.coco_entries import Item
 from scalesearch.data.rendering import background, ink, noisy, write
 from scalesearch.data.split import DataError
 from scalesearch.io.cache import cache_folder
 from scalesearch.io.progress import bar
 from scalesearch.io.publish import publishing_folder
-
-Item = dict[str, Any]
 
 VERSION = 1
 """Version of the drawing: a changed drawing gets a new number, and so a new folder."""

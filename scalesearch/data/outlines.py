@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from pycocotools import mask
 
-Item = dict[str, Any]
+from scalesearch.data.coco_entries import Item
 
 
 def needs_outline(item: Item) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalesearch.data.capacity import Decoding, free_bytes, reserve
-from scalesearch.data.decode import decode, letterbox, refuse, tried
+from scalesearch.data.decode import decode_image, letterbox, refuse, tried
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import DataError, Split
 from scalesearch.io.progress import bar
@@ -120,7 +120,7 @@ def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
 def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
     def decoded(position: int) -> NDArray[np.uint8]:
         pixels = np.empty(shape[1:], dtype=np.uint8)
-        _fill(pixels, decode(split.images[position], shape[1:3]))
+        _fill(pixels, decode_image(split.images[position], shape[1:3]))
         return pixels
 
     return Decoding(shape, decoded)

@@ -25,7 +25,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _CONTRAST = (75.0, 140.0)
 """Brightness difference (of 255) between a digit's ink and the mean of the background under it."""
 
-_Resampling = PIL.Image.Resampling
+_Filter = PIL.Image.Resampling
 
 
 def background(rng: Generator, side: int) -> Bytes:
@@ -34,11 +34,11 @@ def background(rng: Generator, side: int) -> Bytes:
     broad = _octave(rng, cells=4, side=side, strength=30)
     detail = _octave(rng, cells=20, side=side, strength=12)
     ground = np.clip(base + broad + detail, 0, 255).astype(np.uint8)
-    double = PIL.Image.fromarray(ground).resize((2 * side, 2 * side), _Resampling.BILINEAR)
+    double = PIL.Image.fromarray(ground).resize((2 * side, 2 * side), _Filter.BILINEAR)
     draw = PIL.ImageDraw.Draw(double)
     for _ in range(int(rng.integers(6, 15))):
         _scribble(rng, draw, 2 * side, base)
-    return np.asarray(double.resize((side, side), _Resampling.BOX))
+    return np.asarray(double.resize((side, side), _Filter.BOX))
 
 
 def ink(rng: Generator, sample: NDArray[np.float64], longest: int) -> Bytes:
@@ -48,12 +48,12 @@ def ink(rng: Generator, sample: NDArray[np.float64], longest: int) -> Bytes:
     """
     counts = np.pad(np.round(sample * (255 / 16)).astype(np.uint8), 2)
     fine = len(counts) * (16 if longest > 40 else 8)
-    turned = PIL.Image.fromarray(counts).resize((fine, fine), _Resampling.BICUBIC)
-    sharp = turned.rotate(rng.uniform(-_TILT, _TILT), _Resampling.BILINEAR).point(_SHARP)
+    turned = PIL.Image.fromarray(counts).resize((fine, fine), _Filter.BICUBIC)
+    sharp = turned.rotate(rng.uniform(-_TILT, _TILT), _Filter.BILINEAR).point(_SHARP)
     cut = sharp.crop(sharp.point(_INSIDE).getbbox())
     zoom = longest / max(cut.size)
     width, height = (max(2, round(extent * zoom)) for extent in cut.size)
-    return np.asarray(cut.resize((width, height), _Resampling.BOX if zoom < 1 else _Resampling.BILINEAR))
+    return np.asarray(cut.resize((width, height), _Filter.BOX if zoom < 1 else _Filter.BILINEAR))
 
 
 def write(rng: Generator, canvas: NDArray[np.float64], coverage: Bytes, left: int, top: int) -> None:
@@ -80,7 +80,7 @@ def _octave(rng: Generator, *, cells: int, side: int, strength: float) -> NDArra
     """Return smooth deviations [side, side, 3], mostly shared by the three colours."""
     grey = rng.uniform(-strength, strength, (cells, cells, 1))
     coarse = 128 + grey + rng.uniform(-strength, strength, (cells, cells, 3)) / 2
-    smooth = PIL.Image.fromarray(coarse.astype(np.uint8)).resize((side, side), _Resampling.BICUBIC)
+    smooth = PIL.Image.fromarray(coarse.astype(np.uint8)).resize((side, side), _Filter.BICUBIC)
     return np.asarray(smooth, dtype=np.float64) - 128
 
 

@@ -88,8 +88,8 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def resolve(future: Future[Outcome], result: Answer) -> None:
-    """Resolve the future with the answer."""
+def settle(future: Future[Outcome], result: Answer) -> None:
+    """Set the result or the exception of the future."""
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from scalesearch.execute.executor import Answer, WorkerLostError, answer, resolve
+from scalesearch.execute.executor import Answer, WorkerLostError, answer, settle
 from scalesearch.plan.task import Outcome, Task
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -82,9 +82,9 @@ class LocalProcesses:
                 result: Answer = worker.recv()
             except (EOFError, OSError):
                 worker, result = None, self._gone(index)
-            except Exception as error:  # noqa: BLE001  pickling or unpickling failed: every future must resolve
+            except Exception as error:  # noqa: BLE001  pickling or unpickling failed: every future must settle
                 result = error
-            resolve(future, result)
+            settle(future, result)
 
     def _start(self, index: int) -> Connection:
         """Start a new process as worker `index` and return our end of the pipe to it."""

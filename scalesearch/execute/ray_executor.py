@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scalesearch.execute.executor import Answer, UnfitWorkerError, WorkerLostError, answer, resolve
+from scalesearch.execute.executor import Answer, UnfitWorkerError, WorkerLostError, answer, settle
 from scalesearch.io.publish import publishing_folder
 from scalesearch.plan.task import Outcome, Task
 
@@ -134,15 +134,15 @@ class RayExecutor:
         return future
 
     def _finish(self, future: Future[Outcome], done: Future[Answer], task: Task, label: str) -> None:
-        """Publish the attempt and resolve the driver's future; called in a thread of Ray's."""
+        """Publish the attempt and settle the driver's future; called in a thread of Ray's."""
         try:
             result = self._understood(done, label)
             if isinstance(result, Outcome):
                 _publish(task)
-        except Exception as error:  # noqa: BLE001  every future must resolve
+        except Exception as error:  # noqa: BLE001  every future must settle
             result = error
         self._out.pop(future, None)
-        resolve(future, result)
+        settle(future, result)
 
     def _understood(self, done: Future[Answer], label: str) -> Answer:
         """Return the worker's answer; errors of Ray itself mean a lost worker, or one that cannot start."""

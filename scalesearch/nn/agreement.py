@@ -45,7 +45,7 @@ class Agreement:
 
 
 @torch.no_grad()
-def compare(model: bytes, detector: Detector, options: OnnxOptions) -> Agreement:
+def compare_outputs(model: bytes, detector: Detector, options: OnnxOptions) -> Agreement:
     """Run both on a CPU over noise: `options.batch` images, or one and then three where the batch size is free.
 
     `model` is an onnx.ModelProto that has the raw outputs among its outputs. Its detections are compared with `detect`

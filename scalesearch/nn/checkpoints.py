@@ -115,7 +115,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
         more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
         raise ValueError(f"{file}: weights must be finite, but {bad[0]}{more} is not: take an earlier checkpoint")
-    misfit = compare(weights, detector)
+    misfit = misfit_of(weights, detector)
     allowed = {name: pair for name, pair in misfit.shapes.items() if _PREDICTS.match(name)}
     rest = Misfit(
         shapes={name: pair for name, pair in misfit.shapes.items() if name not in allowed},
@@ -128,7 +128,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     return Misfit(shapes=allowed, missing=(), unknown=())
 
 
-def compare(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:
+def misfit_of(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:
     """Return where translated weights and a detector differ in names or shapes."""
     own = detector.state_dict()
     shapes = {

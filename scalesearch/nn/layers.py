@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalesearch.arch.operator import Size
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.structure import downsampling
 from scalesearch.nn.conv import Conv2d
-
-Size = tuple[int, int]
 
 
 class Activation(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
 
 from scalesearch.nn.anchors import MATCH, pairwise_iou
-from scalesearch.nn.postprocess import decode, encode
+from scalesearch.nn.postprocess import decode_boxes, encode_boxes
 
 if TYPE_CHECKING:
     from scalesearch.nn.detector import Outputs
@@ -115,10 +115,10 @@ def detection_loss(
     class_ = focal_loss(logits, targets.places, targets.labels, alpha=alpha, gamma=gamma, smoothing=smoothing) / count
     found = deltas.reshape(-1, 4)[targets.places]
     if box == "huber":
-        wanted = encode(targets.boxes, targets.anchors)
+        wanted = encode_boxes(targets.boxes, targets.anchors)
         box_loss = F.huber_loss(found, wanted, reduction="sum", delta=delta) / (4 * count)
     else:
-        box_loss = BOX_LOSSES[box](decode(found, targets.anchors), targets.boxes, reduction="sum") / count
+        box_loss = BOX_LOSSES[box](decode_boxes(found, targets.anchors), targets.boxes, reduction="sum") / count
     return Losses(class_ + box_weight * box_loss, class_, box_loss)
 
 

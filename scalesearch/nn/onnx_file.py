@@ -20,7 +20,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import folded, onnx_program
 from scalesearch.nn.detector import Detector, Outputs
-from scalesearch.nn.postprocess import decode
+from scalesearch.nn.postprocess import decode_boxes
 
 FOUND = ("boxes", "scores", "labels", "count")
 """Outputs with suppression: [B, MOST, 4] xyxy in input pixels, [B, MOST], [B, MOST] int64, [B] int64. Best first; past
@@ -127,7 +127,7 @@ class _Candidates(nn.Module):
         values, places = few.topk(min(CANDIDATES, few.shape[1]))
         chosen, labels = rows.gather(1, places // classes), places % classes
         near = deltas.gather(1, chosen[..., None].expand(-1, -1, 4))
-        boxes = decode(near, self.anchors[chosen]).clamp(min=0).minimum(self.limit)
+        boxes = decode_boxes(near, self.anchors[chosen]).clamp(min=0).minimum(self.limit)
         scores, lack = values.sigmoid(), MOST - min(CANDIDATES, few.shape[1])
         if lack > 0:
             boxes, scores, labels = F.pad(boxes, (0, 0, 0, lack)), F.pad(scores, (0, lack)), F.pad(labels, (0, lack))

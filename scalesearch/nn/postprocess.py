@@ -33,15 +33,15 @@ class Detections(NamedTuple):
     """[k] int64."""
 
 
-def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Encode boxes [..., 4] xyxy against anchors [..., 4] as deltas (ty, tx, th, tw), no variances (google/automl)."""
     (centre, size), (base, scale) = _centre_size(boxes), _centre_size(anchors)
     shift = (centre - base) / scale
     return torch.cat([shift.flip(-1), (size / scale).log().flip(-1)], dim=-1)
 
 
-def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Invert `encode`: deltas [..., 4] (ty, tx, th, tw) -> boxes [..., 4] xyxy."""
+def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """Invert `encode_boxes`: deltas [..., 4] (ty, tx, th, tw) -> boxes [..., 4] xyxy."""
     base, scale = _centre_size(anchors)
     centre = base + deltas[..., :2].flip(-1) * scale
     half = deltas[..., 2:].flip(-1).clamp(max=_LARGEST).exp() * scale / 2
@@ -80,7 +80,7 @@ def detect(
     found = []
     for logits, deltas in zip(outputs.class_logits.float(), outputs.box_deltas.float(), strict=True):
         values, rows, labels = _best_pairs(logits, candidates, _logit(least))
-        boxes = decode(deltas[rows], anchors[rows]).clamp(min=0).minimum(limit)
+        boxes = decode_boxes(deltas[rows], anchors[rows]).clamp(min=0).minimum(limit)
         if bool(boxes.isnan().any()):
             # One NaN box would keep others of its class, or all, from being suppressed.
             sound = ~boxes.isnan().any(dim=1)

@@ -10,8 +10,7 @@ from scalesearch.arch.genes import Genes
 from scalesearch.arch.topology import FUSIONS
 from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.reader import Section, Value
-from scalesearch.space.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, Choices, steps
-from scalesearch.space.space import Value as AxisValue
+from scalesearch.space.space import AXES, DEFAULTS, INTEGERS, OWN, PHI, WORDS, AxisValue, Choices, steps
 
 LONGEST_AXIS = 10_000
 """The most values of one axis; with more, its step is probably mistyped."""

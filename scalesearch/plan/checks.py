@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scalesearch.plan.reader import Section
 from scalesearch.plan.sections import FamilyPlan
-from scalesearch.space.space import AXES, COEFFICIENTS, DEFAULTS, PHI, Choices, Point, Space
-from scalesearch.space.space import Value as AxisValue
+from scalesearch.space.space import AXES, COEFFICIENTS, DEFAULTS, PHI, AxisValue, Choices, Point, Space
 
 
 def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: Section) -> None:

@@ -28,7 +28,7 @@ from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
-from scalesearch.space.space import Choices, Frame, Point, Space, Value
+from scalesearch.space.space import AxisValue, Choices, Frame, Point, Space
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
 
@@ -134,10 +134,12 @@ class Plan:
     def backbones(self) -> tuple[str, ...]:
         """Every backbone that a candidate or a baseline can have."""
         space = self.space(classes=1, anchors=Anchors())
-        given: dict[str, Sequence[Value]] = {"phi": self.family.phi} if self.family else {}
+        given: dict[str, Sequence[AxisValue]] = {"phi": self.family.phi} if self.family else {}
         found = space.backbones(**given)
         for point in self.baselines.values():
-            own: dict[str, Sequence[Value]] = {name: (point[name],) for name in ("backbone", "phi") if name in point}
+            own: dict[str, Sequence[AxisValue]] = {
+                name: (point[name],) for name in ("backbone", "phi") if name in point
+            }
             found += space.backbones(**{**own, **given})
         return tuple(dict.fromkeys(found))
 

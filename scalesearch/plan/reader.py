@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from scalesearch.cost import budget
 from scalesearch.inputs.quoting import quoted
-from scalesearch.plan.yaml_tree import Entries, Items, Node, PlanError, Scalar, read_nodes
+from scalesearch.plan.yaml_tree import Entries, Items, PlanError, Scalar, YamlNode, read_nodes
 
 __all__ = ["PlanError", "Section", "Value", "read_section"]
 
@@ -45,7 +45,7 @@ def read_section(path: Path | None, overrides: Sequence[str] = ()) -> Section:
 class Value:
     """A node of the tree and its dotted key. Every method raises PlanError with the node's place and the key."""
 
-    def __init__(self, node: Node, key: str) -> None:
+    def __init__(self, node: YamlNode, key: str) -> None:
         self.node = node
         self.key = key
 
@@ -182,7 +182,7 @@ class Section:
         if not isinstance(value.node, Entries):
             raise value.expected("a mapping of keys to values")
         self.value = value
-        self._nodes: Mapping[str, Node] = value.node.nodes
+        self._nodes: Mapping[str, YamlNode] = value.node.nodes
         self._asked: list[str] = []
 
     @property

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.inputs.typed import Number
 from scalesearch.plan.recipe import Recipe
 
-Numbers = Mapping[str, float | None]
+Numbers = Mapping[str, Number | None]
 """The twelve COCO metrics by name (ap, ap50, ...); None without ground truth to score against."""
 
 

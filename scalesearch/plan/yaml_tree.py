@@ -39,7 +39,7 @@ class Items:
     """A list."""
 
     place: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[YamlNode, ...]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Entries:
     """A mapping of keys to values."""
 
     place: str
-    nodes: Mapping[str, Node]
+    nodes: Mapping[str, YamlNode]
 
 
-Node = Scalar | Items | Entries
+YamlNode = Scalar | Items | Entries
 
 
 def read_nodes(path: Path | None, overrides: Sequence[str] = ()) -> Entries:
@@ -91,7 +91,7 @@ def _overridden(root: Entries, override: str) -> Entries:
     return _put(root, path, _parsed(text, place, lines=False), place)
 
 
-def _put(section: Entries, path: Sequence[str], value: Node, place: str, done: str = "") -> Entries:
+def _put(section: Entries, path: Sequence[str], value: YamlNode, place: str, done: str = "") -> Entries:
     """Return `section` with `value` at `path`; the places of the sections on the way name the override, too."""
     name, *rest = path
     if rest:
@@ -129,7 +129,7 @@ def _refused(rule: str, event: Any) -> yaml.MarkedYAMLError:
     return _RefusedError(None, None, rule, event.start_mark)
 
 
-def _parsed(text: str, source: str, *, lines: bool) -> Node:
+def _parsed(text: str, source: str, *, lines: bool) -> YamlNode:
     """Parse `text` to a tree; places are `source:line`, or `source` alone for an override."""
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -175,7 +175,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
+def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> YamlNode:
     def at(child: yaml.Node) -> str:
         return f"{source}:{child.start_mark.line + 1}" if lines else source
 
@@ -184,7 +184,7 @@ def _converted(node: yaml.Node, source: str, place: str, lines: bool) -> Node:
         return Scalar(place, node.value, plain=node.style is None)
     if isinstance(node, yaml.SequenceNode):
         return Items(place, tuple(_converted(item, source, at(item), lines) for item in node.value))
-    entries: dict[str, Node] = {}
+    entries: dict[str, YamlNode] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise PlanError(f"{at(key)}: a key is one word, but got a list or a mapping")

@@ -204,10 +204,10 @@ def calibrate(
     for done, spec in enumerate(specs, 1):
         observed.append(observe(spec, setting, rounds=rounds, seconds=seconds))
         update(done, len(specs), "detectors")
-    return table(setting, observed)
+    return fitted_table(setting, observed)
 
 
-def table(setting: LatencySetting, observed: Sequence[Observed]) -> LatencyTable:
+def fitted_table(setting: LatencySetting, observed: Sequence[Observed]) -> LatencyTable:
     """Fit the table to the observed latencies."""
     reference = median(one.reference for one in observed)
     prices = fit(observed, setting.batch)

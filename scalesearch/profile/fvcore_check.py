@@ -54,7 +54,7 @@ class Comparison:
         return all(entry.agrees for entry in self.entries)
 
 
-def compare(spec: DetectorSpec) -> Comparison:
+def compare_with_fvcore(spec: DetectorSpec) -> Comparison:
     """Build a detector, trace it with fvcore on an image of its size, and compare the counts with the price.
 
     The trace runs on real tensors: it takes seconds, and the memory of one forward pass. ValueError for a backbone that

@@ -231,7 +231,7 @@ def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def measure(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = ROUNDS) -> Latency:
+def measure_latency(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = ROUNDS) -> Latency:
     """Build a detector, deploy it, and time it in turn with the reference, at most `rounds` times.
 
     ValueError for a backbone that cannot be deployed.

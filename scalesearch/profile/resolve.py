@@ -15,7 +15,7 @@ import timm
 import torch
 
 from scalesearch.arch.backbone import BackboneMemory, Measured, TimmBackbone
-from scalesearch.arch.operator import Operator, from_list, to_list
+from scalesearch.arch.operator import Operator, Size, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import Cost
 from scalesearch.io.cache import cache_folder
@@ -24,8 +24,6 @@ from scalesearch.nn.backbone import TimmFeatures, one_line
 from scalesearch.profile.flop_counter import count_module
 from scalesearch.profile.memory_trace import backbone_memory
 from scalesearch.profile.operator_trace import record
-
-Size = tuple[int, int]
 
 _MEASURING = 2
 """Version of the measurement, raised when its results change, so that cached ones are measured again."""

@@ -14,7 +14,8 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.inputs.documents import JsonError, parse
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import Number, fields_of
-from scalesearch.space.space import Value
+from scalesearch.plan.task import Numbers
+from scalesearch.space.space import AxisValue
 
 SCHEMA = 1
 """Version of the rows that this code reads and writes."""
@@ -22,8 +23,6 @@ KINDS = ("search", "winner", "baseline", "repeat")
 STATES = ("complete", "stopped", "failed")
 OUTSIDE = "measured before training: "
 """Beginning of a row's reason where the built detector was measured outside its band and not trained."""
-Numbers = Mapping[str, Number | None]
-"""The twelve COCO metrics by name; None where there is no ground truth to score against."""
 
 
 class RowError(ValueError):
@@ -55,7 +54,7 @@ class Row:
     """Index of the member in its family, from 0; None for a single spec."""
     proposed_by: str = ""
     """The sampler, or `random` for the random start."""
-    point: Mapping[str, Value]
+    point: Mapping[str, AxisValue]
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
     spec_id: str

@@ -39,7 +39,7 @@ class Compared:
         return Spread(tuple(of(run.last) for run in self.runs))
 
 
-def compare(runs: Sequence[Rehearsed]) -> list[Compared]:
+def compare_runs(runs: Sequence[Rehearsed]) -> list[Compared]:
     """Group the runs by sampler, in the order of the runs, full training before the ladder."""
     groups: dict[tuple[str, bool, int], list[Rehearsed]] = {}
     for sampler in dict.fromkeys(run.sampler for run in runs):

@@ -16,19 +16,19 @@ from matplotlib.axes import Axes
 from scalesearch.evidence.noise import Spread
 from scalesearch.io.publish import publish
 from scalesearch.rehearsal.comparison import Compared, curve
-from scalesearch.report.saving import save
+from scalesearch.report.saving import save_figure
 
 TABLE, CURVES, PICTURE, PAGE = "table.csv", "curves.csv", "rehearsal.png", "rehearsal.md"
 _COLOURS = ("#8a8a8a", "#2166ac", "#d6604d", "#1b7837", "#762a83", "#b8860b", "#01665e")
 
-HEADS = (
+HEADINGS = (
     "search", "seeds x candidates", "epochs", "hypervolume", "of full training's", "full training then",
     "above the median", "of full training's", "minus random's",
 )  # fmt: skip
 
 
 def lines(found: Sequence[Compared]) -> list[tuple[str, ...]]:
-    """Return the table's lines under `HEADS`; numbers are a mean and half of its 95 % interval."""
+    """Return the table's lines under `HEADINGS`; numbers are a mean and half of its 95 % interval."""
     return [
         (
             name(one),
@@ -124,7 +124,7 @@ def draw_rehearsal(found: Sequence[Compared], path: Path, epochs: int) -> None:
         axes.set_ylim(bottom=0)
     panels[0][0].set_ylabel("share of the band's hypervolume, AP above the median\n(mean, 95 % interval over seeds)")
     panels[0][-1].legend(fontsize=8, loc="lower right", frameon=False)
-    save(figure, path, dpi=130)
+    save_figure(figure, path, dpi=130)
     plt.close(figure)
 
 
@@ -140,7 +140,7 @@ def _curve(axes: Axes, one: Compared, colour: str, epochs: int) -> None:
 
 
 def _page(found: Sequence[Compared], facts: Sequence[str]) -> str:
-    table = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
+    table = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     table += ["| " + " | ".join(line) + " |" for line in lines(found)]
     return "\n".join(
         [

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from scalesearch.cost.budget import human
 from scalesearch.io.marks import claim_picture
 from scalesearch.io.text import for_picture
-from scalesearch.report.saving import save
+from scalesearch.report.saving import save_figure
 
 _COLOURS = ("#2166ac", "#c8553d", "#4d9221", "#762a83", "#b8860b", "#01665e", "#c51b7d", "#5f6b76")
 _LABELS = {
@@ -58,5 +58,5 @@ def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]
         panels[0][0].legend(fontsize=8, frameon=False)
     picture.tight_layout(rect=(0, 0.05 if note else 0, 1, 1))
     picture.text(0.01, 0.01, for_picture(note), fontsize=7.5, color="#5f6b76")
-    save(picture, path, dpi=150, alone=True)
+    save_figure(picture, path, dpi=150, alone=True)
     plt.close(picture)

@@ -19,7 +19,7 @@ from scalesearch.evidence.noise import Group
 from scalesearch.io.text import for_picture
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
-from scalesearch.report.saving import save
+from scalesearch.report.saving import save_figure
 from scalesearch.space.space import shown
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#2166ac", "#d6604d", "#8a8a8a", "#1b7837"
@@ -51,7 +51,7 @@ def draw_front(facts: Facts, path: Path) -> None:
         figure.legend(
             labelled.values(), labelled.keys(), fontsize=8, loc="outside lower center", ncols=2, frameon=False
         )
-    save(figure, path, dpi=150)
+    save_figure(figure, path, dpi=150)
     plt.close(figure)
 
 

@@ -19,7 +19,7 @@ from scalesearch.arch.graph_layout import PORT, RADIUS, Arrow, Layout, Line, lay
 from scalesearch.arch.topology import GATES, Topology
 from scalesearch.io.marks import claim_picture
 from scalesearch.io.text import for_picture
-from scalesearch.report.saving import save
+from scalesearch.report.saving import save_figure
 
 _STYLES: dict[str, tuple[str, Any, str]] = {  # colour, dashes, what the legend says
     "up": ("#c8553d", "-", "up-sampled, to a finer level"),
@@ -62,7 +62,7 @@ def draw_graph(topology: Topology, path: Path, name: str) -> None:
         _ports(axes, facts)
         figure.text(0.012, 1 - 0.2 / (high + 0.95), title, color=_INK, fontsize=11, weight="bold", va="center")
         figure.legend(handles=legend, loc="lower left", ncols=4, frameon=False, fontsize=8, handlelength=2.6)
-        save(figure, path, dpi=150, alone=True)
+        save_figure(figure, path, dpi=150, alone=True)
         plt.close(figure)
 
 

@@ -19,7 +19,7 @@ _ALONE: dict[str, dict[str, Any]] = {
 """Metadata of a plot at a path that the user chose, by suffix. The same figure gives the same bytes."""
 
 
-def save(figure: Figure, path: Path, *, dpi: int, alone: bool = False) -> None:
+def save_figure(figure: Figure, path: Path, *, dpi: int, alone: bool = False) -> None:
     """Write the figure to `path`, whose suffix gives the format; `alone`: not in a folder of ours. Raises OSError."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:], dpi=dpi, metadata=_ALONE[path.suffix] if alone else None)

@@ -12,7 +12,7 @@ from scalesearch.arch.genes import Genes
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Budget, figure
 from scalesearch.cost.metrics import Meter, meter_of
-from scalesearch.space.space import Choices, Point, Space, Value
+from scalesearch.space.space import AxisValue, Choices, Point, Space
 
 _LEAST = 1e-9
 """A value below every metric; keeps logarithms finite."""
@@ -52,7 +52,7 @@ class Unit(Protocol):
     def genes(self) -> Genes | None:
         """The encoding of free graphs, if some of the axes are genes."""
 
-    def solve(self, point: Mapping[str, Value]) -> Candidate:
+    def solve(self, point: Mapping[str, AxisValue]) -> Candidate:
         """Return the candidate at `point`, each member as near to its band as possible."""
 
 
@@ -85,7 +85,7 @@ class SpecUnit:
         """The genes of the space."""
         return self.space.genes
 
-    def solve(self, point: Mapping[str, Value]) -> Candidate:
+    def solve(self, point: Mapping[str, AxisValue]) -> Candidate:
         """Return the detector at `point` and its metrics."""
         spec = self.space.spec(point)
         return Candidate(dict(point), (spec,), (self.meter(spec),))
@@ -126,12 +126,14 @@ class FamilyUnit:
         """The genes of the space."""
         return self.space.genes
 
-    def solve(self, point: Mapping[str, Value]) -> Candidate:
+    def solve(self, point: Mapping[str, AxisValue]) -> Candidate:
         """Return the members at `point`, each solved along the axis."""
         pairs = [self._member(point, phi, band) for phi, band in zip(self.phis, self.bands, strict=True)]
         return Candidate(dict(point), tuple(spec for spec, _ in pairs), tuple(cost for _, cost in pairs))
 
-    def _member(self, point: Mapping[str, Value], phi: float, band: Budget) -> tuple[DetectorSpec, Mapping[str, float]]:
+    def _member(
+        self, point: Mapping[str, AxisValue], phi: float, band: Budget
+    ) -> tuple[DetectorSpec, Mapping[str, float]]:
         found: list[tuple[float, float, DetectorSpec, Mapping[str, float]]] = []
         for value in self.space.axes[self.axis].values:
             spec = self.space.spec(point, phi=phi, **{self.axis: value})

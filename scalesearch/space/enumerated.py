@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scalesearch.space.band import EmptyBandError, Seen
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit
-from scalesearch.space.space import Choices, Point, Value
+from scalesearch.space.space import AxisValue, Choices, Point
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PricedBand:
         return EmptyBandError(f"all {self.count} candidates inside the band have been tried")
 
 
-def _place(axes: Mapping[str, Choices], point: Mapping[str, Value]) -> list[float]:
+def _place(axes: Mapping[str, Choices], point: Mapping[str, AxisValue]) -> list[float]:
     """Return the point as positions along its axes: numbers in 0..1 by rank, names by index."""
     return [axis.ranks[point[name]] / (1 if axis.named else len(axis.values) - 1) for name, axis in axes.items()]
 

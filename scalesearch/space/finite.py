@@ -13,7 +13,7 @@ from scalesearch.cost.metrics import Meter
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import EnumeratedBand
-from scalesearch.space.space import Choices, Value
+from scalesearch.space.space import AxisValue, Choices
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class FiniteUnit:
         return None
 
     @cached_property
-    def _at(self) -> dict[tuple[Value, ...], Candidate]:
+    def _at(self) -> dict[tuple[AxisValue, ...], Candidate]:
         return {tuple(candidate.point.values()): candidate for candidate in self.candidates}
 
-    def solve(self, point: Mapping[str, Value]) -> Candidate:
+    def solve(self, point: Mapping[str, AxisValue]) -> Candidate:
         """Return the candidate with exactly this point; KeyError if there is none."""
         return self._at[tuple(point[name] for name in self.candidates[0].point)]
 

@@ -22,8 +22,8 @@ from scalesearch.arch.scaling import Compound, round_size
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
 
-Value = str | int | float
-Point = dict[str, Value]
+AxisValue = str | int | float
+Point = dict[str, AxisValue]
 
 WORDS = ("backbone", "topology", "fusion")
 """Axes whose values are names, without an order."""
@@ -57,7 +57,7 @@ _COMPOUND_OF = {
 }
 
 
-def shown(point: Mapping[str, Value]) -> str:
+def shown(point: Mapping[str, AxisValue]) -> str:
     """Return the point as one line; genes are only mentioned, since a graph is drawn, not listed."""
     words = [f"{name} {value}" for name, value in point.items() if "." not in name]
     return ", ".join([*words, FREE + " graph"] if len(words) < len(point) else words)
@@ -67,7 +67,7 @@ def shown(point: Mapping[str, Value]) -> str:
 class Choices:
     """An axis as a list of values, in the order given; a single value is a constant."""
 
-    values: tuple[Value, ...]
+    values: tuple[AxisValue, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
@@ -80,12 +80,12 @@ class Choices:
         return isinstance(self.values[0], str)
 
     @cached_property
-    def ordered(self) -> tuple[Value, ...]:
+    def ordered(self) -> tuple[AxisValue, ...]:
         """The values: numbers ascending, names as given."""
         return self.values if self.named else tuple(sorted(self.values, key=float))
 
     @cached_property
-    def ranks(self) -> dict[Value, int]:
+    def ranks(self) -> dict[AxisValue, int]:
         """The index of each value in `ordered`."""
         return {value: rank for rank, value in enumerate(self.ordered)}
 
@@ -185,7 +185,7 @@ class Space:
         for values in product(*(axis.values for axis in self.free.values())):
             yield dict(zip(names, values, strict=True))
 
-    def spec(self, point: Mapping[str, Value], **given: Value) -> DetectorSpec:
+    def spec(self, point: Mapping[str, AxisValue], **given: AxisValue) -> DetectorSpec:
         """Return the detector at `point`; `given` axes (a family member's phi, a solved size) override it.
 
         ValueError if a needed axis is in neither, or a value is out of range for a detector.
@@ -214,13 +214,13 @@ class Space:
         """Whether a backbone scales with phi."""
         return any(PHI in str(name) for name in self.axes["backbone"].values)
 
-    def backbones(self, **given: Sequence[Value]) -> list[str]:
+    def backbones(self, **given: Sequence[AxisValue]) -> list[str]:
         """Return the name of every backbone in the space; `given` axes as for `spec`."""
         axes = {name: self.axes[name].values for name in ("backbone", "phi") if name in self.axes} | given
         found = (self._backbone(dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
         return list(dict.fromkeys(found))
 
-    def frames(self, **given: Sequence[Value]) -> list[Frame]:
+    def frames(self, **given: Sequence[AxisValue]) -> list[Frame]:
         """Return every (size, min_level, max_level) in the space; `given` axes as for `spec`."""
         names = ("size", "size_base", "size_step", "phi", "aspect", "topology", "min_level", "max_level")
         axes = {name: self.axes[name].values for name in names if name in self.axes} | given

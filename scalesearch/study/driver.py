@@ -28,7 +28,7 @@ from scalesearch.study.successive_halving import promotion
 logger = logging.getLogger(__name__)
 
 
-def run(study: Study, executor: Executor) -> None:
+def run_study(study: Study, executor: Executor) -> None:
     """Run the search, then train winners, then baselines; every row is on disk when this returns.
 
     Raises TaskError, and ValueError where the first trainings all fail. KeyboardInterrupt passes through. Rows written
@@ -46,7 +46,7 @@ def run(study: Study, executor: Executor) -> None:
 def train_winners(study: Study, executor: Executor, winners: WinnersPlan, name: str) -> None:
     """Train the best of a finished search by another recipe than the plan's; `name` is that recipe's.
 
-    The rows are kept beside those of the plan's own winners. Raises as `run`.
+    The rows are kept beside those of the plan's own winners. Raises as `run_study`.
     """
     out = PendingJobs(study, executor)
     for job in winner_jobs(study, winners, name):

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scalesearch.plan.sections import OBJECTIVES, SamplerPlan
 from scalesearch.records.pareto import UP, non_dominated
-from scalesearch.space.space import Choices, Point, Value
+from scalesearch.space.space import AxisValue, Choices, Point
 from scalesearch.study.evolution import Observations
 
 DIRECTIONS = {name: StudyDirection.MAXIMIZE if name in UP else StudyDirection.MINIMIZE for name in OBJECTIVES}
@@ -200,5 +200,5 @@ def _encode(axes: Mapping[str, Choices], point: Point) -> Point:
     return {name: point[name] if axis.named else axis.ranks[point[name]] for name, axis in axes.items()}
 
 
-def _decode(axis: Choices, value: Value) -> Value:
+def _decode(axis: Choices, value: AxisValue) -> AxisValue:
     return value if axis.named else axis.ordered[int(value)]

@@ -31,7 +31,7 @@ class Log:
     def __init__(self, folder: Path, epoch: int, *, tensorboard: bool = False) -> None:
         self._file = folder / FILE
         self._board = _board(folder / "tensorboard", epoch) if tensorboard else None
-        kept = [line for line in read(self._file) if int(line["epoch"]) <= epoch]
+        kept = [line for line in read_log(self._file) if int(line["epoch"]) <= epoch]
         with publishing(self._file) as aside, aside.open("w", newline="", encoding="utf-8") as out:
             writer = csv.DictWriter(out, COLUMNS)
             writer.writeheader()
@@ -48,7 +48,7 @@ class Log:
             self._board.flush()
 
 
-def read(file: Path) -> list[dict[str, str]]:
+def read_log(file: Path) -> list[dict[str, str]]:
     """Return the complete lines of a log by column, in order; [] without a log. A line torn by a crash is skipped."""
     if not file.exists():
         return []

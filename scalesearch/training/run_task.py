@@ -1,4 +1,4 @@
-"""`run`: a task in, a learning curve and a checkpoint out. Imports nn, data and plan."""
+"""`run_task`: a task in, a learning curve and a checkpoint out. Imports nn, data and plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.backbone import one_line
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
-from scalesearch.plan.task import Outcome, Task, TaskError
+from scalesearch.plan.task import Numbers, Outcome, Task, TaskError
 from scalesearch.training import checkpoint
 from scalesearch.training.anchor_match import match_report
 from scalesearch.training.coco_metrics import Evaluation
@@ -43,7 +43,7 @@ SAVE_SECONDS = 60.0
 """Seconds after which the next step writes a checkpoint, so that an interruption loses little."""
 
 
-def run(
+def run_task(
     task: Task,
     data: Data,
     *,
@@ -71,7 +71,7 @@ def run(
     memory = PeakMemory(place)
     pixels = team.one_before_others(lambda: _open(task, data, cache))
     training = Training(dataclasses.replace(task, spec=_seen(task)), pixels[0], place, team)
-    points = _Points(task, data, training)
+    points = _LearningCurve(task, data, training)
     points.restore()
     log = Log(task.folder, training.epoch, tensorboard=tensorboard) if team.first else None
     try:
@@ -95,7 +95,9 @@ class TooLong(Exception):
     """A training exceeded its time limit; the message says how far it got."""
 
 
-def _go(training: Training, points: _Points, held_out: Pixels, update: Update) -> Iterator[dict[str, float | None]]:
+def _go(
+    training: Training, points: _LearningCurve, held_out: Pixels, update: Update
+) -> Iterator[dict[str, float | None]]:
     """Run epochs, due evaluations and checkpoints; yield each epoch's log line."""
     task, steps = points.task, training.steps_per_epoch
     before = training.epoch * steps + training.step
@@ -124,7 +126,7 @@ def _go(training: Training, points: _Points, held_out: Pixels, update: Update) -
         points.save(at_once=training.epoch == task.to_epoch)
 
 
-class _Points:
+class _LearningCurve:
     """The learning curve of a training, and the data of its checkpoint beside the weights."""
 
     def __init__(self, task: Task, data: Data, training: Training) -> None:
@@ -233,8 +235,8 @@ _DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, Runtime
 class _Saved:
     """The JSON under a checkpoint's key `told`."""
 
-    curve: tuple[tuple[int, Mapping[str, Number | None]], ...]
-    per_class: Mapping[str, Number | None]
+    curve: tuple[tuple[int, Numbers], ...]
+    per_class: Numbers
     seconds: Number
 
 

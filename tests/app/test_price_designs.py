@@ -12,7 +12,7 @@ import pytest
 from scalesearch.app.price_designs import as_text, draw, priced
 from scalesearch.arch.scaling import named
 from scalesearch.console.cost_tables import show_costs
-from scalesearch.cost.latency import predict
+from scalesearch.cost.latency import predict_latency
 from scalesearch.cost.price import price
 from tests.cost.test_latency import table
 
@@ -29,7 +29,7 @@ def test_published_ones_are_a_family() -> None:
     found = priced(["d0", "d1", "lite0"], None, None, table())
     assert [(one.family, one.phi) for one in found] == [("d", 0.0), ("d", 1.0), ("lite", 0.0)]
     assert found[0].parts.total == price(named("d0"))
-    assert found[1].latency == predict(named("d1"), table())
+    assert found[1].latency == predict_latency(named("d1"), table())
     rows = list(csv.DictReader(io.StringIO(as_text(found, "csv"))))
     assert [row["design"] for row in rows] == ["d0", "d1", "lite0"]
     assert int(rows[0]["macs"]) == price(named("d0")).macs and float(rows[0]["latency"]) == found[0].latency

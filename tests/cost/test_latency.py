@@ -20,7 +20,7 @@ from scalesearch.cost.latency import (
     LatencyTable,
     amounts,
     from_dict,
-    predict,
+    predict_latency,
     to_dict,
 )
 from scalesearch.cost.operators import operators
@@ -77,8 +77,8 @@ def test_a_prediction_is_the_sum_over_the_operators() -> None:
         bool(row.after) for row in operators(spec) if row.name == "conv"
     )
     only_calls = table(**{kind: {"calls": 1e-6} for kind in KINDS})
-    assert predict(spec, only_calls) == pytest.approx(calls * 1e-6)
-    assert predict(spec, costs) > predict(spec, only_calls)
+    assert predict_latency(spec, only_calls) == pytest.approx(calls * 1e-6)
+    assert predict_latency(spec, costs) > predict_latency(spec, only_calls)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_a_prediction_is_the_sum_over_the_operators() -> None:
     ],
 )
 def test_more_takes_longer(field: str, values: list[Any]) -> None:
-    seconds = [predict(dataclasses.replace(named("d0"), **{field: value}), table()) for value in values]
+    seconds = [predict_latency(dataclasses.replace(named("d0"), **{field: value}), table()) for value in values]
     assert seconds == sorted(seconds) and len(set(seconds)) == len(seconds)
 
 
 def test_a_batch_takes_its_work_more_often_but_is_called_once() -> None:
     small = named("d0", size=(32, 32))  # Its maps stay near, whatever the batch here.
-    one, four = (predict(small, table(batch)) for batch in (1, 4))
-    calls = predict(small, table(**{kind: {"calls": 1e-6} for kind in KINDS}))
+    one, four = (predict_latency(small, table(batch)) for batch in (1, 4))
+    calls = predict_latency(small, table(**{kind: {"calls": 1e-6} for kind in KINDS}))
     assert four - calls == pytest.approx(4 * (one - calls))
 
 

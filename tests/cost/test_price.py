@@ -13,7 +13,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.graph import ONE, Graph, Map
 from scalesearch.cost.network import neck
 from scalesearch.cost.price import breakdown, price
-from scalesearch.cost.terms import evaluate, factored, sums
+from scalesearch.cost.terms import evaluate_terms, factored, sums
 
 # google/automl efficientdet_arch_test.py asserts the parameters; the multiply-adds of its convolutions alone, in
 # billions to four digits, are an independent count of the same graphs. 90 classes, native size, batch 1.
@@ -99,7 +99,7 @@ def test_a_convolution_by_hand() -> None:
     x = graph.conv(x, Map((4,), 8), kernel=3, bias=True, norm=True)
     x = graph.conv(x, Map((5,), 8), kernel=5, stride=2, depthwise=True)
     graph.add("product", (x,), Map((5,), 1, "width"), shared=True)
-    found = [evaluate(factored(terms), {ONE: 1, 4: 10, 5: 4}, {"width": 6}) for terms in sums(graph)]
+    found = [evaluate_terms(factored(terms), {ONE: 1, 4: 10, 5: 4}, {"width": 6}) for terms in sums(graph)]
     # Weights, bias, scale and shift; weights; nothing, they were counted before.
     assert found[0] == (216 + 8 + 16) + 200
     assert found[1] == 216 * 10 + 200 * 4 + 8 * 6 * 4

@@ -16,7 +16,7 @@ from scalesearch.execute import processes
 from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from tests.displays import watched
 from tests.execute.workers import (
     Trials,
@@ -74,11 +74,11 @@ def test_two_processes_give_the_rows_that_their_lag_gives_one_by_one(tmp_path: P
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     one = make_study(tmp_path / "one", make_plan(tmp_path / "one", text))
-    run(one, Lagging(learn))
+    run_study(one, Lagging(learn))
     two = make_study(tmp_path / "two", make_plan(tmp_path / "two", text))
     steps: list[tuple[int, int, str]] = []
     with watched(lambda *step: steps.append(step)):
-        run(two, pool)
+        run_study(two, pool)
     assert steps[0][0] == 0 and steps[-1][0] == steps[-1][1]
     known = [[replace(row, seconds=0.0, reason="") for row in study.folder.rows()] for study in (one, two)]
     assert known[0] == known[1]

@@ -14,7 +14,7 @@ from scalesearch.arch.scaling import named
 from scalesearch.execute.executor import Executor, WorkerLostError
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from tests.studies import learn, make_plan, make_study
 
 EPOCH = 0.1
@@ -70,7 +70,7 @@ def die_once(task: Task) -> Outcome:
 def assert_nothing_lost_or_twice(folder: Path, executor: Executor, said: pytest.LogCaptureFixture) -> None:
     """A study through `executor` whose trainings are `die_once`."""
     study = make_study(folder, make_plan(folder))
-    run(study, executor)
+    run_study(study, executor)
     rows = study.folder.rows()
     assert [row.ordinal for row in rows if row.kind == "search"] == list(range(12))
     assert len({row.spec_id for row in rows if row.kind == "search"}) == 12

@@ -25,7 +25,7 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.mirror.storage import FILE, IDENTITY, LedgerError, trial_storage
 from scalesearch.records.trials import Trial, best_trials
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
 from tests.studies import learn
 
@@ -35,7 +35,7 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 @pytest.fixture
 def searched(study: Study) -> Study:
     """Twelve complete trials, by ordinal."""
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     return study
 
 

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from scalesearch.nn.detector import Outputs
 from scalesearch.nn.losses import BOX_LOSSES, Targets, assign, detection_loss, focal_loss, iou_loss
-from scalesearch.nn.postprocess import encode
+from scalesearch.nn.postprocess import encode_boxes
 
 ANCHORS = torch.tensor(
     [[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 8.0], [20.0, 20.0, 30.0, 30.0], [50.0, 50.0, 90.0, 90.0]]
@@ -159,7 +159,7 @@ def test_huber_is_effdets() -> None:
     effdet = pytest.importorskip("effdet.loss")
     outputs, targets = setting()
     wanted = torch.zeros(8, 4)
-    wanted[targets.places] = encode(targets.boxes, targets.anchors)
+    wanted[targets.places] = encode_boxes(targets.boxes, targets.anchors)
     count = torch.tensor(float(len(targets.places) + 1))
     theirs = effdet._box_loss(outputs.box_deltas.view(8, 4), wanted, count, delta=0.1)
     losses = detection_loss(outputs, targets)
@@ -170,7 +170,7 @@ def test_huber_is_effdets() -> None:
 @pytest.mark.parametrize("box", ["huber", *BOX_LOSSES])
 def test_a_perfect_box_costs_nothing(box: str) -> None:
     outputs, targets = setting()
-    outputs.box_deltas.view(8, 4)[targets.places] = encode(targets.boxes, targets.anchors)
+    outputs.box_deltas.view(8, 4)[targets.places] = encode_boxes(targets.boxes, targets.anchors)
     assert detection_loss(outputs, targets, box=box).box.item() == pytest.approx(0, abs=1e-5)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 from scalesearch.nn.detector import Outputs
-from scalesearch.nn.postprocess import Detections, _best_pairs, _hard, _soft, decode, detect, encode
+from scalesearch.nn.postprocess import Detections, _best_pairs, _hard, _soft, decode_boxes, detect, encode_boxes
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
@@ -22,15 +22,15 @@ def random_boxes(count: int, seed: int) -> Tensor:
 
 def test_encode_and_decode_are_inverse() -> None:
     boxes, anchors = random_boxes(50, 0), random_boxes(50, 1)
-    torch.testing.assert_close(decode(encode(boxes, anchors), anchors), boxes)
+    torch.testing.assert_close(decode_boxes(encode_boxes(boxes, anchors), anchors), boxes)
     deltas = torch.randn(50, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    torch.testing.assert_close(encode(decode(deltas, anchors), anchors), deltas)
+    torch.testing.assert_close(encode_boxes(decode_boxes(deltas, anchors), anchors), deltas)
 
 
 def test_deltas_are_ty_tx_th_tw_without_variances() -> None:
     anchor, box = torch.tensor([0.0, 0.0, 10.0, 20.0]), torch.tensor([5.0, 0.0, 15.0, 40.0])
     torch.testing.assert_close(
-        encode(box, anchor),
+        encode_boxes(box, anchor),
         torch.tensor([0.5, 0.5, 2.0, 1.0])
         .log()
         .where(torch.tensor([False, False, True, True]), torch.tensor([0.5, 0.5, 0.0, 0.0])),
@@ -42,11 +42,11 @@ def test_decode_is_effdets() -> None:
     anchors = random_boxes(20, 3)
     deltas = torch.randn(20, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     theirs = effdet.decode_box_outputs(deltas, anchors[:, [1, 0, 3, 2]], output_xyxy=True)
-    torch.testing.assert_close(decode(deltas, anchors), theirs)
+    torch.testing.assert_close(decode_boxes(deltas, anchors), theirs)
 
 
 def test_an_untrained_giant_stays_finite() -> None:
-    assert decode(torch.full((4,), 1e6), torch.tensor([0.0, 0.0, 8.0, 8.0])).isfinite().all()
+    assert decode_boxes(torch.full((4,), 1e6), torch.tensor([0.0, 0.0, 8.0, 8.0])).isfinite().all()
 
 
 ANCHORS = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 0.0, 11.0, 10.0], [30.0, 30.0, 60.0, 60.0]])

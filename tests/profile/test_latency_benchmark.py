@@ -15,13 +15,13 @@ from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.networks import bifpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.latency import OTHER, amounts, predict
+from scalesearch.cost.latency import OTHER, amounts, predict_latency
 from scalesearch.cost.operators import operators
 from scalesearch.nn.detector import build
 from scalesearch.plan.latency_table import read_table, write_table
 from scalesearch.profile import latency_benchmark as latency
 from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit, held_out
-from scalesearch.profile.latency_benchmark import interval, measure, take_turns
+from scalesearch.profile.latency_benchmark import interval, measure_latency, take_turns
 from scalesearch.profile.latency_setting import setting_of
 from scalesearch.profile.onnx_graph import sketch
 from scalesearch.profile.operator_timing import Observed, observe
@@ -96,7 +96,7 @@ def test_a_measurement_says_what_it_is_of(backend: str) -> None:
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnxscript")
     setting = setting_of("cpu", backend, "fp32", 1, 2)
-    found = measure(TINY, setting, rounds=8)
+    found = measure_latency(TINY, setting, rounds=8)
     assert found.detector == TINY.id and found.rounds == 8 and found.clock == "processor"
     assert found.interval[0] <= found.seconds <= found.interval[1]
     assert found.ratio_interval[0] <= found.ratio <= found.ratio_interval[1]
@@ -147,10 +147,10 @@ def test_memory_taken_anew_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) 
     setting = setting_of("cpu", "eager", "fp32", 1, 1)
     assert pages <= take_turns(take, setting, rounds=8).faults < 2 * pages
     plain, detector = latency.deployed(TINY, setting)
-    assert latency.measure(TINY, setting, rounds=8).faults < pages // 8
+    assert latency.measure_latency(TINY, setting, rounds=8).faults < pages // 8
     monkeypatch.setattr(latency, "deployed", lambda *_: (lambda: (take(), plain())[1], detector))
     monkeypatch.setattr(latency, "FAULT", 1.0)  # so that it does not hang on this machine's speed
-    found = latency.measure(TINY, setting, rounds=8)
+    found = latency.measure_latency(TINY, setting, rounds=8)
     assert found.to_dict()["faults"] >= pages
     assert f"each run had {found.faults:,} page faults" in "; ".join(found.warnings)
 
@@ -174,7 +174,7 @@ def test_a_table_is_made_and_predicts(backend: str, tmp_path: Path) -> None:
     assert table.error.candidates == 3 and table.setting == setting
     write_table(table, tmp_path / "t.json")
     assert read_table(tmp_path / "t.json") == table
-    small, large = (predict(dataclasses.replace(TINY, size=(side, side)), table) for side in (64, 256))
+    small, large = (predict_latency(dataclasses.replace(TINY, size=(side, side)), table) for side in (64, 256))
     assert 0 < small < large
 
 

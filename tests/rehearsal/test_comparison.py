@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scalesearch.evidence.noise import Spread
-from scalesearch.rehearsal.comparison import compare, curve
+from scalesearch.rehearsal.comparison import compare_runs, curve
 from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 
 
@@ -33,7 +33,7 @@ def test_differences_are_over_the_same_seeds() -> None:
     runs = [run("random", seed, above) for seed, above in enumerate((0.2, 0.4, 0.6))]
     runs += [run("tpe", seed, above) for seed, above in enumerate((0.3, 0.5))]
     runs += [run("tpe", seed, above, ladder=True, epochs=30) for seed, above in enumerate((0.15, 0.5))]
-    random, tpe, climbed = compare(runs)
+    random, tpe, climbed = compare_runs(runs)
     assert random.over_random is None and random.of_full is None
     assert tpe.over_random is not None and tpe.over_random.values == pytest.approx((0.1, 0.1))
     assert climbed.over_random is None  # random was not on the ladder
@@ -44,16 +44,16 @@ def test_differences_are_over_the_same_seeds() -> None:
 
 
 def test_fewer_candidates_are_held_against_what_as_many_epochs_gave() -> None:
-    found = compare([run("random", 0, 0.6), run("gp", 0, 0.5, trials=5, epochs=50)])
+    found = compare_runs([run("random", 0, 0.6), run("gp", 0, 0.5, trials=5, epochs=50)])
     assert found[1].over_random is not None and found[1].over_random.values == pytest.approx((0.2,))
 
 
 def test_random_of_as_many_candidates_comes_first_and_of_fewer_never() -> None:
     other = [run("random", 0, 0.6), run("random", 0, 0.3, trials=5, epochs=50)]
     for runs in (other, other[::-1]):
-        *_, tpe = compare([*runs, run("tpe", 0, 0.5, trials=5, epochs=50)])
+        *_, tpe = compare_runs([*runs, run("tpe", 0, 0.5, trials=5, epochs=50)])
         assert tpe.over_random is not None and tpe.over_random.values == pytest.approx((0.2,))
-    *_, more = compare([*other, run("tpe", 0, 0.5, trials=20, epochs=200)])
+    *_, more = compare_runs([*other, run("tpe", 0, 0.5, trials=20, epochs=200)])
     assert more.over_random is None
 
 

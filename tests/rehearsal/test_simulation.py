@@ -22,7 +22,7 @@ from scalesearch.rehearsal.table import RecordedTable
 from scalesearch.space.candidates import SpecUnit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
-from scalesearch.study.driver import run, search
+from scalesearch.study.driver import run_study, search
 from scalesearch.study.study import Study
 from tests.studies import PLAN, PROVENANCE, learn, make_plan, make_study
 
@@ -90,7 +90,7 @@ def recorded(tmp_path: Path) -> list[Row]:
     """A small real study, with curves of two points, and half of its specs trained with a second seed."""
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "recipe.epochs=10", "sampler.name=random"))
     with study.folder as folder:
-        run(study, InProcess(learn))
+        run_study(study, InProcess(learn))
         rows = [row for row in folder.rows() if row.kind == "search"]
     curves = [replace(row, curve=((2, {"ap": (row.final["ap"] or 0) / 2}), *row.curve)) for row in rows]
     other = {"seed": 9, "final": {"ap": 0.9}, "curve": ((2, {"ap": 0.5}), (10, {"ap": 0.9})), "seconds": 3.0}

@@ -13,7 +13,7 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.report.write import write_report
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.pending import failure
 from tests.studies import PLAN, learn, make_plan, make_study
 
@@ -37,7 +37,7 @@ def test_a_report_shows_hostile_names_as_text(tmp_path: Path) -> None:
             return failure(HOSTILE[0])
         return replace(learn(task, label), per_class=dict.fromkeys(HOSTILE, 0.5))
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     text = page(gather(study.plan, study.folder.rows()), "front.png")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text) and len(text) < 30_000
     html = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough").render(text)

@@ -15,7 +15,7 @@ from scalesearch.report.facts import gather
 from scalesearch.report.front_plot import draw_front
 from scalesearch.report.page import page
 from scalesearch.report.write import write_report
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.pending import failure
 from scalesearch.study.study import Study
 from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
@@ -25,7 +25,7 @@ from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
 def done(request: pytest.FixtureRequest, tmp_path: Path) -> Study:
     """A finished study of detectors, or of families."""
     study = make_study(tmp_path, make_plan(tmp_path, request.param))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     study.folder.close()
     return study
 
@@ -59,7 +59,7 @@ def test_the_page_names_its_splits_and_has_the_noise(done: Study) -> None:
 def test_a_latency_says_what_predicts_it_and_what_was_not_confirmed(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, PLAN, "trials=4", "latency={table: t.json, timings: 'predicted for a CPU; error 4%'}")
     study = replace(make_study(tmp_path, plan), confirm=lambda spec, band: "slow" if spec.width > 16 else "")
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     outside = sum(trial.rows[0].outside for trial in study.trials())
     text = page(gather(study.plan, study.folder.rows()), "x")
     assert outside and "Latency is predicted for a CPU; error 4%." in text
@@ -68,13 +68,13 @@ def test_a_latency_says_what_predicts_it_and_what_was_not_confirmed(tmp_path: Pa
 
 def test_selection_on_val_is_marked(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "data.select=val", "trials=2"))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     assert "Selection and reporting used the same images" in page(gather(study.plan, study.folder.rows()), "x")
 
 
 def test_objectives_have_a_panel_and_a_column_each(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "objectives=[ap, params, activations]", "winners.top=0"))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     facts = gather(study.plan, study.folder.rows())
     assert facts.costs == ("params", "activations")
     for cost in facts.costs:  # each panel's stairs rise, and stand on trials of the front
@@ -97,7 +97,7 @@ def test_what_failed_is_listed_with_its_reason_in_one_line(tmp_path: Path) -> No
             return failure("no | such\nthing")
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     folder = study.folder.path
     text = write_report(folder, gather(study.plan, study.folder.rows())).read_text()
     assert "4 candidates (0 complete, 4 failed)" in text
@@ -123,7 +123,7 @@ def test_the_picture_is_drawn_for_no_rows_and_for_all(done: Study, tmp_path: Pat
 
 def test_the_first_lines_say_what_the_seeds_do_not_tell_apart(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
 
     def first(aps: dict[str, tuple[float, ...]]) -> str:
         """The summary of a study whose winners came to these APs, a seed each."""

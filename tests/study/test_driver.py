@@ -12,7 +12,7 @@ from scalesearch.cost.budget import Budget
 from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
 from tests.studies import FAMILY, learn, make_plan, make_study
 
@@ -29,7 +29,7 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: pytest.Lo
         tasks.append(task)
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     rows = study.folder.rows()
     assert [row.kind for row in rows] == ["search"] * 12 + ["winner"] * 4 + ["baseline"] * 2
     assert [(t.train_on, t.evaluate_on) for t in tasks] == [("train", "select")] * 12 + [("train+select", "val")] * 6
@@ -45,7 +45,7 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: pytest.Lo
 def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int) -> None:
     (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()  # type: ignore[func-returns-value]
     whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole"))
-    run(whole, InProcess(learn))
+    run_study(whole, InProcess(learn))
     left = at
 
     def train(task: Task, label: str) -> Outcome:
@@ -57,21 +57,21 @@ def test_an_interrupted_study_continues_to_the_same_rows(tmp_path: Path, at: int
 
     cut = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
     with cut.folder, pytest.raises(KeyboardInterrupt):
-        run(cut, InProcess(train))
+        run_study(cut, InProcess(train))
     assert len(cut.folder.rows()) == at
     again = make_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
-    run(again, InProcess(learn))
+    run_study(again, InProcess(learn))
     assert plain(again.folder.rows()) == plain(whole.folder.rows())
 
 
 def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
     few = make_study(tmp_path, make_plan(tmp_path))
     with few.folder:
-        run(few, InProcess(learn))
+        run_study(few, InProcess(learn))
     more = make_study(tmp_path, replace(few.plan, trials=15))
     begun = more.folder.path / "tasks" / "of-a-candidate-that-other-workers-had"
     begun.mkdir(parents=True)
-    run(more, InProcess(learn))
+    run_study(more, InProcess(learn))
     assert not begun.exists()
     assert [t.key for t in more.trials()][:12] == [t.key for t in few.trials()]
     assert len(more.trials()) == 15
@@ -85,7 +85,7 @@ def test_family_trials_score_the_mean_and_reuse_an_equal_member(tmp_path: Path, 
         trained.append(task.spec.id)
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     trials = study.trials()
     assert len(trials) == 4
     for trial in trials:
@@ -104,7 +104,7 @@ def test_a_failed_training_is_recorded_and_the_search_goes_on(study: Study, said
             return Outcome(state="failed", reason="not finite", seconds=1.0, peak_memory=1, images_per_second=0.0)
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     trials = study.trials()
     assert [t.ordinal for t in trials if not t.complete] == [2]
     assert len(trials) == 12
@@ -115,7 +115,7 @@ def test_what_a_training_has_to_say_is_said_once(study: Study, said: pytest.LogC
     def train(task: Task, label: str) -> Outcome:
         return replace(learn(task, label), notes=(f"the loader took {task.spec.width / 10}% of the time",))
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     notes = [line for line in said.messages if line.startswith("  ")]
     # Of the search and of full training, whose recipe is another, the first of each.
     assert len(notes) == 2 and all(note.startswith("  the loader took ") for note in notes)
@@ -143,7 +143,7 @@ def test_whatever_a_training_raises_is_its_rows_reason(
             raise error
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     assert [trial.rows[0].reason[: len(reason)] for trial in study.trials() if trial.failed] == [reason]
     assert len(study.trials()) == 12
 
@@ -157,7 +157,7 @@ def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(
         return ""
 
     study = replace(study, confirm=confirm)
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert wide and {trial.rows[0].reason for trial in wide} == {
         "its latency could not be measured: out of memory: MemoryError"
@@ -171,7 +171,7 @@ def test_a_number_that_is_not_finite_is_a_failure(study: Study, said: pytest.Log
             return replace(learn(task, label), curve=((task.to_epoch, {"ap": float("nan")}),))
         return learn(task, label)
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     (failed,) = (trial for trial in study.trials() if trial.failed)
     assert failed.ordinal == 2 and failed.rows[0].reason.endswith("curve[0][1].ap is nan")
     assert len(study.trials()) == 12

@@ -10,7 +10,7 @@ import pytest
 from scalesearch.execute.executor import InProcess
 from scalesearch.io.progress import bar
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.study.driver import run, search
+from scalesearch.study.driver import run_study, search
 from scalesearch.study.study_progress import StudyProgress, _clock, epochs_of_a_candidate, work
 from tests.displays import watched
 from tests.studies import PLAN, learn, make_plan, make_study
@@ -34,7 +34,7 @@ def test_what_is_expected_is_what_comes(tmp_path: Path) -> None:
     assert work(study, searched=False) == (plan.trials * plan.recipe.epochs, expected)
     assert progress.end.startswith("the study ends at about ")
     with watched(lambda done, total, what: shares.append(done / total)):
-        run(study, Lagging(learn))
+        run_study(study, Lagging(learn))
     progress.advance()
     now = work(study, searched=True)
     assert now.done == now.expected <= expected
@@ -51,7 +51,7 @@ def test_a_training_s_own_bar_tells_of_the_study(tmp_path: Path) -> None:
         return learn(task, label)
 
     with watched(lambda done, total, what: None, labels):
-        run(study, InProcess(train))
+        run_study(study, InProcess(train))
     assert labels[0] == "trial 1/4"
     assert labels[1].startswith("trial 2/4 (the study ends at about ")
     study.folder.close()

@@ -19,7 +19,7 @@ from scalesearch.plan.plan import PlanError
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.study.driver import run
+from scalesearch.study.driver import run_study
 from scalesearch.study.successive_halving import promotion
 from tests.studies import PLAN, make_plan, make_study
 
@@ -68,7 +68,7 @@ def make_row(study_row: Row) -> MakeRow:
 def study_row(tmp_path: Path) -> Row:
     """Some search row."""
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=1", "winners.top=0"))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     return next(row for row in study.folder.rows() if row.kind == "search")
 
 
@@ -118,7 +118,7 @@ def test_failed_ones_do_not_count(make_row: MakeRow) -> None:
 
 def test_a_ladder_spends_less_and_its_top_is_the_front(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=27", "winners.top=3"))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     trials = study.trials()
     assert len(trials) == 27
     at = {epochs: sum(trial.epochs_done >= epochs for trial in trials) for epochs in RUNGS}
@@ -134,7 +134,7 @@ def test_an_interrupted_ladder_continues_to_the_same_rows(tmp_path: Path, sample
     text, options = LADDER, ("trials=9", f"sampler.name={sampler}")
     (tmp_path / "whole").mkdir()
     whole = make_study(tmp_path / "whole", make_plan(tmp_path / "whole", text, *options))
-    run(whole, InProcess(learn))
+    run_study(whole, InProcess(learn))
     for at in (1, 4, 9, 13):
         left, place = at, tmp_path / f"cut{at}"
         place.mkdir()
@@ -148,9 +148,9 @@ def test_an_interrupted_ladder_continues_to_the_same_rows(tmp_path: Path, sample
 
         cut = make_study(place, make_plan(place, text, *options))
         with cut.folder, pytest.raises(KeyboardInterrupt):
-            run(cut, InProcess(train))
+            run_study(cut, InProcess(train))
         again = make_study(place, make_plan(place, text, *options))
-        run(again, InProcess(learn))
+        run_study(again, InProcess(learn))
         assert again.folder.rows() == whole.folder.rows()
 
 
@@ -169,7 +169,7 @@ def test_the_ledger_has_one_trial_a_candidate(tmp_path: Path) -> None:
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
         return optuna.load_study(study_name="toy", storage=storage).trials
 
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     assert ["RUNNING", "RUNNING"] in states
     assert [trial.state.name for trial in mirrored()] == [
         "COMPLETE" if trial.complete else "PRUNED" for trial in study.trials()
@@ -192,7 +192,7 @@ def test_a_lost_task_is_sent_again_and_gives_up_after_three(tmp_path: Path, said
         return learn(task, label)
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     assert [trial.ordinal for trial in study.trials() if trial.failed] == [3]
     assert study.trials()[3].rows[0].reason == "its worker was lost 3 times, the last time: a worker died"
     assert sum("sent again" in line for line in said.messages) == 3
@@ -215,7 +215,7 @@ def test_what_a_candidate_raises_is_its_row_and_the_study_goes_on(
         return learn(task, label)
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     assert [trial.rows[0].reason for trial in study.trials() if trial.failed] == [reason]
     assert len(study.trials()) == 9
 
@@ -229,10 +229,10 @@ def test_what_is_wrong_with_all_ends_the_study(tmp_path: Path, said: pytest.LogC
 
     study = make_study(tmp_path, make_plan(tmp_path, LADDER))
     with pytest.raises(TaskError, match="readable"):
-        run(study, InProcess(unreadable))
+        run_study(study, InProcess(unreadable))
     assert study.folder.rows() == ()
     with pytest.raises(ValueError, match="all of the first 10 trainings failed, the last .* RuntimeError: no"):
-        run(study, InProcess(broken))
+        run_study(study, InProcess(broken))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(
 
     plan = make_plan(tmp_path, LADDER, "trials=9")
     study = replace(make_study(tmp_path, plan), confirm=confirm)
-    run(study, InProcess(train))
+    run_study(study, InProcess(train))
     slow = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
     assert not {trial.rows[0].spec_id for trial in slow} & set(trained)

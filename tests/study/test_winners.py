@@ -13,7 +13,7 @@ from scalesearch.records.folder import read_rows
 from scalesearch.records.trials import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
-from scalesearch.study.driver import run, train_winners
+from scalesearch.study.driver import run_study, train_winners
 from scalesearch.study.study import Study
 from tests.studies import PLAN, learn, make_plan, make_study
 
@@ -21,7 +21,7 @@ FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
 
 
 def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> None:
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     before = study.folder.rows()
     sent: list[Task] = []
 
@@ -44,12 +44,12 @@ def test_rows_lie_beside_the_plans_own_and_are_trained_once(study: Study) -> Non
     study.folder.close()  # type: ignore[attr-defined]
     assert read_rows(study.folder.path) == rows
 
-    run(study, InProcess(counted))  # the plan's own winners are not trained again
+    run_study(study, InProcess(counted))  # the plan's own winners are not trained again
     assert len(sent) == 6
 
 
 def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     train_winners(study, InProcess(learn), FULL, "full")
     facts = gather(study.plan, study.folder.rows())
     text = page(facts, "x")
@@ -63,7 +63,7 @@ def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
 def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
     """The toy's AP depends on the seed by the same for all: the order is kept, until one is turned round."""
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "sampler={name: random}", "trials=24"))
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     train_winners(study, InProcess(learn), dataclasses.replace(FULL, top=99), "full")
     facts = gather(study.plan, study.folder.rows())
     count = len(best_trials(study.trials(), study.plan.objectives))
@@ -82,6 +82,6 @@ def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
 
 
 def test_one_winner_has_no_order(study: Study, tmp_path: Path) -> None:
-    run(study, InProcess(learn))
+    run_study(study, InProcess(learn))
     rows = [row for row in study.folder.rows() if row.kind != "winner"]
     assert "Proxy against full" not in page(gather(study.plan, rows), "x")

@@ -28,7 +28,7 @@ from scalesearch.plan.task import Task
 from scalesearch.training.distributed import ALONE, Team, joined, synchronized
 from scalesearch.training.evaluation import evaluate, norms_of
 from scalesearch.training.loop import Training
-from scalesearch.training.run_task import run
+from scalesearch.training.run_task import run_task
 from tests.conftest import write_coco
 from tests.detectors import TINY
 
@@ -66,7 +66,7 @@ def train_by(team: Team, coco: Path, recipe: Recipe, folder: Path) -> Report:
 def _all(team: Team, coco: Path, folder: Path) -> None:
     """What the fixture `reports` collects, in one start of the processes: half of the time goes into that."""
     reports = [train_by(team, coco, recipe, folder) for recipe in (FROZEN, MIXED, LEARNT, STILL)]
-    outcomes = [run(task(folder / name, recipe), open_data(coco), team=team) for name, recipe in TASKS.items()]
+    outcomes = [run_task(task(folder / name, recipe), open_data(coco), team=team) for name, recipe in TASKS.items()]
     told = [dataclasses.asdict(outcome) for outcome in outcomes]
     torch.save([reports, json.dumps(told)], folder / f"report{team.shard.rank}.pt")
 
@@ -175,10 +175,10 @@ def test_a_task_in_two_processes_writes_once_and_goes_on_in_one(place: Path) -> 
     (told, _), (other, _) = (json.loads(torch.load(place / f"report{rank}.pt")[1]) for rank in (0, 1))
     assert told["curve"] == other["curve"] and told["state"] == other["state"] == "complete"
     data = open_data(place / "coco")
-    one = run(task(place / "one", TASKS["whole"]), data)
+    one = run_task(task(place / "one", TASKS["whole"]), data)
     for name, number in one.curve[0][1].items():
         assert told["curve"][0][1][name] == (None if number is None else pytest.approx(number, abs=1e-3))
-    again = run(task(place / "whole", TASKS["whole"]), data)
+    again = run_task(task(place / "whole", TASKS["whole"]), data)
     assert again.curve[0][1] == told["curve"][0][1]
     assert {file.name for file in (place / "whole").iterdir()} == {file.name for file in (place / "one").iterdir()}
 

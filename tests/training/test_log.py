@@ -15,8 +15,8 @@ from scalesearch.nn.losses import Losses
 from scalesearch.training import checkpoint
 from scalesearch.training import run_task as tasks
 from scalesearch.training.averages import EpochAverages
-from scalesearch.training.log import COLUMNS, FILE, Log, read
-from scalesearch.training.run_task import run
+from scalesearch.training.log import COLUMNS, FILE, Log, read_log
+from scalesearch.training.run_task import run_task
 from tests.displays import watched
 from tests.training.test_run_task import RECIPE, same, task
 
@@ -27,12 +27,12 @@ def data(coco: Path) -> Data:
 
 
 def epochs(folder: Path) -> list[int]:
-    return [int(line["epoch"]) for line in read(folder / FILE)]
+    return [int(line["epoch"]) for line in read_log(folder / FILE)]
 
 
 def timeless(folder: Path) -> list[list[str]]:
     timed = ("images_per_second", "memory", "seconds")
-    return [[value for name, value in line.items() if name not in timed] for line in read(folder / FILE)]
+    return [[value for name, value in line.items() if name not in timed] for line in read_log(folder / FILE)]
 
 
 def test_lines_after_the_checkpoint_are_dropped_and_torn_ones_too(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_an_interrupted_training_has_the_log_of_a_whole_one(
 ) -> None:
     """Interrupted in epoch 4, with a checkpoint that lies between two evaluations."""
     recipe = dataclasses.replace(RECIPE, eval_every=2)
-    run(task(tmp_path / "whole", recipe), data)
+    run_task(task(tmp_path / "whole", recipe), data)
     monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
 
     def interrupt(done: int, total: int, text: str) -> None:
@@ -64,27 +64,27 @@ def test_an_interrupted_training_has_the_log_of_a_whole_one(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), watched(interrupt):
-        run(task(tmp_path / "cut", recipe), data)
+        run_task(task(tmp_path / "cut", recipe), data)
     assert epochs(tmp_path / "cut") == [1, 2, 3]
     state = torch.load(tmp_path / "cut" / checkpoint.LAST, weights_only=True)
     assert state["epoch"] == 3 and "evaluated" not in state  # between two evaluations
-    run(task(tmp_path / "cut", recipe), data)
+    run_task(task(tmp_path / "cut", recipe), data)
     assert epochs(tmp_path / "cut") == [1, 2, 3, 4]
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
-    run(task(tmp_path / "cut", recipe), data)  # it is finished: nothing is logged again
+    run_task(task(tmp_path / "cut", recipe), data)  # it is finished: nothing is logged again
     assert epochs(tmp_path / "cut") == [1, 2, 3, 4]
 
 
 def test_a_checkpoint_of_the_former_name_is_gone_on_with(data: Data, tmp_path: Path) -> None:
-    run(task(tmp_path / "whole"), data)
-    run(task(tmp_path / "old", to_epoch=2), data)
+    run_task(task(tmp_path / "whole"), data)
+    run_task(task(tmp_path / "old", to_epoch=2), data)
     state = torch.load(tmp_path / "old" / checkpoint.LAST, weights_only=True)
     for name in ("detector", "evaluated"):  # as it was written then
         state.pop(name)
     torch.save(state, tmp_path / "old" / checkpoint.FORMER)
     for name in (checkpoint.LAST, checkpoint.BEST):
         (tmp_path / "old" / name).unlink()
-    run(task(tmp_path / "old"), data)
+    run_task(task(tmp_path / "old"), data)
     assert same(tmp_path / "whole", tmp_path / "old")
     assert checkpoint.last(tmp_path / "old") == tmp_path / "old" / checkpoint.LAST
     assert not (tmp_path / "old" / checkpoint.FORMER).exists()
@@ -99,7 +99,7 @@ def test_the_best_is_kept_while_the_last_goes_on(data: Data, tmp_path: Path, mon
         return dataclasses.replace(found, numbers={**found.numbers, "ap": next(aps)})
 
     monkeypatch.setattr(tasks, "evaluate", scored)
-    run(task(tmp_path, dataclasses.replace(RECIPE, eval_every=1)), data)
+    run_task(task(tmp_path, dataclasses.replace(RECIPE, eval_every=1)), data)
     best = torch.load(tmp_path / checkpoint.BEST, weights_only=True)
     last = torch.load(tmp_path / checkpoint.LAST, weights_only=True)
     assert (best["epoch"], last["epoch"]) == (2, 4)
@@ -110,13 +110,13 @@ def test_tensorboard_has_the_same_numbers(data: Data, tmp_path: Path, monkeypatc
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run(task(tmp_path / "a", to_epoch=2), data, tensorboard=True)
-    run(task(tmp_path / "a"), data, tensorboard=True)
+    run_task(task(tmp_path / "a", to_epoch=2), data, tensorboard=True)
+    run_task(task(tmp_path / "a"), data, tensorboard=True)
     board = EventAccumulator(str(tmp_path / "a" / "tensorboard"))
     board.Reload()
     scalars = [(event.step, event.value) for event in board.Scalars("loss")]
     assert [step for step, _ in scalars] == [1, 2, 3, 4]
-    logged = [float(line["loss"]) for line in read(tmp_path / "a" / FILE)]
+    logged = [float(line["loss"]) for line in read_log(tmp_path / "a" / FILE)]
     assert [value for _, value in scalars] == pytest.approx(logged, rel=1e-4)
     assert [event.step for event in board.Scalars("ap")] == [2, 4]
 

@@ -22,7 +22,7 @@ from scalesearch.training.evaluation import refresh_norms
 from scalesearch.training.loader import fed, prepared
 from scalesearch.training.loop import Training
 from scalesearch.training.precision import Precision
-from scalesearch.training.run_task import run
+from scalesearch.training.run_task import run_task
 from tests.detectors import TINY
 from tests.displays import watched
 from tests.training.test_run_task import RECIPE, data, one_thread, same, task, weights  # noqa: F401 - fixtures
@@ -44,9 +44,9 @@ ALL = dataclasses.replace(
 
 
 def test_every_option_goes_on_where_it_stopped(data: Data, tmp_path: Path) -> None:  # noqa: F811
-    whole = run(task(tmp_path / "whole", ALL, spec=DEEP), data)
-    run(task(tmp_path / "parts", ALL, spec=DEEP, to_epoch=2), data)
-    second = run(task(tmp_path / "parts", ALL, spec=DEEP, from_epoch=2), data)
+    whole = run_task(task(tmp_path / "whole", ALL, spec=DEEP), data)
+    run_task(task(tmp_path / "parts", ALL, spec=DEEP, to_epoch=2), data)
+    second = run_task(task(tmp_path / "parts", ALL, spec=DEEP, from_epoch=2), data)
     assert whole.state == second.state == "complete"
     assert same(tmp_path / "whole", tmp_path / "parts") and whole.curve[-1] == second.curve[-1]
     assert all(value.dtype != torch.bfloat16 for value in weights(tmp_path / "whole").values())
@@ -59,7 +59,7 @@ def test_every_option_goes_on_inside_an_epoch(
 ) -> None:
     monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
     recipe = dataclasses.replace(ALL, epochs=2)
-    run(task(tmp_path / "whole", recipe, spec=DEEP), data)
+    run_task(task(tmp_path / "whole", recipe, spec=DEEP), data)
     seen: list[str] = []
 
     def interrupt(done: int, total: int, text: str) -> None:
@@ -68,10 +68,10 @@ def test_every_option_goes_on_inside_an_epoch(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), watched(interrupt):
-        run(task(tmp_path / "cut", recipe, spec=DEEP), data)
+        run_task(task(tmp_path / "cut", recipe, spec=DEEP), data)
     state = checkpoint.load(tmp_path / "cut")
     assert state is not None and (state["epoch"], state["step"]) == (1, 1)
-    run(task(tmp_path / "cut", recipe, spec=DEEP), data)
+    run_task(task(tmp_path / "cut", recipe, spec=DEEP), data)
     assert same(tmp_path / "whole", tmp_path / "cut")
 
 
@@ -88,12 +88,12 @@ OFF = {
 
 def test_every_option_does_something(data: Data, tmp_path: Path) -> None:  # noqa: F811
     epoch = dataclasses.replace(ALL, epochs=1, norm_batches=0)
-    run(task(tmp_path / "all", epoch, spec=DEEP), data)
+    run_task(task(tmp_path / "all", epoch, spec=DEEP), data)
     for name, value in OFF.items():
         without = dataclasses.replace(epoch, **{name: value})  # type: ignore[arg-type]
-        run(task(tmp_path / name, without, spec=DEEP), data)
+        run_task(task(tmp_path / name, without, spec=DEEP), data)
         assert not same(tmp_path / "all", tmp_path / name), name
-    run(task(tmp_path / "again", dataclasses.replace(epoch, checkpointing=True), spec=DEEP), data)
+    run_task(task(tmp_path / "again", dataclasses.replace(epoch, checkpointing=True), spec=DEEP), data)
     assert same(tmp_path / "all", tmp_path / "again"), "what is made again leaves out the same blocks"
 
 
@@ -135,9 +135,9 @@ def test_too_little_room_is_told_and_changes_no_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    run(task(tmp_path / "plain", recipe), data)
+    run_task(task(tmp_path / "plain", recipe), data)
     monkeypatch.setattr("scalesearch.data.pixels.free_bytes", lambda cache: 0)
-    outcome = run(task(tmp_path / "fly", recipe), data, cache=tmp_path / "cache")
+    outcome = run_task(task(tmp_path / "fly", recipe), data, cache=tmp_path / "cache")
     assert same(tmp_path / "plain", tmp_path / "fly")
     assert (
         sum("is decoded again in each epoch" in note or "each is decoded again" in note for note in outcome.notes) == 2
@@ -146,7 +146,7 @@ def test_too_little_room_is_told_and_changes_no_bit(
 
 def test_fp16_is_for_cuda(data: Data, tmp_path: Path) -> None:  # noqa: F811
     with pytest.raises(ValueError, match="precision fp16 needs a CUDA device, but this training is on the cpu: take"):
-        run(task(tmp_path, dataclasses.replace(RECIPE, precision="fp16")), data, device="cpu")
+        run_task(task(tmp_path, dataclasses.replace(RECIPE, precision="fp16")), data, device="cpu")
 
 
 def scaled() -> Precision:

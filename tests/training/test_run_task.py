@@ -18,7 +18,7 @@ from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.training import checkpoint
 from scalesearch.training import run_task as tasks
 from scalesearch.training.coco_metrics import NUMBERS
-from scalesearch.training.run_task import run
+from scalesearch.training.run_task import run_task
 from tests.detectors import TINY
 from tests.displays import watched
 
@@ -56,7 +56,9 @@ def same(one: Path, other: Path) -> bool:
 
 def test_a_task_is_a_function_of_its_seed(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=2)
-    outcomes = [run(task(tmp_path / name, recipe, seed=seed), data) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    outcomes = [
+        run_task(task(tmp_path / name, recipe, seed=seed), data) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert [outcome.state for outcome in outcomes] == ["complete"] * 3
     assert same(tmp_path / "a", tmp_path / "b") and not same(tmp_path / "a", tmp_path / "c")
     assert outcomes[0].curve == outcomes[1].curve
@@ -69,10 +71,10 @@ def test_a_task_is_a_function_of_its_seed(data: Data, tmp_path: Path) -> None:
 
 
 def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
-    whole = run(task(tmp_path / "whole", dataclasses.replace(RECIPE, eval_every=2)), data)
+    whole = run_task(task(tmp_path / "whole", dataclasses.replace(RECIPE, eval_every=2)), data)
     recipe = dataclasses.replace(RECIPE, eval_every=2)
-    first = run(task(tmp_path / "parts", recipe, to_epoch=2), data)
-    second = run(task(tmp_path / "parts", recipe, from_epoch=2), data)
+    first = run_task(task(tmp_path / "parts", recipe, to_epoch=2), data)
+    second = run_task(task(tmp_path / "parts", recipe, from_epoch=2), data)
     assert same(tmp_path / "whole", tmp_path / "parts")
     assert [epoch for epoch, _ in whole.curve] == [2, 4]
     assert whole.curve == second.curve and first.curve == whole.curve[:1]
@@ -82,39 +84,39 @@ def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
 
 def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
-    run(task(tmp_path / "whole"), data)
+    run_task(task(tmp_path / "whole"), data)
 
     def interrupt(done: int, total: int, text: str) -> None:
         if text.startswith("epoch 3"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), watched(interrupt):
-        run(task(tmp_path / "cut"), data)
+        run_task(task(tmp_path / "cut"), data)
     steps: list[int] = []
     with watched(lambda done, total, text: steps.append(total)):
-        run(task(tmp_path / "cut"), data)
+        run_task(task(tmp_path / "cut"), data)
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert steps[-1] == 4  # two epochs of two steps were left
 
 
 def test_a_finished_task_is_answered_from_its_checkpoint(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    first = run(task(tmp_path, recipe), data)
-    second = run(task(tmp_path, recipe), data)
+    first = run_task(task(tmp_path, recipe), data)
+    second = run_task(task(tmp_path, recipe), data)
     assert (second.curve, second.per_class, second.state) == (first.curve, first.per_class, "complete")
 
 
 def test_progress_counts_steps(data: Data, tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     with watched(lambda *a: seen.append(a)):
-        run(task(tmp_path, dataclasses.replace(RECIPE, epochs=2)), data)
+        run_task(task(tmp_path, dataclasses.replace(RECIPE, epochs=2)), data)
     steps = [(done, total) for done, total, text in seen if text.startswith("epoch")]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
 
 
 def test_a_loss_that_is_not_finite_is_an_outcome(data: Data, tmp_path: Path) -> None:
     recipe = Recipe(epochs=4, batch=3, learning_rate=100.0, optimizer="sgd", clip=0.0, warmup=0.0, ema=0.0)
-    outcome = run(task(tmp_path, recipe), data)
+    outcome = run_task(task(tmp_path, recipe), data)
     assert outcome.state == "failed" and "\n" not in outcome.reason
     assert "not finite at step " in outcome.reason and "learning rate" in outcome.reason
     known = {str(image.id) for image in data.train.images}
@@ -123,9 +125,9 @@ def test_a_loss_that_is_not_finite_is_an_outcome(data: Data, tmp_path: Path) -> 
 
 def test_another_training_does_not_take_over_a_folder(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    run(task(tmp_path, recipe), data)
+    run_task(task(tmp_path, recipe), data)
     with pytest.raises(ValueError, match="another spec, recipe, seed, data or split"):
-        run(task(tmp_path, recipe, seed=1), data)
+        run_task(task(tmp_path, recipe, seed=1), data)
 
 
 def test_a_folder_with_another_file_in_the_checkpoints_place_is_refused(data: Data, tmp_path: Path) -> None:
@@ -133,11 +135,11 @@ def test_a_folder_with_another_file_in_the_checkpoints_place_is_refused(data: Da
     for content in (b"garbage", b"", (tmp_path / "other.pt").read_bytes()):
         (tmp_path / checkpoint.LAST).write_bytes(content)
         with pytest.raises(TaskError, match=r"last\.pt.*: move it away to train anew"):
-            run(task(tmp_path), data)
+            run_task(task(tmp_path), data)
 
 
 def test_a_checkpoint_with_text_for_numbers_or_without_a_part_is_refused(data: Data, tmp_path: Path) -> None:
-    run(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
+    run_task(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
     whole = torch.load(tmp_path / checkpoint.LAST, weights_only=True)
     spoilt: list[dict[str, Any]] = [
         {"epoch": "1"},
@@ -152,36 +154,36 @@ def test_a_checkpoint_with_text_for_numbers_or_without_a_part_is_refused(data: D
     for change in spoilt:
         torch.save({**whole, **change}, tmp_path / checkpoint.LAST)
         with pytest.raises(TaskError, match="move it away to train anew") as caught:
-            run(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
+            run_task(task(tmp_path, dataclasses.replace(RECIPE, epochs=1)), data)
         assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 def test_going_on_needs_a_checkpoint(data: Data, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="from epoch 2 needs that checkpoint .* has none"):
-        run(task(tmp_path, from_epoch=2), data)
-    run(task(tmp_path, to_epoch=1), data)
+        run_task(task(tmp_path, from_epoch=2), data)
+    run_task(task(tmp_path, to_epoch=1), data)
     with pytest.raises(ValueError, match="has one of epoch 1"):
-        run(task(tmp_path, from_epoch=2), data)
+        run_task(task(tmp_path, from_epoch=2), data)
 
 
 def test_a_checkpoint_past_the_task_is_begun_anew(data: Data, tmp_path: Path) -> None:
-    run(task(tmp_path, to_epoch=2), data)
-    outcome = run(task(tmp_path, to_epoch=1), data)  # its row was deleted: the study trains it again
-    assert outcome.curve == run(task(tmp_path / "fresh", to_epoch=1), data).curve
+    run_task(task(tmp_path, to_epoch=2), data)
+    outcome = run_task(task(tmp_path, to_epoch=1), data)  # its row was deleted: the study trains it again
+    assert outcome.curve == run_task(task(tmp_path / "fresh", to_epoch=1), data).curve
 
 
 def test_train_and_select_together(data: Data, coco: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1, batch=100)
-    outcome = run(task(tmp_path / "a", recipe, train_on="train+select", evaluate_on="val"), data)
+    outcome = run_task(task(tmp_path / "a", recipe, train_on="train+select", evaluate_on="val"), data)
     assert outcome.state == "complete"
     both = sum(len(image.boxes[~image.crowd]) for image in (*data.train.images, *data.select.images))
     matched = [line for line in outcome.matched if "anchors match" in line]
     assert sum(int(note.split(" boxes")[0].split()[-1]) for note in matched) == both
     with pytest.raises(ValueError, match="must not train on what is evaluated"):
-        run(task(tmp_path / "b", recipe, train_on="train+select"), data)
+        run_task(task(tmp_path / "b", recipe, train_on="train+select"), data)
     reported = open_data(coco, select="val")
     with pytest.raises(ValueError, match="must not train on what is evaluated"):
-        run(task(tmp_path / "c", recipe, train_on="train+select", evaluate_on="val"), reported)
+        run_task(task(tmp_path / "c", recipe, train_on="train+select", evaluate_on="val"), reported)
 
 
 def test_it_learns(data: Data, tmp_path: Path) -> None:
@@ -191,17 +193,17 @@ def test_it_learns(data: Data, tmp_path: Path) -> None:
     def ap50(outcome: Outcome) -> float:
         return outcome.curve[-1][1]["ap50"] or 0.0
 
-    untrained = run(task(tmp_path / "a", recipe, to_epoch=1), data)
-    trained = run(task(tmp_path / "b", recipe), data)
+    untrained = run_task(task(tmp_path / "a", recipe, to_epoch=1), data)
+    trained = run_task(task(tmp_path / "b", recipe), data)
     assert ap50(untrained) < 0.1
     assert ap50(trained) > 0.3
 
 
 def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, ema=0.0)
-    run(task(tmp_path / "first", recipe), data)
+    run_task(task(tmp_path / "first", recipe), data)
     file = tmp_path / "first" / checkpoint.LAST
-    run(task(tmp_path / "second", recipe, seed=1, weights=file), data)
+    run_task(task(tmp_path / "second", recipe, seed=1, weights=file), data)
 
     def kernels(folder: Path) -> dict[str, torch.Tensor]:
         return {name: value for name, value in weights(folder).items() if name.endswith("weight")}
@@ -209,32 +211,34 @@ def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: 
     first, second = kernels(tmp_path / "first"), kernels(tmp_path / "second")
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     with pytest.raises(ValueError, match="or started from other weights"):
-        run(task(tmp_path / "second", recipe, seed=1), data)
+        run_task(task(tmp_path / "second", recipe, seed=1), data)
 
 
 def test_what_a_file_of_weights_does_not_give_is_told(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    run(task(tmp_path / "first", recipe), data)
+    run_task(task(tmp_path / "first", recipe), data)
     moved = dataclasses.replace(TINY, anchors=Anchors(scale=1.5, octaves=2))
-    outcome = run(task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.LAST), data)
+    outcome = run_task(
+        task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.LAST), data
+    )
     told = [note for note in outcome.notes if note.startswith("not taken from last.pt: ")]
     assert len(told) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in told[0]
 
 
 def test_checkpointing_changes_no_number(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    plain = run(task(tmp_path / "plain", recipe), data)
-    again = run(task(tmp_path / "again", dataclasses.replace(recipe, checkpointing=True)), data)
+    plain = run_task(task(tmp_path / "plain", recipe), data)
+    again = run_task(task(tmp_path / "again", dataclasses.replace(recipe, checkpointing=True)), data)
     assert plain.curve == again.curve and same(tmp_path / "plain", tmp_path / "again")
 
 
 def test_a_lower_rung_sees_fewer_and_smaller_images_and_the_next_goes_on_from_it(data: Data, tmp_path: Path) -> None:
     small = {"images": 0.5, "scale": 0.7, "to_epoch": 2}
-    first = run(task(tmp_path / "a", **small), data)
-    rest = run(task(tmp_path / "a", from_epoch=2), data)
+    first = run_task(task(tmp_path / "a", **small), data)
+    rest = run_task(task(tmp_path / "a", from_epoch=2), data)
     assert [epoch for epoch, _ in first.curve] == [2] and [epoch for epoch, _ in rest.curve] == [2, 4]
     assert rest.curve[0] == first.curve[0] and rest.state == "complete"
-    whole, again = run(task(tmp_path / "b", to_epoch=2), data), run(task(tmp_path / "c", **small), data)
+    whole, again = run_task(task(tmp_path / "b", to_epoch=2), data), run_task(task(tmp_path / "c", **small), data)
     assert again.curve == first.curve
     assert any(
         not torch.equal(x, y)
@@ -246,13 +250,13 @@ def test_a_lower_rung_sees_fewer_and_smaller_images_and_the_next_goes_on_from_it
 
 
 def test_a_training_longer_than_its_limit_fails_and_says_so(data: Data, tmp_path: Path) -> None:
-    outcome = run(task(tmp_path, time_limit=1e-3), data)
+    outcome = run_task(task(tmp_path, time_limit=1e-3), data)
     assert outcome.state == "failed" and "longer than the time_limit of 0 s, in epoch 1 of 4" in outcome.reason
-    assert run(task(tmp_path / "b", time_limit=600.0), data).state == "complete"
+    assert run_task(task(tmp_path / "b", time_limit=600.0), data).state == "complete"
 
 
 def test_a_disk_that_is_full_ends_the_study_and_leaves_the_checkpoint_before(data: Data, tmp_path: Path) -> None:
-    run(task(tmp_path / "a", to_epoch=1), data)
+    run_task(task(tmp_path / "a", to_epoch=1), data)
     before = (tmp_path / "a" / checkpoint.LAST).read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
@@ -260,7 +264,7 @@ def test_a_disk_that_is_full_ends_the_study_and_leaves_the_checkpoint_before(dat
         with pytest.raises(
             TaskError, match=r"a: a checkpoint must fit on its disk, where \d+ MB are free, but writing"
         ):
-            run(task(tmp_path / "a"), data)
+            run_task(task(tmp_path / "a"), data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "a" / checkpoint.LAST).read_bytes() == before
