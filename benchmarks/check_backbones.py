@@ -107,8 +107,8 @@ def main() -> None:
         for models in ACCEPTED.values():
             wrong += filter(None, (differs(name, channels, Path(place)) for name, channels in models.items()))
         for name, reason in REFUSED.items():
-            if not re.search(reason, told := refusal(name, Path(place))):
-                wrong.append(f"{name}: refused with {told!r}")
+            if not re.search(reason, said := refusal(name, Path(place))):
+                wrong.append(f"{name}: refused with {said!r}")
     versions = f"python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}"
     lines = [
         f"python benchmarks/check_backbones.py: {SIZE[0]}x{SIZE[1]}, {versions}",

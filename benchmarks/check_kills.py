@@ -107,9 +107,9 @@ def check(folder: Path, sampler: str, kills: int, seed: int) -> str:
     assert plain(folder / "killed") == plain(folder / "whole"), f"{sampler}: rows differ from the undisturbed ones"
     assert report(folder / "killed") == report(folder / "whole"), f"{sampler}: the report differs"
     assert not (folder / "killed" / "tasks").exists(), f"{sampler}: a searched training's checkpoint is left"
-    told = ", ".join(f"{hit[stage]} in {stage}" for stage in STAGES)
+    where = ", ".join(f"{hit[stage]} in {stage}" for stage in STAGES)
     return (
-        f"{sampler}: one study of {len(plain(folder / 'whole'))} rows killed {hit.total()} times ({told}); all rows and the "
+        f"{sampler}: one study of {len(plain(folder / 'whole'))} rows killed {hit.total()} times ({where}); all rows and the "
         "report equal the undisturbed ones'"
     )
 

@@ -104,11 +104,11 @@ def content(folder: Path) -> dict[str, Any]:
     """What must be equal of a finished training; times may differ."""
     state = checkpoint.load(folder)
     assert state is not None, "a finished training has a checkpoint"
-    told = json.loads(state["told"])
+    saved = json.loads(state[checkpoint.EVALUATIONS])
     return {
         "weights": {f"{part}.{name}": value for part in ("model", "average") for name, value in state[part].items()},
         "optimizer": state["optimizer"],
-        "told": (told["curve"], told["per_class"], state["epoch"]),
+        "evaluations": (saved["curve"], saved["per_class"], state["epoch"]),
     }
 
 

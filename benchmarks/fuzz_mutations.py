@@ -175,8 +175,8 @@ def mutate_torch(file: Path, rng: random.Random) -> None:
         case 1:
             weights[rng.choice([3, "x", "fpn.x", "class_net.predict.conv_pw.bias", name + ".y"])] = weights.pop(name)
         case 2:
-            told = json.loads(state.get(KEY, "{}"))
-            state[KEY] = rng.choice([_written(mutated(told, rng)), "[" * 100_000, "", 3, torch.zeros(2), ["x"]])
+            description = json.loads(state.get(KEY, "{}"))
+            state[KEY] = rng.choice([_written(mutated(description, rng)), "[" * 100_000, "", 3, torch.zeros(2), ["x"]])
         case 3:
             state = rng.choice([[1, 2], {"epoch": "x"}, torch.zeros(3), {"model": 3}, "text", {}, {"evaluated": [1]}])
         case _:

@@ -9,7 +9,7 @@
 3. The other scripts that use a GPU where there is one: memory, latency.
 4. The tests that skip without CUDA.
 
-A part that fails is told at the end, and the others run. Needs the extras test and onnx; takes about 15 minutes.
+A part that fails is reported at the end, and the others run. Needs the extras test and onnx; takes about 15 minutes.
 """
 
 from __future__ import annotations

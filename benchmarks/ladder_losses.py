@@ -7,7 +7,7 @@ Each seed is searched five times: `full` trains every candidate to its end; `rep
 that full training proposed, so that all it loses it loses by who goes on; `perfect` is that again, with the AP at the end
 in place of the one expected, so that what it does not lose was lost by not knowing; `ladder` is the ladder as it is; and
 `its own in full` trains all the candidates that the ladder proposed to their end: what it loses, it loses by a sampler
-that was told less.
+that observed less.
 """
 
 from __future__ import annotations

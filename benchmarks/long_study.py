@@ -69,10 +69,10 @@ def searched(stage: Scenario, sampler: str, ladder: bool, trials: int, folder: P
     study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
     timed = Timed(Answers(stage.surrogate, plan.seed, epochs_at(plan.ladder, plan.recipe.epochs)))
     search(study, InProcess(timed))
-    told = [(trial.ordinal, trial.key, trial.proposed_by, trial.epochs_done) for trial in study.trials()]
+    found = [(trial.ordinal, trial.key, trial.proposed_by, trial.epochs_done) for trial in study.trials()]
     if isinstance(store, StudyFolder):
         store.close()
-    return np.diff(timed.times).tolist(), hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+    return np.diff(timed.times).tolist(), hashlib.sha256(repr(found).encode()).hexdigest()[:12]
 
 
 def main() -> None:
@@ -108,8 +108,8 @@ def main() -> None:
                 f"{1e3 * np.mean(block):.1f}" if (block := seconds[start : start + args.block]) else ""
                 for start in blocks
             ]
-            told = [sampler, "two rungs" if ladder else "none", "memory" if folder is None else "a folder", *cells]
-            lines.append("| " + " | ".join([*told, f"`{digest}`"]) + " |")
+            row = [sampler, "two rungs" if ladder else "none", "memory" if folder is None else "a folder", *cells]
+            lines.append("| " + " | ".join([*row, f"`{digest}`"]) + " |")
             print(lines[-1], flush=True)
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text("\n".join(lines) + "\n")

@@ -62,13 +62,13 @@ def table(case: Case, rows: int, gp_rows: int, rounds: int) -> list[str]:
         "| --- | --- | --- | --- |",
     ]
     for name in SAMPLERS:
-        told = trials[:gp_rows] if name == "gp" else trials
+        observed = trials[:gp_rows] if name == "gp" else trials
         try:
-            seconds = measured(band, name, told, rounds)
+            seconds = measured(band, name, observed, rounds)
         except EmptyBandError:
             continue  # The grid of a space that is not enumerated.
         over = "" if median(seconds) <= LIMIT else f" (more than {LIMIT:g})"
-        lines.append(f"| {name} | {len(told):,} | {median(seconds):.3f}{over} | {max(seconds):.3f} |")
+        lines.append(f"| {name} | {len(observed):,} | {median(seconds):.3f}{over} | {max(seconds):.3f} |")
     return [*lines, ""]
 
 

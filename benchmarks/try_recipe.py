@@ -58,10 +58,10 @@ def main() -> None:
             outcomes.append(run_task(task, data, cache=cache, device="cpu"))
     print(row(args, spec, recipe, outcomes, (time.process_time() - cpu) / len(outcomes), standard), flush=True)
     if args.verbose:
-        told(outcomes[-1])
+        show(outcomes[-1])
 
 
-def told(outcome: Outcome) -> None:
+def show(outcome: Outcome) -> None:
     """Prints what one run says besides its AP."""
     numbers = outcome.curve[-1][1] if outcome.curve else {}
     print({name: round(value, 3) for name, value in numbers.items() if value is not None})

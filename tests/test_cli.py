@@ -209,7 +209,7 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path, command
 
 
 @pytest.mark.parametrize("verb", [["search", "tiny.yaml"], ["train", "d0"], ["eval", "run"], ["anchors", "d0"]])
-def test_a_wrong_folder_is_told_before_torch_is_imported(plan: Path, tmp_path: Path, verb: list[str]) -> None:
+def test_a_wrong_folder_is_refused_before_torch_is_imported(plan: Path, tmp_path: Path, verb: list[str]) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
     (plan.parent / "coco").rename(tmp_path.parent / f"{tmp_path.name}-away")

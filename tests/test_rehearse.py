@@ -83,20 +83,20 @@ def test_two_samplers_with_and_without_the_ladder(plan: Path, tmp_path: Path) ->
     assert rehearse(plan, "--samplers", "random,tpe", "--seeds", 2, "-o", out) == text
     assert {file.name: file.read_bytes() for file in out.iterdir() if file.suffix != ".png"} == files
 
-    told = json.loads(rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--json"))
-    assert [(line["sampler"], line["ladder"], line["epochs_share"]) for line in told] == [("random", False, 1.0)]
-    assert told == json.loads(
+    printed = json.loads(rehearse(plan, "--samplers", "random", "--seeds", 2, "--no-ladder", "--json"))
+    assert [(line["sampler"], line["ladder"], line["epochs_share"]) for line in printed] == [("random", False, 1.0)]
+    assert printed == json.loads(
         rehearse(plan, "--samplers", "random,random", "--seeds", 2, "--no-ladder", "--json")  # once is enough
     )
-    assert told[0]["volume_low"] <= told[0]["volume"] <= told[0]["volume_high"]
+    assert printed[0]["volume_low"] <= printed[0]["volume"] <= printed[0]["volume_high"]
 
     assert "are of another plan, table or landscape" in refused(plan, "--seeds", 1, "--landscape", "noisy", "-o", out)
 
 
 def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
     pytest.importorskip("timm")
-    told = json.loads(rehearse(QUICKSTART, "--samplers", "random,tpe", "--seeds", 3, "--json"))
-    assert [(line["sampler"], line["trials"]) for line in told] == [("random", 4), ("tpe", 4)]
+    printed = json.loads(rehearse(QUICKSTART, "--samplers", "random,tpe", "--seeds", 3, "--json"))
+    assert [(line["sampler"], line["trials"]) for line in printed] == [("random", 4), ("tpe", 4)]
     whole = json.loads(rehearse(QUICKSTART, "--samplers", "random", "--seeds", 1, "--set", "trials=99", "--json"))
     assert whole[0]["trials"] == 4
     folder = tmp_path / "study"

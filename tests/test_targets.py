@@ -178,14 +178,14 @@ def ended(home: Path) -> dict[tuple[str, ...], tuple[int, str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("verb", "words", "told"), [(v, w, t) for v, cases in VERBS.items() for w, t in cases])
+@pytest.mark.parametrize(("verb", "words", "message"), [(v, w, t) for v, cases in VERBS.items() for w, t in cases])
 def test_a_target_that_cannot_be_had_is_one_line_before_the_work(
-    ended: dict[tuple[str, ...], tuple[int, str, str]], verb: str, words: list[str], told: str
+    ended: dict[tuple[str, ...], tuple[int, str, str]], verb: str, words: list[str], message: str
 ) -> None:
     status, out, err = ended[verb, *words]
     assert (status, out) == (2, ""), err
     assert err.startswith("scalesearch: ") and err.count("\n") == 1
-    assert any(part in err for part in told.split("|")), err
+    assert any(part in err for part in message.split("|")), err
 
 
 def test_a_cache_that_cannot_be_written_is_one_line_before_the_work(home: Path) -> None:

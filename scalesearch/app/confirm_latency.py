@@ -48,9 +48,9 @@ def confirmation(plan: Plan) -> Confirm | None:
     def confirm(spec: DetectorSpec, band: Budget) -> str:
         if "latency" not in band.bounds:
             return ""
-        found, told = measured_latency(spec, table), predict_latency(spec, table)
+        found, predicted = measured_latency(spec, table), predict_latency(spec, table)
         missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
-        return f"{missed} (predicted {human(told, 'latency')})" if missed else ""
+        return f"{missed} (predicted {human(predicted, 'latency')})" if missed else ""
 
     return confirm
 

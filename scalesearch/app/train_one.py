@@ -71,7 +71,7 @@ def train(
     spec = dataclasses.replace(spec, classes=len(opened.train.categories))
     spec = resolve_spec(with_fitted_anchors(spec, opened.train) if fit else spec)
     logger.info(
-        f"training on {opened.splits['train']} of {data}: {_classes_told(opened)}; scored on {opened.splits['val']}"
+        f"training on {opened.splits['train']} of {data}: {_class_names(opened)}; scored on {opened.splits['val']}"
     )
     start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
@@ -97,8 +97,8 @@ def train(
     if outcome.state == "failed":
         raise ValueError(f"{folder}: {outcome.reason}")
     numbers = outcome.curve[-1][1]
-    told = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
-    logger.info(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {told}")
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+    logger.info(f"on {opened.splits['val']} after {outcome.curve[-1][0]} epochs, {outcome.seconds:.0f} s: {scores}")
     ap = numbers.get("ap")
     if ap is not None and ap < UNDERTRAINED:
         logger.warning(
@@ -108,7 +108,7 @@ def train(
     return outcome
 
 
-def _classes_told(data: Data) -> str:
+def _class_names(data: Data) -> str:
     names = [category.name for category in data.train.categories]
     few = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return f"{len(names)} class{'es' * (len(names) != 1)} ({few})"

@@ -32,7 +32,7 @@ def write_plots(found: Scored, folder: Path) -> None:
     """Draw the confusion matrix and the precision-recall curves in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [category.name for category in found.split.categories]
-    told = f"{found.summary['weights']['file']} on {found.summary['split']}"
-    title = f"{told}\nscore at least {SCORE}, IoU at least {IOU}"
+    subject = f"{found.summary['weights']['file']} on {found.summary['split']}"
+    title = f"{subject}\nscore at least {SCORE}, IoU at least {IOU}"
     draw_matrix(confusion(found.split, found.results), names, title, folder / MATRIX)
-    draw_curves(found.curves, f"{told}, IoU 0.5", folder / CURVES)
+    draw_curves(found.curves, f"{subject}, IoU 0.5", folder / CURVES)

@@ -180,5 +180,5 @@ def export(
     model = open_model(weights, design=design, size=size)
     found = export_onnx(model, out, nms=nms, batch=batch, opset=opset)
     same = "" if found.same is None else f", {found.same:.2%} of the detections the same"
-    told = f"{found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}"
-    click.echo(f"{out}: {told}")
+    agreement = f"{found.images} images under ONNX Runtime: largest relative difference {found.difference:.2g}{same}"
+    click.echo(f"{out}: {agreement}")

@@ -45,7 +45,7 @@ class RichConsole:
             transient=True,
             disable=not (console.is_terminal and speaks()),
         )
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._installed = ExitStack()
 
     def __enter__(self) -> Self:
@@ -91,6 +91,6 @@ class RichConsole:
 
     def _tell(self, label: str, done: int, total: int, what: str) -> None:
         """Print a line in place of the bar, once every `_PERIOD`."""
-        if done < total and time.monotonic() - self._told >= _PERIOD:
-            self._told = time.monotonic()
+        if done < total and time.monotonic() - self._printed >= _PERIOD:
+            self._printed = time.monotonic()
             logger.info(f"  {label}: {done / total:.0%}{', ' if what else ''}{shortened(what, LONGEST)}")

@@ -75,8 +75,8 @@ def _arrays(base: DetectorSpec, given: Mapping[str, Any]) -> tuple[Dimensions, t
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
     except ValueError:
         names = ("height", "width of the image", *_NAMES)
-        told = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True) if array.shape)
-        raise ValueError(f"the arrays of a grid must broadcast together, but their shapes are {told}") from None
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True) if array.shape)
+        raise ValueError(f"the arrays of a grid must broadcast together, but their shapes are {shapes}") from None
     return ((height, across), *arrays[2:]), shape
 
 

@@ -43,6 +43,6 @@ def by_name(split: Split, categories: Sequence[Category], whose: str) -> Split:
         for kept in [table[image.labels] >= 0]
     )
     extra = sum(category.name not in places for category in split.categories)
-    told = "gives them other ids" if len(split.categories) - extra == len(ours) else "does not list all of them"
-    note = f"categories taken by name from {whose}: {split.name} {told}"
+    difference = "gives them other ids" if len(split.categories) - extra == len(ours) else "does not list all of them"
+    note = f"categories taken by name from {whose}: {split.name} {difference}"
     return replace(split, images=images, categories=ours, notes=(*split.notes, note))

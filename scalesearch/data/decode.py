@@ -110,8 +110,8 @@ def read_upright(file: Path, annotated: tuple[int, int] | None = None, longest: 
                 raise
             except Exception:  # noqa: BLE001, S112 - the first error is reported
                 continue
-        told = " ".join(str(error).split()).replace(str(file), file.name) or type(error).__name__
-        raise DataError(f"an image must be readable, but {_named(file)} is not ({told}): write it again.") from error
+        reason = " ".join(str(error).split()).replace(str(file), file.name) or type(error).__name__
+        raise DataError(f"an image must be readable, but {_named(file)} is not ({reason}): write it again.") from error
 
 
 def _again(file: Path) -> Iterator[tuple[BinaryIO, bool]]:

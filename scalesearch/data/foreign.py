@@ -12,11 +12,11 @@ _LOOKED = 2_000
 _HEAD = 1 << 16
 
 
-def told_format(folder: Path) -> str | None:
+def foreign_format(folder: Path) -> str | None:
     """Return `is of the format X: COMMAND` where the folder's files have a known format, else None."""
     files = list(_files(folder))
-    for told in (_yolo, _voc, _cvat, _per_picture, _other_exports):
-        if found := told(folder, files):
+    for recognise in (_yolo, _voc, _cvat, _per_picture, _other_exports):
+        if found := recognise(folder, files):
             return found
     return None
 

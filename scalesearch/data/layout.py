@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalesearch.data.foreign import told_format
+from scalesearch.data.foreign import foreign_format
 from scalesearch.data.split import DataError
 
 ROLES = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
@@ -133,8 +133,8 @@ def missing(folder: Path, split: str) -> DataError:
     mend, place = MEND, folder / "annotations" / f"instances_{split}.json"
     if names:
         mend = f"name one of those by --splits TRAIN,VAL or --split (in a plan data.train and data.val); {MEND}"
-    elif told := told_format(folder):
-        return DataError(f"a data set must have annotations in COCO's format, but {folder} {told}.")
+    elif found := foreign_format(folder):
+        return DataError(f"a data set must have annotations in COCO's format, but {folder} {found}.")
     elif deeper := [child for child in _folders(folder) if [*_canonical(child), *_others(child)]]:
         mend = f"it lies one folder deeper, so give {deeper[0]}"
     return DataError(

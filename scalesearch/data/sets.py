@@ -128,8 +128,10 @@ def _pair(folder: Path, train: str, val: str) -> tuple[Split, Split]:
     if first.file == second.file:
         raise DataError(f"train and val must be different splits, but both are {first.file}: name another.")
     held_out = read_split_files(second)
-    told = (f"split {second.split} stands for val: there is none",) if role(second.split) == "test" != role(val) else ()
-    return read_split_files(first), replace(held_out, notes=told + held_out.notes)
+    notes = (
+        (f"split {second.split} stands for val: there is none",) if role(second.split) == "test" != role(val) else ()
+    )
+    return read_split_files(first), replace(held_out, notes=notes + held_out.notes)
 
 
 def _cut(whole: Split) -> tuple[Split, Split]:

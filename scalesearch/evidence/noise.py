@@ -95,7 +95,7 @@ def seed_sd(groups: Iterable[Group]) -> float | None:
     return pooled[0] if pooled else None
 
 
-def not_told_apart(best: Group, others: Iterable[Group]) -> list[Group] | None:
+def not_distinguished(best: Group, others: Iterable[Group]) -> list[Group] | None:
     """Return those of `others` whose mean AP does not differ significantly from that of `best`.
 
     The test is Student's t at 95 % with the standard deviation pooled over seeds. None where no detector has two seeds.

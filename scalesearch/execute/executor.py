@@ -82,9 +82,9 @@ def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001  an error may raise anything when it is unpickled
-        told = RuntimeError(f"{type(error).__name__}: {error}")
-        told.add_note(traceback.format_exc())
-        return told
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+        portable.add_note(traceback.format_exc())
+        return portable
     return error
 
 

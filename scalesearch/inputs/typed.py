@@ -29,7 +29,7 @@ def convert(data: Any, kind: Any, place: str) -> Any:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise ValueError(_told(str(error), data, kind, place)) from None
+        raise ValueError(_explained(str(error), data, kind, place)) from None
 
 
 def fields_of(
@@ -54,7 +54,7 @@ def fields_of(
     return kind(**values)
 
 
-def _told(message: str, data: Any, kind: Any, place: str) -> str:
+def _explained(message: str, data: Any, kind: Any, place: str) -> str:
     match = _MESSAGE.fullmatch(message)
     assert match, "the pattern takes any text"
     steps: list[str | int] = []

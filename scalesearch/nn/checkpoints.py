@@ -192,8 +192,8 @@ def unpickled(file: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_PLAIN), warnings.catch_warnings():
             # Sparse tensors are refused by name later; that they are looked through is no news to a user.
-            told = "Validating sparse tensor invariants|Sparse invariant checks"  # as torch 2.14 says it, and 2.11
-            warnings.filterwarnings("ignore", told, UserWarning)
+            message = "Validating sparse tensor invariants|Sparse invariant checks"  # as torch 2.14 says it, and 2.11
+            warnings.filterwarnings("ignore", message, UserWarning)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         needed = re.search(r"(?:GLOBAL|global) (\S+)", str(error))

@@ -163,8 +163,8 @@ def read_band(value: Value) -> Budget:
 
 def _called(name: str) -> str:
     meant = CALLED[name.lower()]
-    told = ", the multiply-adds that papers on detectors call FLOPs" if meant == "macs" else ""
-    return f"is not a name here: write {meant}{told}"
+    meaning = ", the multiply-adds that papers on detectors call FLOPs" if meant == "macs" else ""
+    return f"is not a name here: write {meant}{meaning}"
 
 
 def _bound(section: Section, name: str) -> Bound:

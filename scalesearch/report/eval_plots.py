@@ -38,9 +38,9 @@ def draw_curves(curves: Mapping[str, Sequence[float]], title: str, file: Path) -
         figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
         for precision in curves.values():
             PrecisionRecallDisplay(np.asarray(precision), np.linspace(0, 1, len(precision))).plot(ax=axes)
-        told = [f"{_short(name)}, AP50 {np.mean(precision):.3f}" for name, precision in curves.items()]
-        if told:
-            axes.legend(axes.get_lines()[:_NAMED], told[:_NAMED], fontsize="small")
+        labels = [f"{_short(name)}, AP50 {np.mean(precision):.3f}" for name, precision in curves.items()]
+        if labels:
+            axes.legend(axes.get_lines()[:_NAMED], labels[:_NAMED], fontsize="small")
         axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         _write(figure, file)
 

@@ -83,8 +83,8 @@ class Facts(NamedTuple):
     def sizes(self) -> str:
         """Input sizes of the candidates, `HxW`, smallest first; only smallest and largest where there are many."""
         found = sorted({row.spec.size for trial in self.trials for row in trial.rows})
-        told = [f"{h}x{w}" for h, w in found]
-        return ", ".join(told) if len(told) <= 4 else f"{told[0]} .. {told[-1]}"
+        shown = [f"{h}x{w}" for h, w in found]
+        return ", ".join(shown) if len(shown) <= 4 else f"{shown[0]} .. {shown[-1]}"
 
 
 def gather(plan: Plan, rows: Sequence[Row]) -> Facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scalesearch.cost.budget import human
-from scalesearch.evidence.noise import Group, Spread, not_told_apart
+from scalesearch.evidence.noise import Group, Spread, not_distinguished
 from scalesearch.evidence.ranks import kendall, places
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_markdown
@@ -54,7 +54,7 @@ def _summary(facts: Facts) -> str:
         best = facts.winners[0].first
         text += (
             f" Best: **AP {spread}** on {for_markdown(best.splits['evaluated'])} at {human(best.cost['macs'])} FLOPs, "
-            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds).{_told_apart(facts)}"
+            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds).{_ties(facts)}"
         )
     if facts.plan.data.select == "val":
         text += (
@@ -64,20 +64,20 @@ def _summary(facts: Facts) -> str:
     return text
 
 
-def _told_apart(facts: Facts) -> str:
+def _ties(facts: Facts) -> str:
     """Name the fully trained detectors whose AP does not differ significantly from the best one's."""
     best, found = facts.winners[0], [*facts.winners[1:], *facts.baselines]
     alike = (best.first.recipe_id, best.first.member)
     others = [group for group in found if (group.first.recipe_id, group.first.member) == alike and group.spread()]
     if not others:
         return ""
-    near = not_told_apart(best, others)
+    near = not_distinguished(best, others)
     if near is None:
         return " **One seed each does not tell it apart** from what else was fully trained."
     if near:
         more = f" and {len(near) - 3} others" if len(near) > 3 else ""
-        told = ", ".join(f"{_design(group.first)} (AP {group.spread()})" for group in near[:3])
-        return f" The seeds do **not tell it apart** from {told}{more} (95 %, Student's t)."
+        names = ", ".join(f"{_design(group.first)} (AP {group.spread()})" for group in near[:3])
+        return f" The seeds do **not tell it apart** from {names}{more} (95 %, Student's t)."
     rest = "The other" if len(others) == 1 else f"Each of the {len(others)} others"
     return f" {rest} that was fully trained is apart from it by more than the noise of seeds (95 %, Student's t)."
 
@@ -90,14 +90,14 @@ def _latency(facts: Facts) -> str:
     """State what latency is predicted from, and how many candidates measured outside the band."""
     if facts.plan.latency is None:
         return ""
-    told = (
+    text = (
         f" Latency is {for_markdown(facts.plan.latency.timings)}."
         if facts.plan.latency.timings
         else " Latency is predicted."
     )
     if outside := sum(any(row.outside for row in trial.rows) for trial in facts.trials):
-        told += f" {outside} of the candidates measured outside the band before training, and were not trained."
-    return told
+        text += f" {outside} of the candidates measured outside the band before training, and were not trained."
+    return text
 
 
 def _climbed(facts: Facts) -> str:
@@ -107,9 +107,9 @@ def _climbed(facts: Facts) -> str:
         return ""
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
     reached = [sum(trial.epochs_done >= epochs for trial in facts.trials) for epochs in rungs]
-    told = ", ".join(f"{count} reached epoch {epochs}" for count, epochs in zip(reached, rungs, strict=True))
+    climbed = ", ".join(f"{count} reached epoch {epochs}" for count, epochs in zip(reached, rungs, strict=True))
     spent = sum(trial.epochs_done for trial in facts.trials) / (len(facts.trials) * rungs[-1])
-    return f" On the ladder {told}: {spent:.0%} of the epochs that training all of them to the end takes."
+    return f" On the ladder {climbed}: {spent:.0%} of the epochs that training all of them to the end takes."
 
 
 def _winners(facts: Facts) -> str:

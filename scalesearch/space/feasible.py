@@ -69,8 +69,8 @@ class Share:
         if self.exact:
             return f"{self.held:,} of {self.points:,} points inside ({_percent(self.value)})"
         low, high = (_percent(end) for end in self.interval)
-        told = _percent(self.value)
-        return f"{told} of {self.points:,} points inside ({low} .. {high}, from {self.priced:,} of them)"
+        share_inside = _percent(self.value)
+        return f"{share_inside} of {self.points:,} points inside ({low} .. {high}, from {self.priced:,} of them)"
 
 
 def _percent(share: float) -> str:

@@ -11,9 +11,9 @@ import torch
 from scalesearch.io.publish import discard_leftovers, publishing
 from scalesearch.nn.checkpoints import unpickled
 from scalesearch.plan.task import TaskError
-from scalesearch.training.folder import BEST, FORMER, LAST
+from scalesearch.training.folder import BEST, EVALUATIONS, FORMER, LAST
 
-__all__ = ["BEST", "FORMER", "LAST", "last", "load", "save"]
+__all__ = ["BEST", "EVALUATIONS", "FORMER", "LAST", "last", "load", "save"]
 
 
 def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
@@ -28,10 +28,10 @@ def save(folder: Path, state: dict[str, Any], name: str = LAST) -> None:
         with publishing(folder / name) as aside:
             torch.save(state, aside)
     except (OSError, RuntimeError) as error:  # torch turns OSError into RuntimeError
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TaskError(
             f"{folder}: a checkpoint must fit on its disk, where {shutil.disk_usage(folder).free / 1e6:.0f} MB are free, "
-            f"but writing it failed ({told}); make room, and the same command continues"
+            f"but writing it failed ({reason}); make room, and the same command continues"
         ) from None
     if name == LAST:
         (folder / FORMER).unlink(missing_ok=True)

@@ -15,6 +15,8 @@ BEST = "best.pt"
 """Weights of the evaluation with the best AP so far, usable alone. Chosen on the images that they are scored on."""
 FORMER = "checkpoint.pt"
 """The former name of LAST; still read."""
+EVALUATIONS = "told"
+"""Key of a checkpoint for the metrics of its evaluations, as JSON. The word cannot change: files have it."""
 LOG = "log.csv"
 RESULT = "result.json"
 _ROOM = 16 * 2**20
@@ -47,7 +49,7 @@ def _is_checkpoint(file: Path) -> bool:
     with zipfile.ZipFile(file) as opened:
         (plain,) = (name for name in opened.namelist() if name.endswith("/data.pkl"))
         names = opened.read(plain)
-    return b"told" in names and (b"evaluated" in names or b"task" in names)
+    return EVALUATIONS.encode() in names and (b"evaluated" in names or b"task" in names)
 
 
 def _is_log(file: Path) -> bool:

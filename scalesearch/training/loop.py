@@ -251,13 +251,13 @@ def own_random(device: torch.device) -> AbstractContextManager[None]:
 def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> tuple[str, ...]:
     """Load a file of weights; return notes on tensors left at random, and on another normalisation or other classes."""
     notes = [f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines()]
-    told = read_description(weights)
-    if told and told.spec.normalisation != model.spec.normalisation:
+    description = read_description(weights)
+    if description and (other := description.spec.normalisation) != model.spec.normalisation:
         notes.append(
-            f"{weights.name} was trained on images normalised by {told.spec.normalisation}, and the detector normalises by "
+            f"{weights.name} was trained on images normalised by {other}, and the detector normalises by "
             f"{model.spec.normalisation}: set normalisation"
         )
-    theirs, ours = (told.classes if told else ()), tuple((c.id, c.name) for c in categories)
+    theirs, ours = (description.classes if description else ()), tuple((c.id, c.name) for c in categories)
     names = [name for _, name in theirs]
     if len(theirs) == len(ours) and names != [name for _, name in ours]:
         pairs = [f"{name!r} from {was!r}" for (_, name), was in zip(ours, names, strict=True) if name != was]

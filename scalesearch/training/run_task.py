@@ -151,7 +151,9 @@ class _LearningCurve:
         self.evaluated = model.state_dict()
         if self.training.team.first and _ap(evaluation.numbers) > best:
             state = {"evaluated": self.evaluated, KEY: self.detector, "epoch": self.training.epoch}
-            checkpoint.save(self.task.folder, {**state, "told": json.dumps(evaluation.numbers)}, checkpoint.BEST)
+            checkpoint.save(
+                self.task.folder, {**state, checkpoint.EVALUATIONS: json.dumps(evaluation.numbers)}, checkpoint.BEST
+            )
 
     def log_line(self) -> dict[str, float | None]:
         """Return the log line of the epoch that has ended."""
@@ -169,7 +171,12 @@ class _LearningCurve:
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
         saved = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
-        state = {**self.training.state(), "task": self.identity, "told": json.dumps(saved), KEY: self.detector}
+        state = {
+            **self.training.state(),
+            "task": self.identity,
+            checkpoint.EVALUATIONS: json.dumps(saved),
+            KEY: self.detector,
+        }
         if self.evaluated:
             # Only the norms' statistics differ from the averaged weights; equal tensors are stored once.
             norms = dict(self.training.average.model.named_buffers())
@@ -203,7 +210,7 @@ class _LearningCurve:
             ) from None
 
     def _take_up(self, state: dict[str, Any], epoch: int, step: int) -> None:
-        task, saved = self.task, fields_of(parse(state["told"]), _Saved, "it")
+        task, saved = self.task, fields_of(parse(state[checkpoint.EVALUATIONS]), _Saved, "it")
         self.curve = [(at, dict(numbers)) for at, numbers in saved.curve]
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted, and the checkpoint is past the epoch that is asked for: start again.
@@ -233,7 +240,7 @@ _DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, Runtime
 
 @dataclass(frozen=True)
 class _Saved:
-    """The JSON under a checkpoint's key `told`."""
+    """The JSON under a checkpoint's key EVALUATIONS."""
 
     curve: tuple[tuple[int, Numbers], ...]
     per_class: Numbers

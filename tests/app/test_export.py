@@ -34,10 +34,10 @@ def test_detections_of_pictures_are_those_of_predict(trained: Trained, command: 
 
     session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == ["boxes", "scores", "labels", "count"]
-    told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["classes"]) == ["red", "blue"] and json.loads(told["category_ids"]) == [3, 7]
-    assert (told["spec_id"], json.loads(told["input_size"])) == (TINY.id, [48, 64])
-    assert "normalisation is in the graph" in told["input"] and "[124, 116, 104]" in told["letterbox"]
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(properties["classes"]) == ["red", "blue"] and json.loads(properties["category_ids"]) == [3, 7]
+    assert (properties["spec_id"], json.loads(properties["input_size"])) == (TINY.id, [48, 64])
+    assert "normalisation is in the graph" in properties["input"] and "[124, 116, 104]" in properties["letterbox"]
 
     command("predict", trained.folder, trained.data / "val", "-o", tmp_path / "drawn", "--score", "0.05")
     expected = json.loads((tmp_path / "drawn" / "detections.json").read_text())
@@ -78,8 +78,10 @@ def test_what_is_past_the_count_is_padding(trained: Trained, tmp_path: Path) -> 
 def test_weights_alone_say_what_they_are(trained: Trained, command: Command, tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     assert command("export", trained.folder, "-o", file).status == 0
-    told = read_description(file)
-    assert told is not None and told.spec.id == TINY.id and told.classes == ((3, "red"), (7, "blue"))
+    description = read_description(file)
+    assert (
+        description is not None and description.spec.id == TINY.id and description.classes == ((3, "red"), (7, "blue"))
+    )
     numbers = [
         json.loads(command("eval", at, "--data", trained.data, "--json").out)["numbers"]
         for at in (file, trained.folder)

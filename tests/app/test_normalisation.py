@@ -85,8 +85,8 @@ def test_pretrained_weights_decide(
         assert json.loads((run / "result.json").read_text())["spec"].get("normalisation", "imagenet") == expected
         done = command("export", run, "-o", tmp_path / f"{expected}.onnx")
         assert done.status == 0, done.err
-        told = {one.key: one.value for one in onnx.load(tmp_path / f"{expected}.onnx").metadata_props}
-        assert json.loads(told["normalisation"])["mean"] == list(NORMALISATIONS[expected][0])
+        properties = {one.key: one.value for one in onnx.load(tmp_path / f"{expected}.onnx").metadata_props}
+        assert json.loads(properties["normalisation"])["mean"] == list(NORMALISATIONS[expected][0])
     from_run = ("--weights", tmp_path / "inception" / "last.pt", "--set", "epochs=1")
     done = command("train", design, "--data", trained.data, "--out", tmp_path / "again", *from_run)
     assert "was trained on images normalised by inception, and the detector normalises by imagenet" in " ".join(
@@ -116,9 +116,9 @@ def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
         done = command("train", design, "--data", trained.data, "--out", run, *options)
         assert done.status == 0, done.err
         found = command("eval", run, "--data", trained.data, "--json")
-        told = json.loads((run / "result.json").read_text())
+        result = json.loads((run / "result.json").read_text())
         aps[spec] = json.loads(found.out)["numbers"]["ap"]
-        assert aps[spec] == pytest.approx(told["curve"][-1][1]["ap"], abs=1e-9)
+        assert aps[spec] == pytest.approx(result["curve"][-1][1]["ap"], abs=1e-9)
     assert aps[HALF] != aps[TINY]
 
     model = open_model(tmp_path / "half", design=None, size=None)

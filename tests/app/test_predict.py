@@ -1,4 +1,4 @@
-"""`scalesearch predict`: any picture, drawn and listed in its own upright pixels; what cannot be read is told."""
+"""`scalesearch predict`: any picture, drawn and listed in its own upright pixels; what cannot be read is named."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_grey_and_cmyk_are_drawn(trained: Trained, command: Command, tmp_path: P
     assert all(opened(tmp_path / "out" / name).mode == "RGB" for name in ("grey.png", "cmyk.png"))
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_is_done(trained: Trained, command: Command, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(trained: Trained, command: Command, tmp_path: Path) -> None:
     good = (trained.data / "val" / "5.png").read_bytes()
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])

@@ -56,7 +56,7 @@ def test_short_options_lines_and_weights_of_a_folder(
     assert result["weights"]["file"] == "last.pt" and "\r" not in done.out and "\x1b" not in done.out
 
 
-def test_a_detector_that_has_hardly_learnt_is_told_how_to_train_longer(
+def test_a_detector_that_has_hardly_learnt_comes_with_how_to_train_longer(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""`scalesearch train`: what a design says of its anchors is done, what cannot train is told before the data is read."""
+"""`scalesearch train`: what a design says of its anchors is done, what cannot train is refused before the data is read."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_what_says_nothing_of_anchors_keeps_its_own(tmp_path: Path, design: str,
     assert fits_anchors(design) is fits
 
 
-def test_batch_norm_of_one_value_is_told_before_the_data_is_read(trained: Trained, command: Command) -> None:
+def test_batch_norm_of_one_value_is_refused_before_the_data_is_read(trained: Trained, command: Command) -> None:
     done = command("train", "d0", "--data", trained.data, "--size", "128x128", "--set", "batch=1")
     assert done.status == 2 and "the map of level 7 is 1x1 at 128x128 and a batch is of one image" in done.err
 
 
-def test_weights_of_other_classes_are_told(trained: Trained, command: Command, tmp_path: Path) -> None:
+def test_weights_of_other_classes_are_noted(trained: Trained, command: Command, tmp_path: Path) -> None:
     for split in ("train", "val"):
         file = trained.data / "annotations" / f"instances_{split}.json"
         document = json.loads(file.read_text())

@@ -75,8 +75,8 @@ def test_a_file_that_says_nothing_needs_a_design(trained: Trained, command: Comm
     assert "result.json)" in done.err
     done = command("eval", tmp_path, "--data", trained.data, "--design", tmp_path / "result.json", "--json")
     assert json.loads(done.out)["numbers"] == expected
-    told = command("eval", trained.folder, "--data", trained.data, "--design", "d0")
-    assert told.status == 2 and "says itself which detector it is" in told.err
+    refused = command("eval", trained.folder, "--data", trained.data, "--design", "d0")
+    assert refused.status == 2 and "says itself which detector it is" in refused.err
 
 
 def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
@@ -87,8 +87,8 @@ def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
     torch.save(state, tmp_path / LAST)
     done = command("eval", tmp_path, "--data", trained.data, "--json")
     assert done.status == 0 and "written between two evaluations" in done.err
-    told = read_description(tmp_path / LAST)
-    assert told is not None and not told.evaluated and told.classes == ((3, "red"), (7, "blue"))
+    description = read_description(tmp_path / LAST)
+    assert description is not None and not description.evaluated and description.classes == ((3, "red"), (7, "blue"))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_repeated_input_is_two_edges_and_a_gate_keeps_its_order() -> None:
     assert canonical(gates[0]) != canonical(gates[1])
 
 
-def test_twins_are_told_apart_by_the_smallest_next_entry() -> None:
+def test_twins_are_distinguished_by_the_smallest_next_entry() -> None:
     # 2 and 3 are twins; 4, at a finer level, reads only 3: so 3 comes first, and 4 before the other twin.
     nodes = (Node(4, (1,)), Node(4, (1,)), Node(3, (3, 0)), Node(3, (2, 4)), Node(4, (2, 3, 5)))
     smallest = (Node(4, (1,)), Node(3, (0, 2)), Node(4, (1,)), Node(3, (3, 4)), Node(4, (2, 4, 5)))

@@ -18,5 +18,5 @@ def test_a_study_that_is_killed_in_its_stages_is_the_same_study(tmp_path: Path) 
         check=True,
         capture_output=True,
     )
-    told = (tmp_path / "kills.txt").read_text().splitlines()[1]
-    assert re.match(r"random: one study of 11 rows killed 3 times .* equal the undisturbed ones'$", told)
+    line = (tmp_path / "kills.txt").read_text().splitlines()[1]
+    assert re.match(r"random: one study of 11 rows killed 3 times .* equal the undisturbed ones'$", line)

@@ -19,11 +19,11 @@ def losses() -> ModuleType:
     return module
 
 
-def test_what_is_lost_is_told_apart(losses: ModuleType) -> None:
+def test_losses_are_separated(losses: ModuleType) -> None:
     stage = on_landscape(losses.PLAN, ["trials=24"], "plain")
     searches = losses.Searches(stage)
     found: dict[str, Rehearsed] = searches.all("random", 0)
-    # random is told nothing: what it proposes is the same on the ladder, so that only who goes on is lost.
+    # random observes nothing: what it proposes is the same on the ladder, so that only who goes on is lost.
     assert found["replayed"].steps == found["ladder"].steps
     assert found["its own in full"].steps == found["full"].steps
     assert found["full"].epochs == 24 * stage.plan.recipe.epochs > found["ladder"].epochs

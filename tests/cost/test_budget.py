@@ -112,7 +112,7 @@ def test_units_of_something_else_are_refused(text: str, name: str) -> None:
         quantity(text, name)
 
 
-def test_a_miss_is_told_in_its_own_unit() -> None:
+def test_a_miss_is_given_in_its_own_unit() -> None:
     band = budget.from_dict({"memory": {"max": "500MB"}, "latency": {"max": "20ms"}})
     figures = {"memory": 6e8, "latency": 0.025}
     assert band.miss(figures) == "memory 600 MB is 20% over 500 MB, latency 25 ms is 25% over 20 ms"

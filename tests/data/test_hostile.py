@@ -348,7 +348,7 @@ def test_nothing_but_crowds_is_refused(coco: Path) -> None:
         open_data(coco)
 
 
-def test_a_class_that_only_val_has_boxes_of_is_told(coco: Path) -> None:
+def test_a_class_that_only_val_has_boxes_of_is_noted(coco: Path) -> None:
     edit(coco, lambda d: [item.update(category_id=3) for item in d["annotations"]])
     data = open_data(coco)
     blue = sum(int(((image.labels == 1) & ~image.crowd).sum()) for image in data.val.images)
@@ -536,7 +536,7 @@ def test_exif_orientations(coco: Path, orientation: int) -> None:
     assert (corner < 20).all() and 235 < shown.mean() - 0.0 + 255 * 256 / (48 * 64) < 260
 
 
-def test_all_refused_pictures_are_told_at_once(coco: Path) -> None:
+def test_all_refused_pictures_are_named_at_once(coco: Path) -> None:
     for number in range(7):
         (coco / "train" / f"{number}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"and 2 more \(7 of the 10 images of train are refused\)") as raised:

@@ -102,7 +102,7 @@ def test_copies_that_roboflow_made_of_one_picture_are_not_cut_apart(coco: Path) 
         ("C:\\Users\\me\\2.png", "2.png"),
     ],
 )
-def test_a_picture_of_another_spelling_is_taken_and_told(coco: Path, written: str, there: str) -> None:
+def test_a_picture_of_another_spelling_is_taken_and_noted(coco: Path, written: str, there: str) -> None:
     document = taken(coco, "train")
     document["images"][2]["file_name"] = written
     put(coco / "annotations" / "instances_train.json", document)

@@ -22,7 +22,7 @@ def edit(folder: Path, split: str, change: Callable[[Document], object]) -> None
     file.write_text(json.dumps(document))
 
 
-def test_copies_of_training_images_are_told(coco: Path) -> None:
+def test_copies_of_training_images_are_noted(coco: Path) -> None:
     before = open_data(coco).val.notes
     for number in (2, 3):
         (coco / "val" / f"{number}.png").write_bytes((coco / "train" / f"{number + 4}.png").read_bytes())
@@ -39,8 +39,8 @@ def test_other_images_of_the_same_size_are_none(tmp_path: Path) -> None:
     assert open_data(tmp_path).val.notes == ()
 
 
-@pytest.mark.parametrize(("shifted", "told"), [(True, True), (False, False)])
-def test_classes_that_mean_another_in_val_are_told(tmp_path: Path, shifted: bool, told: bool) -> None:
+@pytest.mark.parametrize(("shifted", "noted"), [(True, True), (False, False)])
+def test_classes_that_mean_another_in_val_are_noted(tmp_path: Path, shifted: bool, noted: bool) -> None:
     for split, seed in (("train", 0), ("val", 1)):
         write_coco(tmp_path, split, count=30, seed=seed)
         rare = 7 if split == "train" or not shifted else 3
@@ -52,5 +52,5 @@ def test_classes_that_mean_another_in_val_are_told(tmp_path: Path, shifted: bool
 
         edit(tmp_path, split, put)
     notes = [note for note in open_data(tmp_path).val.notes if "spread otherwise" in note]
-    assert bool(notes) is told
-    assert not told or "of the boxes there, 11% here): do ids mean the same in both files?" in notes[0]
+    assert bool(notes) is noted
+    assert not noted or "of the boxes there, 11% here): do ids mean the same in both files?" in notes[0]

@@ -55,7 +55,7 @@ def test_relative_boxes_are_refused_with_the_mend(form: Callable[[Boxes, Boxes],
         check_units(form(*boxes(count)), boxes(count)[1], PLACE)
 
 
-def test_some_relative_boxes_among_others_are_told() -> None:
+def test_some_relative_boxes_among_others_are_noted() -> None:
     xywh, sizes = boxes(200)
     mixed = np.where(np.arange(200)[:, None] < 30, relative(xywh, sizes), xywh)
     (note,) = check_units(mixed, sizes, PLACE)
@@ -78,13 +78,13 @@ def test_two_corners_are_refused_with_the_mend(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_middles_in_place_of_corners_are_told(seed: int) -> None:
+def test_middles_in_place_of_corners_are_noted(seed: int) -> None:
     xywh, sizes = boxes(300, seed)
     (note,) = check_units(centred(xywh, sizes), sizes, PLACE)
     assert "none would if x, y were the box's middle" in note
 
 
-def test_boxes_of_a_smaller_copy_or_percentages_are_told() -> None:
+def test_boxes_of_a_smaller_copy_or_percentages_are_noted() -> None:
     xywh, sizes = boxes(300)
     (note,) = check_units(xywh / 2, sizes, PLACE)
     assert "no box reaches beyond 50% of the width and 50% of the height" in note

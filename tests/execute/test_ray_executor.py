@@ -60,7 +60,7 @@ def test_a_task_that_fits_nowhere_is_refused() -> None:
         fit([{"CPU": 4, "GPU": 1}, {"CPU": 16}], "here", cpus=8, gpus=1, workers=None)
 
 
-def test_without_ray_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_mend_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"--ray needs the package ray: pip install 'scalesearch\[ray\]'"):
         connect("auto", cpus=None, gpus=None, workers=None)
@@ -169,7 +169,7 @@ def test_a_task_sees_what_it_was_given(make: Make, slots: Slots, tmp_path: Path)
     assert (seen["gpus"], seen["threads"]) == ("empty", "1")
 
 
-def test_errors_of_the_training_and_of_the_worker_are_told_apart(make: Make, tmp_path: Path) -> None:
+def test_errors_of_the_training_and_of_the_worker_are_distinguished(make: Make, tmp_path: Path) -> None:
     assert_refused(make(refuse, prepared, 0.0), tmp_path)
 
 

@@ -57,7 +57,7 @@ def make_link_in_a_circle(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "reason"),
     [
         (make_folder, "this is a folder"),
         (make_pipe, "this is a pipe"),
@@ -71,14 +71,14 @@ def make_link_in_a_circle(place: Path) -> None:
     ],
 )
 def test_what_is_no_file_of_ours_is_refused_and_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path is short
     make(Path("x.json"))
     before = {
         file: (file.lstat().st_mode, file.lstat().st_mtime_ns, file.lstat().st_ino) for file in tmp_path.iterdir()
     }
-    with pytest.raises(TargetError, match=rf"^x\.json: a table .*{told}") as error:
+    with pytest.raises(TargetError, match=rf"^x\.json: a table .*{reason}") as error:
         claim_file(Path("x.json"), "a table", ours)
     assert ("\n" not in str(error.value) and "name another" in str(error.value)) or "name a file" in str(error.value)
     after = {file: (file.lstat().st_mode, file.lstat().st_mtime_ns, file.lstat().st_ino) for file in tmp_path.iterdir()}
@@ -110,13 +110,15 @@ def test_a_place_that_cannot_be_written_is_one_line(
 @pytest.mark.parametrize(
     "claim", [lambda place: claim_file(place, "a table", ours), lambda p: claim_folder(p, "a study")]
 )
-@pytest.mark.parametrize(("place", "told"), [("/dev/null/x", "/dev/null is a device"), ("file/x/y", "file is a file")])
+@pytest.mark.parametrize(
+    ("place", "reason"), [("/dev/null/x", "/dev/null is a device"), ("file/x/y", "file is a file")]
+)
 def test_what_is_no_folder_in_the_middle_of_a_path_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claim: Callable[[Path], None], place: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claim: Callable[[Path], None], place: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("theirs")
-    with pytest.raises(TargetError, match=f"^{place}: a .* must be in a folder, but .*{told}; name another place"):
+    with pytest.raises(TargetError, match=f"^{place}: a .* must be in a folder, but .*{reason}; name another place"):
         claim(Path(place))
     assert Path("file").read_text() == "theirs" and [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -129,7 +131,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
         claim_folder(tmp_path / "closed", "a study")
 
 
-def test_a_full_disk_is_told_before_the_work(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_the_work(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)

@@ -276,7 +276,7 @@ def test_a_storage_that_cannot_be_had_is_one_line(study: Study, storage: str, me
     assert "\n" not in str(error.value)
 
 
-def test_a_password_is_not_told(study: Study) -> None:
+def test_a_password_is_not_shown(study: Study) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(LedgerError) as error:
         ledger(study, "postgresql://me:secret@127.0.0.1:1/none")

@@ -78,13 +78,13 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("make", "told"), FOREIGN)
-def test_a_file_that_is_no_journal_is_refused_in_one_line_and_stays(make: Callable[[Path], None], told: str) -> None:
+@pytest.mark.parametrize(("make", "reason"), FOREIGN)
+def test_a_file_that_is_no_journal_is_refused_in_one_line_and_stays(make: Callable[[Path], None], reason: str) -> None:
     make(Path("x"))
     before = Path("x").read_bytes()
     with pytest.raises(LedgerError) as error:
         trial_storage("x").open()
-    assert str(error.value) == f"--storage without :// must be a journal of Optuna's, but x {told}"
+    assert str(error.value) == f"--storage without :// must be a journal of Optuna's, but x {reason}"
     assert Path("x").read_bytes() == before and os.listdir() == ["x"]
 
 

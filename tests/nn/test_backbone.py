@@ -80,12 +80,12 @@ def test_a_timm_model_is_built_no_deeper_than_it_is_read(name: str) -> None:
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_a_timm_model_keeps_its_eps_unless_told_and_takes_the_momentum(tmp_path: Path) -> None:
+def test_a_timm_model_keeps_its_eps_unless_given_one_and_takes_the_momentum(tmp_path: Path) -> None:
     spec = resolve_spec(_spec(TimmBackbone(name="resnet18"), norm_momentum=0.05), tmp_path)
     norms = [m for m in build_backbone(spec).modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert {(m.eps, m.momentum) for m in norms} == {(1e-5, 0.05)}
-    told = dataclasses.replace(spec, backbone_norm_eps=1e-4)
-    norms = [m for m in build_backbone(told).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    given = dataclasses.replace(spec, backbone_norm_eps=1e-4)
+    norms = [m for m in build_backbone(given).modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert {m.eps for m in norms} == {1e-4}
 
 

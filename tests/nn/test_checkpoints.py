@@ -107,17 +107,17 @@ def test_other_anchors_leave_both_predictions_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "rule"),
     [
         ({"width": 24}, r"neck\.extra\.conv\.weight: \[16, 80, 1, 1\] in the file, \[24, 80, 1, 1\] in the detector"),
         ({"repeats": 2}, r"neck\.cells\.1\.nodes\.0\.fusion\.edge_weights: not in the file"),
         ({"bias_before_norm": False}, r"neck\.extra\.conv\.bias: not in the detector"),
     ],
 )
-def test_what_does_not_fit_is_listed_and_changes_nothing(changes: Any, told: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_listed_and_changes_nothing(changes: Any, rule: str, tmp_path: Path) -> None:
     target, before = (_built(dataclasses.replace(SPEC, **changes), seed=1) for _ in range(2))
     torch.save(_built().state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=rf"weights\.pth: weights must fit .* tensors do, .* is {told}") as caught:
+    with pytest.raises(ValueError, match=rf"weights\.pth: weights must fit .* tensors do, .* is {rule}") as caught:
         load_weights(target, tmp_path / "weights.pth")
     assert len(str(caught.value)) <= 300
     assert _same(target, before)

@@ -121,8 +121,8 @@ def _filled(module: nn.Module) -> nn.Module:
 def test_an_image_of_another_size_is_refused() -> None:
     detector = _built(_small())
     for shape in ((1, 3, 100, 72), (1, 1, 72, 100), (3, 72, 100), (1, 72, 100, 3)):
-        told = rf"takes images \[B, 3, 72, 100\] .* but got \[{', '.join(map(str, shape))}\]; resize"
-        with pytest.raises(ValueError, match=told):
+        message = rf"takes images \[B, 3, 72, 100\] .* but got \[{', '.join(map(str, shape))}\]; resize"
+        with pytest.raises(ValueError, match=message):
             detector(torch.zeros(shape))
 
 

@@ -21,8 +21,8 @@ def test_a_detector_larger_than_memory_is_refused_with_both_numbers() -> None:
 
 def test_a_training_larger_than_memory_says_so() -> None:
     spec = named("d7")
-    told = training_shortage(spec, batch=65_536, optimizer="adamw", momentum=True, checkpointing=True)
-    assert told.startswith("a training must fit into memory, but at 1536x1536 and batch 65536")
+    message = training_shortage(spec, batch=65_536, optimizer="adamw", momentum=True, checkpointing=True)
+    assert message.startswith("a training must fit into memory, but at 1536x1536 and batch 65536")
     small = dataclasses.replace(named("lite0", classes=3), size=(64, 64))
     assert training_shortage(small, batch=1, optimizer="sgd", momentum=False, checkpointing=False) == ""
 

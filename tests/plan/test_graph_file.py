@@ -158,7 +158,7 @@ def test_a_bad_name_in_a_plan_is_refused_at_its_line(tmp_path: Path, old: str, n
     assert str(caught.value).replace(f"{tmp_path}/", "").startswith(said)
 
 
-def test_a_fault_in_a_plans_file_is_told_by_that_file(tmp_path: Path) -> None:
+def test_a_fault_in_a_plans_file_is_reported_with_that_file(tmp_path: Path) -> None:
     written(tmp_path, "nets/mine.yaml", GRAPH.replace("[1, 2]", "[1, 12]"))
     with pytest.raises(PlanError, match=r"nets/mine\.yaml:4: topology\.nodes\[0\] reads 12"):
         read_plan(written(tmp_path, "p.yaml", PLAN))

@@ -342,7 +342,7 @@ def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:
         ("threads=3", ()),
     ],
 )
-def test_what_changed_is_told_by_key(tmp_path: Path, override: str, wanted: tuple[str, ...]) -> None:
+def test_what_changed_is_listed_by_key(tmp_path: Path, override: str, wanted: tuple[str, ...]) -> None:
     assert changes(_read(tmp_path, SPEC), _read(tmp_path, SPEC, override)) == wanted
 
 

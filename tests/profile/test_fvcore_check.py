@@ -42,14 +42,14 @@ def test_a_timm_backbone_is_one_entry_with_its_attention(name: str, tmp_path: Pa
     assert use_fused_attn() == fused
 
 
-def test_what_a_timm_model_runs_and_nothing_reads_is_told_apart(tmp_path: Path) -> None:
+def test_what_a_timm_model_runs_and_nothing_reads_is_separated(tmp_path: Path) -> None:
     backbone = TimmBackbone(name="hrnet_w18_small")
     spec = resolve_spec(dataclasses.replace(SMALL, size=(64, 64), backbone=backbone), tmp_path)
     found = compare_with_fvcore(spec)
     assert found.agrees and found.entries[0].unused > 0
 
 
-def test_what_nothing_reads_is_told_apart() -> None:
+def test_what_nothing_reads_is_separated() -> None:
     # Levels 3..5; the next cell does not read level 3, so the first cell's node there runs for nothing.
     nodes = (Node(3, (1,)), Node(4, (1, 2)), Node(5, (2,)))
     spec = dataclasses.replace(SMALL, topology=Topology(3, 5, nodes), repeats=2)

@@ -1,4 +1,4 @@
-"""What each sampler is told, what it asks for, and what it does where there is little to go by."""
+"""What each sampler observes, what it asks for, and what it does where there is little to go by."""
 
 from __future__ import annotations
 

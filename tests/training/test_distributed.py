@@ -67,8 +67,8 @@ def _all(team: Team, coco: Path, folder: Path) -> None:
     """What the fixture `reports` collects, in one start of the processes: half of the time goes into that."""
     reports = [train_by(team, coco, recipe, folder) for recipe in (FROZEN, MIXED, LEARNT, STILL)]
     outcomes = [run_task(task(folder / name, recipe), open_data(coco), team=team) for name, recipe in TASKS.items()]
-    told = [dataclasses.asdict(outcome) for outcome in outcomes]
-    torch.save([reports, json.dumps(told)], folder / f"report{team.shard.rank}.pt")
+    reported = [dataclasses.asdict(outcome) for outcome in outcomes]
+    torch.save([reports, json.dumps(reported)], folder / f"report{team.shard.rank}.pt")
 
 
 def task(folder: Path, recipe: Recipe) -> Task:
@@ -172,14 +172,14 @@ def test_frozen_norms_stay(coco: Path, tmp_path: Path) -> None:
 
 
 def test_a_task_in_two_processes_writes_once_and_goes_on_in_one(place: Path) -> None:
-    (told, _), (other, _) = (json.loads(torch.load(place / f"report{rank}.pt")[1]) for rank in (0, 1))
-    assert told["curve"] == other["curve"] and told["state"] == other["state"] == "complete"
+    (reported, _), (other, _) = (json.loads(torch.load(place / f"report{rank}.pt")[1]) for rank in (0, 1))
+    assert reported["curve"] == other["curve"] and reported["state"] == other["state"] == "complete"
     data = open_data(place / "coco")
     one = run_task(task(place / "one", TASKS["whole"]), data)
     for name, number in one.curve[0][1].items():
-        assert told["curve"][0][1][name] == (None if number is None else pytest.approx(number, abs=1e-3))
+        assert reported["curve"][0][1][name] == (None if number is None else pytest.approx(number, abs=1e-3))
     again = run_task(task(place / "whole", TASKS["whole"]), data)
-    assert again.curve[0][1] == told["curve"][0][1]
+    assert again.curve[0][1] == reported["curve"][0][1]
     assert {file.name for file in (place / "whole").iterdir()} == {file.name for file in (place / "one").iterdir()}
 
 
@@ -215,7 +215,7 @@ def test_torchrun_trains_and_one_process_talks(coco: Path, tmp_path: Path) -> No
     assert json.loads((tmp_path / "out" / "result.json").read_text())["state"] == "complete"
 
 
-def test_an_error_of_one_process_ends_all_and_is_told_once(coco: Path, tmp_path: Path) -> None:
+def test_an_error_of_one_process_ends_all_and_is_reported_once(coco: Path, tmp_path: Path) -> None:
     (coco / "train" / "9.png").write_bytes(b"")
     done = launched(coco, tmp_path / "out")
     assert done.returncode != 0

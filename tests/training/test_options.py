@@ -129,7 +129,7 @@ def test_the_loaders_share_is_of_the_time_of_training(data: Data, tmp_path: Path
     assert other.loader_share == training.loader_share > 0
 
 
-def test_too_little_room_is_told_and_changes_no_bit(
+def test_too_little_room_is_noted_and_changes_no_bit(
     data: Data,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

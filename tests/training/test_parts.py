@@ -124,7 +124,7 @@ def test_peak_memory_sees_what_is_already_gone() -> None:
     assert memory.read() - before > 128 * 2**20
 
 
-def test_a_thousand_classes_are_told_in_a_few_lines(coco: Path) -> None:
+def test_a_thousand_classes_are_shown_in_a_few_lines(coco: Path) -> None:
     place = coco / "annotations" / "instances_train.json"
     document = json.loads(place.read_text())
     pixels = open_pixels(read_split(coco, "train"), TINY.size)

@@ -214,15 +214,15 @@ def test_weights_of_a_file_are_part_of_what_a_training_is(data: Data, tmp_path: 
         run_task(task(tmp_path / "second", recipe, seed=1), data)
 
 
-def test_what_a_file_of_weights_does_not_give_is_told(data: Data, tmp_path: Path) -> None:
+def test_what_a_file_of_weights_does_not_give_is_noted(data: Data, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
     run_task(task(tmp_path / "first", recipe), data)
     moved = dataclasses.replace(TINY, anchors=Anchors(scale=1.5, octaves=2))
     outcome = run_task(
         task(tmp_path / "second", recipe, spec=moved, weights=tmp_path / "first" / checkpoint.LAST), data
     )
-    told = [note for note in outcome.notes if note.startswith("not taken from last.pt: ")]
-    assert len(told) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in told[0]
+    lines = [note for note in outcome.notes if note.startswith("not taken from last.pt: ")]
+    assert len(lines) == 4 and "class_head.predict.conv_pw.weight: [18, 8, 1, 1] in the file, [12, " in lines[0]
 
 
 def test_checkpointing_changes_no_number(data: Data, tmp_path: Path) -> None:
