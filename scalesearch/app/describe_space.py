@@ -49,7 +49,7 @@ class SpaceSummary:
             numbers = {"points": self.share.points, "priced": self.share.priced, "held": self.share.held}
             numbers |= {"share": self.share.value, "interval": [low, high], "exact": self.share.exact}
         members = [
-            [{**_dimensions(spec), **figures} for spec, figures in zip(one.members, one.costs, strict=True)]
+            [{**_dimensions(spec), **metrics} for spec, metrics in zip(one.members, one.costs, strict=True)]
             for one in self.candidates
         ]
         return {
@@ -81,7 +81,7 @@ def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, se
     nearest = ""
     if not found.held:
         miss = nearest_miss(unit.space, unit.budget, unit.meter)
-        nearest = f"{unit.budget.miss(miss.figures) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
+        nearest = f"{unit.budget.miss(miss.metrics) or 'latency alone'}, at {shown(miss.point) or 'the only point'}"
         if found.exact:
             return SpaceSummary(bands=bands, held=str(found), share=found, candidates=(), nearest=nearest)
     try:
@@ -97,7 +97,7 @@ def _distinct(unit: SpecUnit, rng: np.random.Generator, count: int) -> tuple[Can
     found: dict[tuple[str, ...], Candidate] = {}
     for _ in range(_DRAWS):
         for one in draws(unit.space, unit.budget, rng, count, unit.meter):
-            candidate = Candidate(one.point, (one.spec,), (one.figures,))
+            candidate = Candidate(one.point, (one.spec,), (one.metrics,))
             found.setdefault(candidate.key, candidate)
         if len(found) >= count:
             break

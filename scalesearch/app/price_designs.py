@@ -44,7 +44,7 @@ class Priced:
     """The design's family, and its phi there; None outside a family."""
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Metrics of the whole detector, by name."""
         whole: dict[str, float] = {**self.parts.total._asdict(), "memory": self.memory}
         return whole if self.latency is None else {**whole, "latency": self.latency}
@@ -52,7 +52,7 @@ class Priced:
     def to_dict(self) -> dict[str, Any]:
         """Return the design's name and id, `Breakdown.to_dict`, memory, latency (where predicted), and the spec."""
         which = {"design": self.name, "spec_id": self.spec.id, "size": list(self.spec.size)}
-        whole: dict[str, Any] = {name: self.figures[name] for name in ("memory", "latency") if name in self.figures}
+        whole: dict[str, Any] = {name: self.metrics[name] for name in ("memory", "latency") if name in self.metrics}
         known = {**which, "classes": self.spec.classes, **self.parts.to_dict(), **whole}
         return {**known, "spec": specs.to_dict(self.spec)}
 
@@ -60,7 +60,7 @@ class Priced:
         """Return one row of a table of designs."""
         height, width = self.spec.size
         row: dict[str, Any] = {"design": self.name, "spec_id": self.spec.id, "height": height, "width": width}
-        row |= {"classes": self.spec.classes, **self.figures}
+        row |= {"classes": self.spec.classes, **self.metrics}
         return row | {f"{part}_macs": costs["macs"] for part, costs in self.parts.to_dict().items() if part != "total"}
 
 
@@ -138,5 +138,5 @@ def draw(found: Sequence[Priced], table: LatencyTable | None, path: Path) -> Non
     families: dict[str, list[tuple[float, dict[str, float]]]] = {}
     for one in found:
         if one.phi is not None:
-            families.setdefault(one.family, []).append((one.phi, one.figures))
+            families.setdefault(one.family, []).append((one.phi, one.metrics))
     draw_costs(families, path, "" if table is None else f"latency: {table}")

@@ -102,8 +102,8 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scena
     plan = read_plan(folder / PLAN, overrides)
     table = RecordedTable(read_rows(folder), plan.recipe.id, len(plan.bands), resolve_spec)
     plan = dataclasses.replace(plan, trials=min(plan.trials, max(1, len(table.candidates) // 2)))
-    figures = [cost for candidate in table.candidates for cost in candidate.costs]
-    if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in figures)]:
+    metrics = [cost for candidate in table.candidates for cost in candidate.costs]
+    if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in metrics)]:
         raise ValueError(
             f"{folder}: an objective of a table is recorded of all of its candidates, but {missing[0]} is not; "
             f"leave it out, as with --set 'objectives=[ap, macs]'"

@@ -142,8 +142,8 @@ def make_meter(plan: Plan) -> Meter:
     )
     table = plan_table(plan)
     if table is None:
-        return meter_of(plan.figures, training=training)
-    return meter_of(plan.figures, training=training, predict=lambda spec: predict_latency(spec, table))
+        return meter_of(plan.metrics, training=training)
+    return meter_of(plan.metrics, training=training, predict=lambda spec: predict_latency(spec, table))
 
 
 def _anchors(plan: Plan, frames: Sequence[Frame], split: Split) -> dict[Frame, Anchors]:

@@ -71,7 +71,7 @@ def cost(
     if as_json or as_csv:
         click.echo(as_text(found, "json" if as_json else "csv"), nl=as_json)
     else:
-        show_costs([(one.name, one.spec, one.parts, one.figures) for one in found])
+        show_costs([(one.name, one.spec, one.parts, one.metrics) for one in found])
     if check:
         _check([(one.name, one.spec) for one in found], quiet=as_json or as_csv)
 

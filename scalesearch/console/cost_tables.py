@@ -25,9 +25,9 @@ def show_costs(costs: Sequence[PricedRow]) -> None:
     console = wide()
     console.print(_parts(*costs[0]) if len(costs) == 1 else _designs(costs))
     if len(costs) == 1:
-        _, _, _, figures = costs[0]
+        _, _, _, metrics = costs[0]
         more = ", ".join(
-            f"{HEADINGS[name]} {human(figures[name], name)}" for name in figures if name not in Cost._fields
+            f"{HEADINGS[name]} {human(metrics[name], name)}" for name in metrics if name not in Cost._fields
         )
         console.print(more, markup=False)
     console.print("FLOPs are multiply-adds of convolutions, for one image; parameters are trainable ones.")
@@ -54,9 +54,9 @@ def _designs(costs: Sequence[PricedRow]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("design", "input", "classes", *(HEADINGS[name] for name in costs[0][3])):
         table.add_column(head, justify="left" if head == "design" else "right")
-    for name, spec, _, figures in costs:
+    for name, spec, _, metrics in costs:
         size = f"{spec.size[0]}x{spec.size[1]}"
-        table.add_row(name_cell(name), size, str(spec.classes), *(human(value, key) for key, value in figures.items()))
+        table.add_row(name_cell(name), size, str(spec.classes), *(human(value, key) for key, value in metrics.items()))
     return table
 
 

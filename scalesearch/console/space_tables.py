@@ -34,10 +34,10 @@ def show_space(
     if not candidates:
         return
     _, specs, costs = candidates[0]
-    figures, dimensions = list(costs[0]), ["input", "width", "repeats", "head depth"] if len(specs) > 1 else []
+    metrics, dimensions = list(costs[0]), ["input", "width", "repeats", "head depth"] if len(specs) > 1 else []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("point")
-    for name in (*dimensions, *figures):
+    for name in (*dimensions, *metrics):
         table.add_column({"macs": "FLOPs", "params": "parameters"}.get(name, name.replace("_", " ")), justify="right")
     for point, specs, costs in candidates:
         for i, (spec, cost) in enumerate(zip(specs, costs, strict=True)):
@@ -46,6 +46,6 @@ def show_space(
             table.add_row(
                 Text(for_terminal(shown(point)) if i == 0 else ""),
                 *sizes[: len(dimensions)],
-                *(human(cost[name], name) for name in figures),
+                *(human(cost[name], name) for name in metrics),
             )
     console.print(table)

@@ -11,7 +11,7 @@ from typing import Any
 from scalesearch.cost.price import Cost
 
 COUNTS, BYTES, SECONDS = "count", "bytes", "seconds"
-FIGURES = {
+METRICS = {
     "macs": COUNTS,
     "params": COUNTS,
     "activations": COUNTS,
@@ -21,7 +21,7 @@ FIGURES = {
 }
 """The metrics that a band may bound, with their kind of unit. memory is that of inference (`cost/memory.py`)."""
 
-Figures = Cost | Mapping[str, float]
+Metrics = Cost | Mapping[str, float]
 """Metrics of one candidate by name."""
 
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -53,12 +53,12 @@ def quantity(text: str | float, name: str = "macs") -> float:
 
     The unit is optional for counts and bytes and required for a time. ValueError for anything else.
     """
-    if name not in FIGURES:
-        raise ValueError(f"a metric is one of {', '.join(FIGURES)}, but got {name!r}")
-    scales = _SCALES[FIGURES[name]]
+    if name not in METRICS:
+        raise ValueError(f"a metric is one of {', '.join(METRICS)}, but got {name!r}")
+    scales = _SCALES[METRICS[name]]
     match = _QUANTITY.fullmatch(str(text).strip())
     if not match or match[2] not in scales or isinstance(text, bool):
-        raise ValueError(f"{_WHAT[FIGURES[name]]}, but got {text!r}")
+        raise ValueError(f"{_WHAT[METRICS[name]]}, but got {text!r}")
     return float(match[1]) * scales[match[2]]
 
 
@@ -66,7 +66,7 @@ def human(value: float, name: str = "macs") -> str:
     """Return `61.2 M`, `512 MB`, `20 ms`: three digits and a unit; the inverse of `quantity` up to rounding."""
     if not math.isfinite(value):
         return str(value)
-    kind = FIGURES[name]
+    kind = METRICS[name]
     if kind == SECONDS:
         unit = next((u for u in ("s", "ms") if value >= 0.9995 * _SCALES[kind][u]), "us")
         return f"{value / _SCALES[kind][unit]:.3g} {unit}"
@@ -77,13 +77,13 @@ def human(value: float, name: str = "macs") -> str:
     return f"{value:.3g} {end}".strip()
 
 
-def figure(figures: Figures, name: str) -> float:
+def metric(metrics: Metrics, name: str) -> float:
     """Return one of the metrics; ValueError if it was not computed."""
-    if isinstance(figures, Mapping):
-        if name not in figures:
-            raise ValueError(f"the metric {name} is needed, but only {', '.join(figures)} were computed")
-        return figures[name]
-    return float(getattr(figures, name))
+    if isinstance(metrics, Mapping):
+        if name not in metrics:
+            raise ValueError(f"the metric {name} is needed, but only {', '.join(metrics)} were computed")
+        return metrics[name]
+    return float(getattr(metrics, name))
 
 
 @dataclass(frozen=True)
@@ -124,25 +124,25 @@ class Budget:
     """Seconds for one image, or for a batch if the table of timings is for one."""
 
     def __post_init__(self) -> None:
-        for name in FIGURES:
+        for name in METRICS:
             object.__setattr__(self, name, _bound(name, getattr(self, name)))
         if not self.bounds:
-            raise ValueError(f"a band bounds at least one of {', '.join(FIGURES)}, but it is empty")
+            raise ValueError(f"a band bounds at least one of {', '.join(METRICS)}, but it is empty")
 
     @property
     def bounds(self) -> dict[str, Bound]:
         """The bounds of the bounded metrics, by name."""
-        return {name: bound for name in FIGURES if (bound := getattr(self, name)) is not None}
+        return {name: bound for name in METRICS if (bound := getattr(self, name)) is not None}
 
-    def holds(self, figures: Figures) -> bool:
-        """Whether `figures` are inside every bound, ends included."""
-        return all(bound.low <= figure(figures, name) <= bound.high for name, bound in self.bounds.items())
+    def holds(self, metrics: Metrics) -> bool:
+        """Whether `metrics` are inside every bound, ends included."""
+        return all(bound.low <= metric(metrics, name) <= bound.high for name, bound in self.bounds.items())
 
-    def miss(self, figures: Figures) -> str:
-        """Return by how much `figures` are outside, as `macs 61.2 M is 22% over 50 M`; empty if they are inside."""
+    def miss(self, metrics: Metrics) -> str:
+        """Return by how much `metrics` are outside, as `macs 61.2 M is 22% over 50 M`; empty if they are inside."""
         misses = []
         for name, bound in self.bounds.items():
-            value = figure(figures, name)
+            value = metric(metrics, name)
             for end, side, out in (
                 (bound.high, "over", value > bound.high),
                 (bound.low, "under", value < bound.low),
@@ -151,11 +151,11 @@ class Budget:
                     misses.append(f"{name} {human(value, name)} is {_share(value, end)} {side} {human(end, name)}")
         return ", ".join(misses)
 
-    def distance(self, figures: Figures) -> float:
-        """Return how far outside `figures` are: the largest |log ratio| to a bound that they miss; 0 inside."""
+    def distance(self, metrics: Metrics) -> float:
+        """Return how far outside `metrics` are: the largest |log ratio| to a bound that they miss; 0 inside."""
         far = 0.0
         for name, bound in self.bounds.items():
-            value = max(figure(figures, name), _LEAST)
+            value = max(metric(metrics, name), _LEAST)
             far = max(far, math.log(value / max(bound.high, _LEAST)) if value > bound.high else 0.0)
             far = max(far, math.log(bound.low / value) if value < bound.low else 0.0)
         return far
@@ -166,7 +166,7 @@ class Budget:
         for name, bound in self.bounds.items():
             ends = {"min": bound.low} if bound.low else {}
             ends |= {} if math.isinf(bound.high) else {"max": bound.high}
-            data[name] = {end: f"{value!r}s" if FIGURES[name] == SECONDS else value for end, value in ends.items()}
+            data[name] = {end: f"{value!r}s" if METRICS[name] == SECONDS else value for end, value in ends.items()}
         return data
 
     def __str__(self) -> str:
@@ -208,6 +208,6 @@ def _bound(name: str, given: Any) -> Bound | None:
 
 def from_dict(data: Mapping[str, Mapping[str, Any]]) -> Budget:
     """A budget from `{"macs": {"min": "0.9G", "max": "1.1G"}, ...}`. ValueError names what is wrong."""
-    if unknown := [name for name in data if name not in FIGURES]:
-        raise ValueError(f"a band bounds {', '.join(FIGURES)}, but got {unknown[0]!r}")
+    if unknown := [name for name in data if name not in METRICS]:
+        raise ValueError(f"a band bounds {', '.join(METRICS)}, but got {unknown[0]!r}")
     return Budget(**data)  # type: ignore[arg-type]

@@ -29,9 +29,9 @@ def dimensions_of(spec: DetectorSpec) -> Dimensions:
 
 
 def grid(
-    base: DetectorSpec, given: Mapping[str, Any], figures: Callable[[DetectorSpec, Dimensions], Sequence[Integers]]
+    base: DetectorSpec, given: Mapping[str, Any], metrics: Callable[[DetectorSpec, Dimensions], Sequence[Integers]]
 ) -> list[NDArray[np.int64]]:
-    """Return each of `figures` over the grid of `base` with the `given` dimensions replaced, as for `price_grid`.
+    """Return each of `metrics` over the grid of `base` with the `given` dimensions replaced, as for `price_grid`.
 
     ValueError for values out of a spec's range, shapes that do not broadcast, and names that are no dimension.
     """
@@ -41,7 +41,7 @@ def grid(
     found: list[list[NDArray[np.int64]]] = []
     for one in bases:
         dimensions, shape = _arrays(one, arrays)
-        found.append([np.broadcast_to(np.asarray(values), shape) for values in figures(one, dimensions)])
+        found.append([np.broadcast_to(np.asarray(values), shape) for values in metrics(one, dimensions)])
     if not axes:
         return found[0]
     return [np.stack(parts).reshape(*axes, *parts[0].shape) for parts in zip(*found, strict=True)]

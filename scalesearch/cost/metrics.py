@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.budget import FIGURES
+from scalesearch.cost.budget import METRICS
 from scalesearch.cost.memory import (
     TrainingSettings,
     inference_memory,
@@ -35,14 +35,14 @@ class Meter:
     """
 
     asked: tuple[str, ...] = ()
-    """Further names of FIGURES."""
+    """Further names of METRICS."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
     """The batch and optimiser of training_memory."""
     predict: Callable[[DetectorSpec], float] | None = None
     """Predicts a detector's seconds on some device, as by a table of `scalesearch calibrate`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asked", tuple(name for name in FIGURES if name in self.asked))
+        object.__setattr__(self, "asked", tuple(name for name in METRICS if name in self.asked))
         if "latency" in self.asked and self.predict is None:
             raise ValueError(
                 "a latency is predicted from a table of timings, but none was given; make one with "
@@ -81,4 +81,4 @@ class Meter:
 
 def meter_of(names: Iterable[str], **how: Any) -> Meter:
     """Return the meter of these metrics and objectives; other names, such as `ap`, are ignored."""
-    return Meter(asked=tuple(name for name in names if name in FIGURES), **how)
+    return Meter(asked=tuple(name for name in names if name in METRICS), **how)

@@ -15,7 +15,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Choices
 
-METRICS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
+LABELS = {"ap": "AP", "macs": "MACs", "params": "parameters"}
 """Names of objectives and costs on a dashboard; the others keep their own."""
 
 
@@ -57,7 +57,7 @@ def _attributes(trial: Trial) -> dict[str, object]:
             scores |= {f"AP at epoch {epoch}": values.get("ap") for epoch, values in row.curve}
         found: dict[str, object] = {"detector": _words(row), "spec": row.spec_id}
         found |= {name: round(score, 4) for name, score in scores.items() if score is not None}
-        found |= {METRICS.get(name, name): value for name, value in row.cost.items() if name != "activations"}
+        found |= {LABELS.get(name, name): value for name, value in row.cost.items() if name != "activations"}
         found |= {"epochs": row.epochs_done, "seconds": round(row.seconds, 1)}
         found |= {"reason": row.reason} if row.reason else {}
         attributes |= {f"{prefix}{name}": value for name, value in found.items()}

@@ -16,7 +16,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.mirror.frozen_trials import METRICS, distribution, frozen_trial
+from scalesearch.mirror.frozen_trials import LABELS, distribution, frozen_trial
 from scalesearch.mirror.storage import LedgerError, TrialStorage, identity, line, trial_storage
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Choices
@@ -121,7 +121,7 @@ class OptunaLedger:
         except KeyError:
             directions = [DIRECTIONS[name] for name in self._objectives]
             study = optuna.create_study(study_name=self._name, storage=storage, directions=directions)
-        names = [METRICS.get(name, name) for name in self._objectives]
+        names = [LABELS.get(name, name) for name in self._objectives]
         with warnings.catch_warnings():
             # Experimental since Optuna 3.2; it names AP and MACs on a dashboard.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

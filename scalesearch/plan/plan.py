@@ -20,7 +20,7 @@ from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.spec import Anchors, topology_to_dict
 from scalesearch.arch.topology import Topology
-from scalesearch.cost.budget import FIGURES, Budget
+from scalesearch.cost.budget import METRICS, Budget
 from scalesearch.plan import checks, sections
 from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph_file import NamedGraphs
@@ -83,10 +83,10 @@ class Plan:
         return (self.band,)
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """The metrics that the bands and the objectives use, AP aside; in the order of FIGURES."""
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the bands and the objectives use, AP aside; in the order of METRICS."""
         asked = {*self.objectives, *(name for band in self.bands for name in band.bounds)}
-        return tuple(name for name in FIGURES if name in asked)
+        return tuple(name for name in METRICS if name in asked)
 
     def space(
         self,
@@ -272,7 +272,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _check(plan: Plan, top: Section) -> None:
-    if "latency" in plan.figures and plan.latency is None:
+    if "latency" in plan.metrics and plan.latency is None:
         key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
         raise top.need(key).error(
             "speaks of latency, which is predicted from a table of this device's timings: make one with "

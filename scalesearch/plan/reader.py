@@ -102,7 +102,7 @@ class Value:
 
     def quantity(self, name: str = "macs") -> float:
         """Read a value of the metric `name`: 3G, 25M, 0.9 G, 2.5e9; 500MB, 2GiB; 20ms."""
-        what = _QUANTITIES[budget.FIGURES[name]]
+        what = _QUANTITIES[budget.METRICS[name]]
         text = self._plain(what)
         try:
             value = budget.quantity(text, name)

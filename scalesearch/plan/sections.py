@@ -15,7 +15,7 @@ from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
-from scalesearch.cost.budget import FIGURES, Bound, Budget, human
+from scalesearch.cost.budget import METRICS, Bound, Budget, human
 from scalesearch.plan.axes import read_axis, read_axis_value
 from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.latency_table import read_table
@@ -23,8 +23,6 @@ from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.space.space import Choices, Point
 
-COSTS = tuple(FIGURES)
-"""The metrics that a band may bound."""
 SOLVABLE = ("size", "width", "repeats", "head_depth")
 """The axes along which a family member can be solved into its band: its cost grows with each of them."""
 SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
@@ -152,12 +150,12 @@ def read_band(value: Value) -> Budget:
     """Read `{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; it must have a bound."""
     section = value.section()
     for name in section.keys:
-        if CALLED.get(name.lower()) in COSTS:
+        if CALLED.get(name.lower()) in METRICS:
             raise section.need(name).error(_called(name))
-    bounds = {name: _bound(cost.section(), name) for name in COSTS if (cost := section.get(name))}
+    bounds = {name: _bound(cost.section(), name) for name in METRICS if (cost := section.get(name))}
     section.done()
     if not bounds:
-        raise section.error(f"must bound at least one of {', '.join(COSTS)}, as in macs: {{max: 1G}}")
+        raise section.error(f"must bound at least one of {', '.join(METRICS)}, as in macs: {{max: 1G}}")
     return Budget(**bounds)
 
 

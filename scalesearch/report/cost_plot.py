@@ -38,18 +38,18 @@ def draw_costs(families: Mapping[str, Sequence[tuple[float, Mapping[str, float]]
         raise ValueError(
             "a plot over phi needs two members of a family or more: d0 d1 d2 ..., lite0 lite1 ..., or a plan of unit family"
         )
-    figures = [name for name in _LABELS if name in next(iter(lines.values()))[0][1]]
-    picture, panels = plt.subplots(1, len(figures), figsize=(3.6 * len(figures), 3.8), squeeze=False)
-    for panel, figure in zip(panels[0], figures, strict=True):
+    metrics = [name for name in _LABELS if name in next(iter(lines.values()))[0][1]]
+    picture, panels = plt.subplots(1, len(metrics), figsize=(3.6 * len(metrics), 3.8), squeeze=False)
+    for panel, metric in zip(panels[0], metrics, strict=True):
         for colour, (name, members) in zip(_COLOURS * len(lines), lines.items(), strict=False):
-            phis, values = [phi for phi, _ in members], [costs[figure] for _, costs in members]
+            phis, values = [phi for phi, _ in members], [costs[metric] for _, costs in members]
             panel.plot(phis, values, "o-", color=colour, label=for_picture(name), markersize=4, linewidth=1.4)
         panel.set_yscale("log")
         panel.margins(y=0.08)
-        panel.set_title(_LABELS[figure], fontsize=10)
+        panel.set_title(_LABELS[metric], fontsize=10)
         panel.set_xlabel("phi")
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter(lambda value, _, figure=figure: human(value, figure))
+        panel.yaxis.set_major_formatter(lambda value, _, metric=metric: human(value, metric))
         panel.yaxis.set_minor_locator(NullLocator())
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(which="major", color="#dfe6ee", linewidth=0.8)

@@ -40,7 +40,7 @@ class FeasiblePoint(NamedTuple):
 
     point: Point
     spec: DetectorSpec
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Block:
 
     space: Space
     at: Axes
-    figures: Mapping[str, NDArray[np.int64]]
+    metrics: Mapping[str, NDArray[np.int64]]
     bases: tuple[DetectorSpec, ...]
     """One detector of each structure."""
     resolved: NDArray[np.int64]
@@ -70,7 +70,7 @@ class Block:
         """Return the i-th point, its detector and metrics."""
         point = self.point(i)
         return FeasiblePoint(
-            point, self.space.spec(point), {name: int(values[i]) for name, values in self.figures.items()}
+            point, self.space.spec(point), {name: int(values[i]) for name, values in self.metrics.items()}
         )
 
 
@@ -89,7 +89,7 @@ def holds(block: Block, budget: Budget, meter: Meter) -> NDArray[np.bool_]:
     held = np.ones(len(block.resolved), dtype=bool)
     for name, bound in budget.bounds.items():
         if name in BY_ARRAY:
-            held &= (bound.low <= block.figures[name]) & (block.figures[name] <= bound.high)
+            held &= (bound.low <= block.metrics[name]) & (block.metrics[name] <= bound.high)
     if "latency" in budget.bounds:
         for i in np.flatnonzero(held):
             held[i] = budget.holds(meter(block.space.spec(block.point(int(i)))))
@@ -101,7 +101,7 @@ def distances(block: Block, budget: Budget) -> NDArray[np.float64]:
     far = np.zeros(len(block.resolved))
     for name, bound in budget.bounds.items():
         if name in BY_ARRAY:
-            value = np.maximum(block.figures[name], 1e-9)
+            value = np.maximum(block.metrics[name], 1e-9)
             with np.errstate(divide="ignore"):
                 far = np.maximum(far, np.maximum(np.log(value / max(bound.high, 1e-9)), np.log(bound.low / value)))
     return far
@@ -130,7 +130,7 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
     resolved = np.empty((count, 6), dtype=np.int64)
     resolved[:, 1:] = _dimensions(space, at, count)
     names = [name for name in meter.names if name in BY_ARRAY]
-    figures = {name: np.empty(count, dtype=np.int64) for name in names}
+    metrics = {name: np.empty(count, dtype=np.int64) for name in names}
     bases: list[DetectorSpec] = []
     free, words, first = space.free, _words(space), _first(space)
     for place in _groups([at[name] for name in words], count):
@@ -147,8 +147,8 @@ def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
             per_cell=_per_cell(space, base, height, across),
         )
         for name in names:
-            figures[name][place] = found[name]
-    return Block(space, at, figures, tuple(bases), resolved)
+            metrics[name][place] = found[name]
+    return Block(space, at, metrics, tuple(bases), resolved)
 
 
 def _words(space: Space) -> list[str]:

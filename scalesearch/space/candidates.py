@@ -10,7 +10,7 @@ from typing import Protocol
 
 from scalesearch.arch.genes import Genes
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.budget import Budget, figure
+from scalesearch.cost.budget import Budget, metric
 from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.space.space import AxisValue, Choices, Point, Space
 
@@ -139,7 +139,7 @@ class FamilyUnit:
             spec = self.space.spec(point, phi=phi, **{self.axis: value})
             cost = self.meter(spec)
             off = sum(
-                abs(math.log(max(figure(cost, name), _LEAST) / max(bound.middle, _LEAST)))
+                abs(math.log(max(metric(cost, name), _LEAST) / max(bound.middle, _LEAST)))
                 for name, bound in band.bounds.items()
             )
             found.append((band.distance(cost), off, spec, cost))

@@ -159,4 +159,4 @@ def _whole_or_sample(
 
 def _with_all_metrics(one: FeasiblePoint, meter: Meter) -> FeasiblePoint:
     """Return the point with the metrics that are not priced over arrays, too."""
-    return one if len(one.figures) == len(meter.names) else one._replace(figures=meter(one.spec))
+    return one if len(one.metrics) == len(meter.names) else one._replace(metrics=meter(one.spec))

@@ -49,7 +49,7 @@ def test_a_plan_stands_for_its_baselines_and_candidates_of_its_band(
 
 def test_a_table_of_many_columns_keeps_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     found = priced(["d0", "retinanet_nasfpn"], None, "64x64", table())
-    show_costs([(one.name, one.spec, one.parts, one.figures) for one in found])
+    show_costs([(one.name, one.spec, one.parts, one.metrics) for one in found])
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert all(word in shown for word in ("activations", "latency", "retinanet_nasfpn"))

@@ -114,9 +114,9 @@ def test_units_of_something_else_are_refused(text: str, name: str) -> None:
 
 def test_a_miss_is_given_in_its_own_unit() -> None:
     band = budget.from_dict({"memory": {"max": "500MB"}, "latency": {"max": "20ms"}})
-    figures = {"memory": 6e8, "latency": 0.025}
-    assert band.miss(figures) == "memory 600 MB is 20% over 500 MB, latency 25 ms is 25% over 20 ms"
-    assert band.distance(figures) == pytest.approx(0.2231, abs=1e-4)
+    metrics = {"memory": 6e8, "latency": 0.025}
+    assert band.miss(metrics) == "memory 600 MB is 20% over 500 MB, latency 25 ms is 25% over 20 ms"
+    assert band.distance(metrics) == pytest.approx(0.2231, abs=1e-4)
     assert budget.from_dict(band.to_dict()) == band
     with pytest.raises(ValueError, match="latency is needed, but only memory were computed"):
         band.holds({"memory": 1.0})

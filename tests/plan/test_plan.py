@@ -410,6 +410,6 @@ def test_bands_over_memory_and_latency_read_back_as_written(tmp_path: Path) -> N
     plan = _read(tmp_path, text)
     assert plan.band is not None and plan.band.memory is not None and plan.band.latency is not None
     assert (plan.band.memory.high, plan.band.latency.low, plan.band.latency.high) == (2 * 2**30, 0.0015, 0.02)
-    assert plan.figures == ("macs", "memory", "training_memory", "latency")
+    assert plan.metrics == ("macs", "memory", "training_memory", "latency")
     assert str(plan.band).endswith("memory <= 2.15 GB, 500 MB <= training_memory, 1.5 ms <= latency <= 20 ms")
     assert _read(tmp_path, plan.to_yaml()) == plan

@@ -37,7 +37,7 @@ def test_enumeration_is_that_of_points_one_by_one() -> None:
     meter = meter_of(BUDGET.bounds)
     expected = [(point, found) for point in SPACE.points() if BUDGET.holds(found := meter(SPACE.spec(point)))]
     assert 20 < len(expected) < SPACE.count / 2
-    assert [(one.point, one.figures) for one in enumerated(SPACE, BUDGET)] == expected
+    assert [(one.point, one.metrics) for one in enumerated(SPACE, BUDGET)] == expected
     found = share(SPACE, BUDGET)
     assert (found.points, found.priced, found.held) == (SPACE.count, SPACE.count, len(expected))
     assert found.exact and found.interval == (found.value, found.value)
@@ -48,7 +48,7 @@ def test_a_backbone_that_follows_phi_is_priced_as_it_is() -> None:
     scaled = Space(axes=axes | {"phi": Choices((1, 2, 3)), "size": Choices((64, 96))}, classes=3)
     meter = meter_of(BUDGET.bounds)
     expected = [(point, found) for point in scaled.points() if BUDGET.holds(found := meter(scaled.spec(point)))]
-    assert [(one.point, one.figures) for one in enumerated(scaled, BUDGET)] == expected
+    assert [(one.point, one.metrics) for one in enumerated(scaled, BUDGET)] == expected
     assert len({point["phi"] for point, _ in expected if "phi" in str(point["backbone"])}) > 1
 
 
@@ -88,7 +88,7 @@ def test_a_space_far_too_large_to_enumerate_is_drawn_from() -> None:
     budget = from_dict({"macs": {"max": "15M"}})
     assert space.count > 10**15
     for one in draws(space, budget, np.random.default_rng(0), 3):
-        assert one.figures == meter_of(budget.bounds)(space.spec(one.point)) and budget.holds(one.figures)
+        assert one.metrics == meter_of(budget.bounds)(space.spec(one.point)) and budget.holds(one.metrics)
 
 
 def test_nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     none = from_dict({"macs": {"max": "1k"}})
     assert share(SPACE, none).held == 0
     miss, meter = nearest_miss(SPACE, none), meter_of(none.bounds)
-    assert miss.figures["macs"] == min(meter(SPACE.spec(point))["macs"] for point in SPACE.points())
+    assert miss.metrics["macs"] == min(meter(SPACE.spec(point))["macs"] for point in SPACE.points())
     with pytest.raises(
         ValueError, match=r"no point inside macs <= 1 k was drawn among 32,768 of 2,592; widen the band"
     ):
