@@ -74,7 +74,7 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
     return Scenario(plan=plan, band=band, surrogate=surrogate, setup=setup, facts=facts, command=command)
 
 
-def is_table(path: Path) -> bool:
+def is_recorded_table(path: Path) -> bool:
     """Whether this is a study's folder or its results.jsonl."""
     return path.is_dir() or path.name == RESULTS
 

@@ -96,10 +96,10 @@ def calibrate(device: str, backend: str, precision: str, threads: int | None, ba
     """
     from scalesearch.io.cache import cache_folder
     from scalesearch.io.target import claim_file, claim_folder
-    from scalesearch.plan.latency_table import is_table
+    from scalesearch.plan.latency_table import is_latency_table
 
     if out:
-        claim_file(out, "a table of timings", is_table)
+        claim_file(out, "a table of timings", is_latency_table)
     else:
         claim_folder(cache_folder() / "latency", "the cache's folder of tables of timings")
     from scalesearch.app import measure_latency as timing

@@ -66,7 +66,7 @@ def rehearse(
         raise ValueError(f"--samplers has some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
     with RichConsole(stderr=as_json):
-        if launch.is_table(source):
+        if launch.is_recorded_table(source):
             if landscape:
                 raise ValueError(
                     f"--landscape is of a PLAN, but {source} is a TABLE, which answers what it recorded; drop it"

@@ -21,7 +21,7 @@ OPERATIONS: tuple[Callable[[Tensor, float], Tensor], ...] = (
 )
 
 
-def colour(
+def jitter_colour(
     images: Tensor,
     generator: torch.Generator,
     *,

@@ -58,7 +58,7 @@ def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int 
                 f"({str(error).splitlines()[0]}); start one by: ray start --head"
             ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return fit(nodes, address, cpus=cpus, gpus=gpus, workers=workers)
+    return fit_slots(nodes, address, cpus=cpus, gpus=gpus, workers=workers)
 
 
 def _knock(address: str) -> None:
@@ -68,7 +68,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def fit(
+def fit_slots(
     nodes: Sequence[Mapping[str, float]], address: str, *, cpus: int | None, gpus: float | None, workers: int | None
 ) -> Slots:
     """Fit tasks into nodes of these resources (`CPU`, `GPU`). Raises ValueError if none fits and `workers` is None."""

@@ -23,7 +23,7 @@ class JsonError(ValueError):
     """A text that is no JSON within the bounds; the message says what is wrong and where."""
 
 
-def parse(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text with finite numbers, strings that UTF-8 can encode, and no repeated key.
 
     Raises JsonError.

@@ -69,7 +69,7 @@ def _words(row: Row) -> str:
     return f"{human(row.cost['macs'])} MACs, {human(row.cost['params'])} parameters at {height}x{width}"
 
 
-def distribution(axis: Choices) -> BaseDistribution:
+def dashboard_distribution(axis: Choices) -> BaseDistribution:
     """Return a stepped range if the axis is one, which a dashboard draws best, else a categorical distribution."""
     if axis.named:
         return CategoricalDistribution(axis.values)

@@ -16,7 +16,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from scalesearch.mirror.frozen_trials import LABELS, distribution, frozen_trial
+from scalesearch.mirror.frozen_trials import LABELS, dashboard_distribution, frozen_trial
 from scalesearch.mirror.storage import LedgerError, TrialStorage, identity, line, trial_storage
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Choices
@@ -42,7 +42,7 @@ class OptunaLedger:
         storage: str | None = None,
     ) -> None:
         self._name, self._objectives = name, list(objectives)
-        self._space = {axis: distribution(choices) for axis, choices in axes.items()}
+        self._space = {axis: dashboard_distribution(choices) for axis, choices in axes.items()}
         self._storage: TrialStorage = trial_storage(storage, folder)
         self._identity = "" if self._storage.own else identity(folder)
         self._study: optuna.Study | None = None

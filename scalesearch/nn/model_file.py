@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.inputs.documents import parse
+from scalesearch.inputs.documents import parse_json
 from scalesearch.inputs.typed import fields_of
 from scalesearch.io.marks import DETECTOR
 from scalesearch.io.publish import publish_or_keep
@@ -67,7 +67,7 @@ def read_description(file: Path) -> ModelDescription | None:
 def described(text: str, file: Path) -> ModelDescription:
     """Parse the text of `description_text`, found in `file`. ValueError where it describes no detector."""
     try:
-        found = fields_of(parse(text), _Description, "it", {"spec": specs.from_dict})
+        found = fields_of(parse_json(text), _Description, "it", {"spec": specs.from_dict})
     except ValueError as error:
         raise ValueError(f"{file}: its {KEY!r} must describe a detector and its classes, but {error}") from None
     return ModelDescription(spec=found.spec, classes=found.classes)

@@ -14,7 +14,7 @@ from scalesearch.arch.networks import TOPOLOGIES
 from scalesearch.arch.scaling import PUBLISHED, named, retinanet_nasfpn
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.arch.topology import FUSIONS, Topology
-from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.documents import JsonError, parse_json
 from scalesearch.inputs.quoting import quoted
 from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph_file import NamedGraphs, read_graph_file
@@ -126,7 +126,7 @@ def read_size(text: str) -> tuple[int, int]:
 def _from_file(path: Path) -> DetectorSpec:
     raw = path.read_bytes()
     try:
-        data = parse(raw)
+        data = parse_json(raw)
     except JsonError as error:
         if raw.lstrip()[:2] in (b"[[", b'{"'):
             raise PlanError(f"{path}: a detector's JSON file must be whole, but {error}") from None

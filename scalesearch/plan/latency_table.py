@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from scalesearch.cost.latency import LatencyTable, from_dict, to_dict
-from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.documents import JsonError, parse_json
 from scalesearch.io.publish import publish
 
 
@@ -16,7 +16,7 @@ def read_table(path: Path | str) -> LatencyTable:
     Raises FileNotFoundError, and ValueError for a file that is no such table, both with the remedy.
     """
     try:
-        data = parse(Path(path).read_bytes())
+        data = parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"
@@ -42,7 +42,7 @@ def as_text(table: LatencyTable) -> str:
     return json.dumps(to_dict(table), indent=1, allow_nan=False) + "\n"
 
 
-def is_table(path: Path) -> bool:
+def is_latency_table(path: Path) -> bool:
     """Whether the file is a table of timings, of any schema. Errors of reading it are passed on."""
-    found = parse(path.read_bytes())
+    found = parse_json(path.read_bytes())
     return isinstance(found, dict) and {"schema", "setting", "reference", "prices"} <= found.keys()

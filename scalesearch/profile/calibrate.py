@@ -133,7 +133,7 @@ def _flat(found: Amounts) -> dict[PriceKey, float]:
     }
 
 
-def fit(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]:
+def fit_prices(observed: Sequence[Observed], batch: int) -> dict[str, dict[str, float]]:
     """Fit the prices that explain the observed latencies best, in units of the reference operation."""
     equations = [one for number, seen in enumerate(observed) for one in _equations(number, seen, batch)]
     equations += _likenesses(observed)
@@ -173,7 +173,7 @@ def held_out(observed: Sequence[Observed], batch: int, folds: int = FOLDS) -> He
     """Return the error over folds of detectors, each predicted by prices fitted without it."""
     errors = []
     for fold in range(min(folds, len(observed))):
-        prices = fit([one for i, one in enumerate(observed) if i % folds != fold], batch)
+        prices = fit_prices([one for i, one in enumerate(observed) if i % folds != fold], batch)
         errors += [abs(estimate(one.amounts, prices) - one.whole) / one.whole for one in observed[fold::folds]]
     return HeldOut(candidates=len(errors), mean=float(np.mean(errors)), worst=max(errors))
 
@@ -210,7 +210,7 @@ def calibrate(
 def fitted_table(setting: LatencySetting, observed: Sequence[Observed]) -> LatencyTable:
     """Fit the table to the observed latencies."""
     reference = median(one.reference for one in observed)
-    prices = fit(observed, setting.batch)
+    prices = fit_prices(observed, setting.batch)
     return LatencyTable(
         setting=setting,
         reference=reference,

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from scalesearch.arch import spec as specs
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.inputs.documents import JsonError, parse
+from scalesearch.inputs.documents import JsonError, parse_json
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.plan.task import Numbers
@@ -183,7 +183,7 @@ def from_dict(data: Mapping[str, Any]) -> Row:
 def from_json(text: str) -> Row:
     """Inverse of `Row.to_json`. Raises RowError where the text is torn, not JSON, or not a row."""
     try:
-        data = parse(text)
+        data = parse_json(text)
     except JsonError as error:
         raise RowError(f"not JSON ({error}), probably torn") from None
     if not isinstance(data, dict):

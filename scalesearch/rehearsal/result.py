@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scalesearch.inputs.documents import parse
+from scalesearch.inputs.documents import parse_json
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.target import TargetError, claim_folder
 
@@ -71,7 +71,7 @@ class Rehearsed:
 def from_json(text: str) -> Rehearsed:
     """Inverse of `Rehearsed.to_json`. Raises ValueError where the text is torn or something else."""
     try:
-        return fields_of(parse(text), Rehearsed, "a rehearsal")
+        return fields_of(parse_json(text), Rehearsed, "a rehearsal")
     except ValueError as error:
         raise ValueError(f"a rehearsal is one JSON object of its fields, but this is none ({error})") from None
 

@@ -22,14 +22,14 @@ class Drawn(NamedTuple):
     text: str
 
 
-def colour(label: int) -> Colour:
+def class_colour(label: int) -> Colour:
     """Return the colour of a class: consecutive labels differ in hue by the golden angle, with three shades in turn."""
     hue, value = label * 0.618034 % 1.0, (1.0, 0.8, 0.9)[label % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.7, 1.0)[label % 3], value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def ink(background: Colour) -> Colour:
+def text_colour(background: Colour) -> Colour:
     """Return black or white, whichever has more contrast with the background (WCAG, relative luminance)."""
     red, green, blue = ((c / 255) ** 2.2 for c in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -49,7 +49,7 @@ def draw_boxes(picture: Image.Image, found: Sequence[Drawn]) -> Image.Image:
         x0, y0, x1, y1 = (factor * value for value in one.box)
         # The frame lies outside its box, since it would cover a box of a few pixels.
         around = (x0 - line, y0 - line, max(x0, x1 - 1) + line, max(y0, y1 - 1) + line)
-        pen.rectangle(around, None, colour(one.label), line)
+        pen.rectangle(around, None, class_colour(one.label), line)
     for one in reversed(found):
         _label(pen, drawn.size, one, (factor * one.box[0] - line, factor * one.box[1] - line), font)
     return drawn
@@ -63,6 +63,6 @@ def _label(
     width, height = right - left + 6, bottom - top + 4
     x = min(max(0.0, corner[0]), max(0.0, size[0] - width))
     y = corner[1] - height if corner[1] >= height else min(max(0.0, corner[1]), size[1] - height)
-    background = colour(one.label)
+    background = class_colour(one.label)
     pen.rectangle((x, y, x + width, y + height), background)
-    pen.text((x + 3 - left, y + 2 - top), one.text, ink(background), font)
+    pen.text((x + 3 - left, y + 2 - top), one.text, text_colour(background), font)

@@ -114,7 +114,7 @@ def grid_blocks(space: Space, meter: Meter, budget: Budget) -> Iterator[Block]:
     for start in range(0, space.count, step):
         flat = np.arange(start, min(start + step, space.count))
         index = np.unravel_index(flat, shape) if names else ()
-        yield priced(space, meter, dict(zip(names, index, strict=True)), len(flat))
+        yield priced_block(space, meter, dict(zip(names, index, strict=True)), len(flat))
 
 
 def random_blocks(space: Space, meter: Meter, budget: Budget, rng: np.random.Generator) -> Iterator[Block]:
@@ -122,10 +122,10 @@ def random_blocks(space: Space, meter: Meter, budget: Budget, rng: np.random.Gen
     step = BLOCK if by_array(space, budget) else SLOW_BLOCK
     while True:
         at = {name: rng.integers(len(axis.values), size=step) for name, axis in space.free.items()}
-        yield priced(space, meter, at, step)
+        yield priced_block(space, meter, at, step)
 
 
-def priced(space: Space, meter: Meter, at: Axes, count: int) -> Block:
+def priced_block(space: Space, meter: Meter, at: Axes, count: int) -> Block:
     """Return `count` points with their metrics of BY_ARRAY, priced structure by structure."""
     resolved = np.empty((count, 6), dtype=np.int64)
     resolved[:, 1:] = _dimensions(space, at, count)

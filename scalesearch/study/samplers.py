@@ -50,7 +50,7 @@ def ask(
     pool: Pool,
 ) -> Point:
     """Return the point that Optuna's sampler asks for given `observed`: in the band for GP, else anywhere."""
-    space = {name: distribution(axis) for name, axis in sorted(axes.items())}
+    space = {name: rank_distribution(axis) for name, axis in sorted(axes.items())}
     if sampler.name == "gp":
         observed = _few(observed, objectives, len(axes))
     storage = optuna.storages.InMemoryStorage()
@@ -189,7 +189,7 @@ def _observed_trial(space: dict[str, BaseDistribution], params: Point, values: S
     )
 
 
-def distribution(axis: Choices) -> BaseDistribution:
+def rank_distribution(axis: Choices) -> BaseDistribution:
     """Return names as categories and numbers as ranks: a listed axis is as ordered as a stepped one."""
     if axis.named:
         return CategoricalDistribution(axis.values)

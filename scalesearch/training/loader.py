@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.data.augment import jitter, normalise
-from scalesearch.data.colour import colour
+from scalesearch.data.colour import jitter_colour
 from scalesearch.data.mix import mixup, mosaic
 from scalesearch.data.pixels import Batch, Pixels, batches
 from scalesearch.data.prefetch import ahead
@@ -67,7 +67,7 @@ def prepared(
                 images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, shard=mine
             )
         if any(recipe.colour):
-            images = colour(images, generator, strengths=recipe.colour, shard=mine)
+            images = jitter_colour(images, generator, strengths=recipe.colour, shard=mine)
         if mixed and recipe.mixup:
             images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
         places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))

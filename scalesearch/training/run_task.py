@@ -18,7 +18,7 @@ from scalesearch.arch.spec import BACKBONE_TOP, DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.data.split import DataError, Split, select_from
-from scalesearch.inputs.documents import parse
+from scalesearch.inputs.documents import parse_json
 from scalesearch.inputs.quoting import shortened
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.io.hashes import file_hash, short_hash
@@ -210,7 +210,7 @@ class _LearningCurve:
             ) from None
 
     def _take_up(self, state: dict[str, Any], epoch: int, step: int) -> None:
-        task, saved = self.task, fields_of(parse(state[checkpoint.EVALUATIONS]), _Saved, "it")
+        task, saved = self.task, fields_of(parse_json(state[checkpoint.EVALUATIONS]), _Saved, "it")
         self.curve = [(at, dict(numbers)) for at, numbers in saved.curve]
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted, and the checkpoint is past the epoch that is asked for: start again.

@@ -17,7 +17,7 @@ from scalesearch.app.predict import draw_detections
 from scalesearch.app.trained_model import open_model
 from scalesearch.data.image_files import find_pictures
 from scalesearch.data.split import DataError
-from scalesearch.report.draw_boxes import Drawn, colour, draw_boxes, ink
+from scalesearch.report.draw_boxes import Drawn, class_colour, draw_boxes, text_colour
 from tests.app.conftest import Command, Trained
 from tests.displays import watched
 
@@ -206,9 +206,9 @@ def test_ink_is_readable_on_every_colour_and_neighbours_differ() -> None:
         return sum(w * (c / 255) ** 2.2 for w, c in zip((0.2126, 0.7152, 0.0722), one, strict=True))
 
     for label in range(90):
-        paper, text = luminance(colour(label)), luminance(ink(colour(label)))
+        paper, text = luminance(class_colour(label)), luminance(text_colour(class_colour(label)))
         assert (max(paper, text) + 0.05) / (min(paper, text) + 0.05) > 4.5  # WCAG AA
-        assert sum(abs(a - b) for a, b in zip(colour(label), colour(label + 1), strict=True)) > 100
+        assert sum(abs(a - b) for a, b in zip(class_colour(label), class_colour(label + 1), strict=True)) > 100
 
 
 @pytest.mark.parametrize("box", [(0, 0, 64, 48), (0, 0, 1, 1), (63, 47, 64, 48), (10.5, 10.5, 10.6, 10.6)])

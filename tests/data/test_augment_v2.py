@@ -11,7 +11,7 @@ from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 from torchvision.tv_tensors import Image as Picture
 
 from scalesearch.data.augment import VISIBLE, Move, move
-from scalesearch.data.colour import OPERATIONS, colour, factor
+from scalesearch.data.colour import OPERATIONS, factor, jitter_colour
 from scalesearch.data.mix import mixup, mosaic, packed, tiles
 from scalesearch.data.pixels import PAD
 
@@ -85,7 +85,7 @@ def test_zoom_and_mirror_are_v2s(
 
 def test_colour_is_v2s_with_factors_and_an_order_of_each_images_own() -> None:
     images = noise(6)
-    changed = colour(images, seeded(5), strengths=STRENGTHS)
+    changed = jitter_colour(images, seeded(5), strengths=STRENGTHS)
     draws = torch.rand(6, 2, 4, generator=seeded(5), dtype=torch.float64)
     orders = draws[:, 1].argsort(1).tolist()
     assert len({tuple(order) for order in orders}) > 1
@@ -109,8 +109,8 @@ def test_the_ranges_of_colour_are_v2_colour_jitters() -> None:
 def test_a_colour_of_no_strength_is_left() -> None:
     images = noise(3)
     grey = images.float().mean(3, keepdim=True).to(torch.uint8).expand(-1, -1, -1, 3)
-    assert torch.equal(colour(grey, seeded(), strengths=(0, 0, 0, 0.5)), grey)
-    assert torch.equal(colour(images, seeded(), strengths=(0, 0, 0, 0)), images)
+    assert torch.equal(jitter_colour(grey, seeded(), strengths=(0, 0, 0, 0.5)), grey)
+    assert torch.equal(jitter_colour(images, seeded(), strengths=(0, 0, 0, 0)), images)
 
 
 def test_tiles_cover_the_canvas_once_at_the_images_proportions() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from scalesearch.execute import ray_executor
 from scalesearch.execute.executor import UnfitWorkerError
-from scalesearch.execute.ray_executor import RayExecutor, Slots, connect, fit
+from scalesearch.execute.ray_executor import RayExecutor, Slots, connect, fit_slots
 from scalesearch.plan.task import Outcome, Task
 from tests.execute.workers import (
     Trials,
@@ -50,14 +50,14 @@ from tests.execute.workers import (
 def test_workers_are_the_tasks_that_fit(
     nodes: list[dict[str, float]], asked: dict[str, Any], found: tuple[int, int, float]
 ) -> None:
-    slots = fit(nodes, "here", **({"cpus": None, "gpus": None, "workers": None} | asked))
+    slots = fit_slots(nodes, "here", **({"cpus": None, "gpus": None, "workers": None} | asked))
     assert (slots.workers, slots.cpus, slots.gpus) == found
 
 
 def test_a_task_that_fits_nowhere_is_refused() -> None:
     message = "needs 8 CPU and 1 GPU of one node, but none of the 2 nodes at here has them"
     with pytest.raises(ValueError, match=message):
-        fit([{"CPU": 4, "GPU": 1}, {"CPU": 16}], "here", cpus=8, gpus=1, workers=None)
+        fit_slots([{"CPU": 4, "GPU": 1}, {"CPU": 16}], "here", cpus=8, gpus=1, workers=None)
 
 
 def test_without_ray_the_mend_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

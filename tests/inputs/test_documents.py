@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalesearch.inputs.documents import DEPTH, JsonError, parse, parse_large
+from scalesearch.inputs.documents import DEPTH, JsonError, parse_json, parse_large
 
 _LEAVES = (
     st.none()
@@ -24,7 +24,7 @@ _VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(
 @settings(max_examples=50, deadline=None)
 @given(_VALUES)
 def test_what_json_wrote_is_read_as_it_was(value: Any) -> None:
-    assert repr(parse(json.dumps(value))) == repr(value)
+    assert repr(parse_json(json.dumps(value))) == repr(value)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_json_wrote_is_read_as_it_was(value: Any) -> None:
 def test_what_is_out_of_bounds_is_one_line(text: str, said: str) -> None:
     for given_as in (text, text.encode()):
         with pytest.raises(JsonError) as caught:
-            parse(given_as)
+            parse_json(given_as)
         assert said in str(caught.value)
         assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
 
@@ -55,14 +55,14 @@ def test_what_is_out_of_bounds_is_one_line(text: str, said: str) -> None:
 @pytest.mark.parametrize("raw", [b"\xff\xfe\xfa", b'"\x80"', b"\x00" * 7])
 def test_bytes_that_are_no_text_are_refused(raw: bytes) -> None:
     with pytest.raises(JsonError):
-        parse(raw)
+        parse_json(raw)
 
 
 def test_the_depth_is_counted_in_lists_and_mappings() -> None:
     deep = "[" * DEPTH + "]" * DEPTH
-    assert json.dumps(parse(deep)) == deep
+    assert json.dumps(parse_json(deep)) == deep
     with pytest.raises(JsonError, match="32 levels"):
-        parse(f"[{deep}]")
+        parse_json(f"[{deep}]")
 
 
 def test_large_files_are_bounded_too() -> None:

@@ -20,7 +20,7 @@ from scalesearch.cost.operators import operators
 from scalesearch.nn.detector import build
 from scalesearch.plan.latency_table import read_table, write_table
 from scalesearch.profile import latency_benchmark as latency
-from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit, held_out
+from scalesearch.profile.calibrate import calibrate, candidate, estimate, fit_prices, held_out
 from scalesearch.profile.latency_benchmark import interval, measure_latency, take_turns
 from scalesearch.profile.latency_setting import setting_of
 from scalesearch.profile.onnx_graph import sketch
@@ -196,7 +196,7 @@ def test_prices_that_made_the_latencies_are_found(tmp_path: Path) -> None:
         observed.append(Observed(f"{seed}", 0, whole, found, (), 1.0))
     error = held_out(observed, 1)
     assert error.candidates == 80 and error.mean < 0.02
-    prices = fit(observed, 1)
+    prices = fit_prices(observed, 1)
     assert OTHER in prices and all(value >= 0 for some in prices.values() for value in some.values())
     assert estimate({"never seen": {"calls": 1.0}}, prices) == pytest.approx(prices[OTHER]["calls"])
 
