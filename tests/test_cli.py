@@ -232,7 +232,7 @@ def test_a_wrong_folder_is_refused_before_torch_is_imported(plan: Path, tmp_path
         (["cost", "d9"], "a design is one of d0, "),
         (["train", "d0", "--device", "tpu"], "must be cpu, cuda or cuda:0 (or another number), but got 'tpu'"),
         (["train", "d0", "--lr", "1000"], "learning_rate must satisfy 0 <= learning_rate <= 100, but got 1000"),
-        (["cost", "tiny.yaml", "--size", "64x64"], "--size is of one detector, but tiny.yaml is a plan"),
+        (["cost", "tiny.yaml", "--size", "64x64"], "--size is for one detector, but tiny.yaml is a plan"),
         (["cost", "d0", "--json", "--csv"], "both --json and --csv were given"),
         (["cost", "d0", "--size", "512"], "a size is HEIGHTxWIDTH in pixels, as 384x640, but got '512'"),
         (

@@ -133,7 +133,7 @@ def test_a_study_goes_on_with_more_trials_and_another_number_of_workers(
             "--storage must be one that Optuna can open, but sqlite:////nowher",
         ),
         (["--storage", "no/such/folder/a.journal"], "--storage is a URL or a journal file in an existing folder"),
-        (["--gpus-per-task", "1"], "--cpus-per-task and --gpus-per-task are of --ray"),
+        (["--gpus-per-task", "1"], "--cpus-per-task and --gpus-per-task are for --ray"),
         (["--workers", "0"], "Invalid value for '--workers'"),
     ],
 )

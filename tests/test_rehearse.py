@@ -103,19 +103,19 @@ def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
     shutil.copytree(QUICKSTART, folder)
     ladder = "\nladder: {rungs: [0.4]}\n"
     (folder / PLAN_FILE).write_text((folder / PLAN_FILE).read_text() + ladder)
-    assert "the lowest rung is after 1 epochs, but the earliest AP that was recorded" in refused(folder)
+    assert "the rung is after 1 epochs and the first AP of all after" in refused(folder)
     assert "random" in rehearse(folder, "--no-ladder", "--seeds", 1, "--samplers", "random")
     assert "has no ladder to rehearse; add one" in refused(QUICKSTART, "--ladder")
-    assert "--landscape is of a PLAN, but" in refused(QUICKSTART, "--landscape", "noisy")
+    assert "--landscape is for a PLAN, but" in refused(QUICKSTART, "--landscape", "noisy")
     assert "but memory is not; leave it out" in refused(QUICKSTART, "--set", "objectives=[ap, memory]")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--samplers", "tpe,rnadom"), "--samplers has some of grid, random,"),
+        (("--samplers", "tpe,rnadom"), "--samplers must name some of grid, random,"),
         (("--landscape", "flat"), "a landscape is one of plain, crossing, noisy, but got 'flat'"),
-        (("--set", "band={params: {max: 1M}}"), "the band has none; add macs"),
+        (("--set", "band={params: {max: 1M}}"), "the band does not bound them; add macs"),
         (("--set", "band={macs: {max: 1k}}"), "the band must hold a candidate, but none of"),
         (
             ("--samplers", "random,grid", "--set", "space.topology={genes: {nodes: 6, inputs: 2, fusions: [sum]}}"),

@@ -42,7 +42,7 @@ def confirmation(plan: Plan) -> Confirm | None:
     table = plan_table(plan)
     assert table, "a plan whose band bounds a latency names a table"
     if strange := _strange(table.setting):
-        logger.warning(f"latency: by prediction alone, not confirmed by measurement, since {strange}")
+        logger.warning(f"latency is predicted, not confirmed by measurement, since {strange}")
         return None
 
     def confirm(spec: DetectorSpec, band: Budget) -> str:

@@ -71,7 +71,7 @@ def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, se
     """
     anchors = Anchors() if plan.anchors == "auto" else plan.anchors
     if plan.anchors == "auto":
-        logger.info("anchors: auto is not fitted here; 9 at a position are assumed, a search may fit 12")
+        logger.info("anchors: auto is not fitted here; 9 anchors at a position are assumed, a search may fit 12")
     unit = unit_of(plan, classes or _classes(plan), anchors)
     bands, rng = tuple(str(budget) for budget in unit.budgets), np.random.default_rng(seed)
     if isinstance(unit, FamilyUnit):
@@ -127,7 +127,7 @@ def _classes(plan: Plan) -> int:
         data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
     except (DataError, OSError) as error:
         logger.warning(
-            f"classes: {CLASSES} are assumed, for the data could not be opened ({error}); --classes says another"
+            f"classes: {CLASSES} are assumed, since the data cannot be opened ({error}); give another number by --classes"
         )
         return CLASSES
     return len(data.train.categories)

@@ -98,15 +98,15 @@ def checked_classes(model: Model | OnnxModel, split: Split) -> tuple[Category, .
         )
     if ours != theirs:
         only = [
-            f"only the {whose} has {', '.join(f'{c.id} {c.name!r}' for c in extra)}"
+            f"only {whose} has {', '.join(f'{c.id} {c.name!r}' for c in extra)}"
             for whose, extra in (
-                ("model", [c for c in ours if c not in theirs]),
-                ("data", [c for c in theirs if c not in ours]),
+                (f"the model {model.file}", [c for c in ours if c not in theirs]),
+                (f"the data {split.name}", [c for c in theirs if c not in ours]),
             )
             if extra
         ]
         raise ValueError(
-            f"a model and its data must have the same classes (ids and names), but of {model.file} and {split.name} "
-            f"{'; '.join(only)}: give the data it was trained on, or train it on this"
+            f"a model and its data must have the same classes (ids and names), but {'; '.join(only)}: give the data it was "
+            "trained on, or train it on this"
         )
     return ours

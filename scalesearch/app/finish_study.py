@@ -41,10 +41,10 @@ def finish(path: Path, plan: Plan) -> None:
         weights = checkpoint.last(folder)
         if weights is None:
             logger.warning(
-                f"winner {row.spec_id}: no weights in {folder}, which another machine may have; not exported"
+                f"winner {row.spec_id}: not exported, since its weights are not in {folder} (on another machine?)"
             )
         elif _finished(folder, weights):
-            logger.info(f"winner {row.spec_id}: {folder / DETECTOR} is there already")
+            logger.info(f"winner {row.spec_id}: scored and exported before, to {folder / DETECTOR}")
         else:
             model = open_model(folder)
             scored = evaluate(model, split).summary

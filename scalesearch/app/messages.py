@@ -49,7 +49,7 @@ def tell_found(facts: Facts, folder: Path) -> None:
             f"front: {len(facts.front)} of {count} candidates, the best AP {ap:.3f} on {split}: {folder / 'front.csv'}"
         )
     else:
-        logger.warning(f"front: empty, for none of {count} candidates came to its end")
+        logger.warning(f"front: empty, since none of {count} candidates was trained to the end")
     if facts.winners and (spread := facts.winners[0].spread()):
         split = facts.winners[0].first.splits["evaluated"]
         logger.info(f"winners: {len(facts.winners)}, the best AP {spread} on {split}: {folder / 'weights'}")

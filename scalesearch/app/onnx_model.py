@@ -69,7 +69,7 @@ class OnnxModel:
 def open_onnx(file: Path) -> OnnxModel:
     """Open the exported detector in `file`. Raises FileNotFoundError, or ValueError for a file that is not ours."""
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file of a detector")
+        raise FileNotFoundError(f"{file}: no such file")
     need_onnx()
     import onnxruntime
 
@@ -83,8 +83,8 @@ def open_onnx(file: Path) -> OnnxModel:
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         raise ValueError(
-            f"{file}: an ONNX file is scored where it says its detector and classes, as `scalesearch export` writes it, "
-            f"but this one does not: export it again"
+            f"{file}: an ONNX file must record its detector and classes, as `scalesearch export` writes them, but this one "
+            "does not: export it again"
         )
     found = described(text, file)
     return OnnxModel(file=file, spec=found.spec, classes=found.classes, session=session)

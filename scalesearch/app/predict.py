@@ -53,7 +53,7 @@ def draw_detections(model: Model, places: Sequence[Path], out: Path, *, score: f
             try:
                 drawn, rows, remarks = _one(model, anchors, file, number, score)
             except (DataError, MemoryError) as error:
-                unread.append(str(error) or f"{file}: too little memory for it")
+                unread.append(str(error) or f"{file}: not enough memory for this image")
                 continue
             found += [{"file_name": str(file), "drawn": name, **row} for row in rows]
             publish(out / name, _png(drawn))
@@ -121,7 +121,7 @@ def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
     ours = (out / DETECTIONS).is_file() and not set(inside) & set(places) and len(inside) < len(files)
     if inside and not ours:
         raise ValueError(
-            f"pictures must be drawn into another folder than theirs, but {inside[0]} is in {out}: name another"
+            f"pictures must not be drawn into the folder of the originals, but {inside[0]} is in {out}: name another"
         )
     return [file for file in files if file not in inside]
 

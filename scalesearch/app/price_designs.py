@@ -70,7 +70,7 @@ def priced(designs: Sequence[str], classes: int | None, size: str | None, table:
     for design in designs:
         if _is_plan(Path(design)):
             if size:
-                raise ValueError(f"--size is of one detector, but {design} is a plan; its space says the sizes")
+                raise ValueError(f"--size is for one detector, but {design} is a plan; set size in its space")
             found += _of_plan(Path(design), classes)
         else:
             found.append((design, read_design(design, classes, size), *_published(design)))
@@ -106,7 +106,7 @@ def _of_plan(path: Path, classes: int | None) -> list[tuple[str, DetectorSpec, s
 
     plan = read_plan(path)
     seen = describe_space(plan, classes=classes, count=DRAWN)
-    logger.info(f"{path}: {seen.held}; {len(seen.candidates)} candidates of those inside are shown")
+    logger.info(f"{path}: {seen.held}; {len(seen.candidates)} of the candidates inside are shown")
     named = [(f"{i}: {shown(one.point) or 'the only point'}", one.members) for i, one in enumerate(seen.candidates, 1)]
     if named and plan.family is None:
         space = plan.space(classes=named[0][1][0].classes, anchors=named[0][1][0].anchors)

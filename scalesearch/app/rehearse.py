@@ -65,7 +65,7 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
     middle = [bound.middle for budget in plan.bands for bound in [budget.macs] if bound]
     if not middle:
         raise ValueError(
-            f"{path}: a landscape is relative to the multiply-adds of the band, but the band has none; add macs"
+            f"{path}: a landscape is relative to the multiply-adds of the band, but the band does not bound them; add macs"
         )
     surrogate = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
     setup = _hash([_compared(plan), name, repr(surrogate)])
@@ -105,14 +105,14 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scena
     metrics = [cost for candidate in table.candidates for cost in candidate.costs]
     if missing := [name for name in plan.objectives if name not in UP and any(name not in cost for cost in metrics)]:
         raise ValueError(
-            f"{folder}: an objective of a table is recorded of all of its candidates, but {missing[0]} is not; "
+            f"{folder}: an objective must be recorded for all candidates of a table, but {missing[0]} is not; "
             f"leave it out, as with --set 'objectives=[ap, macs]'"
         )
     lowest = epochs_at(None if ladder is False else plan.ladder, plan.recipe.epochs)[0]
     if lowest < table.first_epoch:
         raise ValueError(
-            f"{folder}: the lowest rung is after {lowest} epochs, but the earliest AP that was recorded of all is after "
-            f"{table.first_epoch}; rehearse with --no-ladder, or record with recipe.eval_every"
+            f"{folder}: the AP at the lowest rung must be recorded for all candidates, but the rung is after {lowest} epochs "
+            f"and the first AP of all after {table.first_epoch}; rehearse with --no-ladder, or record with recipe.eval_every"
         )
     facts = (f"table {plan.name}: {len(table.candidates)} candidates recorded",)
     return Scenario(

@@ -66,11 +66,11 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
     file = weights_file(weights)
     described = read_description(file)
     if described and design:
-        raise ValueError(f"{file} says itself which detector it is (spec {described.spec.id}): leave --design out")
+        raise ValueError(f"{file} records its own detector (spec {described.spec.id}): leave --design out")
     if described is None and design is None:
         beside = file.parent / "result.json"
         mend = beside if beside.is_file() else "d0 .. lite4, or a file"
-        raise ValueError(f"{file} does not say which detector its weights are of: name it with --design ({mend})")
+        raise ValueError(f"{file} does not record the detector of its weights: name it with --design ({mend})")
     spec = described.spec if described else _counted(read_design(str(design)), file)
     spec = resolve_spec(dataclasses.replace(spec, size=read_size(size)) if size else spec)
     if described and not described.evaluated:
@@ -90,7 +90,9 @@ def weights_file(weights: Path) -> Path:
         return weights
     file = checkpoint.last(weights)
     if file is None:
-        raise ValueError(f"{weights}: a training's folder has a {checkpoint.LAST}, but this one has none; name a file")
+        raise ValueError(
+            f"{weights}: a training's folder must have a {checkpoint.LAST}, but this one has none; name a file"
+        )
     return file
 
 

@@ -72,7 +72,7 @@ def find_engine(plan: Plan, where: Where) -> Engine:
     """Resolve where to train, and join the Ray cluster if one is given. Raises ValueError where that is impossible."""
     if where.ray is None:
         if where.cpus is not None or where.gpus is not None:
-            raise ValueError("--cpus-per-task and --gpus-per-task are of --ray; without it use threads and --workers")
+            raise ValueError("--cpus-per-task and --gpus-per-task are for --ray; without it use threads and --workers")
         workers = where.workers or plan.workers
         if plan.threads and plan.threads > (most := processors()):
             raise ValueError(
@@ -130,7 +130,7 @@ def _opened(footing: _Footing) -> Data:
         )
     if not footing.folder.is_dir():
         raise UnfitWorkerError(
-            f"{here} does not see {footing.folder}; with --ray, --out is a folder on a disk that all machines share"
+            f"{here} does not see {footing.folder}; with --ray, --out must be a folder on a disk that all machines share"
         )
     source = footing.data
     try:

@@ -90,8 +90,8 @@ def _check(specs: list[tuple[str, DetectorSpec]], *, quiet: bool) -> None:
 @click.command()
 @click.argument("design")
 @click.option("--out", "-o", type=PATH, required=True, help="The picture: .svg, .png or .pdf.")
-@click.option("--levels", metavar="A..B", help="Of a published feature network: 3..7 by default.")
-@click.option("--fusion", help="At each node that is no gate; the network's own by default.")
+@click.option("--levels", metavar="A..B", help="Levels of a published feature network; 3..7 by default.")
+@click.option("--fusion", help="Fusion of each node that is no gate; the network's own by default.")
 def draw(design: str, out: Path, levels: str | None, fusion: str | None) -> None:
     """Draw the feature network DESIGN: bifpn, a graph's YAML file, d0, or a file with a detector or a result row.
 

@@ -21,7 +21,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     parts = [part.strip() for part in value.split(",")]
     if not all(re.fullmatch(r"[0-9]{1,18}", part) for part in parts) or len(set(parts)) < len(parts):
         raise click.BadParameter(
-            f"must be different whole numbers with commas between, as 0,1,2, but got {quoted(value)}"
+            f"must be different whole numbers separated by commas, as 0,1,2, but got {quoted(value)}"
         )
     return tuple(int(part) for part in parts)
 
@@ -32,33 +32,38 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
     names = [part.strip() for part in value.split(",")]
     if len(names) != 2 or not all(names):
         raise click.BadParameter(
-            f"must be two names with a comma between, as train2017,val2017, but got {quoted(value)}"
+            f"must be two names separated by a comma, as train2017,val2017, but got {quoted(value)}"
         )
     return names[0], names[1]
 
 
 @click.command()
 @click.argument("design", required=False)
-@click.option("--data", help="Folder of an export (docs/data.md), or digits, drawn pictures; of a study its data now.")
+@click.option(
+    "--data",
+    help="Folder of an export (docs/data.md), or digits (drawn pictures); with --from, where the study's data is now.",
+)
 @click.option("--splits", callback=_splits, metavar="TRAIN,VAL", help="Names of its splits; train,val by default.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."
 )
-@click.option("--epochs", type=COUNT, help="Of the recipe, as --set epochs=N.")
+@click.option("--epochs", type=COUNT, help="Epochs of the recipe, as --set epochs=N.")
 @click.option("--batch", type=BATCH, help="Images a step, as --set batch=N.")
 @click.option("--lr", type=Finite(0), help="Peak learning rate, as --set learning_rate=X.")
 @DEVICE
 @click.option(
-    "--anchors", type=click.Choice(["auto"]), help="auto: fitted to the boxes of train; those of DESIGN else."
+    "--anchors", type=click.Choice(["auto"]), help="auto: fitted to the boxes of train; those of DESIGN by default."
 )
-@click.option("--seed", type=SEED, help="Of the weights, the order and the augmentation; 0 by default.")
+@click.option("--seed", type=SEED, help="Seed of weights, order and augmentation; 0 by default.")
 @click.option("--weights", type=PATH, help="Start from this run's folder, checkpoint, .pth or .safetensors.")
 @SIZE
-@click.option("--tensorboard", is_flag=True, help="Beside log.csv, a log for TensorBoard.")
+@click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard beside log.csv.")
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")
-@click.option("--top", type=click.IntRange(1, 1000), help="How many of them; 3 by default.")
-@click.option("--seeds", callback=_seeds, metavar="N,N,...", help="Of each of them; the plan's by default.")
+@click.option("--top", type=click.IntRange(1, 1000), help="With --from, the number of trials to train; 3 by default.")
+@click.option(
+    "--seeds", callback=_seeds, metavar="N,N,...", help="With --from, the seeds of each trial; the plan's by default."
+)
 @click.option("--out", type=FOLDER, help="Folder of the checkpoint and of result.json; under results/ by default.")
 def train(
     design: str | None,
@@ -116,7 +121,7 @@ def train(
     from scalesearch.training.folder import claim_training
 
     if design is None:
-        raise ValueError("what to train is a DESIGN, or --from a study's folder, but got neither")
+        raise ValueError("train needs a DESIGN, or --from a study's folder, but got neither")
     from scalesearch.plan.design import fits_anchors, read_design, read_recipe_file
 
     spec, chosen = read_design(design, size=size), read_recipe_file(recipe, changes)
@@ -126,7 +131,7 @@ def train(
     claim_folder(cache_folder(), "the cache")
     if data is None:
         logger.info(
-            "no --data: training on digits, drawn pictures of handwritten digits; --data FOLDER is for your own"
+            "no --data: training on digits, drawn pictures of handwritten digits; give your own by --data FOLDER"
         )
     need_device(device)
     from scalesearch.app.train_one import train as run

@@ -48,7 +48,7 @@ def printing(again: Callable[[], str]) -> Iterator[None]:
     except OSError as error:
         click.echo(again(), err=True)
         raise OSError(
-            f"standard output cannot be written ({error.strerror}); what was to stand there is above"
+            f"standard output cannot be written ({error.strerror}); the output is above, on standard error"
         ) from None
 
 
@@ -69,7 +69,7 @@ def _device(context: click.Context, parameter: click.Parameter, value: str | Non
         places = seen.split(",") if seen is not None else [str(place) for place in range(int(number) + 1)]
         if int(number) >= len(places):
             raise click.BadParameter(
-                f"must be below {len(places)}, for CUDA_VISIBLE_DEVICES is {seen!r}, but got {value!r}"
+                f"must be below {len(places)}, since CUDA_VISIBLE_DEVICES is {seen!r}, but got {value!r}"
             )
         os.environ["CUDA_VISIBLE_DEVICES"] = places[int(number)]
     return value

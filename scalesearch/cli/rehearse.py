@@ -13,7 +13,9 @@ from scalesearch.io.text import for_terminal
 
 @click.command()
 @click.argument("source", type=PATH, metavar="TABLE|PLAN")
-@click.option("--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="By name, with commas.")
+@click.option(
+    "--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="Names, separated by commas."
+)
 @click.option(
     "--seeds",
     type=click.IntRange(1, 10_000),
@@ -22,8 +24,12 @@ from scalesearch.io.text import for_terminal
     help="Searches for each sampler, from the plan's seed on.",
 )
 @click.option("--trials", type=COUNT, help="Candidates of each search, in place of the plan's number.")
-@click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
-@click.option("--landscape", show_default="plain", help="Of a PLAN: plain, crossing or noisy.")
+@click.option(
+    "--ladder/--no-ladder",
+    default=None,
+    help="Only with or only without the ladder; both by default, if the plan has one.",
+)
+@click.option("--landscape", show_default="plain", help="Landscape of a PLAN: plain, crossing or noisy.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )
@@ -63,13 +69,13 @@ def rehearse(
 
     names = [name.strip() for name in samplers.split(",")]
     if unknown := [name for name in names if name not in SAMPLERS]:
-        raise ValueError(f"--samplers has some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
+        raise ValueError(f"--samplers must name some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
     with RichConsole(stderr=as_json):
         if launch.is_recorded_table(source):
             if landscape:
                 raise ValueError(
-                    f"--landscape is of a PLAN, but {source} is a TABLE, which answers what it recorded; drop it"
+                    f"--landscape is for a PLAN, but {source} is a TABLE, which has the recorded values; drop it"
                 )
             stage = launch.on_table(source, overrides, ladder)
         else:

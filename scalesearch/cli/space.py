@@ -17,10 +17,18 @@ logger = logging.getLogger(__name__)
 @click.argument("plan", type=PATH)
 @click.option("--classes", type=COUNT, help="Object classes; the data set's by default.")
 @click.option(
-    "--count", type=click.IntRange(0, 1000), default=5, show_default=True, help="Candidates to draw from inside."
+    "--count",
+    type=click.IntRange(0, 1000),
+    default=5,
+    show_default=True,
+    help="Candidates to draw from inside the band.",
 )
 @click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of the draws, and of the sample that estimates a share."
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Seed of the draws, and of the sample that estimates a share.",
 )
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."

@@ -15,7 +15,7 @@ from scalesearch.inputs.quoting import quoted
 
 logger = logging.getLogger(__name__)
 
-DESIGN = click.option("--design", help="The detector, where WEIGHTS does not say: d0 .. lite4, or a file.")
+DESIGN = click.option("--design", help="The detector, if WEIGHTS does not record it: d0 .. lite4, or a file.")
 
 
 def _is_results(file: Path) -> bool:

@@ -28,7 +28,7 @@ def by_name(split: Split, categories: Sequence[Category], whose: str) -> Split:
         only = ", ".join(f"{c.id} {c.name!r}" for c in ours if c.name not in known)
         raise DataError(
             f"{whose} and {split.name} must have the same categories, but {f'only {whose} has {only}; ' if only else ''}"
-            f"only {split.name} has {listed}: give what is one class the same name in both files."
+            f"only {split.name} has {listed}: give each class the same name in both files."
         )
     table = np.array([places.get(category.name, -1) for category in split.categories], dtype=np.int64)
     images = tuple(

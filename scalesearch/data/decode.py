@@ -169,9 +169,9 @@ def _cut(opened: PIL.Image.Image, file: Path) -> str:
     share = 1 - float(there[-1] + 1) / len(rows) if len(there) else 1.0
     if share > _LEAST:
         raise DataError(
-            f"an image must be whole, but {_named(file)} is cut off: {1 - share:.0%} of its rows are there: write it again."
+            f"an image must be whole, but {_named(file)} is cut off after {1 - share:.0%} of its rows: write it again."
         )
-    return "cut off: their last rows are grey where they are missing"
+    return "cut off: the missing last rows are grey"
 
 
 def _named(file: Path) -> str:
@@ -209,8 +209,8 @@ def _eight_bits(opened: PIL.Image.Image, file: Path) -> tuple[PIL.Image.Image, s
     if found is None:
         raise DataError(
             f"images must have 8 bits a channel, or say their range (PNG: sBIT, TIFF: SMaxSampleValue, PGM), but "
-            f"{_named(file)} is of PIL's mode {opened.mode} and does not: convert it, since how its values scale to 8 bits "
-            "is yours to say."
+            f"{_named(file)} is of PIL's mode {opened.mode} and does not: convert it to 8 bits, since only you know "
+            "how its values scale."
         )
     low, high = found
     values = (np.asarray(opened).astype(np.float64) - low) * (255 / (high - low))

@@ -97,7 +97,7 @@ def find_split(folder: Path, split: str) -> SplitFiles | None:
         found = [pair for pair in files if pair[0] and rule(pair[0])]
         if len(found) > 1:
             raise DataError(
-                f"one annotation file must be that of split {split!r}, but in {folder} there are "
+                f"split {split!r} must have one annotation file, but {folder} has "
                 f"{', '.join(str(file.relative_to(folder)) for _, file in found)}: name the one that is meant by its "
                 f"split ({', '.join(dict.fromkeys(name for name, _ in found))}), or move the others away."
             )

@@ -61,6 +61,6 @@ def _spread(train: Split, held_out: Split) -> str:
         return ""
     k = int(np.abs(ours - theirs).argmax())
     return (
-        f"its classes are spread otherwise than those of {train.name} ({train.categories[k].name}: {ours[k]:.0%} of the "
+        f"its classes have other shares of the boxes than in {train.name} ({train.categories[k].name}: {ours[k]:.0%} of the "
         f"boxes there, {theirs[k]:.0%} here): do ids mean the same in both files?"
     )

@@ -129,7 +129,9 @@ def _pair(folder: Path, train: str, val: str) -> tuple[Split, Split]:
         raise DataError(f"train and val must be different splits, but both are {first.file}: name another.")
     held_out = read_split_files(second)
     notes = (
-        (f"split {second.split} stands for val: there is none",) if role(second.split) == "test" != role(val) else ()
+        (f"split {second.split} is used as val, since there is none",)
+        if role(second.split) == "test" != role(val)
+        else ()
     )
     return read_split_files(first), replace(held_out, notes=notes + held_out.notes)
 

@@ -59,7 +59,7 @@ def check_baselines(space: Space, family: FamilyPlan | None, baselines: Mapping[
         here = section.section(name)
         named = {*point, *solved, *(space.genes.axes if space.genes and "topology" in point else ())}
         if missing := [axis for axis in space.free if axis not in named]:
-            raise here.error(f"must say {missing[0]}, which the space leaves open; add it")
+            raise here.error(f"must set {missing[0]}, which has several values in the space; add it")
         _check_levels({**space.axes, **{axis: Choices((value,)) for axis, value in point.items()}}, here)
         try:
             for given in _phis(family):

@@ -132,7 +132,7 @@ def _from_file(path: Path) -> DetectorSpec:
             raise PlanError(f"{path}: a detector's JSON file must be whole, but {error}") from None
         return _from_sections(path)
     if isinstance(data, list) and data and all(isinstance(one, dict) and "spec" in one for one in data):
-        raise PlanError(f"{path}: one design is asked for, but there are {len(data)} here: write the one that is meant")
+        raise PlanError(f"{path}: must be one design, but has a list of {len(data)}: keep the one that is meant")
     if isinstance(data, dict) and isinstance(data.get("spec"), dict):
         data = data["spec"]
     try:

@@ -275,7 +275,7 @@ def _check(plan: Plan, top: Section) -> None:
     if "latency" in plan.metrics and plan.latency is None:
         key = "objectives" if "latency" in plan.objectives else "family" if plan.family else "band"
         raise top.need(key).error(
-            "speaks of latency, which is predicted from a table of this device's timings: make one with "
+            "uses latency, which is predicted from a table of this device's timings: make one with "
             "`scalesearch calibrate`, and add the key latency: {table: FILE}"
         )
     section = top.section("space")

@@ -110,7 +110,7 @@ class Recipe:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
         if self.compile and self.checkpointing:
             raise ValueError(
-                "compile cannot be true where checkpointing is, for torch does not compile the one inside the "
+                "compile and checkpointing cannot both be true, since torch does not compile the one inside the "
                 "other: set one of them to false"
             )
         if not (all(0 <= strength <= 1 for strength in self.colour) and self.colour[3] <= 0.5):

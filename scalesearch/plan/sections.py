@@ -108,7 +108,7 @@ def read_seed(value: Value | None) -> int:
         return 0
     seed = value.integer(low=0)
     if seed >= _SEEDS:
-        raise value.error(f"must be below 2**63, which random generators take, but got {seed}")
+        raise value.error(f"must be below 2**63, the limit of random generators, but got {seed}")
     return seed
 
 
@@ -118,10 +118,10 @@ def read_goal(top: Section) -> Budget | FamilyPlan:
     band, family = top.get("band"), top.get("family")
     if unit == "spec":
         if family:
-            raise family.error("is of unit: family, but the unit is spec; drop it, or write unit: family")
+            raise family.error("is for unit: family, but the unit is spec; drop it, or write unit: family")
         return read_band(band or top.need("band"))
     if band:
-        raise band.error("is of unit: spec; the members of a family have theirs in family.bands")
+        raise band.error("is for unit: spec, but the unit is family; give the bands of its members in family.bands")
     return read_family((family or top.need("family")).section())
 
 
@@ -172,7 +172,7 @@ def _bound(section: Section, name: str) -> Bound:
         raise section.error("must have min, max or both, but it has neither")
     least, most = low.quantity(name) if low else 0.0, high.quantity(name) if high else math.inf
     if not most:
-        raise section.error("is empty: max must be above 0; say the most that a detector may have")
+        raise section.error("is empty: max must be above 0; give the most that a detector may have")
     if least > most:
         ends = f"{human(least, name)} and {human(most, name)}"
         raise section.error(f"is empty: min must be at most max, but got {ends}")
@@ -226,7 +226,9 @@ def read_detector(section: Section) -> dict[str, Any]:
     """Return every field of DETECTOR, those in the section or the defaults."""
     for name in section.keys:
         if name in _VARIED:
-            raise section.error(f"cannot set {name!r}, which the space, the data or the anchors say; say it there")
+            raise section.error(
+                f"cannot set {name!r}, which is set by the space, the data or the anchors; set it there"
+            )
     defaults = {item.name: item.default for item in dataclasses.fields(DetectorSpec) if item.name in DETECTOR}
     for name, words in (*CHOICES.items(), ("normalisation", tuple(NORMALISATIONS))):
         if value := section.get(name):

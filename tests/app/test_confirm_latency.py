@@ -59,7 +59,7 @@ def test_another_machine_is_said_and_not_measured(
     write_table(other, tmp_path / "table.json")
     assert confirmation(plan(tmp_path)) is None
     assert caplog.messages == [
-        "latency: by prediction alone, not confirmed by measurement, since its table is of Another Processor"
+        "latency is predicted, not confirmed by measurement, since its table is of Another Processor"
     ]
 
 

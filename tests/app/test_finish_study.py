@@ -63,7 +63,7 @@ def test_a_study_is_finished_and_its_front_trained_fully(home: Path, command: Co
 
     made = (weights / "detector.onnx").stat().st_mtime_ns
     again = command("search", "tiny.yaml", "--finish")
-    assert "detector.onnx is there already" in again.out
+    assert "scored and exported before, to " in again.out
     assert (weights / "detector.onnx").stat().st_mtime_ns == made
 
     plan, before = (study / "plan.yaml").read_bytes(), read_rows(study)
@@ -113,7 +113,7 @@ def test_finish_needs_the_extra_before_the_search(
         (["--from", "study", "--set", "epoch=3"], "did you mean 'epochs'?"),
         (["d0", "--from", "study"], "DESIGN does not go with --from"),
         (["d0", "--top", "2"], "--top does not go with DESIGN"),
-        ([], "what to train is a DESIGN, or --from a study's folder"),
+        ([], "train needs a DESIGN, or --from a study's folder"),
     ],
 )
 def test_bad_input_is_one_line(home: Path, command: Command, arguments: list[str], message: str) -> None:

@@ -173,7 +173,7 @@ def test_a_drawn_picture_never_takes_the_place_of_one_that_is_read(
     before = photo.read_bytes()
     for place in (photo, photo.parent, tmp_path):
         done = command("predict", trained.folder, place, photo, "-o", photo.parent)
-        assert done.status == 2 and "must be drawn into another folder than theirs, but" in done.err
+        assert done.status == 2 and "must not be drawn into the folder of the originals, but" in done.err
     assert photo.read_bytes() == before and len(list(photo.parent.iterdir())) == 1
     for _ in range(2):  # what was drawn below the pictures is not read the second time
         done = command("predict", trained.folder, photo.parent, "-o", photo.parent / "out")

@@ -44,7 +44,7 @@ def test_a_plan_stands_for_its_baselines_and_candidates_of_its_band(
     found = priced([str(tmp_path / "plan.yaml")], None, None, None)
     assert found[0].name == "baseline plain" and found[0].spec.width == 16
     assert len(found) > 2 and all(one.parts.total.macs <= 1e9 and one.spec.classes == 10 for one in found)
-    assert "candidates of those inside are shown" in caplog.text
+    assert "of the candidates inside are shown" in caplog.text
 
 
 def test_a_table_of_many_columns_keeps_them_all(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,4 +109,4 @@ def test_a_picture_of_val_is_looked_at_before_anything_is_trained(
     assert done.status == 2 and "val/3.png is" in done.err and not (tmp_path / "out").exists()
     done = command(*words, "--data", spoilt(trained, tmp_path / "cut", 0.99), "--out", tmp_path / "out")
     assert done.status == 0, done.err
-    assert "1 of 6 images cut off: their last rows are grey where they are missing" in said(done)
+    assert "1 of 6 images cut off: the missing last rows are grey" in said(done)

@@ -61,7 +61,7 @@ def test_other_classes_are_refused_by_name(trained: Trained, command: Command, t
     place.write_text(place.read_text().replace('"red"', '"pink"'))
     done = command("eval", trained.folder, "--data", tmp_path)
     assert done.status == 2
-    assert "only the model has 3 'red'; only the data has 3 'pink'" in done.err
+    assert " has 3 'red'; only the data val has 3 'pink'" in done.err
 
 
 def test_a_file_that_says_nothing_needs_a_design(trained: Trained, command: Command, tmp_path: Path) -> None:
@@ -71,12 +71,12 @@ def test_a_file_that_says_nothing_needs_a_design(trained: Trained, command: Comm
     torch.save({name: value for name, value in state.items() if name != KEY}, tmp_path / FORMER)
     done = command("eval", tmp_path, "--data", trained.data)
     assert done.status == 2
-    assert "checkpoint.pt does not say which detector its weights are of: name it with --design (" in done.err
+    assert "checkpoint.pt does not record the detector of its weights: name it with --design (" in done.err
     assert "result.json)" in done.err
     done = command("eval", tmp_path, "--data", trained.data, "--design", tmp_path / "result.json", "--json")
     assert json.loads(done.out)["numbers"] == expected
     refused = command("eval", trained.folder, "--data", trained.data, "--design", "d0")
-    assert refused.status == 2 and "says itself which detector it is" in refused.err
+    assert refused.status == 2 and "records its own detector" in refused.err
 
 
 def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
@@ -95,7 +95,7 @@ def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
     ("weights", "data", "message"),
     [
         ("none.pt", "coco", "none.pt: no such file of weights"),
-        (".", "coco", "a training's folder has a last.pt, but this one has none"),
+        (".", "coco", "a training's folder must have a last.pt, but this one has none"),
         ("design.json", "coco", "is damaged or no checkpoint of torch"),
         ("run/log.csv", "coco", "not a checkpoint of torch, or a damaged one"),
         ("run", "nowhere", "the data folder must exist, but"),
@@ -115,7 +115,7 @@ def test_splits_have_any_names(trained: Trained, command: Command, tmp_path: Pat
         file.rename(file.with_stem(f"{file.stem}2017"))
     words = ["train", trained.design, "--data", tmp_path / "coco", "--set", "epochs=1", "--set", "batch=50"]
     refused = command(*words, "--splits", "train2017")
-    assert refused.status == 2 and "two names with a comma between, as train2017,val2017" in refused.err
+    assert refused.status == 2 and "two names separated by a comma, as train2017,val2017" in refused.err
     done = command(*words, "--splits", "train2017,val2017", "--out", tmp_path / "run")
     assert done.status == 0 and "on val2017 after 1 epochs" in done.out
     assert "a batch is all 20 images there are, not the recipe's 50" in done.out

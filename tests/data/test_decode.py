@@ -47,14 +47,14 @@ def test_a_jpeg_without_its_last_rows_is_taken_and_said(
     lost = int(missing if missing >= 1 else missing * len(whole))
     expected = pixels(put(tmp_path, whole))
     found = read_upright(put(tmp_path, whole[:-lost]))
-    assert found.remarks == ("cut off: their last rows are grey where they are missing",)
+    assert found.remarks == ("cut off: the missing last rows are grey",)
     if not progressive:
         assert (np.asarray(found.picture)[:14] == expected[:14]).all()
 
 
 def test_a_jpeg_of_which_most_is_missing_is_refused(tmp_path: Path) -> None:
     whole = saved(NOISE, "JPEG")
-    with pytest.raises(DataError, match=r"picture is cut off: 3.% of its rows are there"):
+    with pytest.raises(DataError, match=r"picture is cut off after 3.% of its rows"):
         read_upright(put(tmp_path, whole[: len(whole) // 3]))
     with pytest.raises(DataError, match="must be readable"):
         read_upright(put(tmp_path, whole[:100]))

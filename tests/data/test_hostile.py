@@ -440,7 +440,7 @@ PICTURES_REFUSED: dict[str, tuple[bytes, str]] = {
     "JPEG cut in its header": (saved(drawn(), "JPEG")[:100], "must be readable"),
     "JPEG cut in its first rows": (
         saved(NOISE, "JPEG")[:1000],
-        "must be whole, but .*bad.jpg is cut off: ..% of its rows",
+        "must be whole, but .*bad.jpg is cut off after ..% of its rows",
     ),
     "PNG cut in its data": (saved(NOISE, "PNG")[:-2000], "must be readable"),
     "PNG with broken data": (broken_png(b"IDAT"), "must be readable"),

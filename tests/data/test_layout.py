@@ -69,7 +69,7 @@ def test_a_train_without_val_is_cut_and_a_test_stands_for_it(coco: Path) -> None
     (coco / "val").rename(coco / "test")
     put(coco / "annotations" / "instances_test.json", document)
     data = open_data(coco)
-    assert data.splits["val"] == "test" and "stands for val" in data.val.notes[0]
+    assert data.splits["val"] == "test" and "is used as val" in data.val.notes[0]
     assert open_split(coco, "val").name == "test" and len(open_split(coco, "train").images) == 10
 
 

@@ -51,6 +51,6 @@ def test_classes_that_mean_another_in_val_are_noted(tmp_path: Path, shifted: boo
                 item["category_id"] = kinds.get(number % 10, 10 - kinds[0])
 
         edit(tmp_path, split, put)
-    notes = [note for note in open_data(tmp_path).val.notes if "spread otherwise" in note]
+    notes = [note for note in open_data(tmp_path).val.notes if "other shares" in note]
     assert bool(notes) is noted
     assert not noted or "of the boxes there, 11% here): do ids mean the same in both files?" in notes[0]

@@ -13,7 +13,7 @@ from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import DataError
 from tests.displays import watched
 
-CUT = "images cut off: their last rows are grey where they are missing"
+CUT = "images cut off: the missing last rows are grey"
 
 
 def as_jpeg(coco: Path, number: int, lost: int) -> None:

@@ -39,7 +39,7 @@ def test_what_cost_prints_is_a_design(tmp_path: Path) -> None:
     file.write_text(as_text(priced(["D0"], 7, "96x128", None), "json"))
     assert read_design(str(file)) == named("d0", classes=7, size=(96, 128))
     file.write_text(as_text(priced(["d0", "d1"], None, None, None), "json"))
-    with pytest.raises(PlanError, match="one design is asked for, but there are 2 here"):
+    with pytest.raises(PlanError, match="must be one design, but has a list of 2"):
         read_design(str(file))
     file.write_text(json.dumps([]))
     with pytest.raises(PlanError, match="x.json"):

@@ -187,15 +187,15 @@ BAD_SPEC = {
         "name: a/b": "1: name must have a name of letters, digits, '.', '_' and '-' (it names files), but got 'a/b'",
         "nmae: x": "1: unknown key 'nmae'; did you mean 'name'?",
         "unit: both": "1: unit must be one of spec, family, but got 'both'",
-        "unit: family": "11: band is of unit: spec; the members of a family have theirs in family.bands",
-        "family: {bands: []}": "1: family is of unit: family, but the unit is spec; drop it, or write unit: family",
+        "unit: family": "11: band is for unit: spec, but the unit is family; give the bands of its members in",
+        "family: {bands: []}": "1: family is for unit: family, but the unit is spec; drop it, or write unit: family",
         "trials: 0": "1: trials must be a whole number of at least 1, but got '0'",
         "anchors: outo": "1: anchors must be auto or {scale:, octaves:, aspects:}, but got 'outo'",
         "anchors: {octaves: 0}": "1: anchors.octaves: anchors need scale > 0, octaves >= 1 and at least one",
         "objectives: [macs]": "1: objectives must have ap and no name twice, but got macs",
         "objectives: [ap, ap]": "1: objectives must have ap and no name twice, but got ap, ap",
         "objectives: [ap, size]": "1: objectives[1] must be one of ap, macs, params, activations, memory, latency, but got",
-        "objectives: [ap, latency]": "1: objectives speaks of latency, which is predicted from a table of this device's",
+        "objectives: [ap, latency]": "1: objectives uses latency, which is predicted from a table of this device's",
     },
     "data: {source: digits, select: 0.25}": {
         "data: digits": "2: data must be a mapping of keys to values, but got 'digits'",
@@ -235,7 +235,7 @@ BAD_SPEC = {
     },
     "detector: {padding: symmetric, bias_before_norm: false}": {
         "detector: {paddign: same}": "10: unknown key 'detector.paddign'; did you mean 'padding'?",
-        "detector: {width: 8}": "10: detector cannot set 'width', which the space, the data or the anchors say",
+        "detector: {width: 8}": "10: detector cannot set 'width', which is set by the space, the data or the anchors",
         "detector: {padding: smae}": "10: detector.padding must be one of same, symmetric, but got 'smae'; did you",
         "detector: {separable: on}": "10: detector.separable must be true or false, but got 'on'",
         "detector: {normalisation: imagenets}": "10: detector.normalisation must be one of imagenet, half, inception, ",
@@ -244,14 +244,14 @@ BAD_SPEC = {
     },
     "  macs: {min: 20M, max: 0.04G}": {
         "  macs: {min: 20M, max: 4M}": "12: band.macs is empty: min must be at most max, but got 20 M and 4 M",
-        "  macs: {max: 0}": "12: band.macs is empty: max must be above 0; say the most that a detector may have",
+        "  macs: {max: 0}": "12: band.macs is empty: max must be above 0; give the most that a detector may have",
         "  macs: {}": "12: band.macs must have min, max or both, but it has neither",
         "  macs: 3G": "12: band.macs must be a mapping of keys to values, but got '3G'",
         "  macs: {maximum: 3G}": "12: unknown key 'band.macs.maximum'; did you mean 'max'?",
         "  macs: {max: 3X}": "12: band.macs.max must be a positive number such as 25M, 0.9G or 2.5e9, but got '3X'",
         "  mcas: {max: 3G}": "12: unknown key 'band.mcas'; did you mean 'macs'?",
         "  latency: {max: 20}": "12: band.latency.max must be a time such as 20ms or 1.5s, but got '20'",
-        "  latency: {max: 20ms}": "11: band speaks of latency, which is predicted from a table of this device's timings:",
+        "  latency: {max: 20ms}": "11: band uses latency, which is predicted from a table of this device's timings:",
         "  memory: {max: 20ms}": "12: band.memory.max must be an amount of memory such as 500MB, 2GiB or 1.5e9, but",
     },
     "sampler: {name: random}": {
@@ -268,12 +268,12 @@ BAD_SPEC = {
     },
     "winners: {top: 1, seeds: [0, 1], recipe: {epochs: 40}}": {
         "winners: {seeds: []}": "18: winners.seeds must be a list of at least one value, but got an empty one",
-        "winners: {seeds: [9223372036854775808]}": "18: winners.seeds[0] must be below 2**63, which random generators",
+        "winners: {seeds: [9223372036854775808]}": "18: winners.seeds[0] must be below 2**63, the limit of random generators",
         "winners: {seeds: [1, 1]}": "18: winners.seeds must be different, but got 1, 1; drop the repeated one",
         "winners: {recipe: {epochs: 0}}": "18: winners.recipe.epochs must satisfy 1 <= epochs <= 100000, but got 0",
     },
     "  wide: {topology: bifpn, width: 64, repeats: 3}": {
-        "  wide: {topology: bifpn, width: 64}": "20: baselines.wide must say repeats, which the space leaves open; add",
+        "  wide: {topology: bifpn, width: 64}": "20: baselines.wide must set repeats, which has several values in the space; add",
         "  wide: {topology: bifpn, width: 64, repeats: 0}": "20: baselines.wide.repeats must be an integer with",
         "  wide: {topology: fpn, width: 64, repeats: 1, max_level: 3}": "20: baselines.wide must have min_level below",
         "  wide: {topologie: fpn}": "20: unknown key 'baselines.wide.topologie'; did you mean 'topology'?",
@@ -297,7 +297,7 @@ BAD_FAMILY = {
     "family.bands=[{}]": "family.bands[0] must bound at least one of macs, params, activations",
     "family.solve={}": "family.solve must name one axis of size, width, repeats, head_depth with",
     "family.solve.aspect=1": "unknown key 'family.solve.aspect'; the keys here are size,",
-    "band.macs.max=3M": "band is of unit: spec; the members of a family have theirs in",
+    "band.macs.max=3M": "band is for unit: spec, but the unit is family; give the bands",
     "space.phi=2": "space.phi is set by the family for each of its members; leave it out of the",
     "space.size=64": "space.size is set by the family for each of its members; leave it out of",
     "baselines.paper.phi=1": "unknown key 'baselines.paper.phi'; the keys here are",
@@ -317,7 +317,7 @@ def test_an_override_below_a_section_is_named_beside_its_line(tmp_path: Path) ->
         "family.solve.size must have 32 <= height, width <= 16384, but got (8, 8)"
     )
     assert _refused(tmp_path, FAMILY, "unit=spec") == (
-        "p.yaml:2: family is of unit: family, but the unit is spec; drop it, or write unit: family"
+        "p.yaml:2: family is for unit: family, but the unit is spec; drop it, or write unit: family"
     )
 
 

@@ -55,7 +55,7 @@ def test_replaced_keeps_the_rest() -> None:
         ({"precision": "amp"}, "precision must be one of fp32, bf16, fp16, but got 'amp'"),
         ({"box_loss": "eiou"}, "box_loss must be one of huber, iou, giou, diou, ciou"),
         ({"reference_batch": -1}, "reference_batch must satisfy 0 <= reference_batch"),
-        ({"compile": True, "checkpointing": True}, "compile cannot be true where checkpointing is"),
+        ({"compile": True, "checkpointing": True}, "compile and checkpointing cannot both be true"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(data: dict[str, object], said: str) -> None:
