@@ -29,7 +29,7 @@ _COSTS = {
     "macs": "FLOPs (multiply-adds) of one image",
     "params": "parameters",
     "activations": "activations of one image",
-    "memory": "memory of one image's inference",
+    "memory": "inference memory of one image",
     "latency": "predicted latency of one image",
 }
 
@@ -62,9 +62,11 @@ def _panel(axes: Axes, facts: Facts, cost: str) -> None:
     else:
         _candidates(axes, facts, cost)
     _finals(axes, facts.winners, cost, _ORANGE, "D", "winners, fully trained, on val (mean; bar: range over seeds)")
-    _finals(axes, facts.baselines, cost, _GREEN, "s", "named designs, trained alike, on val")
+    _finals(axes, facts.baselines, cost, _GREEN, "s", "baselines, trained like the winners, on val")
     if not any(trial.complete for trial in facts.trials):
-        axes.text(0.5, 0.5, "no candidate has come to its end", transform=axes.transAxes, ha="center", color=_GREY)
+        axes.text(
+            0.5, 0.5, "no candidate has been trained to the end", transform=axes.transAxes, ha="center", color=_GREY
+        )
     _labels(axes, facts, cost)
     _names(axes, facts.baselines, cost)
 
@@ -76,18 +78,18 @@ def _bands(axes: Axes, facts: Facts, cost: str) -> None:
             axes.axvspan(bound.low, bound.high, color="#f0f4f8", zorder=0, label=None if i else "band")
         else:
             end = bound.high if math.isfinite(bound.high) else bound.low
-            axes.axvline(end, color="#9fb3c8", linewidth=1, zorder=0, label=None if i else "end of the band")
+            axes.axvline(end, color="#9fb3c8", linewidth=1, zorder=0, label=None if i else "limit of the band")
 
 
 def _candidates(axes: Axes, facts: Facts, cost: str) -> None:
     where = "on the selection split"
-    _dots(axes, facts.random, cost, f"random inside the band, {where}", facecolors="none", edgecolors=_GREY)
+    _dots(axes, facts.random, cost, f"random draws from the band, {where}", facecolors="none", edgecolors=_GREY)
     names = sorted({trial.proposed_by for trial in facts.asked})
     _dots(axes, facts.asked, cost, f"proposed by {for_picture(', '.join(names))}, {where}", color=_BLUE)
     best = sorted((trial.value(cost), trial.value("ap")) for trial in facts.best_at(cost))
     alone = len(facts.costs) > 1
     if len(best) > 1:
-        label = "best by AP and this cost alone" if alone else "front of the search"
+        label = "front of AP and this cost alone" if alone else "front of the search"
         axes.step(*zip(*best, strict=True), where="post", color=_BLUE, linewidth=1, label=label)
     if alone:
         x, y = [trial.value(cost) for trial in facts.front], [trial.value("ap") for trial in facts.front]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from scalesearch.cost.budget import human
-from scalesearch.evidence.noise import Group, Spread, not_distinguished
-from scalesearch.evidence.ranks import kendall, places
-from scalesearch.inputs.quoting import shortened
-from scalesearch.io.text import LONGEST, for_markdown
+from scalesearch.evidence.noise import Spread, not_distinguished
+from scalesearch.io.text import for_markdown
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
-from scalesearch.report.facts import Audit, Facts
-from scalesearch.space.space import shown
+from scalesearch.report.facts import Facts
+from scalesearch.report.full_trainings import full_trainings, proxy_audit
+from scalesearch.report.markdown import design_cell, point_cell, table
 
 _CONVENTION = (
     "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "
@@ -29,8 +28,8 @@ def page(facts: Facts, picture: str) -> str:
         _summary(facts),
         f"![accuracy against cost]({picture})",
         _CONVENTION,
-        _winners(facts),
-        _audit(facts),
+        full_trainings(facts),
+        proxy_audit(facts),
         _noise(facts),
         _front(facts),
         _random(facts),
@@ -58,8 +57,8 @@ def _summary(facts: Facts) -> str:
         )
     if facts.plan.data.select == "val":
         text += (
-            "\n\n**Selection and reporting used the same images** (`select: val`): the numbers of the chosen are "
-            "flattered; select on a split cut from train to report them."
+            "\n\n**Selection and reporting used the same images** (`select: val`), so the AP of the selected candidates "
+            "is biased upwards; select on a split cut from train to avoid that."
         )
     return text
 
@@ -73,13 +72,15 @@ def _ties(facts: Facts) -> str:
         return ""
     near = not_distinguished(best, others)
     if near is None:
-        return " **One seed each does not tell it apart** from what else was fully trained."
+        return " With one seed each it **cannot be told apart** from the other fully trained detectors."
     if near:
         more = f" and {len(near) - 3} others" if len(near) > 3 else ""
-        names = ", ".join(f"{_design(group.first)} (AP {group.spread()})" for group in near[:3])
-        return f" The seeds do **not tell it apart** from {names}{more} (95 %, Student's t)."
-    rest = "The other" if len(others) == 1 else f"Each of the {len(others)} others"
-    return f" {rest} that was fully trained is apart from it by more than the noise of seeds (95 %, Student's t)."
+        names = ", ".join(f"{design_cell(group.first)} (AP {group.spread()})" for group in near[:3])
+        return f" It does **not differ significantly** from {names}{more} (95 %, Student's t over seeds)."
+    rest = "The other fully trained detector"
+    if len(others) > 1:
+        rest = f"Each of the {len(others)} other fully trained detectors"
+    return f" {rest} differs from it significantly (95 %, Student's t over seeds)."
 
 
 def _bands(facts: Facts) -> str:
@@ -96,7 +97,7 @@ def _latency(facts: Facts) -> str:
         else " Latency is predicted."
     )
     if outside := sum(any(row.outside for row in trial.rows) for trial in facts.trials):
-        text += f" {outside} of the candidates measured outside the band before training, and were not trained."
+        text += f" {outside} of the candidates were measured outside the band before training, and not trained."
     return text
 
 
@@ -109,123 +110,7 @@ def _climbed(facts: Facts) -> str:
     reached = [sum(trial.epochs_done >= epochs for trial in facts.trials) for epochs in rungs]
     climbed = ", ".join(f"{count} reached epoch {epochs}" for count, epochs in zip(reached, rungs, strict=True))
     spent = sum(trial.epochs_done for trial in facts.trials) / (len(facts.trials) * rungs[-1])
-    return f" On the ladder {climbed}: {spent:.0%} of the epochs that training all of them to the end takes."
-
-
-def _winners(facts: Facts) -> str:
-    groups = [*facts.winners, *facts.baselines]
-    if not groups:
-        return ""
-    by_recipe: dict[str, list[Group]] = {}
-    for group in groups:
-        by_recipe.setdefault(group.first.recipe_id, []).append(group)
-    parts = [_by_one_recipe(own, titled=len(by_recipe) > 1) for own in by_recipe.values()]
-    return "\n\n".join(["## Fully trained", *parts])
-
-
-def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
-    first = groups[0].first
-    head = [
-        "design",
-        "FLOPs",
-        "parameters",
-        "input",
-        "seeds",
-        "AP",
-        "95 % of the mean",
-        "AP50",
-        "AP75",
-        "small",
-        "medium",
-        "large",
-    ]
-    lines = [_group_line(group) for group in groups]
-    text = (
-        f"Trained on {for_markdown(first.splits['train'])}, {first.epochs_planned} epochs; "
-        f"every number here is on **{for_markdown(first.splits['evaluated'])}**; mean ± standard deviation over seeds."
-    )
-    title = [f"### By {_recipe(groups)}"] if titled else []
-    return "\n\n".join(part for part in [*title, text, _table(head, lines), _per_class(groups)] if part)
-
-
-def _recipe(groups: Sequence[Group]) -> str:
-    named = [group.first.name for group in groups if group.first.kind == "winner" and group.first.name]
-    return f"the recipe {for_markdown(named[0])}" if named else "the plan's recipe"
-
-
-def _design(row: Row) -> str:
-    return for_markdown(row.name) if row.kind == "baseline" else f"`{row.spec_id}`"
-
-
-FEW = 5
-"""Fewest candidates for a rank correlation: of 4, 1 in 24 orders agrees by chance."""
-
-
-def _audit(facts: Facts) -> str:
-    parts = [_one_audit(audit, titled=len(facts.audits) > 1) for audit in facts.audits if len(audit.full) > 1]
-    if not parts:
-        return ""
-    text = "Whether the search's short trainings order candidates as full ones do; rank 1 is the best of those here."
-    return "\n\n".join(["## Proxy against full training", text, *parts])
-
-
-def _one_audit(audit: Audit, *, titled: bool) -> str:
-    short = [row.final["ap"] or 0.0 for row in audit.proxies]
-    full = [spread.mean for group in audit.full if (spread := group.spread())]
-    lines = [
-        [_design(group.first), f"{ap:.3f}", str(place), str(group.spread()), str(rank)]
-        for group, ap, place, rank in zip(audit.full, short, places(short), places(full), strict=True)
-    ]
-    row, first = audit.proxies[0], audit.full[0].first
-    head = [
-        *("design", f"AP on {for_markdown(row.splits['evaluated'])} ({row.epochs_done} epochs)", "rank"),
-        *(f"AP on {for_markdown(first.splits['evaluated'])} ({first.epochs_planned} epochs)", "rank"),
-    ]
-    title = [f"### By {_recipe(audit.full)}"] if titled else []
-    return "\n\n".join([*title, _table(head, lines), _correlation(short, full)])
-
-
-def _correlation(short: Sequence[float], full: Sequence[float]) -> str:
-    if len(short) < FEW:
-        return f"{len(short)} candidates are too few for a rank correlation."
-    ranks = kendall(short, full)
-    if ranks.tau is None:
-        return "All are equal in one of the two: there is no order to compare."
-    return (
-        f"Kendall's tau-b **{ranks.tau:.2f}** over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are "
-        "in the same order. They are the best of the search, which are harder to tell apart than all of it."
-    )
-
-
-def _group_line(group: Group) -> list[str]:
-    row, ap = group.first, group.spread()
-    name = _design(row)
-    return [
-        f"{name} ({_point(row.point)})" if row.point else name,
-        human(row.cost["macs"]),
-        human(row.cost["params"]),
-        "x".join(str(side) for side in row.spec.size),
-        str(len(group.rows)),
-        str(ap) if ap else "no AP",
-        f"{ap.interval[0]:.3f} .. {ap.interval[1]:.3f}" if ap and ap.interval else "",
-        *(_mean(group.spread(number)) for number in ("ap50", "ap75", "ap_small", "ap_medium", "ap_large")),
-    ]
-
-
-def _per_class(groups: Sequence[Group]) -> str:
-    names = list(groups[0].first.per_class)
-    if len(names) < 2:
-        return ""
-    lines = []
-    for group in groups:
-        cells = [_design(group.first)]
-        for name in names:
-            values = tuple(ap for row in group.rows if (ap := row.per_class.get(name)) is not None)
-            cells.append(_mean(Spread(values) if values else None))
-        lines.append(cells)
-    return "AP by class, mean over seeds:\n\n" + _table(
-        ["design", *(for_markdown(shortened(name, LONGEST)) for name in names)], lines
-    )
+    return f" On the ladder {climbed}. That took {spent:.0%} of the epochs of training all of them to the end."
 
 
 def _noise(facts: Facts) -> str:
@@ -233,9 +118,9 @@ def _noise(facts: Facts) -> str:
         return ""
     over = facts.candidates
     text = (
-        f"Over seeds, the same detector's AP has a standard deviation of **{facts.seeds:.3f}** (fully trained, pooled); "
-        f"over the {len(over.values)} candidates of the search it is **{over.sd or 0:.3f}**, range {over.range:.3f}. "
-        f"Two single runs differ for sure only from about {2.8 * facts.seeds:.3f} AP (2.8 standard deviations)."
+        f"The standard deviation of AP is **{facts.seeds:.3f}** over the seeds of one detector (fully trained, pooled), and "
+        f"**{over.sd or 0:.3f}** over the {len(over.values)} candidates of the search (range {over.range:.3f}). A difference "
+        f"between two single runs is significant from about {2.8 * facts.seeds:.3f} AP on (2.8 standard deviations)."
     )
     return "## Noise\n\n" + text
 
@@ -246,19 +131,19 @@ def _front(facts: Facts) -> str:
     splits = facts.front[0].rows[0].splits
     objectives = ", ".join(facts.plan.objectives)
     text = (
-        f"The candidates that none beats in every objective ({objectives}); one seed each, on **{for_markdown(splits['evaluated'])}**, "
-        f"trained on {for_markdown(splits['train'])}."
+        f"The candidates that no other dominates in the objectives ({objectives}); one seed each, on "
+        f"**{for_markdown(splits['evaluated'])}**, trained on {for_markdown(splits['train'])}."
     )
     more = [name for name in facts.costs if name not in ("macs", "params")]
     head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
     lines = [_trial_line(trial, more) for trial in facts.front]
     drawn = facts.front[0].rows[0]
     note = (
-        f"A free graph is drawn by `scalesearch draw`, given its trial's row, for example `rows/{drawn.file_name}`."
+        f"`scalesearch draw` draws the free graph of a trial from its row, for example `rows/{drawn.file_name}`."
         if facts.plan.genes
         else ""
     )
-    return "\n\n".join(part for part in ["## Front of the search", text, _table(head, lines), note] if part)
+    return "\n\n".join(part for part in ["## Front of the search", text, table(head, lines), note] if part)
 
 
 def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:
@@ -266,7 +151,7 @@ def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:
     return [
         str(trial.ordinal),
         for_markdown(trial.proposed_by),
-        _point(trial.point),
+        point_cell(trial.point),
         *(" \\| ".join(human(row.cost[name], name) for row in trial.rows) for name in ("macs", "params", *more)),
         " \\| ".join(f"{row.final['ap']:.3f}" for row in trial.rows)
         + (f" (mean {trial.value('ap'):.3f})" if len(trial.rows) > 1 else ""),
@@ -283,15 +168,15 @@ def _random(facts: Facts) -> str:
     lines = [line(name, trials) for name, trials in groups if trials]
     if not facts.random:
         return ""  # a grid that tries everything has no random reference
-    text = "What a search has to beat is a random draw inside the same band (one seed each, selection split)."
-    return "\n\n".join(["## Against random", text, _table(["proposed by", "candidates", "mean AP", "best AP"], lines)])
+    text = "A search has to beat random draws from the same band (one seed each, selection split)."
+    return "\n\n".join(["## Against random", text, table(["proposed by", "candidates", "mean AP", "best AP"], lines)])
 
 
 def _failed(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    lines = [[row.kind, _which(row), _point(row.point), for_markdown(" ".join(row.reason.split()))] for row in rows]
-    return "\n\n".join(["## Failed", _table(["kind", "which", "point", "reason"], lines)])
+    lines = [[row.kind, _which(row), point_cell(row.point), for_markdown(" ".join(row.reason.split()))] for row in rows]
+    return "\n\n".join(["## Failed", table(["kind", "which", "point", "reason"], lines)])
 
 
 def _which(row: Row) -> str:
@@ -312,23 +197,8 @@ def _made(facts: Facts) -> str:
     versions = for_markdown(", ".join(f"{name} {value}" for name, value in row.versions.items()))
     return (
         "## How it was made\n\n"
-        f"`scalesearch search {facts.plan.name}.yaml`; the plan as resolved is `plan.yaml`, every number is in "
-        f"`results.jsonl`, and `scalesearch report` writes this page from them again.\n\n"
+        f"`scalesearch search {facts.plan.name}.yaml`; `plan.yaml` is the plan as resolved, `results.jsonl` has every number, "
+        f"and `scalesearch report` writes this page from them again.\n\n"
         f"{len(rows)} trainings, {hours:.2f} hours of training; {machine}, {row.threads} threads; {versions}; "
         f"data {row.data}."
     )
-
-
-def _point(point: object) -> str:
-    assert isinstance(point, dict)
-    return for_markdown(shown(point))
-
-
-def _mean(spread: Spread | None) -> str:
-    return f"{spread.mean:.3f}" if spread else ""
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table of Markdown cells; callers pass text from outside through `for_markdown`."""
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

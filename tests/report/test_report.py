@@ -51,7 +51,7 @@ def test_the_page_names_its_splits_and_has_the_noise(done: Study) -> None:
     if done.plan.family is None:
         # The toy's seeds differ by exactly 0.01: two of them have a standard deviation of 0.01 / sqrt(2).
         assert facts.seeds == pytest.approx(0.01 / 2**0.5)
-        assert "standard deviation of **0.007**" in text
+        assert "standard deviation of AP is **0.007**" in text
         assert "| random inside the band | 4 |" in text and "| the sampler | 8 |" in text
         assert "plain (topology fpn" in text
 
@@ -63,7 +63,7 @@ def test_a_latency_says_what_predicts_it_and_what_was_not_confirmed(tmp_path: Pa
     outside = sum(trial.rows[0].outside for trial in study.trials())
     text = page(gather(study.plan, study.folder.rows()), "x")
     assert outside and "Latency is predicted for a CPU; error 4%." in text
-    assert f" {outside} of the candidates measured outside the band before training, and were not trained." in text
+    assert f" {outside} of the candidates were measured outside the band before training, and not trained." in text
 
 
 def test_selection_on_val_is_marked(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_objectives_have_a_panel_and_a_column_each(tmp_path: Path) -> None:
     assert "| trial | proposed by | point | FLOPs | parameters | activations | AP | AP50 |" in page(facts, "x")
     draw_front(facts, tmp_path / "front.svg")
     text = (tmp_path / "front.svg").read_text()
-    for words in ("parameters, 3 classes", "activations of one image", "best by AP and this cost alone"):
+    for words in ("parameters, 3 classes", "activations of one image", "front of AP and this cost alone"):
         assert f"<!-- {words}" in text
 
 
@@ -135,11 +135,11 @@ def test_the_first_lines_say_what_the_seeds_do_not_tell_apart(tmp_path: Path) ->
 
     # Half a difference of 0.02 is the error of the difference: by Student's t with four degrees 2.776 of it are noise.
     near = first({"one": (0.50, 0.52, 0.54), "two": (0.49, 0.51, 0.53)})
-    assert "The seeds do **not tell it apart** from `two` (AP 0.510 ± 0.020)" in near
+    assert "It does **not differ significantly** from `two` (AP 0.510 ± 0.020)" in near
     far = first({"one": (0.50, 0.52, 0.54), "two": (0.40, 0.42, 0.44)})
-    assert "The other that was fully trained is apart from it by more than the noise of seeds" in far
+    assert "The other fully trained detector differs from it significantly" in far
     both = first({"one": (0.50, 0.52, 0.54), "two": (0.49, 0.51, 0.53), "three": (0.2, 0.22, 0.24)})
     assert "`two`" in both and "`three`" not in both
-    assert "**One seed each does not tell it apart** from what else was" in first({"one": (0.5,), "two": (0.4,)})
-    assert "tell" not in first({"one": (0.50, 0.52)})
+    assert "With one seed each it **cannot be told apart** from" in first({"one": (0.5,), "two": (0.4,)})
+    assert "fully trained" not in first({"one": (0.50, 0.52)})
     study.folder.close()
