@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -47,11 +48,16 @@ def fields_of(
         raise ValueError(f"{what} has no field {quoted(unknown[0])}")
     if missing := [name for name in known if name not in data]:
         raise ValueError(f"{what} needs the field {missing[0]!r}")
-    hints, values = get_type_hints(kind), {}
+    hints, values = _hints(kind), {}  # type: ignore[arg-type]  # mypy takes a class for unhashable
     for name, value in data.items():
         at = f"{place}.{name}" if place else name
         values[name] = own[name](value) if own and name in own else convert(value, hints[name], at)
     return kind(**values)
+
+
+@lru_cache(maxsize=64)  # evaluated anew, annotations took half of the time of reading a row
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _explained(message: str, data: Any, kind: Any, place: str) -> str:

@@ -66,6 +66,8 @@ class Outcome:
     """The cause of a failure, with step, learning rate and image ids."""
     curve: tuple[tuple[int, Numbers], ...] = ()
     """(epochs done, COCO metrics) of each evaluation, in order."""
+    losses: tuple[tuple[int, float, float, float], ...] = ()
+    """(epoch, loss, class loss, box loss before its weight): means over the steps of each epoch, in order."""
     per_class: Mapping[str, float | None] = field(default_factory=dict)
     """AP by category name at the last evaluation."""
     seconds: float

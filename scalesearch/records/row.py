@@ -73,6 +73,9 @@ class Row:
     epochs_planned: int
     curve: tuple[tuple[int, Numbers], ...]
     """(epochs done, metrics) of each evaluation."""
+    losses: tuple[tuple[int, Number, Number, Number], ...] = ()
+    """(epoch, loss, class loss, box loss before its weight): means over the steps of each epoch; empty in rows written
+    before these were kept. The first epoch is 1."""
     final: Numbers
     """Metrics of the last evaluation: ap, ap50, ap75, ap_small, ..."""
     per_class: Numbers
@@ -125,10 +128,13 @@ class Row:
         return (*place, self.recipe_id) if self.kind == "winner" else place
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain JSON data; `from_dict` is the inverse."""
+        """Return all fields as plain JSON data, `losses` only where there are any; `from_dict` is the inverse."""
         data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         data["spec"] = specs.to_dict(self.spec)
         data["curve"] = [[epoch, dict(numbers)] for epoch, numbers in self.curve]
+        data["losses"] = [list(epoch) for epoch in self.losses]
+        if not self.losses:  # a row from before they were kept is written back as it was
+            del data["losses"]
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
 
     def to_json(self) -> str:
@@ -169,7 +175,7 @@ def from_dict(data: Mapping[str, Any]) -> Row:
             "use the version of scalesearch that wrote it, or begin a new study"
         )
     try:
-        row = fields_of(data, Row, "a row", {"spec": specs.from_dict})
+        row = fields_of({"losses": [], **data}, Row, "a row", {"spec": specs.from_dict})
         for field, names in _NEEDED.items():
             if missing := [name for name in names if name not in data[field]]:
                 raise RowError(f"a row's {field} needs {missing[0]!r}")

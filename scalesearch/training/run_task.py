@@ -118,6 +118,7 @@ def _go(
     while training.epoch < task.to_epoch:
         points.evaluated = {}
         training.train_epoch(on_step)
+        points.add_losses()
         if points.due(training.epoch):
             tell(f"epoch {training.epoch}, evaluating")
             model = training.evaluated()
@@ -134,6 +135,7 @@ class _LearningCurve:
         self.identity = _identity(task, data)
         self.detector = description_text(_seen(task), [(c.id, c.name) for c in data.train.categories])
         self.curve: list[tuple[int, dict[str, float | None]]] = []
+        self.losses: list[tuple[int, float, float, float]] = []
         self.evaluated: dict[str, Any] = {}
         """The weights as evaluated, while they are current."""
         self.per_class: dict[str, float | None] = {}
@@ -155,6 +157,12 @@ class _LearningCurve:
                 self.task.folder, {**state, checkpoint.EVALUATIONS: json.dumps(evaluation.numbers)}, checkpoint.BEST
             )
 
+    def add_losses(self) -> None:
+        """Add the losses of the epoch that has ended, rounded as in the log."""
+        logged = self.training.logged
+        loss, class_loss, box_loss = (float(f"{logged[name]:.6g}") for name in ("loss", "class_loss", "box_loss"))
+        self.losses.append((self.training.epoch, loss, class_loss, box_loss))
+
     def log_line(self) -> dict[str, float | None]:
         """Return the log line of the epoch that has ended."""
         training = self.training
@@ -170,7 +178,7 @@ class _LearningCurve:
         """Write the checkpoint unless it is too early for one; of several processes the first one writes."""
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
-        saved = {"curve": self.curve, "per_class": self.per_class, "seconds": self.seconds}
+        saved = {"curve": self.curve, "losses": self.losses, "per_class": self.per_class, "seconds": self.seconds}
         state = {
             **self.training.state(),
             "task": self.identity,
@@ -210,11 +218,14 @@ class _LearningCurve:
             ) from None
 
     def _take_up(self, state: dict[str, Any], epoch: int, step: int) -> None:
-        task, saved = self.task, fields_of(parse_json(state[checkpoint.EVALUATIONS]), _Saved, "it")
+        # Older checkpoints have no losses.
+        evaluations = {"losses": [], **parse_json(state[checkpoint.EVALUATIONS])}
+        task, saved = self.task, fields_of(evaluations, _Saved, "it")
         self.curve = [(at, dict(numbers)) for at, numbers in saved.curve]
+        self.losses = list(saved.losses)
         if (epoch, step) > (task.to_epoch, 0) or (epoch == task.to_epoch and epoch not in dict(self.curve)):
             # Its row was deleted, and the checkpoint is past the epoch that is asked for: start again.
-            self.curve = []
+            self.curve, self.losses = [], []
             return
         self.per_class, self.before = dict(saved.per_class), saved.seconds
         self.training.restore(state)
@@ -227,6 +238,7 @@ class _LearningCurve:
             state=state,
             reason=reason,
             curve=tuple(self.curve),
+            losses=tuple(self.losses),
             per_class=self.per_class,
             seconds=self.seconds,
             peak_memory=memory.read(),
@@ -243,6 +255,7 @@ class _Saved:
     """The JSON under a checkpoint's key EVALUATIONS."""
 
     curve: tuple[tuple[int, Numbers], ...]
+    losses: tuple[tuple[int, float, float, float], ...]
     per_class: Numbers
     seconds: Number
 

@@ -24,6 +24,7 @@ MakeRow = Callable[..., Row]
         {"kind": "winner", "seed": 2, "member": 1},
         {"kind": "baseline", "name": "paper", "state": "failed", "reason": "loss is not finite at step 3"},
         {"curve": (), "final": {}, "per_class": {}, "epochs_done": 0},
+        {"losses": ((1, 1.25, 1, 0.005), (2, 0.1 + 0.2, 0.2, 1e-17))},
     ],
 )
 def test_a_row_comes_back_exactly(make_row: MakeRow, fields: dict[str, Any]) -> None:
@@ -92,6 +93,8 @@ def _changed(row: Row, **changes: Any) -> str:
         ({"state": "done"}, "state: Invalid enum value 'done'"),
         ({"spec": {"size": [64, 64]}}, "a detector needs the field 'classes'"),
         ({"curve": [[1]]}, "curve[0]: Expected 'array' of length 2, got 1"),
+        ({"losses": [[1, 0.5]]}, "losses[0]: Expected 'array' of length 4, got 2"),
+        ({"losses": [[1, 0.5, 0.4, None]]}, "losses[0][3] must be int | float, but got None"),
         ({"curve": [[1, {"ap": "high"}]]}, "curve[0][1]['ap'] must be int | float | null, but got 'high'"),
         ({"per_class": {"cat": [1]}}, "per_class['cat'] must be int | float | null, but got [1]"),
         ({"cost": {"macs": None}}, "cost['macs'] must be int | float, but got None"),
@@ -149,6 +152,12 @@ def test_a_row_has_its_file(make_row: MakeRow, fields: dict[str, Any], name: str
 
 
 def test_every_field_is_in_the_json(make_row: MakeRow) -> None:
-    row = make_row()
+    row = make_row(losses=((1, 0.5, 0.4, 0.002),))
     assert list(row.to_dict()) == [item.name for item in dataclasses.fields(Row)]
     assert from_dict(row.to_dict()) == row
+
+
+def test_a_row_from_before_losses_were_kept_stays_as_it_is(make_row: MakeRow) -> None:
+    row = make_row()
+    assert "losses" not in row.to_dict()
+    assert from_json(row.to_json()).losses == ()

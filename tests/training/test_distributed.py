@@ -180,6 +180,11 @@ def test_a_task_in_two_processes_writes_once_and_goes_on_in_one(place: Path) -> 
         assert reported["curve"][0][1][name] == (None if number is None else pytest.approx(number, abs=1e-3))
     again = run_task(task(place / "whole", TASKS["whole"]), data)
     assert again.curve[0][1] == reported["curve"][0][1]
+    assert reported["losses"] == other["losses"] == [list(epoch) for epoch in again.losses]
+    assert [epoch for epoch, *_ in reported["losses"]] == [epoch for epoch, *_ in one.losses]
+    assert [loss for epoch in reported["losses"] for loss in epoch] == pytest.approx(
+        [loss for epoch in one.losses for loss in epoch], rel=1e-3
+    )
     assert {file.name for file in (place / "whole").iterdir()} == {file.name for file in (place / "one").iterdir()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.training import checkpoint
 from scalesearch.training import run_task as tasks
 from scalesearch.training.coco_metrics import NUMBERS
+from scalesearch.training.log import read_log
 from scalesearch.training.run_task import run_task
 from tests.detectors import TINY
 from tests.displays import watched
@@ -78,13 +80,14 @@ def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
     assert same(tmp_path / "whole", tmp_path / "parts")
     assert [epoch for epoch, _ in whole.curve] == [2, 4]
     assert whole.curve == second.curve and first.curve == whole.curve[:1]
+    assert whole.losses == second.losses and first.losses == whole.losses[:2]
     assert second.seconds > first.seconds
     assert sorted(file.name for file in (tmp_path / "parts").iterdir()) == ["best.pt", "last.pt", "log.csv"]
 
 
 def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
-    run_task(task(tmp_path / "whole"), data)
+    whole = run_task(task(tmp_path / "whole"), data)
 
     def interrupt(done: int, total: int, text: str) -> None:
         if text.startswith("epoch 3"):
@@ -94,7 +97,8 @@ def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monke
         run_task(task(tmp_path / "cut"), data)
     steps: list[int] = []
     with watched(lambda done, total, text: steps.append(total)):
-        run_task(task(tmp_path / "cut"), data)
+        outcome = run_task(task(tmp_path / "cut"), data)
+    assert outcome.losses == whole.losses
     assert same(tmp_path / "whole", tmp_path / "cut")
     assert steps[-1] == 4  # two epochs of two steps were left
 
@@ -145,6 +149,8 @@ def test_a_checkpoint_with_text_for_numbers_or_without_a_part_is_refused(data: D
         {"epoch": "1"},
         {"step": -1},
         {"told": '{"curve": [[1, {"ap": "high"}]], "per_class": {}, "seconds": 1}'},
+        {checkpoint.EVALUATIONS: '{"curve": [], "losses": [[1, 0.5]], "per_class": {}, "seconds": 1}'},
+        {checkpoint.EVALUATIONS: "[]"},
         {"told": "[" * 100_000},
         {"optimizer": {}},
         {"model": {**whole["model"], "x": 3}},
@@ -169,7 +175,30 @@ def test_going_on_needs_a_checkpoint(data: Data, tmp_path: Path) -> None:
 def test_a_checkpoint_past_the_task_is_begun_anew(data: Data, tmp_path: Path) -> None:
     run_task(task(tmp_path, to_epoch=2), data)
     outcome = run_task(task(tmp_path, to_epoch=1), data)  # its row was deleted: the study trains it again
-    assert outcome.curve == run_task(task(tmp_path / "fresh", to_epoch=1), data).curve
+    fresh = run_task(task(tmp_path / "fresh", to_epoch=1), data)
+    assert (outcome.curve, outcome.losses) == (fresh.curve, fresh.losses)
+
+
+def test_losses_are_those_of_the_log(data: Data, tmp_path: Path) -> None:
+    outcome = run_task(task(tmp_path), data)
+    logged = [
+        (int(line["epoch"]), *(float(line[name]) for name in ("loss", "class_loss", "box_loss")))
+        for line in read_log(tmp_path / "log.csv")
+    ]
+    assert len(logged) == 4 and list(outcome.losses) == logged
+    for _, loss, class_loss, box_loss in outcome.losses:
+        assert loss == pytest.approx(class_loss + RECIPE.box_weight * box_loss, rel=1e-4)
+
+
+def test_a_checkpoint_from_before_losses_were_kept_still_serves(data: Data, tmp_path: Path) -> None:
+    whole = run_task(task(tmp_path / "whole"), data)
+    run_task(task(tmp_path / "parts", to_epoch=2), data)
+    state = torch.load(tmp_path / "parts" / checkpoint.LAST, weights_only=True)
+    told = json.loads(state[checkpoint.EVALUATIONS])
+    del told["losses"]
+    torch.save({**state, checkpoint.EVALUATIONS: json.dumps(told)}, tmp_path / "parts" / checkpoint.LAST)
+    outcome = run_task(task(tmp_path / "parts", from_epoch=2), data)
+    assert outcome.curve[-1] == whole.curve[-1] and outcome.losses == whole.losses[2:]
 
 
 def test_train_and_select_together(data: Data, coco: Path, tmp_path: Path) -> None:
