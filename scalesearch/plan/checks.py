@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from scalesearch.plan.bands import FamilyPlan
 from scalesearch.plan.reader import Section
-from scalesearch.plan.sections import FamilyPlan
 from scalesearch.space.space import AXES, COEFFICIENTS, DEFAULTS, PHI, AxisValue, Choices, Point, Space
 
 

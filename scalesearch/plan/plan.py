@@ -23,11 +23,12 @@ from scalesearch.arch.topology import Topology
 from scalesearch.cost.budget import METRICS, Budget
 from scalesearch.plan import checks, sections
 from scalesearch.plan.axes import read_axes
+from scalesearch.plan.bands import FamilyPlan, LatencyPlan, read_goal, read_latency
 from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.sections import DataPlan, FamilyPlan, LatencyPlan, SamplerPlan, WinnersPlan
+from scalesearch.plan.sections import DataPlan, SamplerPlan, WinnersPlan
 from scalesearch.space.space import AxisValue, Choices, Frame, Point, Space
 
 __all__ = ["Plan", "PlanError", "changes", "read_plan"]
@@ -237,7 +238,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     top = read_section(Path(path), overrides)
     graphs = NamedGraphs(Path(path).parent, top.section("graphs"))
     axes, genes = read_axes(top.section("space"), graphs)
-    goal = sections.read_goal(top)
+    goal = read_goal(top)
     recipe = sections.read_recipe(top.get("recipe"), Recipe())
     family = goal if isinstance(goal, FamilyPlan) else None
     baselines = sections.read_baselines(top.section("baselines"), checks.settable(axes, family), graphs)
@@ -253,7 +254,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         detector=sections.read_detector(top.section("detector")),
         anchors=sections.read_anchors(top.get("anchors")),
         objectives=sections.read_objectives(top.get("objectives")),
-        latency=sections.read_latency(top.get("latency")),
+        latency=read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1, high=100_000),

@@ -6,34 +6,22 @@ Every default is that of the field that it fills, here or in `arch`. Every error
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.spec import CHOICES, Anchors, DetectorSpec
-from scalesearch.cost.budget import METRICS, Bound, Budget, human
-from scalesearch.plan.axes import read_axis, read_axis_value
+from scalesearch.plan.axes import read_axis_value
+from scalesearch.plan.bands import CALLED, misnamed
 from scalesearch.plan.graph_file import NamedGraphs
-from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
-from scalesearch.space.space import Choices, Point
+from scalesearch.space.space import Point
 
-SOLVABLE = ("size", "width", "repeats", "head_depth")
-"""The axes along which a family member can be solved into its band: its cost grows with each of them."""
 SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
 OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
-
-CALLED = {
-    **dict.fromkeys(("flops", "gflops", "gmacs", "mac", "madds", "mult_adds", "multiply_adds"), "macs"),
-    **dict.fromkeys(("parameters", "num_params", "param"), "params"),
-    **dict.fromkeys(("map", "accuracy"), "ap"),
-}
-"""Other names of metrics, and what they are called here."""
 
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
 DETECTOR = {name: hint for name, hint in get_type_hints(DetectorSpec).items() if name not in _VARIED}
@@ -52,18 +40,6 @@ class DataPlan:
     select: float | Literal["val"] = 0.2
     """Share of train to select on, split by `seed`; or val itself, which then is no unseen set."""
     seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class FamilyPlan:
-    """The members of a family: one for each band, at its phi, solved into the band along one axis."""
-
-    bands: tuple[Budget, ...]
-    phi: tuple[float, ...]
-    solve: str
-    """One of SOLVABLE."""
-    values: Choices
-    """The values of that axis to solve over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,19 +88,6 @@ def read_seed(value: Value | None) -> int:
     return seed
 
 
-def read_goal(top: Section) -> Budget | FamilyPlan:
-    """Read the `band` of `unit: spec`, or the `family` of `unit: family`."""
-    unit = top.word("unit", ("spec", "family"), "spec")
-    band, family = top.get("band"), top.get("family")
-    if unit == "spec":
-        if family:
-            raise family.error("is for unit: family, but the unit is spec; drop it, or write unit: family")
-        return read_band(band or top.need("band"))
-    if band:
-        raise band.error("is for unit: spec, but the unit is family; give the bands of its members in family.bands")
-    return read_family((family or top.need("family")).section())
-
-
 def read_data(section: Section) -> DataPlan:
     """Read `data: {source:, train:, val:, select:, seed:}`."""
     select: float | Literal["val"] = DataPlan.select
@@ -144,82 +107,6 @@ def read_data(section: Section) -> DataPlan:
     if data.train == data.val:
         raise section.error(f"must have train and val in different splits, but both are {data.train!r}")
     return data
-
-
-def read_band(value: Value) -> Budget:
-    """Read `{macs: {min: 0.9G, max: 1.1G}, memory: {max: 500MB}, latency: {max: 20ms}}`; it must have a bound."""
-    section = value.section()
-    for name in section.keys:
-        if CALLED.get(name.lower()) in METRICS:
-            raise section.need(name).error(_called(name))
-    bounds = {name: _bound(cost.section(), name) for name in METRICS if (cost := section.get(name))}
-    section.done()
-    if not bounds:
-        raise section.error(f"must bound at least one of {', '.join(METRICS)}, as in macs: {{max: 1G}}")
-    return Budget(**bounds)
-
-
-def _called(name: str) -> str:
-    meant = CALLED[name.lower()]
-    meaning = ", the multiply-adds that papers on detectors call FLOPs" if meant == "macs" else ""
-    return f"is not a name here: write {meant}{meaning}"
-
-
-def _bound(section: Section, name: str) -> Bound:
-    low, high = section.get("min"), section.get("max")
-    section.done()
-    if low is None and high is None:
-        raise section.error("must have min, max or both, but it has neither")
-    least, most = low.quantity(name) if low else 0.0, high.quantity(name) if high else math.inf
-    if not most:
-        raise section.error("is empty: max must be above 0; give the most that a detector may have")
-    if least > most:
-        ends = f"{human(least, name)} and {human(most, name)}"
-        raise section.error(f"is empty: min must be at most max, but got {ends}")
-    return Bound(least, most)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatencyPlan:
-    """How latency is predicted."""
-
-    table: str
-    """File of `scalesearch calibrate`, which names the device; relative to the working directory, as data.source."""
-    timings: str = ""
-    """`LatencyTable.description` when the plan was read: a study is resumed with no other."""
-
-
-def read_latency(value: Value | None) -> LatencyPlan | None:
-    """Read `latency: {table: FILE}`, or None. A resolved plan has its `timings`; else they are read from the file."""
-    if value is None:
-        return None
-    section = value.section()
-    file, timings = section.text("table"), section.text("timings", "")
-    section.done()
-    if not timings and Path(file).is_file():
-        try:
-            timings = read_table(file).description
-        except ValueError as error:
-            raise section.error(f"names a file that is no table of timings: {error}") from None
-    return LatencyPlan(table=file, timings=timings)
-
-
-def read_family(section: Section) -> FamilyPlan:
-    """Read `family: {bands: [...], phi: [...], solve: {size: {low:, high:, step:}}}`; phi is 0, 1, ... by default."""
-    bands = tuple(read_band(item) for item in section.need("bands").items())
-    phi = tuple(float(i) for i in range(len(bands)))
-    if value := section.get("phi"):
-        phi = tuple(item.number() for item in value.items())
-        if len(phi) != len(bands):
-            raise value.error(f"must have one value for each of the {len(bands)} bands, but got {len(phi)}")
-    solve = section.need("solve").section()
-    found = {name: read_axis(name, value) for name in SOLVABLE if (value := solve.get(name))}
-    solve.done()
-    section.done()
-    if len(found) != 1:
-        raise solve.error(f"must name one axis of {', '.join(SOLVABLE)} with its range, but got {len(found)}")
-    ((name, values),) = found.items()
-    return FamilyPlan(bands=bands, phi=phi, solve=name, values=values)
 
 
 def read_detector(section: Section) -> dict[str, Any]:
@@ -256,7 +143,7 @@ def read_objectives(value: Value | None) -> tuple[str, ...]:
         return ("ap", "macs")
     for item in value.items():
         if not item.is_list and not item.is_section and item.text().lower() in CALLED:
-            raise item.error(_called(item.text()))
+            raise item.error(misnamed(item.text()))
     names = tuple(item.word(OBJECTIVES) for item in value.items())
     if "ap" not in names or len(set(names)) != len(names):
         raise value.error(f"must have ap and no name twice, but got {', '.join(names)}")
