@@ -20,7 +20,7 @@ from scalesearch.plan.reader import Section, Value
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.space.space import Point
 
-SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution")
+SAMPLERS = ("grid", "random", "qmc", "tpe", "nsga2", "gp", "evolution", "ehvi")
 OBJECTIVES = ("ap", "macs", "params", "activations", "memory", "latency")
 
 _VARIED = ("size", "classes", "backbone", "topology", "repeats", "width", "head_width", "head_depth", "anchors")
@@ -46,7 +46,7 @@ class DataPlan:
 class SamplerPlan:
     """The sampler that proposes points."""
 
-    name: str = "tpe"
+    name: str = "ehvi"
     startup: int = 6
     """Candidates drawn at random before the sampler uses observations. grid, random and qmc use none; nsga2
     draws a whole population."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scalesearch.space.band import EmptyBandError, Seen
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit
+from scalesearch.space.features import Features, features
 from scalesearch.space.space import AxisValue, Choices, Point
 
 
@@ -24,19 +25,36 @@ class EnumeratedBand:
 
     def draw(self, seen: Seen, rng: np.random.Generator) -> Candidate:
         """Return an unseen candidate, uniform over all of them."""
-        left = self._unseen(seen)
+        left = self.unseen(seen)
         return self.candidates[int(rng.choice(left))]
 
     def grid(self, seen: Seen) -> Candidate:
         """Return the first unseen candidate."""
-        return self.candidates[int(self._unseen(seen)[0])]
+        return self.candidates[int(self.unseen(seen)[0])]
 
     def nearest(self, point: Point, seen: Seen, rng: np.random.Generator) -> Candidate:
         """Return the nearest: by the number of names that differ, then by steps along the numbers; ties at random."""
-        left = self._unseen(seen)
+        left = self.unseen(seen)
         far = _distances(self.unit.axes, self._places[left], _place(self.unit.axes, point))
         ties = left[far <= far.min() + 1e-9]
         return self.candidates[int(rng.choice(ties))]
+
+    @cached_property
+    def features(self) -> Features:
+        """The features of all candidates."""
+        return features(self.unit, self.candidates)
+
+    def unseen(self, seen: Seen) -> NDArray[np.int64]:
+        """Return the positions of the unseen candidates; EmptyBandError if there is none."""
+        unseen = np.ones(len(self.candidates), dtype=bool)
+        unseen[self.positions(seen)] = False
+        if not unseen.any():
+            raise EmptyBandError(f"all {len(self.candidates)} candidates inside the band have been tried")
+        return np.flatnonzero(unseen)
+
+    def positions(self, keys: Iterable[tuple[str, ...]]) -> list[int]:
+        """Return the positions of the candidates with these keys; others are left out."""
+        return [self._numbers[key] for key in keys if key in self._numbers]
 
     @cached_property
     def _places(self) -> NDArray[np.float64]:
@@ -45,13 +63,6 @@ class EnumeratedBand:
     @cached_property
     def _numbers(self) -> dict[tuple[str, ...], int]:
         return {candidate.key: i for i, candidate in enumerate(self.candidates)}
-
-    def _unseen(self, seen: Seen) -> NDArray[np.int64]:
-        unseen = np.ones(len(self.candidates), dtype=bool)
-        unseen[[self._numbers[key] for key in seen if key in self._numbers]] = False
-        if not unseen.any():
-            raise EmptyBandError(f"all {len(self.candidates)} candidates inside the band have been tried")
-        return np.flatnonzero(unseen)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import logging
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.execute.executor import Executor
@@ -95,6 +96,13 @@ def _tell_outside(study: Study) -> None:
         )
 
 
+class _Taken(NamedTuple):
+    """A candidate that has been proposed."""
+
+    key: tuple[str, ...]
+    point: Point
+
+
 class _Steps:
     """Decides the next step of a search from the trials so far, and remembers whether the band is exhausted."""
 
@@ -102,8 +110,8 @@ class _Steps:
         self._study, self._lag = study, lag
         self._rungs = epochs_at(study.plan.ladder, study.plan.recipe.epochs)
         self._used_up = False
-        self._taken: dict[int, tuple[str, ...]] = {}
-        """Keys of all proposed candidates, by ordinal."""
+        self._taken: dict[int, _Taken] = {}
+        """All proposed candidates, by ordinal."""
         self._done: set[int] = set()
         self._first = 0
         """First ordinal that was neither done nor in training at the last call; all below it are proposed."""
@@ -111,7 +119,8 @@ class _Steps:
     def next(self, done: list[Trial], heading: Mapping[int, int]) -> list[Job]:
         """Return the jobs to send now; none where one in flight must finish first, or all is done."""
         if len(done) != len(self._done):
-            self._taken |= {trial.ordinal: trial.key for trial in done if trial.ordinal not in self._done}
+            new = (trial for trial in done if trial.ordinal not in self._done)
+            self._taken |= {trial.ordinal: _Taken(trial.key, trial.point) for trial in new}
             self._done = {trial.ordinal for trial in done}
         while self._first in self._done or self._first in heading:
             self._first += 1
@@ -148,15 +157,25 @@ class _Steps:
         earlier = done[: bisect_right(done, ordinal - self._lag, key=lambda trial: trial.ordinal)]
         # On a ladder, later trials of an interrupted study may have been proposed from other observations.
         every = plan.ladder is not None or len(self._taken) == ordinal
-        taken = set(self._taken.values()) if every else {key for at, key in self._taken.items() if at < ordinal}
+        taken = {at: one for at, one in self._taken.items() if every or at < ordinal}
+        observed = {trial.ordinal for trial in earlier}
         try:
-            proposal = propose(self._study.band, plan.sampler, plan.objectives, plan.seed, ordinal, earlier, taken)
+            proposal = propose(
+                self._study.band,
+                plan.sampler,
+                plan.objectives,
+                plan.seed,
+                ordinal,
+                earlier,
+                taken={one.key for one in taken.values()},
+                pending=[one.point for at, one in sorted(taken.items()) if at not in observed],
+            )
         except EmptyBandError as used_up:
             logger.warning(f"no more candidates after {ordinal}: {used_up}")
             self._used_up = True
             return []
         candidate = proposal.candidate
-        self._taken[ordinal] = candidate.key
+        self._taken[ordinal] = _Taken(candidate.key, candidate.point)
         return list(self._jobs(ordinal, candidate.members, proposal.proposed_by, candidate.point, 0))
 
     def _jobs(

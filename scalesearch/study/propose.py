@@ -19,7 +19,7 @@ from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import PricedBand
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
-from scalesearch.study import evolution, samplers
+from scalesearch.study import cost_aware, evolution, samplers
 from scalesearch.study.evolution import Observations, mutant
 from scalesearch.study.observations import observed_values
 
@@ -44,9 +44,11 @@ def propose(
     ordinal: int,
     trials: Sequence[Trial],
     taken: Collection[tuple[str, ...]] = (),
+    pending: Sequence[Point] = (),
 ) -> Proposal:
     """Return candidate number `ordinal`: inside the band, and not among `trials` (by ordinal) or the keys `taken`.
 
+    `pending` are the points of candidates that are in training, so that several workers do not train near twins.
     Raises EmptyBandError when every candidate of the band has been tried.
     """
     seen = {trial.key for trial in trials} | set(taken)
@@ -57,14 +59,12 @@ def propose(
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "qmc":
         return Proposal(band.nearest(_sobol(band.unit.axes, seed, ordinal), seen, rng), "qmc")
-    observed = [
-        (trial.point, values)
-        for trial, values in observed_values(
-            trials, objectives, sampler.population if sampler.name == "evolution" else 0
-        )
-    ]
-    if _starting(sampler, ordinal, len(observed)):
+    known = observed_values(trials, objectives, sampler.population if sampler.name == "evolution" else 0)
+    if _starting(sampler, ordinal, len(known)):
         return Proposal(band.draw(seen, rng), "random")
+    if sampler.name == "ehvi":
+        return Proposal(cost_aware.choose(band, objectives, known, pending, seen, rng), "ehvi")
+    observed = [(trial.point, values) for trial, values in known]
     point = _ask(band, sampler, objectives, observed, seen, rng)
     return Proposal(band.nearest(point, seen, rng), sampler.name)
 

@@ -112,7 +112,7 @@ def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_di
     assert gain_slope([1.0, 2.0], [0.1, 0.3], 0.25) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("sampler", MODELS)
+@pytest.mark.parametrize("sampler", [*MODELS, "ehvi"])
 def test_stopped_and_failed_trials_are_no_hindrance(sampler: str) -> None:
     band, rng = numbers_band(), np.random.default_rng(0)
     drawn: dict[tuple[str, ...], Candidate] = {c.key: c for c in (band.draw((), rng) for _ in range(40))}
@@ -185,7 +185,7 @@ def test_what_is_no_band() -> None:
 
 def said() -> str:
     """What each sampler proposes on a small space, TPE where scores are equal but for their last bits, evolution on graphs."""
-    counts = {"tpe": 24, "nsga2": 12, "gp": 6, "evolution": 12, "qmc": 6, "random": 6}
+    counts = {"tpe": 24, "nsga2": 12, "gp": 6, "evolution": 12, "ehvi": 12, "qmc": 6, "random": 6}
     kept = [(name, [t.key for t in searched(numbers_band(), name, count)]) for name, count in counts.items()]
     equal = [asked("tpe", observations(12, seed), seed) for seed in range(25)]
     return repr([*kept, equal, [t.key for t in searched(free_band(), "evolution", 6)]])

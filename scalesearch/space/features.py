@@ -1,0 +1,166 @@
+"""Features of candidates for a model of AP: everything that is known of a candidate without training.
+
+A candidate has its point, its exact costs, the costs of its detector's parts, and the shape of its graph. Columns that
+describe one thing form a group, which a kernel gives one length scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.topology import LEVELS, Topology
+from scalesearch.cost.price import breakdown
+from scalesearch.space.candidates import Candidate, Unit
+from scalesearch.space.space import Choices, Point
+
+_LEAST = 1e-9
+"""A value below every metric; keeps logarithms finite."""
+
+
+class Features(NamedTuple):
+    """Features of N candidates; the columns of a group have a variance of 1 together."""
+
+    values: NDArray[np.float64]
+    """[N, D]."""
+    groups: NDArray[np.int64]
+    """Group of each column [D], from 0."""
+
+    def of(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the features of some candidates."""
+        return self.values[rows]
+
+
+def features(unit: Unit, candidates: Sequence[Candidate]) -> Features:
+    """Return the features of the candidates, scaled over these; groups without any spread are left out."""
+    columns = [_point_columns(unit, [candidate.point for candidate in candidates])]
+    columns += [_cost_columns(candidates)]
+    if isinstance(candidates[0].members[0], DetectorSpec):
+        columns.append(_detector_columns(candidates))
+    return _scaled([group for groups in columns for group in groups])
+
+
+_Group = NDArray[np.float64]
+"""The columns of one group [N, K]."""
+
+
+def _scaled(groups: Sequence[_Group]) -> Features:
+    kept = []
+    for group in groups:
+        spread = math.sqrt(group.var(axis=0).sum())
+        if spread > 1e-9:
+            kept.append((group - group.mean(axis=0))[:, group.std(axis=0) > 1e-9] / spread)
+    if not kept:  # equal in everything that is known
+        return Features(np.zeros((len(groups[0]), 1)), np.zeros(1, dtype=np.int64))
+    numbers = np.repeat(np.arange(len(kept)), [group.shape[1] for group in kept])
+    # Rounded: sums over columns differ between processors in the last bits.
+    return Features(np.hstack(kept).round(9), numbers)
+
+
+# ---- the point ----
+
+
+def _point_columns(unit: Unit, points: Sequence[Point]) -> list[_Group]:
+    """Return a group for each axis: numbers by rank, names as one column each.
+
+    Genes are left out: two near vectors of genes are often different graphs. Where several axes have the same names, as
+    the operations on the edges of a cell have, there is also a group of how often each name occurs.
+    """
+    genes = unit.genes.axes if unit.genes else {}
+    axes = {name: axis for name, axis in unit.axes.items() if name not in genes}
+    groups = [_axis(axis, [point[name] for point in points]) for name, axis in axes.items()]
+    alike: dict[tuple[object, ...], list[_Group]] = defaultdict(list)
+    for axis, group in zip(axes.values(), groups, strict=True):
+        if axis.named:
+            alike[tuple(sorted(map(str, axis.values)))].append(group)
+    return groups + [np.sum(same, axis=0) for same in alike.values() if len(same) > 1]
+
+
+def _axis(axis: Choices, values: Sequence[object]) -> _Group:
+    if axis.named:
+        names = sorted(map(str, axis.values))
+        return np.array([[float(value == name) for name in names] for value in values])
+    ranks: Mapping[object, int] = axis.ranks  # type: ignore[assignment]  # a mapping is invariant in its key
+    return np.array([[float(ranks[value])] for value in values])
+
+
+# ---- the costs ----
+
+
+def _cost_columns(candidates: Sequence[Candidate]) -> list[_Group]:
+    """Return a group for each metric: its logarithm, the mean over the members."""
+    names = [name for name in candidates[0].costs[0] if all(name in c for one in candidates for c in one.costs)]
+    logs = np.array(
+        [[fmean(math.log(max(c[name], _LEAST)) for c in one.costs) for name in names] for one in candidates]
+    )
+    return [logs[:, [i]] for i in range(len(names))]
+
+
+# ---- the detector ----
+
+
+def _detector_columns(candidates: Sequence[Candidate]) -> list[_Group]:
+    parts = [_members(one, _shares) for one in candidates]
+    found = [np.array(parts)[:, [i]] for i in range(len(parts[0]))]
+    graphs = [tuple(zip(*(graph_shape(spec.topology) for spec in one.members), strict=True)) for one in candidates]
+    return found + [np.array([np.mean(graph[kind], axis=0) for graph in graphs]) for kind in range(len(graphs[0]))]
+
+
+def _members(one: Candidate, of: Callable[[DetectorSpec], Sequence[float]]) -> NDArray[np.float64]:
+    return np.asarray(np.mean([of(spec) for spec in one.members], axis=0), dtype=np.float64)
+
+
+@lru_cache(maxsize=100_000)
+def _shares(spec: DetectorSpec) -> tuple[float, ...]:
+    """Return the logarithms of what feature network and heads have of each metric, relative to the backbone's."""
+    parts = breakdown(spec)
+    heads = parts.class_head.plus(parts.box_head)
+    return tuple(
+        math.log(max(part, 1)) - math.log(max(base, 1))
+        for other in (parts.neck, heads)
+        for part, base in zip(other, parts.backbone, strict=True)
+    )
+
+
+class GraphShape(NamedTuple):
+    """The shape of one cell, as vectors of a length that all topologies share."""
+
+    paths: tuple[float, ...]
+    """For each pair of levels 2 .. 8: 1 / (1 + edges of the shortest path from input to output); 0 without a path."""
+    edges: tuple[float, ...]
+    """Edges that go to a finer level, to a coarser one, and within a level."""
+    nodes: tuple[float, ...]
+    """Nodes of each level 2 .. 8."""
+
+
+@lru_cache(maxsize=100_000)
+def graph_shape(topology: Topology) -> GraphShape:
+    """Return the shape of a topology: what short paths, directions and nodes it has."""
+    low, high = LEVELS
+    count, start = high - low + 1, len(topology.levels)
+    paths = np.zeros((count, count))
+    distances = [{i: 0} for i in range(start)]
+    for node in topology.nodes:
+        reached: dict[int, int] = {}
+        for i in node.inputs:
+            for source, far in distances[i].items():
+                reached[source] = min(reached.get(source, far + 1), far + 1)
+        distances.append(reached)
+    for level, output in zip(topology.levels, topology.outputs, strict=True):
+        for source, far in distances[output].items():
+            paths[topology.min_level + source - low, level - low] = 1 / (1 + far)
+    steps = [topology.level_of(i) - node.level for node in topology.nodes for i in node.inputs]
+    nodes = np.bincount([node.level - low for node in topology.nodes], minlength=count)
+    return GraphShape(
+        paths=tuple(paths.ravel().tolist()),
+        edges=(float(sum(s > 0 for s in steps)), float(sum(s < 0 for s in steps)), float(sum(s == 0 for s in steps))),
+        nodes=tuple(nodes.astype(float).tolist()),
+    )
