@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scalesearch.space.band import EmptyBandError, Seen
 from scalesearch.space.candidates import Candidate, SpecUnit, Unit
-from scalesearch.space.features import Features, features
+from scalesearch.space.features import FeatureTable, features
 from scalesearch.space.space import AxisValue, Choices, Point
 
 
@@ -40,7 +40,7 @@ class EnumeratedBand:
         return self.candidates[int(rng.choice(ties))]
 
     @cached_property
-    def features(self) -> Features:
+    def features(self) -> FeatureTable:
         """The features of all candidates."""
         return features(self.unit, self.candidates)
 

@@ -26,7 +26,7 @@ _LEAST = 1e-9
 """A value below every metric; keeps logarithms finite."""
 
 
-class Features(NamedTuple):
+class FeatureTable(NamedTuple):
     """Features of N candidates; the columns of a group have a variance of 1 together."""
 
     values: NDArray[np.float64]
@@ -39,7 +39,7 @@ class Features(NamedTuple):
         return self.values[rows]
 
 
-def features(unit: Unit, candidates: Sequence[Candidate]) -> Features:
+def features(unit: Unit, candidates: Sequence[Candidate]) -> FeatureTable:
     """Return the features of the candidates, scaled over these; groups without any spread are left out."""
     columns = [_point_columns(unit, [candidate.point for candidate in candidates])]
     columns += [_cost_columns(candidates)]
@@ -48,27 +48,27 @@ def features(unit: Unit, candidates: Sequence[Candidate]) -> Features:
     return _scaled([group for groups in columns for group in groups])
 
 
-_Group = NDArray[np.float64]
+_Columns = NDArray[np.float64]
 """The columns of one group [N, K]."""
 
 
-def _scaled(groups: Sequence[_Group]) -> Features:
+def _scaled(groups: Sequence[_Columns]) -> FeatureTable:
     kept = []
     for group in groups:
         spread = math.sqrt(group.var(axis=0).sum())
         if spread > 1e-9:
             kept.append((group - group.mean(axis=0))[:, group.std(axis=0) > 1e-9] / spread)
     if not kept:  # equal in everything that is known
-        return Features(np.zeros((len(groups[0]), 1)), np.zeros(1, dtype=np.int64))
+        return FeatureTable(np.zeros((len(groups[0]), 1)), np.zeros(1, dtype=np.int64))
     numbers = np.repeat(np.arange(len(kept)), [group.shape[1] for group in kept])
     # Rounded: sums over columns differ between processors in the last bits.
-    return Features(np.hstack(kept).round(9), numbers)
+    return FeatureTable(np.hstack(kept).round(9), numbers)
 
 
 # ---- the point ----
 
 
-def _point_columns(unit: Unit, points: Sequence[Point]) -> list[_Group]:
+def _point_columns(unit: Unit, points: Sequence[Point]) -> list[_Columns]:
     """Return a group for each axis: numbers by rank, names as one column each.
 
     Genes are left out: two near vectors of genes are often different graphs. Where several axes have the same names, as
@@ -77,14 +77,14 @@ def _point_columns(unit: Unit, points: Sequence[Point]) -> list[_Group]:
     genes = unit.genes.axes if unit.genes else {}
     axes = {name: axis for name, axis in unit.axes.items() if name not in genes}
     groups = [_axis(axis, [point[name] for point in points]) for name, axis in axes.items()]
-    alike: dict[tuple[object, ...], list[_Group]] = defaultdict(list)
+    alike: dict[tuple[object, ...], list[_Columns]] = defaultdict(list)
     for axis, group in zip(axes.values(), groups, strict=True):
         if axis.named:
             alike[tuple(sorted(map(str, axis.values)))].append(group)
     return groups + [np.sum(same, axis=0) for same in alike.values() if len(same) > 1]
 
 
-def _axis(axis: Choices, values: Sequence[object]) -> _Group:
+def _axis(axis: Choices, values: Sequence[object]) -> _Columns:
     if axis.named:
         names = sorted(map(str, axis.values))
         return np.array([[float(value == name) for name in names] for value in values])
@@ -95,7 +95,7 @@ def _axis(axis: Choices, values: Sequence[object]) -> _Group:
 # ---- the costs ----
 
 
-def _cost_columns(candidates: Sequence[Candidate]) -> list[_Group]:
+def _cost_columns(candidates: Sequence[Candidate]) -> list[_Columns]:
     """Return a group for each metric: its logarithm, the mean over the members."""
     names = [name for name in candidates[0].costs[0] if all(name in c for one in candidates for c in one.costs)]
     logs = np.array(
@@ -107,7 +107,7 @@ def _cost_columns(candidates: Sequence[Candidate]) -> list[_Group]:
 # ---- the detector ----
 
 
-def _detector_columns(candidates: Sequence[Candidate]) -> list[_Group]:
+def _detector_columns(candidates: Sequence[Candidate]) -> list[_Columns]:
     parts = [_members(one, _shares) for one in candidates]
     found = [np.array(parts)[:, [i]] for i in range(len(parts[0]))]
     graphs = [tuple(zip(*(graph_shape(spec.topology) for spec in one.members), strict=True)) for one in candidates]

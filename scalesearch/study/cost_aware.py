@@ -19,7 +19,7 @@ from scalesearch.records.trials import Trial
 from scalesearch.space.band import Band, Seen
 from scalesearch.space.candidates import Candidate, inside
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
-from scalesearch.space.features import Features, features
+from scalesearch.space.features import FeatureTable, features
 from scalesearch.space.space import Point
 from scalesearch.study.ehvi import ehvi
 from scalesearch.study.evolution import mutant
@@ -74,7 +74,7 @@ def choose(
     return candidates[first + int(np.argmax(_rounded(gains)))]
 
 
-_Compared = tuple[Features, list[Candidate], list[Sequence[float]], int]
+_Contenders = tuple[FeatureTable, list[Candidate], list[Sequence[float]], int]
 """Features of all candidates; the candidates: the observed ones, those in training, then the pool; the values of the
 observed ones; the number in training."""
 
@@ -85,14 +85,14 @@ def _enumerated(
     pending: Sequence[Point],
     seen: Seen,
     rng: np.random.Generator,
-) -> _Compared:
+) -> _Contenders:
     pool = band.unseen(seen)
     if len(pool) > _MOST:
         pool = np.sort(rng.choice(pool, _MOST, replace=False))
     observed = [(place, values) for trial, values in known for place in band.positions([trial.key])]
     busy = band.positions(band.unit.solve(point).key for point in pending)
     rows = [*(place for place, _ in observed), *busy, *pool.tolist()]
-    table = Features(band.features.values[rows], band.features.groups)
+    table = FeatureTable(band.features.values[rows], band.features.groups)
     return table, [band.candidates[i] for i in rows], [values for _, values in observed], len(busy)
 
 
@@ -103,7 +103,7 @@ def _pooled(
     pending: Sequence[Point],
     seen: Seen,
     rng: np.random.Generator,
-) -> _Compared:
+) -> _Contenders:
     front = [trial.point for trial, _ in non_dominated(known, lambda item: item[1], objectives)]
     pool = {candidate.key: candidate for candidate in _pool(band, front, seen, rng)}
     points = [*(trial.point for trial, _ in known), *pending]

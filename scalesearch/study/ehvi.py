@@ -11,12 +11,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from scalesearch.study.gaussian_process import Prediction
-
-Array = NDArray[np.float64]
+from scalesearch.study.gaussian_process import Array, Prediction
 
 _SAMPLES = 1024
 """Points in the space of several costs; exact intervals are used for one."""

@@ -255,7 +255,7 @@ BAD_SPEC = {
         "  memory: {max: 20ms}": "12: band.memory.max must be an amount of memory such as 500MB, 2GiB or 1.5e9, but",
     },
     "sampler: {name: random}": {
-        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, qmc, tpe, nsga2, gp, evolution, but got",
+        "sampler: {name: rnd}": "14: sampler.name must be one of grid, random, qmc, tpe, nsga2, gp, evolution, ehvi, but got",
         "sampler: {population: 1}": "14: sampler.population must be a whole number of at least 2, but got '1'",
         "sampler: {startup: 0}": "14: sampler.startup must be a whole number of at least 1, but got '0'",
     },
