@@ -43,6 +43,13 @@ def downsampling(down: str, jump: int) -> Resampling:
     return Resampling(operator, (1 << jump) + overlap, 1 << jump)
 
 
+def resampling(source: int, target: int, down: str, up: str) -> Resampling | None:
+    """Return the resampling from level `source` to level `target`; None if they are equal."""
+    if source == target:
+        return None
+    return Resampling(up) if source > target else downsampling(down, target - source)
+
+
 class NeckStructure(NamedTuple):
     """The layers of a feature network, without its widths, repeats and sizes: `DetectorSpec.neck`."""
 
@@ -88,12 +95,6 @@ class NeckStructure(NamedTuple):
         first: whether the cell reads the backbone's maps.
         """
         return first and self.laterals == "edge" and number < len(self.backbone_levels)
-
-    def resampling(self, source: int, target: int) -> Resampling | None:
-        """Return the resampling from level `source` to level `target`; None if they are equal."""
-        if source == target:
-            return None
-        return Resampling(self.up) if source > target else downsampling(self.down, target - source)
 
 
 class HeadStructure(NamedTuple):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalesearch.cost.graph import ONE, Graph, Map, Step
 from scalesearch.cost.terms import Terms, of_map
@@ -112,37 +113,41 @@ def _fuse(found: _Passes, step: Step, reads: list[int]) -> int:
 def peaks(graph: Graph) -> list[Terms]:
     """Return the sums of maps that are live at once, without those that are never the largest."""
     found, outputs = _passes(graph)
-    last = {x: i for i, one in enumerate(found.passes) for x in one.reads}
-    last |= dict.fromkeys(outputs, len(found.passes))
-    made = {one.makes for one in found.passes}
-    alive = {x for x in last if x not in made}
-    rows = []
-    for i, one in enumerate(found.passes):
-        dying = {x for x in one.reads if last[x] == i}
-        over = one.pointwise and any(found.maps[x] == found.maps[one.makes] for x in dying)
-        rows.append(_total(found, alive if over else alive | {one.makes}))
-        alive -= dying
-        if one.makes in last:
-            alive.add(one.makes)
-    return _largest(rows)
+    first, last = _lifetimes(found.passes, outputs, found.maps)
+    sizes = {x: of_map(found.maps[x]) for x in last if found.maps[x].levels != (ONE,)}
+    column = {term: i for i, term in enumerate(dict.fromkeys(term for size in sizes.values() for term in size))}
+    changes = np.zeros((len(found.passes) + 2, len(column)), np.int64)
+    for x, size in sizes.items():
+        for term, count in size.items():
+            changes[first[x], column[term]] += count
+            changes[last[x] + 1, column[term]] -= count
+    live = np.cumsum(changes, axis=0)[: len(found.passes)]
+    return [Terms({term: count for term, count in zip(column, row, strict=True) if count}) for row in _largest(live)]
 
 
-def _total(found: _Passes, numbers: Iterable[int]) -> Terms:
-    total = Terms()
-    for x in numbers:
-        made = found.maps[x]
-        if made.levels != (ONE,):
-            total += of_map(made)
-    return total
+def _lifetimes(
+    passes: Sequence[_Pass], outputs: Iterable[int], maps: Sequence[Map]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the first and the last pass in which each map is in memory; an input that is not read has no last."""
+    first, last = dict.fromkeys(range(len(maps)), 0), {x: i for i, one in enumerate(passes) for x in one.reads}
+    last |= dict.fromkeys(outputs, len(passes))
+    for i, one in enumerate(passes):
+        overwrites = one.pointwise and any(last[x] == i and maps[x] == maps[one.makes] for x in one.reads)
+        # A map that overwrites another is counted from the next pass on: in this one, the other is.
+        first[one.makes] = i + overwrites
+        last.setdefault(one.makes, i)
+    return first, last
 
 
-def _largest(rows: Sequence[Terms]) -> list[Terms]:
-    """Return the sums that no other sum dominates in every term."""
-    distinct = list(dict.fromkeys(tuple(sorted(row.items())) for row in rows))
-    keys = sorted({key for row in distinct for key, _ in row})
-    table = np.array([[dict(row).get(key, 0) for key in keys] for row in distinct])
-    beaten = [bool(((table >= mine).all(1) & (table > mine).any(1)).any()) for mine in table]
-    return [Terms(dict(row)) for row, less in zip(distinct, beaten, strict=True) if not less]
+def _largest(rows: NDArray[np.int64]) -> list[list[int]]:
+    """Return the distinct rows that no other row equals or exceeds in every column."""
+    found = []
+    while len(rows):
+        # No other row exceeds the one with the largest sum.
+        most = rows[rows.sum(1).argmax()]
+        found.append(most.tolist())
+        rows = rows[(rows > most).any(1)]
+    return found
 
 
 # ---- training ----

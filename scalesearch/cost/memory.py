@@ -23,7 +23,7 @@ from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
 from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, symbols_of
-from scalesearch.cost.terms import FactoredTerms, Terms, evaluate_terms, factored, of_map
+from scalesearch.cost.terms import FactoredTerms, Terms, evaluate_terms, factored, of_map, times_symbol
 
 BYTES = 4
 """The size of a float32."""
@@ -164,9 +164,9 @@ def _kept_form(neck: NeckStructure, heads: HeadStructure) -> FactoredTerms:
     # Every further cell keeps what the second adds.
     one, two = (_kept_terms(neck, heads, cells) for cells in (1, 2))
     two.subtract(one)
-    for (level, symbols), count in two.items():
-        one[level, symbols] -= count
-        one[level, tuple(sorted((*symbols, "repeats")))] += count
+    for term, count in two.items():
+        one[term] -= count
+        one[times_symbol(term, "repeats")] += count
     return factored(one)
 
 
@@ -181,7 +181,7 @@ def _kept_terms(neck: NeckStructure, heads: HeadStructure, cells: int) -> Terms:
 def _norms(spec: DetectorSpec, dimensions: Dimensions) -> Any:
     """Return the channels of all batch norms."""
     areas, symbols = {ONE: 1}, symbols_of(spec, dimensions)
-    parts = neck_sums(spec.neck), head_sums(spec.heads, "class"), head_sums(spec.heads, "box")
+    parts = neck_sums(spec.neck), head_sums(spec.heads, "class", "box")
     return backbones.norms(spec, dimensions[0]) + sum(evaluate_terms(part.norms, areas, symbols) for part in parts)
 
 

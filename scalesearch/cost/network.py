@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from scalesearch.arch.structure import HeadStructure, NeckStructure
-from scalesearch.arch.topology import FUSION, Node
-from scalesearch.cost.graph import ONE, Graph, Map, Op
+from scalesearch.arch.structure import HeadStructure, NeckStructure, resampling
+from scalesearch.arch.topology import FUSION
+from scalesearch.cost.graph import KEEP_INPUTS, ONE, Graph, Map, Op
 
 Projected = Sequence[bool] | None
 """Whether the channels of each backbone level differ from the network's. None: open, so that each lateral occurs
@@ -49,7 +49,7 @@ def _pyramid(graph: Graph, structure: NeckStructure, projected: Projected) -> li
     if structure.extra_lateral:
         x = _lateral(graph, structure, x, raw[-1], projected)
     for level in structure.extra:
-        x = _resample(graph, structure, x, level - 1, level)
+        x = _resample(graph, structure, x, level)
         maps.append(x)
     return maps
 
@@ -60,34 +60,42 @@ def _lateral(graph: Graph, structure: NeckStructure, x: int, place: int, project
         return x
     level, before = structure.backbone_levels[place], graph.times
     graph.times = "" if projected else f"lateral{level}"
-    x = graph.conv(x, _map(level), bias=structure.bias, norm=True)
+    x = graph.place(_lateral_op(graph.maps[x], level, structure.bias), (x,))
     graph.times = before
     return x
 
 
-def _resample(graph: Graph, structure: NeckStructure, x: int, source: int, target: int) -> int:
-    how = structure.resampling(source, target)
+@lru_cache
+def _lateral_op(source: Map, level: int, bias: bool) -> Op:
+    return Op("neck", "conv", source, _map(level), bias=bias, norm=True, keeps=True)
+
+
+def _resample(graph: Graph, structure: NeckStructure, x: int, target: int) -> int:
+    op = _resampling_op(graph.maps[x].levels[0], target, structure.down, structure.up)
+    return graph.place(op, (x,)) if op else x
+
+
+@lru_cache(maxsize=1024)
+def _resampling_op(source: int, target: int, down: str, up: str) -> Op | None:
+    how = resampling(source, target, down, up)
     if how is None:
-        return x
-    return graph.add(how.operator, (x,), _map(target), kernel=how.kernel, stride=how.stride)
+        return None
+    keeps = how.operator in KEEP_INPUTS
+    return Op("neck", how.operator, _map(source), _map(target), kernel=how.kernel, stride=how.stride, keeps=keeps)
 
 
 def _cell(graph: Graph, structure: NeckStructure, maps: list[int], projected: Projected, *, first: bool) -> list[int]:
     topology, maps = structure.topology, list(maps)
+    how = structure.act_first, structure.activation, structure.separable, structure.bias
     for node in topology.nodes:
         edges = []
         for number in node.inputs:
-            x, level = maps[number], topology.level_of(number)
-            if structure.edge_lateral(number, first=first):
+            x = maps[number]
+            if first and structure.edge_lateral(number, first=first):
                 x = _lateral(graph, structure, x, number, projected)
-            edges.append(_resample(graph, structure, x, level, node.level))
-        maps.append(_node(graph, structure, node, edges))
+            edges.append(_resample(graph, structure, x, node.level))
+        maps.append(graph.place(_node_op(node.level, node.fusion, len(edges), *how), tuple(edges)))
     return [maps[i] for i in topology.outputs]
-
-
-def _node(graph: Graph, structure: NeckStructure, node: Node, edges: list[int]) -> int:
-    how = structure.act_first, structure.activation, structure.separable, structure.bias
-    return graph.place(_node_op(node.level, node.fusion, len(edges), *how), tuple(edges))
 
 
 @lru_cache(maxsize=2**14)

@@ -68,16 +68,12 @@ class Breakdown:
 
 def price(spec: DetectorSpec) -> Cost:
     """Return the cost of a whole detector. ValueError for a timm backbone not measured at this size."""
-    return breakdown(spec).total
+    return _total(spec, dimensions_of(spec))
 
 
 def breakdown(spec: DetectorSpec) -> Breakdown:
     """Return the cost of a detector, part by part. ValueError as `price`."""
-    return _parts(spec, dimensions_of(spec))
-
-
-def _parts(spec: DetectorSpec, dimensions: Dimensions) -> Breakdown:
-    """Return the cost by parts. The dimensions may be arrays in place of integers; `spec` has everything else."""
+    dimensions = dimensions_of(spec)
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
     return Breakdown(
         backbone=Cost(*backbones.cost(spec, dimensions[0], areas)),
@@ -85,6 +81,18 @@ def _parts(spec: DetectorSpec, dimensions: Dimensions) -> Breakdown:
         class_head=_evaluated(head_sums(spec.heads, "class"), areas, symbols),
         box_head=_evaluated(head_sums(spec.heads, "box"), areas, symbols),
     )
+
+
+def _total(spec: DetectorSpec, dimensions: Dimensions) -> Cost:
+    """Return the whole cost. The dimensions may be arrays in place of integers; `spec` has everything else.
+
+    The heads are evaluated as one, since they differ in two of their eight products of symbols.
+    """
+    areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
+    backbone = backbones.cost(spec, dimensions[0], areas)
+    neck = _evaluated(neck_sums(spec.neck), areas, symbols)
+    heads = _evaluated(head_sums(spec.heads, "class", "box"), areas, symbols)
+    return Cost(backbone[0] + neck[0] + heads[0], backbone[1] + neck[1] + heads[1], backbone[2] + neck[2] + heads[2])
 
 
 def _evaluated(found: Sums, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Cost:
@@ -128,10 +136,11 @@ def neck_sums(structure: NeckStructure) -> Sums:
 
 
 @lru_cache(maxsize=1024)
-def head_sums(structure: HeadStructure, outputs: str) -> Sums:
-    """Return the sums of one head, as forms."""
+def head_sums(structure: HeadStructure, *outputs: str) -> Sums:
+    """Return the sums of the heads with these outputs, class and box, as forms."""
     graph = network.levels(structure)
-    network.add_head(graph, structure, graph.outputs, f"{outputs}_head", outputs, None)
+    for symbol in outputs:
+        network.add_head(graph, structure, graph.outputs, f"{symbol}_head", symbol, None)
     return Sums(*map(factored, sums(graph)))
 
 
@@ -160,4 +169,4 @@ def price_grid(
     """
     given = {"topology": topology, "backbone": backbone, "size": size, "width": width, "head_width": head_width}
     given |= {"repeats": repeats, "head_depth": head_depth, "per_cell": per_cell}
-    return CostGrid(*grid(base, given, lambda spec, dimensions: _parts(spec, dimensions).total))
+    return CostGrid(*grid(base, given, _total))

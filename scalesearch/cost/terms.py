@@ -22,8 +22,11 @@ import numpy as np
 
 from scalesearch.cost.graph import ONE, Graph, Map, Op
 
-Terms = Counter[tuple[int, tuple[str, ...]]]
-"""(pyramid level, names of symbols) -> count."""
+Term = tuple[int, tuple[str, ...]]
+"""(pyramid level, sorted names of symbols)."""
+
+Terms = Counter[Term]
+"""Term -> count."""
 
 FactoredTerms = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
 """Factored terms: products of a sum of (count, level) and a sum of (count, symbols)."""
@@ -72,22 +75,29 @@ def _add(terms: Terms, level: int, symbols: Iterable[str], count: int) -> None:
         terms[level, tuple(sorted(filter(None, symbols)))] += count
 
 
+def times_symbol(term: Term, symbol: str) -> Term:
+    """Return the product of a term and a symbol; "" is 1."""
+    level, symbols = term
+    return (level, tuple(sorted((*symbols, symbol)))) if symbol else term
+
+
 @lru_cache(maxsize=2**16)
-def _of_step(op: Op, times: str) -> tuple[tuple[int, int, tuple[str, ...], int], ...]:
-    """Return the contribution of one step, however often it occurs: (index in `Sums`, level, symbols, count)."""
+def _of_step(op: Op, times: str) -> tuple[tuple[int, Term, int], ...]:
+    """Return the contribution of one step, however often it occurs: (index in `Sums`, term, count)."""
     return tuple(
-        (i, level, tuple(sorted((*symbols, times))) if times else symbols, count)
+        (i, times_symbol(term, times), count)
         for i, terms in enumerate(sums(op.inner) if op.inner else of_op(op))
-        for (level, symbols), count in terms.items()
+        for term, count in terms.items()
     )
 
 
 def sums(graph: Graph) -> Sums:
     """Return the sums over a graph's operators, as terms."""
     found = Sums(Terms(), Terms(), Terms(), Terms())
-    for (op, times), number in Counter((step.op, step.times) for step in graph.steps).items():
-        for i, level, symbols, count in _of_step(op, times):
-            found[i][level, symbols] += number * count
+    for (op, times), number in Counter([(step.op, step.times) for step in graph.steps]).items():
+        for i, term, count in _of_step(op, times):
+            terms = found[i]
+            terms[term] = terms.get(term, 0) + number * count  # `+=` calls a slow method of Counter for a new term
     return found
 
 
@@ -99,18 +109,22 @@ def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
     return terms
 
 
-def factored(terms: Mapping[tuple[int, tuple[str, ...]], int]) -> FactoredTerms:
-    """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate_terms."""
+def factored(terms: Mapping[Term, int]) -> FactoredTerms:
+    """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate."""
     by_symbols: dict[tuple[str, ...], dict[int, int]] = {}
     for (level, symbols), count in terms.items():
         if count:
             by_symbols.setdefault(symbols, {})[level] = count
     joined: dict[tuple[tuple[int, int], ...], list[tuple[int, tuple[str, ...]]]] = {}
     for symbols, counts in by_symbols.items():
-        common = gcd(*counts.values())
-        key = tuple([(counts[level] // common, level) for level in sorted(counts)])
+        if len(counts) == 1:  # as most: no need to sort and divide
+            [(level, common)] = counts.items()
+            key: tuple[tuple[int, int], ...] = ((1, level),)
+        else:
+            common = gcd(*counts.values())
+            key = tuple([(counts[level] // common, level) for level in sorted(counts)])
         joined.setdefault(key, []).append((common, symbols))
-    return tuple((levels, tuple(products)) for levels, products in joined.items())
+    return tuple([(levels, tuple(products)) for levels, products in joined.items()])
 
 
 def evaluate_terms(form: FactoredTerms, areas: Mapping[int, Any], symbols: Mapping[str, Any]) -> Any:

@@ -84,6 +84,7 @@ def test_classes_change_d0_as_published(classes: int, params: int, macs: str) ->
 )
 def test_parts_have_the_published_shares(name: str, parts: tuple[str, str, str]) -> None:
     cost = breakdown(named(name))
+    assert cost.total == price(named(name))
     heads = cost.class_head.macs + cost.box_head.macs
     assert tuple(f"{macs / 1e9:.3f}" for macs in (cost.backbone.macs, cost.neck.macs, heads)) == parts
 
@@ -138,6 +139,7 @@ def test_a_small_detector_by_hand() -> None:
     assert cost.box_head == (72 + 8 * 36 + 36, (72 + 8 * 36) * 30, (8 + 36) * 30)
     assert cost.backbone == (1000, 5000, 70)
     assert cost.total.params == sum(part.params for part in (cost.backbone, cost.neck, cost.class_head, cost.box_head))
+    assert cost.total == price(small())
 
 
 def test_a_lateral_is_dropped_at_equal_width_unless_asked_for() -> None:
