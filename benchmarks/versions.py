@@ -55,7 +55,8 @@ class Version:
         self.package = importlib.import_module(package)
         self.memory = module("cost.memory" if find_spec(f"{package}.cost") else "arch.memory")
         self.backbone, self.specs, self.genes = module("arch.backbone"), module("arch.spec"), module("arch.genes")
-        self.training = self.memory.Training(batch=4, optimizer="sgd")
+        settings = self.memory.TrainingSettings if hasattr(self.memory, "TrainingSettings") else self.memory.Training
+        self.training = settings(batch=4, optimizer="sgd")
 
     def spec(self, spec: DetectorSpec) -> Any:
         """Return a new object, equal to the spec of today."""
@@ -96,7 +97,6 @@ class Version:
         return space, self.package.Budget(macs={"min": "14M", "max": "14.5M"})
 
     def draws(self, seed: int, count: int) -> list[Any]:
-        """Return the costs of random free graphs inside the band."""
+        """Return random free graphs inside the band."""
         space, budget = self.free_graphs
-        found = self.package.draws(space, budget, np.random.default_rng(seed), count)
-        return [one.figures for one in found]
+        return list(self.package.draws(space, budget, np.random.default_rng(seed), count))
