@@ -22,11 +22,11 @@ import numpy as np
 
 from scalesearch.cost.graph import ONE, Graph, Map, Op
 
-Term = tuple[int, tuple[str, ...]]
+Monomial = tuple[int, tuple[str, ...]]
 """(pyramid level, sorted names of symbols)."""
 
-Terms = Counter[Term]
-"""Term -> count."""
+Terms = Counter[Monomial]
+"""Monomial -> count."""
 
 FactoredTerms = tuple[tuple[tuple[tuple[int, int], ...], tuple[tuple[int, tuple[str, ...]], ...]], ...]
 """Factored terms: products of a sum of (count, level) and a sum of (count, symbols)."""
@@ -75,14 +75,14 @@ def _add(terms: Terms, level: int, symbols: Iterable[str], count: int) -> None:
         terms[level, tuple(sorted(filter(None, symbols)))] += count
 
 
-def times_symbol(term: Term, symbol: str) -> Term:
+def times_symbol(term: Monomial, symbol: str) -> Monomial:
     """Return the product of a term and a symbol; "" is 1."""
     level, symbols = term
     return (level, tuple(sorted((*symbols, symbol)))) if symbol else term
 
 
 @lru_cache(maxsize=2**16)
-def _of_step(op: Op, times: str) -> tuple[tuple[int, Term, int], ...]:
+def _of_step(op: Op, times: str) -> tuple[tuple[int, Monomial, int], ...]:
     """Return the contribution of one step, however often it occurs: (index in `Sums`, term, count)."""
     return tuple(
         (i, times_symbol(term, times), count)
@@ -109,7 +109,7 @@ def of_map(made: Map, times: str = "", count: int = 1) -> Terms:
     return terms
 
 
-def factored(terms: Mapping[Term, int]) -> FactoredTerms:
+def factored(terms: Mapping[Monomial, int]) -> FactoredTerms:
     """Factor terms: those at the same levels in the same proportions are joined, for fewer products to evaluate."""
     by_symbols: dict[tuple[str, ...], dict[int, int]] = {}
     for (level, symbols), count in terms.items():
