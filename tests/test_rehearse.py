@@ -129,3 +129,49 @@ def test_a_recorded_study_is_replayed(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_rehearsed_is_refused(plan: Path, arguments: tuple[str, ...], said: str) -> None:
     assert said in refused(plan, *arguments)
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """A plain table of 40 points, two seeds each, recorded after 2, 5 and 10 epochs."""
+    lines = ["op,width,latency,params,seed,epoch,ap"]
+    for i, op in enumerate(("conv", "pool")):
+        for width in range(20):
+            for seed in range(2):
+                for epoch in (2, 5, 10):
+                    ap = round(0.1 + 0.01 * width * (i + 1) + 0.02 * epoch + 0.01 * ((width + seed) % 3), 4)
+                    lines.append(
+                        f"{op},{width},{0.01 + 0.001 * width + 0.0001 * i:.4f},{100 + width},{seed},{epoch},{ap}"
+                    )
+    file = tmp_path / "cells.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_plain_table_is_searched_like_a_study(cells: Path, tmp_path: Path) -> None:
+    options = ("--seeds", 2, "--band", "latency=10%..90%", "--set", "sampler={startup: 3, population: 4}")
+    samplers = "random,qmc,tpe,nsga2,evolution"
+    told = json.loads(rehearse(cells, *options, "--samplers", samplers, "--json"))
+    assert [line["sampler"] for line in told] == samplers.split(",")
+    assert all(line["trials"] == 16 and line["epochs_share"] == 1 for line in told)  # half of the 32 inside
+    ladder = ("--set", "ladder={rungs: [0.2, 0.5]}", "--trials", 12)
+    text = rehearse(cells, *options, *ladder, "--samplers", "random,tpe", "-o", tmp_path / "out")
+    assert "table cells.csv: 40 points with latency, params" in text
+    assert "band: 32 of them, latency=10%..90%" in text and "tpe, ladder" in text
+    assert "cells.csv --set 'sampler={startup: 3" in (tmp_path / "out" / "rehearsal.md").read_text()
+    assert "of another plan, table or landscape" in refused(cells, "--seeds", 1, "-o", tmp_path / "out")
+    alone = json.loads(rehearse(cells, "--samplers", "random", "--seeds", 1, "--json", "--set", "objectives=[ap]"))
+    assert alone[0]["trials"] == 20
+
+
+def test_what_is_said_of_a_plan_is_refused_of_a_plain_table(cells: Path, plan: Path) -> None:
+    assert "--landscape is for a PLAN, but" in refused(cells, "--landscape", "noisy")
+    assert "--band is for a TABLE in a CSV or Parquet file, but" in refused(plan, "--band", "macs=20%..40%")
+    assert "--band is for a TABLE in a CSV or Parquet file, but" in refused(QUICKSTART, "--band", "macs=20%..40%")
+    assert "are ap and costs of the table (latency, params), but got macs" in refused(
+        cells, "--set", "objectives=[ap, macs]"
+    )
+    assert "the lowest rung is after 1 epochs, but the earliest score" in refused(
+        cells, "--set", "ladder={rungs: [0.1]}"
+    )
+    assert "space" in refused(cells, "--set", "space.width=[1, 2]")

@@ -68,9 +68,9 @@ def on_landscape(path: Path, overrides: Sequence[str], name: str) -> Scenario:
             f"{path}: a landscape is relative to the multiply-adds of the band, but the band does not bound them; add macs"
         )
     surrogate = Landscape(macs=sum(middle) / len(middle), epochs=plan.recipe.epochs, **LANDSCAPES[name])
-    setup = _hash([_compared(plan), name, repr(surrogate)])
+    setup = setup_of(plan, name, repr(surrogate))
     facts = (f"plan {plan.name}, landscape {name}", f"band: {band.summary}", *_facts(plan, band, surrogate))
-    command = _command(path, overrides) + (f" --landscape {name}" if name != "plain" else "")
+    command = command_of(path, overrides) + (f" --landscape {name}" if name != "plain" else "")
     return Scenario(plan=plan, band=band, surrogate=surrogate, setup=setup, facts=facts, command=command)
 
 
@@ -119,9 +119,9 @@ def on_table(path: Path, overrides: Sequence[str], ladder: bool | None) -> Scena
         plan=plan,
         band=band_of(table.candidates),
         surrogate=table,
-        setup=_hash([_compared(plan), table.fingerprint]),
+        setup=setup_of(plan, table.fingerprint),
         facts=facts,
-        command=_command(folder, overrides),
+        command=command_of(folder, overrides),
     )
 
 
@@ -163,7 +163,8 @@ def run_rehearsals(
     return found
 
 
-def _command(path: Path, overrides: Sequence[str]) -> str:
+def command_of(path: Path, overrides: Sequence[str]) -> str:
+    """Return the command line that rehearses on `path`."""
     # An absolute path describes the machine, not the rehearsal.
     options = " ".join(f"--set {shlex.quote(text)}" for text in overrides if not text.startswith("trials="))
     return f"scalesearch rehearse {path.name if path.is_absolute() else path} {options}".strip()
@@ -234,5 +235,6 @@ def _compared(plan: Plan) -> dict[str, object]:
     return {name: data.get(name) for name in _COMPARED} | {"sampler": settings, "epochs": plan.recipe.epochs}
 
 
-def _hash(data: object) -> str:
-    return short_hash(json.dumps(data, sort_keys=True))
+def setup_of(plan: Plan, *surrogate: object) -> str:
+    """Return the hash of a problem: of the plan's part of it, and of what tells its surrogate and band from others."""
+    return short_hash(json.dumps([_compared(plan), *surrogate], sort_keys=True))

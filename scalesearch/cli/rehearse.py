@@ -24,12 +24,15 @@ from scalesearch.io.text import for_terminal
     help="Searches for each sampler, from the plan's seed on.",
 )
 @click.option("--trials", type=COUNT, help="Candidates of each search, in place of the plan's number.")
+@click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
 @click.option(
-    "--ladder/--no-ladder",
-    default=None,
-    help="Only with or only without the ladder; both by default, if the plan has one.",
+    "--band",
+    "band",
+    multiple=True,
+    metavar="COST=LOW..HIGH",
+    help="Of a TABLE's file: the band, as latency=20%..40% of its points or params=1M..2M; may be repeated.",
 )
-@click.option("--landscape", show_default="plain", help="Landscape of a PLAN: plain, crossing or noisy.")
+@click.option("--landscape", show_default="plain", help="Of a PLAN: plain, crossing or noisy.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )
@@ -41,6 +44,7 @@ def rehearse(
     seeds: int,
     trials: int | None,
     ladder: bool | None,
+    band: tuple[str, ...],
     landscape: str | None,
     changes: tuple[str, ...],
     out: Path | None,
@@ -48,7 +52,8 @@ def rehearse(
 ) -> None:
     """Compare samplers, and the ladder with full training, without training anything.
 
-    A PLAN is searched on a synthetic landscape; a TABLE, the folder of a study, is replayed.
+    A PLAN is searched on a synthetic landscape; a TABLE is replayed: the folder of a study, or a CSV or Parquet file with
+    a line for each point, seed and epoch (docs/rehearsal.md), whose points need not be detectors.
     Prints the hypervolume of what each search returns against the epochs that it trained.
 
     \b
@@ -56,12 +61,14 @@ def rehearse(
       scalesearch rehearse search_spaces/landscape.yaml --samplers random,tpe --seeds 5
       scalesearch rehearse search_spaces/landscape.yaml --landscape noisy --set ladder.keep=0.25 -o results/noisy
       scalesearch rehearse results/quickstart --samplers random,tpe --no-ladder
+      scalesearch rehearse cells.csv --band latency=20%..40% --set 'objectives=[ap, latency]' --trials 100
     """
     from scalesearch.rehearsal.result import claim_rehearsal
 
     if out:
         claim_rehearsal(out)
     from scalesearch.app import rehearse as launch
+    from scalesearch.app.rehearse_plain import is_plain, on_plain_table
     from scalesearch.console.progress import RichConsole
     from scalesearch.console.tables import show_table
     from scalesearch.plan.sections import SAMPLERS
@@ -72,11 +79,19 @@ def rehearse(
         raise ValueError(f"--samplers must name some of {', '.join(SAMPLERS)}, but got {unknown[0]!r}")
     overrides = [*changes, *([f"trials={trials}"] if trials else [])]
     with RichConsole(stderr=as_json):
-        if launch.is_recorded_table(source):
-            if landscape:
-                raise ValueError(
-                    f"--landscape is for a PLAN, but {source} is a TABLE, which has the recorded values; drop it"
-                )
+        plain = is_plain(source)
+        if landscape and (plain or launch.is_recorded_table(source)):
+            raise ValueError(
+                f"--landscape is for a PLAN, but {source} is a TABLE, which has the recorded values; drop it"
+            )
+        if band and not plain:
+            raise ValueError(
+                f"--band is for a TABLE in a CSV or Parquet file, but {source} is none; the band of a plan is "
+                "--set 'band={macs: {max: 1G}}', that of a study what it recorded"
+            )
+        if plain:
+            stage = on_plain_table(source, band, overrides, ladder)
+        elif launch.is_recorded_table(source):
             stage = launch.on_table(source, overrides, ladder)
         else:
             stage = launch.on_landscape(source, overrides, landscape or "plain")

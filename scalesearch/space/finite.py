@@ -18,12 +18,21 @@ from scalesearch.space.space import AxisValue, Choices
 
 @dataclass(frozen=True)
 class _Brought(Meter):
-    """A meter that returns known metrics, by the id of the detector."""
+    """A meter that returns known metrics, by the id of the detector.
+
+    A row has multiply-adds, by which gains over a training are compared; without any, the first metric stands there.
+    """
 
     known: Mapping[str, Mapping[str, float]]
 
     def __call__(self, spec: DetectorSpec) -> dict[str, float]:
-        return dict(self.known[spec.id])
+        costs = self.known[spec.id]
+        return {**costs, "macs": costs[_size(costs)]}
+
+
+def _size(costs: Mapping[str, float]) -> str:
+    """Return the metric that says how large a candidate is: macs, or the first."""
+    return "macs" if "macs" in costs else next(iter(costs))
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,12 @@ def band_of(candidates: Sequence[Candidate]) -> EnumeratedBand:
     for candidate in candidates:
         distinct.setdefault(candidate.key, candidate)
     found = tuple(distinct.values())
-    budgets = tuple(_around([candidate.costs[i]["macs"] for candidate in found]) for i in range(len(found[0].costs)))
+    name = _size(found[0].costs[0])
+    budgets = tuple(
+        _around(name, [candidate.costs[i][name] for candidate in found]) for i in range(len(found[0].costs))
+    )
     return EnumeratedBand(FiniteUnit(found, budgets), found, f"{len(found)} candidates given")
 
 
-def _around(macs: Sequence[float]) -> Budget:
-    return Budget(macs=Bound(min(macs), max(macs)))
+def _around(name: str, costs: Sequence[float]) -> Budget:
+    return Budget(**{name: Bound(min(costs), max(costs))})

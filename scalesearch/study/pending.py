@@ -136,10 +136,8 @@ class PendingJobs:
         self._study.folder.write(row)
         if not job.final and row.state != "stopped":
             shutil.rmtree(task.folder, ignore_errors=True)
-        ap = row.final.get("ap")
-        score = f"AP {ap:.3f}" if ap is not None else "no AP"
-        result = f"failed: {row.reason}" if row.state == "failed" else f"{score} on {row.splits['evaluated']}"
-        logger.info(f"{job.label}: {_describe(job, row)} -> {result}{end}")
+        if logger.isEnabledFor(logging.INFO):  # a rehearsal writes thousands of rows
+            logger.info(f"{job.label}: {_describe(job, row)} -> {_result(row)}{end}")
         if self._progress:
             self._progress.advance()
 
@@ -164,6 +162,14 @@ def _error_text(error: Exception) -> str:
     if isinstance(error, MemoryError) or full:
         return f"out of memory: {text or type(error).__name__}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _result(row: Row) -> str:
+    if row.state == "failed":
+        return f"failed: {row.reason}"
+    ap = row.final.get("ap")
+    score = f"AP {ap:.3f}" if ap is not None else "no AP"
+    return f"{score} on {row.splits['evaluated']}"
 
 
 def _describe(job: Job, row: Row) -> str:
