@@ -150,7 +150,7 @@ def cells(tmp_path: Path) -> Path:
 
 def test_a_plain_table_is_searched_like_a_study(cells: Path, tmp_path: Path) -> None:
     options = ("--seeds", 2, "--band", "latency=10%..90%", "--set", "sampler={startup: 3, population: 4}")
-    samplers = "random,qmc,tpe,nsga2,evolution"
+    samplers = "random,qmc,tpe,nsga2,evolution,ehvi"
     told = json.loads(rehearse(cells, *options, "--samplers", samplers, "--json"))
     assert [line["sampler"] for line in told] == samplers.split(",")
     assert all(line["trials"] == 16 and line["epochs_share"] == 1 for line in told)  # half of the 32 inside
