@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
+import torch
+
+from scalesearch.arch.backbone import Backbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.split import Split
 from scalesearch.nn.anchors import fit_anchors
-from scalesearch.nn.backbone import weights_normalisation
+from scalesearch.plan.recipe import NONE, Recipe
+from scalesearch.plan.task import Task
+from scalesearch.profile.resolve import resolve_spec
+from scalesearch.training.initial import content_hash, initial_detector
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +34,36 @@ def with_fitted_anchors(spec: DetectorSpec, split: Split) -> DetectorSpec:
     return dataclasses.replace(spec, anchors=anchors)
 
 
-def as_weights_want(spec: DetectorSpec) -> DetectorSpec:
-    """Return the spec with the normalisation of its backbone's pretrained weights, and say where it differs.
-
-    Raises ValueError as `weights_normalisation`.
-    """
-    own = weights_normalisation(spec.backbone)
+def as_weights_want(spec: DetectorSpec, own: str | None) -> DetectorSpec:
+    """Return the spec with the normalisation `own` of its initial weights, and say where it differs; as it is for None."""
     if own is None or own == spec.normalisation:
         return spec
     logger.info(
         f"images are normalised by {own}, which the pretrained weights were trained with, in place of {spec.normalisation}"
     )
     return dataclasses.replace(spec, normalisation=own)
+
+
+def identified(recipe: Recipe, backbones: Sequence[Backbone]) -> Recipe:
+    """Return the recipe with the hash of its initial weights, fetched where they are timm's and no cache has them.
+
+    Raises ValueError as `content_hash`, and where the recipe has the hash of other weights.
+    """
+    own = content_hash(recipe, backbones)
+    if recipe.weights_hash not in (NONE, own):
+        raise ValueError(
+            f"weights_hash is filled in from the weights, which are {own} now, but got {recipe.weights_hash}: put those "
+            "weights back, or leave weights_hash out and begin anew with --out"
+        )
+    return dataclasses.replace(recipe, weights_hash=own)
+
+
+def check_start(spec: DetectorSpec, recipe: Recipe) -> None:
+    """Raise ValueError where the initial weights do not fit the spec's backbone, before anything is trained."""
+    if recipe.weights_hash == NONE:
+        return
+    task = Task(spec=resolve_spec(spec), recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=Path())
+    with torch.random.fork_rng([]):
+        _, notes = initial_detector(task)
+    for note in notes:
+        logger.info(note)

@@ -14,6 +14,7 @@ import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.app.messages import look_at, tell_data, tell_found
+from scalesearch.app.prepare import check_start, identified
 from scalesearch.app.workers import HERE, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
@@ -29,8 +30,8 @@ from scalesearch.io.progress import bar
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.mirror.storage import trial_storage
 from scalesearch.nn.anchors import class_coverage, fit_anchors
-from scalesearch.nn.backbone import weights_normalisation
 from scalesearch.plan.plan import Plan
+from scalesearch.plan.recipe import Recipe
 from scalesearch.profile.environment import machine, versions
 from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
@@ -41,6 +42,7 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Provenance, Study
+from scalesearch.training.initial import wanted_normalisation
 from scalesearch.training.norms import check_norms
 from scalesearch.training.run_task import scaled
 
@@ -62,6 +64,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
     engine = find_engine(plan, where)
     torch.set_num_threads(engine.threads)
     _check_norms(plan)
+    plan = with_weights(plan)
     data = open_plan_data(plan)
     _check_norms(plan, len(data.train.images))
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
@@ -202,12 +205,49 @@ def _resolved(plan: Plan, frames: Sequence[Frame]) -> dict[tuple[str, int, int],
     return found
 
 
+def with_weights(plan: Plan) -> Plan:
+    """Return the plan with the hashes of its recipes' initial weights, which are fetched, and fit all its backbones.
+
+    Raises ValueError where there are none, or they do not fit.
+    """
+    recipe, final = (identified(one, backbones_of(plan)) for one in (plan.recipe, plan.winners.recipe))
+    for one in dict.fromkeys((recipe, final)):
+        check_starts(plan, one)
+    return dataclasses.replace(plan, recipe=recipe, winners=dataclasses.replace(plan.winners, recipe=final))
+
+
+def backbones_of(plan: Plan) -> list[Backbone]:
+    """Return every backbone that a candidate or a baseline can have, unmeasured."""
+    return [parse(name) for name in plan.backbones]
+
+
+def check_starts(plan: Plan, recipe: Recipe) -> None:
+    """Raise ValueError where the recipe's initial weights do not fit a backbone at a span of levels of the plan."""
+    spans = {frame[1:]: frame for frame in plan.frames}
+    for backbone, (size, low, high) in product(backbones_of(plan), spans.values()):
+        own = wanted_normalisation(recipe, backbone) or plan.detector["normalisation"]
+        spec = dataclasses.replace(
+            named("d0", size=size),
+            backbone=backbone,
+            topology=fpn(low, high),
+            **{**plan.detector, "normalisation": own},
+        )
+        check_start(spec, recipe)
+
+
 def _normalisations(plan: Plan) -> dict[str, str]:
-    """Return by backbone the normalisation of its pretrained weights; empty where no recipe starts from them."""
-    if not (plan.recipe.pretrained or plan.winners.recipe.pretrained):
-        return {}
-    named = {name: weights_normalisation(parse(name)) for name in plan.backbones}
-    found = {name: own for name, own in named.items() if own}
+    """Return by backbone the normalisation of its initial weights; empty where no recipe starts from any.
+
+    ValueError where those of search and winners want others.
+    """
+    found: dict[str, str] = {}
+    for name, recipe in product(plan.backbones, (plan.recipe, plan.winners.recipe)):
+        own = wanted_normalisation(recipe, parse(name))
+        if own and found.setdefault(name, own) != own:
+            raise ValueError(
+                f"a detector has one normalisation, but the weights of the search and of winners.recipe want {found[name]} "
+                f"and {own}: give both the same weights"
+            )
     for own in sorted(set(found.values()) - {plan.detector["normalisation"]}):
         which = ", ".join(name for name, other in found.items() if other == own)
         logger.info(f"images are normalised by {own}, which the pretrained weights were trained with: {which}")

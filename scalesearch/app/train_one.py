@@ -9,19 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scalesearch.app.messages import look_at, tell_data
-from scalesearch.app.prepare import as_weights_want, with_fitted_anchors
-from scalesearch.app.trained_model import weights_file
+from scalesearch.app.prepare import as_weights_want, identified, with_fitted_anchors
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
 from scalesearch.io.cache import cache_folder
 from scalesearch.io.hashes import file_hash
 from scalesearch.io.publish import publish
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import NONE, Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import run_task as training
 from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.folder import RESULT, claim_training
+from scalesearch.training.initial import find_source, wanted_normalisation
 from scalesearch.training.norms import check_norms
 
 logger = logging.getLogger(__name__)
@@ -55,15 +55,18 @@ def train(
 ) -> Outcome:
     """Train one detector on the first of `splits`, evaluate it on the second, and report; classes are the data's.
 
-    With `fit` its anchors are fitted to the training boxes. It starts from `weights` (a file, or the last checkpoint of
-    a training's folder), recorded by name and hash in the result, or from random weights. The checkpoint and
-    result.json are written to `out`, by default results/train-<spec id>-<recipe id>-s<seed>[-w<hash>]. The processes of
+    With `fit` its anchors are fitted to the training boxes. It starts from `weights` (as `find_source`) in place of the
+    recipe's, recorded by name and hash in the result, or from random weights. The checkpoint and result.json are written
+    to `out`, by default results/train-<spec id>-<recipe id>-s<seed>[-w<hash>]. The processes of
     a `team` train together; the first one reports and writes.
     """
-    weights = weights_file(weights) if weights else None
     check_norms(spec, recipe)
-    if recipe.pretrained and weights is None:
-        spec = as_weights_want(spec)
+    if weights:  # in place of the recipe's
+        recipe = recipe.replaced({"weights": NONE})
+    else:
+        recipe = team.one_before_others(lambda: identified(recipe, [spec.backbone]))
+    source = find_source(str(weights or recipe.source)) if weights or recipe.source else None
+    spec = as_weights_want(spec, wanted_normalisation(recipe, spec.backbone, weights))
     opened = team.one_before_others(lambda: open_data(data, train=splits[0], val=splits[1], select="val"))
     check_norms(spec, recipe, len(opened.train.images))
     opened = team.one_before_others(lambda: look_at(opened))
@@ -73,8 +76,8 @@ def train(
     logger.info(
         f"training on {opened.splits['train']} of {data}: {_class_names(opened)}; scored on {opened.splits['val']}"
     )
-    start = {"file": weights.name, "sha256": file_hash(weights)} if weights else None
-    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start else "")
+    start = {"file": source.file.name, "of": source.told, "sha256": file_hash(source.file)} if source else None
+    name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start and weights else "")
     folder = out or Path("results") / name
     if team.first:
         claim_training(folder)
@@ -84,7 +87,7 @@ def train(
         seed=seed,
         to_epoch=recipe.epochs,
         folder=folder,
-        weights=weights,
+        weights=source.file if source else None,
         evaluate_on="val",
     )
     outcome = trainer(opened, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")

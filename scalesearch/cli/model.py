@@ -56,7 +56,9 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
     "--anchors", type=click.Choice(["auto"]), help="auto: fitted to the boxes of train; those of DESIGN by default."
 )
 @click.option("--seed", type=SEED, help="Seed of weights, order and augmentation; 0 by default.")
-@click.option("--weights", type=PATH, help="Start from this run's folder, checkpoint, .pth or .safetensors.")
+@click.option(
+    "--weights", type=PATH, help="Start from this file, run's folder or installed package, also of a backbone alone."
+)
 @SIZE
 @click.option("--tensorboard", is_flag=True, help="Write a log for TensorBoard beside log.csv.")
 @click.option("--from", "study", type=PATH, help="Train the best of the front of this study's folder instead.")

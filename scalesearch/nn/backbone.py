@@ -14,7 +14,6 @@ import timm
 import torch
 from timm.layers.drop import DropPath
 from timm.layers.norm_act import BatchNormAct2d
-from timm.models import get_pretrained_cfg
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from scalesearch.arch.normalisation import NORMALISATIONS, normalisation_of
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.conv import Conv2d, adopt
 from scalesearch.nn.layers import Activation
+from scalesearch.nn.pretrained import pretrained_config, pretrained_file
 from scalesearch.nn.recompute import call
 
 
@@ -146,7 +146,9 @@ def _create(
     last = {stride: i for i, stride in enumerate(strides)}
     sized: dict[str, Any] = {"img_size": size} if probe.pretrained_cfg.get("fixed_input_size") else {}
     if pretrained:
-        sized["pretrained"] = True
+        # A file in the cache is loaded from there: timm would ask the network first whether there is a newer one.
+        overlay = {"file": str(pretrained_file(name)), "custom_load": _custom_load(name)}
+        sized |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     if stochastic_depth:
         sized["drop_path_rate"] = stochastic_depth
     model = _features_only(name, out_indices=[last[2**level] for level in levels], **sized)
@@ -158,6 +160,13 @@ def _create(
     return cast(nn.Module, model)
 
 
+def _custom_load(name: str) -> bool | str:
+    """Return timm's `custom_load` of a model's weights, which with True is of the original file, not of the hub's."""
+    known = pretrained_config(name)
+    assert known, "only a model with weights is created with them"
+    return False if known.hf_hub_id and known.custom_load is True else known.custom_load
+
+
 def weights_normalisation(backbone: Backbone) -> str | None:
     """Return the normalisation that the pretrained weights of timm's model expect; None without such weights.
 
@@ -165,8 +174,8 @@ def weights_normalisation(backbone: Backbone) -> str | None:
     """
     if not isinstance(backbone, TimmBackbone) or not timm.is_model(backbone.name):
         return None
-    known = get_pretrained_cfg(backbone.name)
-    if known is None or not known.has_weights:
+    known = pretrained_config(backbone.name)
+    if known is None:
         return None
     found = normalisation_of(known.mean, known.std)
     if found is None:
@@ -187,11 +196,13 @@ def _features_only(name: str, **options: Any) -> Any:
             return _features_only(name, **options)
         if options.pop("drop_path_rate", 0.0) and _works(name, options):
             raise _no_depth(name) from error
-        if options.pop("pretrained", False) and _works(name, options):
-            raise ValueError(
-                f"the pretrained weights of timm's {name!r} could not be loaded: {one_line(error)}; they are downloaded "
-                "once: check the connection, take a name with weights, or train with pretrained: false"
-            ) from error
+        if options.pop("pretrained", False):
+            file = options.pop("pretrained_cfg_overlay")["file"]
+            if _works(name, options):
+                raise ValueError(
+                    f"the pretrained weights of timm's {name!r} could not be loaded from {file}: {one_line(error)}; move "
+                    "that file away to have it fetched again, take another name, or train with pretrained: false"
+                ) from error
         where = "{}x{}".format(*options["img_size"]) if "img_size" in options else "features_only"
         raise ValueError(
             f"timm's {name!r} does not work as a backbone: {where} failed with {one_line(error)}; take another backbone "

@@ -108,13 +108,7 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
     Those may have another shape (other classes, other anchors): they keep their values and are reported. Any other
     misfit is a ValueError with the first name and both shapes, and leaves the detector unchanged.
     """
-    weights = translated(read_weights(file), detector.spec)
-    for name, value in weights.items():
-        if wrong := _no_weight(value):
-            raise ValueError(f"{file}: weights are dense tensors of numbers, but {shortened(name, 100)} is {wrong}")
-    if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
-        more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
-        raise ValueError(f"{file}: weights must be finite, but {bad[0]}{more} is not: take an earlier checkpoint")
+    weights = read_finite(file, detector.spec)
     misfit = misfit_of(weights, detector)
     allowed = {name: pair for name, pair in misfit.shapes.items() if _PREDICTS.match(name)}
     rest = Misfit(
@@ -126,6 +120,19 @@ def load_weights(detector: Detector, file: Path) -> Misfit:
         raise ValueError(f"{rest.summary(file, detector)}; are these the weights of another detector?")
     detector.load_state_dict({name: value for name, value in weights.items() if name not in allowed}, strict=False)
     return Misfit(shapes=allowed, missing=(), unknown=())
+
+
+def read_finite(file: Path, spec: DetectorSpec) -> Weights:
+    """Read the weights of `file` under this project's names. ValueError as `read_weights`, and for one that no detector
+    can run with."""
+    weights = translated(read_weights(file), spec)
+    for name, value in weights.items():
+        if wrong := _no_weight(value):
+            raise ValueError(f"{file}: weights are dense tensors of numbers, but {shortened(name, 100)} is {wrong}")
+    if bad := [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]:
+        more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
+        raise ValueError(f"{file}: weights must be finite, but {bad[0]}{more} is not: take an earlier checkpoint")
+    return weights
 
 
 def misfit_of(weights: Mapping[str, Tensor], detector: Detector) -> Misfit:

@@ -27,7 +27,7 @@ from scalesearch.plan.bands import FamilyPlan, LatencyPlan, read_goal, read_late
 from scalesearch.plan.graph_file import NamedGraphs
 from scalesearch.plan.ladder import Ladder, read_ladder
 from scalesearch.plan.reader import PlanError, Section, read_section
-from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.recipe import NONE, Recipe
 from scalesearch.plan.sections import DataPlan, SamplerPlan, WinnersPlan
 from scalesearch.space.space import AxisValue, Choices, Frame, Point, Space
 
@@ -210,13 +210,16 @@ def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]
     """Return why a study begun with `old` cannot be resumed with `new`: `key (old -> new)` for each key that differs.
 
     `trials` may grow; `workers` and `threads` may change. `data.source` may be another path if `same_data` says that
-    the fingerprint is the same, and `latency.table` if its timings are the same.
+    the fingerprint is the same, `latency.table` if its timings are, and the path of weights if their content is.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
     allowed = {"workers", "threads"} | ({"trials"} if new.trials >= old.trials else set())
     allowed |= {"data.source"} if same_data else set()
     allowed |= {"latency.table"} if before.get("latency.timings") else set()
+    for recipe in ("recipe", "winners.recipe"):
+        hashed = before.get(f"{recipe}.weights_hash")
+        allowed |= {f"{recipe}.weights"} if hashed not in (NONE, None) else set()
     return tuple(
         f"{key} ({before.get(key, 'absent')} -> {after.get(key, 'absent')})" for key in differ if key not in allowed
     )

@@ -23,6 +23,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """The choices of the fields of `Recipe` that are words."""
 
 
+NONE = "none"
+"""No weights, no frozen stages: a word, since a plan's text has at least one character."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Hyper-parameters of training. Raises ValueError for a value outside its range, naming the field."""
@@ -86,6 +90,11 @@ class Recipe:
     rate is 0.2 from EfficientNet-B1 on and 0 for B0, as here."""
     pretrained: bool = False
     """Start a timm backbone from timm's pretrained weights; other backbones have none."""
+    weights: str = NONE
+    """Initial weights: a file, a training's folder, or an installed package that has some."""
+    weights_hash: str = NONE
+    """Hash of the content of the initial weights, filled in when a training or a study begins. It is part of the id in
+    place of the path, so that weights are the same wherever they lie, and others are not."""
     precision: str = "fp32"
     """Precision of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with dynamic loss scaling.
     Weights, loss, evaluation and batch-norm statistics stay in float32. bf16 is slower on a CPU without bf16 units."""
@@ -108,6 +117,10 @@ class Recipe:
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+        if self.source and self.pretrained:
+            raise ValueError(
+                f"weights and pretrained are two starts, but got {self.weights!r} and pretrained: true; keep one of them"
+            )
         if self.compile and self.checkpointing:
             raise ValueError(
                 "compile and checkpointing cannot both be true, since torch does not compile the one inside the "
@@ -122,6 +135,11 @@ class Recipe:
             raise ValueError(f"jitter must be a pair with 0.01 <= low <= high <= 100, but got {list(self.jitter)}")
 
     @property
+    def source(self) -> str | None:
+        """Where the initial weights lie; None for random ones, or timm's if `pretrained`."""
+        return None if self.weights == NONE else self.weights
+
+    @property
     def peak(self) -> float:
         """The peak learning rate at this batch."""
         scale = self.batch / self.reference_batch if self.reference_batch else 1.0
@@ -130,8 +148,10 @@ class Recipe:
     @property
     def id(self) -> str:
         """Twelve hex digits: a hash of the fields that differ from their defaults."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return short_hash(text)
+        fields = self.to_dict()
+        if self.weights_hash != NONE:
+            fields.pop("weights", None)
+        return short_hash(json.dumps(fields, sort_keys=True, separators=(",", ":")))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data of the fields that differ from their defaults; `from_dict` is the inverse."""
@@ -148,10 +168,12 @@ class Recipe:
         return cls().replaced(data)
 
     def replaced(self, data: Mapping[str, Any]) -> Recipe:
-        """Return this recipe with the fields of `data` replaced. ValueError as `from_dict`."""
+        """Return this recipe with the fields of `data` replaced; other weights need another hash. ValueError as `from_dict`."""
         names = [item.name for item in dataclasses.fields(self)]
         if unknown := sorted(set(data) - set(names)):
             raise ValueError(f"a recipe has the fields {', '.join(names)}, but got {unknown[0]!r}")
+        if "weights" in data or "pretrained" in data:
+            data = {"weights_hash": NONE, **data}
         return dataclasses.replace(self, **data)
 
 

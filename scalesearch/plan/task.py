@@ -39,7 +39,8 @@ class Task:
     folder: Path
     """The folder of the checkpoint; one for each (spec, recipe, seed, data, train_on)."""
     weights: Path | None = None
-    """A file of initial weights in place of random ones; its content is part of the training's identity."""
+    """A file or folder of initial weights in place of random ones, and where the recipe's lie in this place; its content is
+    part of the training's identity."""
     train_on: Literal["train", "train+select"] = "train"
     evaluate_on: Literal["select", "val"] = "select"
     images: float = 1.0

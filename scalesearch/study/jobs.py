@@ -93,12 +93,15 @@ def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[
 
 def task_of(study: Study, job: Job) -> Task:
     """Return the task of a job, in a folder of its own (see `_folder`)."""
+    # A worker may start in another folder; a package it finds by itself.
+    weights = Path(job.recipe.source).absolute() if job.recipe.source and Path(job.recipe.source).exists() else None
     return Task(
         spec=job.spec,
         recipe=job.recipe,
         seed=job.seed,
         to_epoch=job.to_epoch,
         folder=_folder(study, job),
+        weights=weights,
         images=job.fidelity.images if job.fidelity else 1.0,
         scale=job.fidelity.size if job.fidelity else 1.0,
         time_limit=None if job.final else study.plan.time_limit,

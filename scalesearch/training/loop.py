@@ -8,9 +8,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,8 @@ from torch import Tensor, nn
 
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.shard import WHOLE
-from scalesearch.data.split import Category
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.backbone import weights_normalisation
-from scalesearch.nn.checkpoints import load_weights
-from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.losses import Losses, assign, detection_loss
-from scalesearch.nn.model_file import read_description
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task, TaskError
@@ -33,6 +27,7 @@ from scalesearch.training.compiled import compiled
 from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.ema import Average
 from scalesearch.training.evaluation import norms_of, refresh_norms
+from scalesearch.training.initial import initial_detector
 from scalesearch.training.loader import Ready, epoch_seed, fed, prepared
 from scalesearch.training.norms import advice
 from scalesearch.training.optimizer import learning_rate, make_optimizer
@@ -60,10 +55,8 @@ class Training:
         self.precision = Precision(recipe.precision, device)
         with own_random(device):
             torch.manual_seed(task.seed)
-            pretrained = recipe.pretrained and task.weights is None
-            model = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
+            model, self.notes = initial_detector(task, pixels.split.categories)
         self.spec = task.spec
-        self.notes = _started(model, task.weights, pixels.split.categories) if task.weights else _fed(task)
         if recipe.batch > len(pixels):
             self.notes += (
                 f"a batch is all {len(pixels)} images there are, not the recipe's {recipe.batch}: set batch",
@@ -246,33 +239,6 @@ class Training:
 def own_random(device: torch.device) -> AbstractContextManager[None]:
     """Restore torch's generators afterwards; other GPUs' are left alone, since saving them takes memory on each."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
-def _started(model: Detector, weights: Path, categories: Sequence[Category]) -> tuple[str, ...]:
-    """Load a file of weights; return notes on tensors left at random, and on another normalisation or other classes."""
-    notes = [f"not taken from {weights.name}: {line}" for line in load_weights(model, weights).lines()]
-    description = read_description(weights)
-    if description and (other := description.spec.normalisation) != model.spec.normalisation:
-        notes.append(
-            f"{weights.name} was trained on images normalised by {other}, and the detector normalises by "
-            f"{model.spec.normalisation}: set normalisation"
-        )
-    theirs, ours = (description.classes if description else ()), tuple((c.id, c.name) for c in categories)
-    names = [name for _, name in theirs]
-    if len(theirs) == len(ours) and names != [name for _, name in ours]:
-        pairs = [f"{name!r} from {was!r}" for (_, name), was in zip(ours, names, strict=True) if name != was]
-        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-        notes.append(
-            f"{weights.name} was trained on other classes, and these start from their weights: {', '.join(pairs[:5])}{more}"
-        )
-    return tuple(notes)
-
-
-def _fed(task: Task) -> tuple[str, ...]:
-    """Return a note where the detector normalises images otherwise than its pretrained weights expect."""
-    own, given = weights_normalisation(task.spec.backbone) if task.recipe.pretrained else None, task.spec.normalisation
-    line = f"the pretrained weights were trained on images normalised by {own}, and the detector's are by {given}"
-    return () if own in (None, given) else (f"{line}: set normalisation",)
 
 
 def losses(outputs: Any, targets: Any, recipe: Recipe, positives: Tensor | None = None) -> Losses:

@@ -269,7 +269,8 @@ def _ap(numbers: Mapping[str, float | None]) -> float:
 def _identity(task: Task, data: Data) -> str:
     """Hash what must be equal for a training to continue; files count by content, not path."""
     parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
-    parts += [file_hash(task.weights)] if task.weights else []
+    # The weights of a recipe are part of its id.
+    parts += [file_hash(task.weights)] if task.weights and not task.recipe.source else []
     return short_hash("\n".join(parts))
 
 

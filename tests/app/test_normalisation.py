@@ -49,7 +49,7 @@ def test_what_every_pretrained_tag_of_timm_wants_has_a_name() -> None:
 
 def test_weights_that_want_what_has_no_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = dataclasses.replace(timm.get_pretrained_cfg("resnet18"), mean=(0.1, 0.2, 0.3))
-    monkeypatch.setattr("scalesearch.nn.backbone.get_pretrained_cfg", lambda name: odd)
+    monkeypatch.setattr("scalesearch.nn.pretrained.get_pretrained_cfg", lambda name: odd)
     with pytest.raises(ValueError, match=r"normalised by mean \[0.1, 0.2, 0.3\] .*: take other weights"):
         weights_normalisation(TimmBackbone(name="resnet18"))
 
