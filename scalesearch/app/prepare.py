@@ -14,6 +14,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.split import Split
 from scalesearch.nn.anchors import fit_anchors
+from scalesearch.nn.frozen import frozen_names
 from scalesearch.plan.recipe import NONE, Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.resolve import resolve_spec
@@ -59,11 +60,12 @@ def identified(recipe: Recipe, backbones: Sequence[Backbone]) -> Recipe:
 
 
 def check_start(spec: DetectorSpec, recipe: Recipe) -> None:
-    """Raise ValueError where the initial weights do not fit the spec's backbone, before anything is trained."""
-    if recipe.weights_hash == NONE:
+    """Raise ValueError where the initial weights do not fit the spec's backbone, or the frozen stages are not its own."""
+    if recipe.weights_hash == NONE == recipe.freeze:
         return
     task = Task(spec=resolve_spec(spec), recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=Path())
     with torch.random.fork_rng([]):
-        _, notes = initial_detector(task)
+        detector, notes = initial_detector(task)
+    frozen_names(detector, recipe.freeze)
     for note in notes:
         logger.info(note)

@@ -136,12 +136,16 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
 
 
 def make_meter(plan: Plan) -> Meter:
-    """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe."""
+    """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe.
+
+    Where that freezes some stages of the backbone or for some epochs, it is that of training all of them.
+    """
     recipe = plan.recipe
     training = TrainingSettings(
         batch=recipe.batch,
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
+        frozen=recipe.frozen_backbone,
     )
     table = plan_table(plan)
     if table is None:

@@ -39,6 +39,8 @@ class TrainingSettings:
     """Whether SGD has momentum."""
     average: bool = True
     """Whether averaged weights are held, too (`training/ema.py` always holds them)."""
+    frozen: bool = False
+    """Whether the whole backbone is frozen. Of one that is frozen up to a stage the memory lies between the two."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd") or self.batch < 1:
@@ -102,8 +104,12 @@ def _inference(spec: DetectorSpec, params: Any, dimensions: Dimensions) -> Any:
 def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training: TrainingSettings) -> Any:
     # Each channel of a norm has mean and variance, those of the average, and those of the batch, kept for backward.
     statistics = 2 * (2 + training.average) * _norms(spec, dimensions)
-    kept = _kept(spec, dimensions)
-    return BYTES * (training.copies * params + statistics + training.batch * kept)
+    kept = _kept(spec, dimensions, training.frozen)
+    held = training.copies * params + statistics + training.batch * kept
+    if training.frozen:  # weights, average and statistics alone
+        own, _, _ = backbones.cost(spec, dimensions[0], areas_of(spec, dimensions[0]))
+        held -= (training.copies - 1 - training.average) * own + 2 * backbones.norms(spec, dimensions[0])
+    return BYTES * held
 
 
 # ---- the whole detector ----
@@ -151,10 +157,13 @@ def _live(
     return tuple(map(factored, peaks(network.heads(heads, network.neck(neck, cells, projected), depth))))
 
 
-def _kept(spec: DetectorSpec, dimensions: Dimensions) -> Any:
-    """Return the numbers kept for each image."""
+def _kept(spec: DetectorSpec, dimensions: Dimensions, frozen: bool) -> Any:
+    """Return the numbers kept for each image; of a frozen backbone its maps, which their readers keep."""
     areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
-    own = backbones.kept_for_backward(spec, dimensions[0], areas)
+    if frozen:
+        own = sum(spec.backbone.channels(level) * areas[level] for level in spec.backbone_levels)
+    else:
+        own = backbones.kept_for_backward(spec, dimensions[0], areas)
     return own + evaluate_terms(_kept_form(spec.neck, spec.heads), areas, symbols)
 
 

@@ -35,13 +35,22 @@ def check_inference(spec: DetectorSpec, batch: int, device: torch.device = CPU) 
 
 
 def training_shortage(
-    spec: DetectorSpec, *, batch: int, optimizer: str, momentum: bool, checkpointing: bool, device: torch.device = CPU
+    spec: DetectorSpec,
+    *,
+    batch: int,
+    optimizer: str,
+    momentum: bool,
+    checkpointing: bool,
+    frozen: bool = False,
+    device: torch.device = CPU,
 ) -> str:
-    """Say in one line why memory does not suffice to train the detector; '' where it does."""
+    """Say in one line why memory does not suffice to train the detector; '' where it does.
+
+    `frozen`: some or all stages of its backbone are frozen throughout.
+    """
+    training = TrainingSettings(batch=batch, optimizer=optimizer, momentum=momentum, frozen=frozen)
     try:
-        needed = training_memory(spec, TrainingSettings(batch=batch, optimizer=optimizer, momentum=momentum)) // (
-            2 if checkpointing else 1
-        )
+        needed = training_memory(spec, training) // (2 if checkpointing else 1)
     except ValueError:  # as above
         return ""
     height, width = spec.size

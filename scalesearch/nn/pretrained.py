@@ -47,10 +47,10 @@ def pretrained_file(name: str) -> Path:
         return _fetched(known)
     except Exception as error:
         # Whatever the client of the hub raises: httpx's errors, its own, the system's.
-        told = shortened(" ".join(str(error).split()) or type(error).__name__, 100)
+        reason = shortened(" ".join(str(error).split()) or type(error).__name__, 100)
         raise ValueError(
             f"the pretrained weights of timm's {name!r} are not in the cache {_cache(known)} and could not be fetched "
-            f"({told}): run this once where there is a network, or give weights: FILE, or pretrained: false"
+            f"({reason}): run this once where there is a network, or give weights: FILE, or pretrained: false"
         ) from error
 
 

@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 NONE = "none"
 """No weights, no frozen stages: a word, since a plan's text has at least one character."""
+FREEZES = (NONE, "backbone", *(str(level) for level in range(1, 6)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,13 @@ class Recipe:
     weights_hash: str = NONE
     """Hash of the content of the initial weights, filled in when a training or a study begins. It is part of the id in
     place of the path, so that weights are the same wherever they lie, and others are not."""
+    freeze: str = NONE
+    """The part of the backbone that is not trained: none, backbone, or the stages up to the map of a level 1 .. 5, as 3.
+    Its norms keep the statistics of the initial weights."""
+    unfreeze_at: int = 0
+    """Epoch from which everything is trained, as fine-tuning in two phases; 0: never."""
+    backbone_lr: float = 1.0
+    """Factor of the backbone's learning rate."""
     precision: str = "fp32"
     """Precision of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with dynamic loss scaling.
     Weights, loss, evaluation and batch-norm statistics stay in float32. bf16 is slower on a CPU without bf16 units."""
@@ -109,6 +117,9 @@ class Recipe:
         for name in ("jitter", "colour"):
             if isinstance(getattr(self, name), (list, tuple)):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        level: object = self.freeze
+        if type(level) is int:
+            object.__setattr__(self, "freeze", str(level))
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _typed(item.name, getattr(self, item.name), item.default))
         for name, (low, high) in _RANGES.items():
@@ -120,6 +131,18 @@ class Recipe:
         if self.source and self.pretrained:
             raise ValueError(
                 f"weights and pretrained are two starts, but got {self.weights!r} and pretrained: true; keep one of them"
+            )
+        if self.freeze not in FREEZES:
+            raise ValueError(
+                f"freeze must be none, backbone, or a level from 1 to 5 up to which stages are frozen, but got {self.freeze!r}"
+            )
+        if self.unfreeze_at and self.freeze == NONE:
+            raise ValueError(
+                f"unfreeze_at is of frozen stages, but got {self.unfreeze_at} and freeze: none; set freeze"
+            )
+        if self.unfreeze_at >= self.epochs and self.unfreeze_at:
+            raise ValueError(
+                f"unfreeze_at must be below the {self.epochs} epochs, but got {self.unfreeze_at}; 0 is never"
             )
         if self.compile and self.checkpointing:
             raise ValueError(
@@ -138,6 +161,11 @@ class Recipe:
     def source(self) -> str | None:
         """Where the initial weights lie; None for random ones, or timm's if `pretrained`."""
         return None if self.weights == NONE else self.weights
+
+    @property
+    def frozen_backbone(self) -> bool:
+        """Whether no part of the backbone is ever trained."""
+        return self.freeze == "backbone" and not self.unfreeze_at
 
     @property
     def peak(self) -> float:
@@ -198,6 +226,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mosaic": (0, 1),
     "mixup": (0, 1),
     "stochastic_depth": (0, 0.9),
+    "unfreeze_at": (0, 100_000),
+    "backbone_lr": (1e-6, 1000),
     "eval_every": (0, 100_000),
 }
 

@@ -13,6 +13,7 @@ from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
 from scalesearch.report.full_trainings import full_trainings, proxy_audit
 from scalesearch.report.markdown import design_cell, point_cell, table
+from scalesearch.report.start import start_text
 
 _CONVENTION = (
     "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "
@@ -26,6 +27,7 @@ def page(facts: Facts, picture: str) -> str:
     parts = [
         f"# {facts.plan.name}",
         _summary(facts),
+        start_text(facts),
         f"![accuracy against cost]({picture})",
         _CONVENTION,
         full_trainings(facts),

@@ -33,13 +33,14 @@ def norms_of(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 @torch.no_grad()
-def refresh_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def refresh_norms(model: nn.Module, batches: Iterable[Tensor], frozen: frozenset[str] = frozenset()) -> None:
     """Set every batch norm's running statistics to the plain mean over these batches of [B, 3, H, W].
 
-    Weights stay. Averaged weights need their own statistics: the running mean belongs to the trained weights. The rest
+    Norms whose weight has a name in `frozen` keep theirs. Weights stay. Averaged weights need their own statistics: the running mean belongs to the trained weights. The rest
     of the model is in eval mode: no dropout, no stochastic depth.
     """
-    norms = norms_of(model)
+    kept = {module for name, module in model.named_modules() if f"{name}.weight" in frozen}
+    norms = [norm for norm in norms_of(model) if norm not in kept]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -37,7 +37,7 @@ class Source:
     """A file of initial weights."""
 
     file: Path
-    told: str
+    name: str
     """The file's name, or the package's with its version."""
     normalisation: str | None = None
     """That of the images that the weights were trained on, where it is known."""
@@ -62,11 +62,11 @@ def find_source(weights: str) -> Source:
     )
 
 
-def _of_file(file: Path, told: str) -> Source:
+def _of_file(file: Path, name: str) -> Source:
     found = read_description(file)
     if found is None:
-        return Source(file=file, told=told)
-    return Source(file=file, told=told, normalisation=found.spec.normalisation, classes=found.classes)
+        return Source(file=file, name=name)
+    return Source(file=file, name=name, normalisation=found.spec.normalisation, classes=found.classes)
 
 
 def _in_folder(folder: Path) -> Source:
@@ -74,7 +74,7 @@ def _in_folder(folder: Path) -> Source:
         return _of_file(file, str(folder))
     for name in NAMES:
         if (folder / name).is_file():
-            return Source(file=folder / name, told=f"{folder.name}/{name}", normalisation=_of_config(folder))
+            return Source(file=folder / name, name=f"{folder.name}/{name}", normalisation=_of_config(folder))
     raise ValueError(
         f"{folder}: a folder of weights is a training's, with a {checkpoint.LAST}, or timm's, with a {NAMES[0]}, but this one "
         "has neither; name a file"
@@ -118,8 +118,8 @@ def _in_package(name: str) -> Source | None:
             "name a file"
         )
     normalisation = PACKAGES.get(name.lower().replace("_", "-"))
-    told = f"{name} {package.version}"
-    return Source(file=Path(str(package.locate_file(files[0]))), told=told, normalisation=normalisation)
+    called = f"{name} {package.version}"
+    return Source(file=Path(str(package.locate_file(files[0]))), name=called, normalisation=normalisation)
 
 
 def source_of(task: Task) -> Source | None:
@@ -137,7 +137,7 @@ def source_of(task: Task) -> Source | None:
         raise TaskError(str(error)) from None
     if recipe.source and recipe.weights_hash not in (NONE, own := file_hash(source.file)):
         raise TaskError(
-            f"the weights {source.told} must be those that the recipe was resolved with ({recipe.weights_hash}), but are "
+            f"the weights {source.name} must be those that the recipe was resolved with ({recipe.weights_hash}), but are "
             f"others ({own}): put those back, or begin anew with --out"
         )
     return source
@@ -151,11 +151,11 @@ def initial_detector(task: Task, categories: Sequence[Category] = ()) -> tuple[D
     recipe, source = task.recipe, source_of(task)
     pretrained = recipe.pretrained and source is None
     detector = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
-    notes = (*start_from(detector, source.file), *_classes_told(source, categories)) if source else ()
+    notes = (*start_from(detector, source.file), *_classes_note(source, categories)) if source else ()
     return detector, (*notes, *_fed(task.spec, source, pretrained))
 
 
-def _classes_told(source: Source, categories: Sequence[Category]) -> tuple[str, ...]:
+def _classes_note(source: Source, categories: Sequence[Category]) -> tuple[str, ...]:
     """Return a note where the weights are of as many, but other classes."""
     names, ours = [name for _, name in source.classes], [category.name for category in categories]
     if len(names) != len(ours) or names == ours:
@@ -163,7 +163,7 @@ def _classes_told(source: Source, categories: Sequence[Category]) -> tuple[str, 
     pairs = [f"{name!r} from {was!r}" for name, was in zip(ours, names, strict=True) if name != was]
     more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return (
-        f"{source.told} was trained on other classes, and these start from their weights: {', '.join(pairs[:5])}{more}",
+        f"{source.name} was trained on other classes, and these start from their weights: {', '.join(pairs[:5])}{more}",
     )
 
 
@@ -172,12 +172,12 @@ def _fed(spec: DetectorSpec, source: Source | None, pretrained: bool) -> tuple[s
     if source is None and not pretrained:
         return ()
     own = source.normalisation if source else weights_normalisation(spec.backbone)
-    which = source.told if source else "the pretrained weights"
+    which = source.name if source else "the pretrained weights"
     if own is None:
-        told = f"nothing says by what {which} had their images normalised"
-        return (f"{told}; the detector's are by {spec.normalisation}: set normalisation where theirs were by another",)
-    told = f"{which} had their images normalised by {own}, and the detector's are by {spec.normalisation}"
-    return () if own == spec.normalisation else (f"{told}: set normalisation",)
+        text = f"nothing says by what {which} had their images normalised"
+        return (f"{text}; the detector's are by {spec.normalisation}: set normalisation where theirs were by another",)
+    text = f"{which} had their images normalised by {own}, and the detector's are by {spec.normalisation}"
+    return () if own == spec.normalisation else (f"{text}: set normalisation",)
 
 
 def wanted_normalisation(recipe: Recipe, backbone: Backbone, weights: Path | None = None) -> str | None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.shard import WHOLE
 from scalesearch.nn.anchors import anchor_boxes
+from scalesearch.nn.frozen import frozen_names, set_frozen, train_unfrozen
 from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
@@ -30,7 +31,7 @@ from scalesearch.training.evaluation import norms_of, refresh_norms
 from scalesearch.training.initial import initial_detector
 from scalesearch.training.loader import Ready, epoch_seed, fed, prepared
 from scalesearch.training.norms import advice
-from scalesearch.training.optimizer import learning_rate, make_optimizer
+from scalesearch.training.optimizer import learning_rate, make_optimizer, set_rate
 from scalesearch.training.precision import Precision
 
 OnStep = Callable[[int, float], None]
@@ -63,13 +64,15 @@ class Training:
             )
         set_recompute(model, recipe.checkpointing)
         self.model: nn.Module = team.norms(model.to(device).to(memory_format=torch.channels_last))
-        wrapped = team.wrapped(self.model)
-        self.forward: Callable[[Tensor], Any] = compiled(wrapped) if recipe.compile else wrapped
         self.anchors = anchor_boxes(task.spec, device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema)
         self.epoch = self.step = 0
         """Whole epochs done, and steps of the next one."""
+        self._freezable = frozen_names(model, recipe.freeze)
+        self.frozen: frozenset[str] = frozenset()
+        """Names of the parameters that this epoch does not train."""
+        self._enter_phase()
         self.random: dict[str, Tensor] = {}
         """Within an epoch: the generators' states after its last step."""
         self.seconds = self.waited = self.began = 0.0
@@ -92,7 +95,9 @@ class Training:
         """Train one epoch, a function of the state, the seed and the epoch only. Raises NonFinite."""
         start, before = time.perf_counter(), self.epoch * self.steps_per_epoch
         steps = self.recipe.epochs * self.steps_per_epoch
-        self.model.train()
+        if self.frozen != self._frozen_now():
+            self._enter_phase()
+        train_unfrozen(self.model)
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
@@ -113,6 +118,22 @@ class Training:
         rate = learning_rate(self.recipe, before + self.step - 1, steps)
         self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
+
+    def _frozen_now(self) -> frozenset[str]:
+        """Return the names of the parameters that the next epoch does not train."""
+        at = self.recipe.unfreeze_at
+        return frozenset() if at and self.epoch >= at else self._freezable
+
+    def _enter_phase(self) -> None:
+        """Freeze what the next epoch does not train, and make its forward pass.
+
+        Wrapped and compiled anew: a wrapper looks only once at what needs a gradient.
+        """
+        self.frozen = self._frozen_now()
+        set_frozen(self.model, self.frozen)
+        self.forward: Callable[[Tensor], Any] = self.model  # the hooks of the former wrapper go with it
+        wrapped = self.team.wrapped(self.model)
+        self.forward = compiled(wrapped) if self.recipe.compile else wrapped
 
     def _seed(self) -> None:
         """Seed the network's random draws with the epoch's seed, or with their state where an epoch continues."""
@@ -150,8 +171,7 @@ class Training:
         value = float(self.team.mean(loss.detach()))
         if not (math.isfinite(value) and self.precision.accepts(float(size))):
             return value if not math.isfinite(value) else math.nan
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         self.precision.step(self.optimizer)
         return value
 
@@ -193,7 +213,8 @@ class Training:
         model = copy.deepcopy(self.average.model)
         self.team.agree(model)
         if (count := self.recipe.norm_batches) and not self.recipe.freeze_norms:
-            refresh_norms(model, (batch.images for batch, _ in zip(self._endless(), range(count), strict=False)))
+            batches = (batch.images for batch, _ in zip(self._endless(), range(count), strict=False))
+            refresh_norms(model, batches, self.frozen)
         return model.eval()
 
     def _endless(self) -> Iterator[Ready]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,16 +14,34 @@ from scalesearch.plan.recipe import Recipe
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Make AdamW or SGD with momentum; weight decay on kernels only (EfficientDet sec. 5.1).
 
-    Biases, batch norms and scalar fusion weights have at most one dimension and are not decayed.
+    Biases, batch norms and scalar fusion weights have at most one dimension and are not decayed. Frozen parameters are in
+    it, too, so that they can be trained later; without gradient they take neither step nor memory.
     """
-    kernels = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = _groups(list(model.parameters()), recipe.weight_decay)
+    if recipe.backbone_lr != 1:
+        inside = [p for name, p in model.named_parameters() if name.startswith("backbone.")]
+        rest = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
+        factors = (rest, 1.0), (inside, recipe.backbone_lr)
+        groups = [
+            group | {"factor": factor} for part, factor in factors for group in _groups(part, recipe.weight_decay)
+        ]
     # Fused: one kernel for all, instead of a call for each of hundreds of small parameters.
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    kernels = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step, times the group's factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -27,6 +27,7 @@ from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.backbone import one_line
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
+from scalesearch.plan.recipe import NONE
 from scalesearch.plan.task import Numbers, Outcome, Task, TaskError
 from scalesearch.training import checkpoint
 from scalesearch.training.anchor_match import match_report
@@ -297,6 +298,7 @@ def _shortage(task: Task, place: torch.device) -> str:
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
         checkpointing=recipe.checkpointing,
+        frozen=recipe.freeze != NONE and not recipe.unfreeze_at,
         device=place,
     )
 

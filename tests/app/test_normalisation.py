@@ -89,9 +89,10 @@ def test_pretrained_weights_decide(
         assert json.loads(properties["normalisation"])["mean"] == list(NORMALISATIONS[expected][0])
     from_run = ("--weights", tmp_path / "inception" / "last.pt", "--set", "epochs=1")
     done = command("train", design, "--data", trained.data, "--out", tmp_path / "again", *from_run)
-    assert "was trained on images normalised by inception, and the detector normalises by imagenet" in " ".join(
+    assert "images are normalised by inception, which the pretrained weights were" in " ".join(
         (done.out + done.err).split()
     )
+    assert open_model(tmp_path / "again").spec.normalisation == "inception"
 
 
 def test_a_training_is_fed_so(trained: Trained) -> None:

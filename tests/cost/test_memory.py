@@ -58,6 +58,10 @@ def test_a_small_detectors_training_by_hand() -> None:
     assert training_memory(spec, TrainingSettings(batch=3)) == expected
     assert expected - training_memory(spec, TrainingSettings(batch=3, optimizer="sgd")) == 4 * params
     assert expected - training_memory(spec, TrainingSettings(batch=3, average=False)) == 4 * (params + 2 * norms)
+    # A frozen backbone: of its 1,000 parameters no gradient and no states, of its maps those that the network reads, of 16
+    # and 24 channels, and of its 50 norms nothing of the batch.
+    saved = 3 * 1000 + 2 * 50 + 3 * (10_000 - 24 * 16 - 6 * 24)
+    assert expected - training_memory(spec, TrainingSettings(batch=3, frozen=True)) == 4 * saved
     relu = small(activation="relu")  # in place: the sum and what relu makes of it are one map
     assert expected - training_memory(relu, TrainingSettings(batch=3)) == 4 * 3 * (coarse + fine)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.layers.drop import DropPath
 
 from scalesearch.arch.backbone import B, EfficientNet, TimmBackbone, efficientnet_b
@@ -118,33 +119,31 @@ def test_models_that_cannot_serve_are_refused_with_the_reason(name: str, message
 # ---- pretrained ----
 
 
-def _fetch(monkeypatch: pytest.MonkeyPatch, fetched: Any) -> None:
-    """timm's way to pretrained weights, without a network: `fetched(model)` or an error."""
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of test_resnet's weights in the hub's cache: random ones, whose first kernel is 0.5."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    place = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
+    for folder in ("refs", f"snapshots/{'a' * 40}"):
+        (place / folder).mkdir(parents=True)
+    (place / "refs" / "main").write_text("a" * 40)
+    model = timm.create_model("test_resnet")
+    torch.nn.init.constant_(model.conv1[0].weight, 0.5)
+    save_file(model.state_dict(), file := place / "snapshots" / ("a" * 40) / "model.safetensors")
+    return file
 
-    def load(model: torch.nn.Module, **_: Any) -> None:
-        if isinstance(fetched, Exception):
-            raise fetched
-        fetched(model)
 
-    monkeypatch.setattr("timm.models._builder.load_pretrained", load)
-
-
-def test_pretrained_weights_arrive_in_the_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _fetch(monkeypatch, lambda model: torch.nn.init.constant_(model.conv1.weight, 0.5))
-    spec = resolve_spec(_spec(TimmBackbone(name="resnet18")), tmp_path)
+def test_pretrained_weights_arrive_in_the_backbone(cached: Path, tmp_path: Path) -> None:
+    spec = resolve_spec(_spec(TimmBackbone(name="test_resnet"), size=(64, 64)), tmp_path)
     for pretrained in (False, True):
-        weight = build_backbone(spec, pretrained=pretrained).get_parameter("model.conv1.weight")
+        weight = build_backbone(spec, pretrained=pretrained).get_parameter("model.conv1.0.weight")
         assert bool((weight == 0.5).all()) is pretrained
 
 
-def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_mend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _fetch(monkeypatch, ConnectionError("no route to host"))
-    spec = resolve_spec(_spec(TimmBackbone(name="resnet18")), tmp_path)
-    with pytest.raises(
-        ValueError, match="of timm's 'resnet18' could not be loaded: ConnectionError: no route to host;"
-    ):
+def test_pretrained_weights_that_cannot_be_had_are_an_error_with_a_mend(cached: Path, tmp_path: Path) -> None:
+    cached.write_bytes(b"broken")
+    spec = resolve_spec(_spec(TimmBackbone(name="test_resnet"), size=(64, 64)), tmp_path)
+    with pytest.raises(ValueError, match=r"of timm's 'test_resnet' could not be loaded from .*; move that file away"):
         build_backbone(spec, pretrained=True)
     with pytest.raises(ValueError, match="are those of a timm model, but the backbone is efficientnet-w1-d1; take"):
         build_backbone(_spec(efficientnet_b(0)), pretrained=True)

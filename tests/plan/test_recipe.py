@@ -28,6 +28,15 @@ def test_the_id_is_of_what_differs() -> None:
     assert len({Recipe().id, Recipe(epochs=99).id, Recipe(flip=False).id}) == 3
 
 
+def test_the_id_is_of_the_content_of_weights_once_it_is_known() -> None:
+    here, there = (Recipe(weights=place, weights_hash="a" * 12) for place in ("a.pth", "b.pth"))
+    assert here.id == there.id != Recipe(weights="a.pth").id
+    assert here.id != Recipe(weights="a.pth", weights_hash="b" * 12).id
+    assert here.replaced({"epochs": 3}).weights_hash == "a" * 12
+    assert here.replaced({"weights": "b.pth"}).weights_hash == here.replaced({"weights": "none"}).weights_hash == "none"
+    assert Recipe(freeze=3) == Recipe(freeze="3")  # type: ignore[arg-type]
+
+
 def test_replaced_keeps_the_rest() -> None:
     recipe = Recipe(batch=4).replaced({"epochs": 3})
     assert (recipe.batch, recipe.epochs) == (4, 3)
@@ -55,6 +64,12 @@ def test_replaced_keeps_the_rest() -> None:
         ({"precision": "amp"}, "precision must be one of fp32, bf16, fp16, but got 'amp'"),
         ({"box_loss": "eiou"}, "box_loss must be one of huber, iou, giou, diou, ciou"),
         ({"reference_batch": -1}, "reference_batch must satisfy 0 <= reference_batch"),
+        ({"freeze": "all"}, "freeze must be none, backbone, or a level from 1 to 5 .*, but got 'all'"),
+        ({"freeze": 6}, "freeze must be none, backbone, or a level from 1 to 5 .*, but got '6'"),
+        ({"unfreeze_at": 3}, "unfreeze_at is of frozen stages, but got 3 and freeze: none"),
+        ({"freeze": 2, "unfreeze_at": 30}, "unfreeze_at must be below the 30 epochs, but got 30"),
+        ({"backbone_lr": 0.0}, "backbone_lr must satisfy 1e-06 <= backbone_lr"),
+        ({"weights": "a.pth", "pretrained": True}, "weights and pretrained are two starts"),
         ({"compile": True, "checkpointing": True}, "compile and checkpointing cannot both be true"),
     ],
 )
