@@ -74,7 +74,7 @@ SIZE, LEVELS = (256, 320), (3, 4, 5)
 
 
 def differs(name: str, channels: tuple[int, ...], cache: Path) -> str:
-    """What is not as it should be of an accepted model; empty where nothing is.
+    """What is wrong with an accepted model; empty where nothing is.
 
     The sizes of its maps are checked where they are measured: `resolve` refuses others.
     """

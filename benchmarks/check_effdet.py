@@ -1,4 +1,4 @@
-"""effdet 0.4.1's models against the specs that say the same: raw outputs from the same weights.
+"""effdet 0.4.1's models against the equivalent specs: raw outputs from the same weights.
 
     python benchmarks/check_effdet.py [--out results/checks/effdet.txt]
 

@@ -55,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it; `fault` is empty where that is as it must be."""
+    """The outcome of an input; `fault` is empty where there is none."""
 
     case: Case
     status: int
@@ -126,7 +126,7 @@ def _run() -> int:
 
 
 def fault_of(case: Case, status: int, said: str, changed: Sequence[str]) -> str:
-    """What is wrong with how it ended; empty where nothing is."""
+    """What is wrong with how the command ended; empty where nothing is."""
     if status < 0:
         return "hang" if -status == signal.SIGKILL else f"crash: signal {-status}"
     if "Traceback (most recent call last)" in said or status in (70, 71):
@@ -158,7 +158,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def check(number: int, valid: Path, work: Path) -> Iterator[Outcome | None]:
-    """Yields None while the input of this number runs, then its outcome. What has hung is tried once more."""
+    """Yields None while the input of this number runs, then its outcome. A hung command is tried once more."""
     folder = work / str(number)
     for attempt in range(2):
         case = prepare(number, valid, folder)

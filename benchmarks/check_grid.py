@@ -65,7 +65,7 @@ def structures(count: int, points: int, cache: Path) -> Iterator[tuple[DetectorS
 
 
 def different(spec: DetectorSpec, dimensions: dict[str, Any]) -> list[str]:
-    """The points of one structure whose figures are not those of the grid."""
+    """The points of one structure whose metrics are not those of the grid."""
     grid = METER.grid(spec, **dimensions)
     peaks: Any = peak_grid(spec, **dimensions)
     wrong = []

@@ -93,14 +93,14 @@ def main() -> None:
 
 
 def check(folder: Path, sampler: str, kills: int, seed: int) -> str:
-    """Kill a study of this sampler under `folder`; a line that tells of it. AssertionError where rows differ."""
+    """Kill a study of this sampler under `folder`, and return a line about it. AssertionError where rows differ."""
     paint(folder / "images")
     (folder / "plan.yaml").write_text(PLAN + f"sampler: {{name: {sampler}, startup: 3}}\n")
     course = undisturbed(folder)
     hit = Counter[str]()
     for moment in moments(course, kills, random.Random(f"{seed} {sampler}")):
         while not killed(folder, moment):
-            # It came to its end before: the report, which is written in no time, is written again.
+            # It ended before the kill: the report, which takes no time, is written again.
             moment = moment._replace(seconds=0.7 * moment.seconds)
         hit[course.stages[len(written(folder / "killed"))]] += 1
     assert ended(start(folder, "killed")) == 0, (folder / "errors").read_text()

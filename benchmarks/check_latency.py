@@ -1,4 +1,4 @@
-"""Predicted against measured latency, on detectors that the table was not made from, beside what multiply-adds tell.
+"""Predicted against measured latency, on detectors that the table was not made from, beside a fit to multiply-adds.
 
     python benchmarks/check_latency.py --backend eager [--device cpu] [--threads 1] [--table FILE] [--count 30]
     python benchmarks/check_latency.py --backbones regnetx_004 regnety_008 regnetx_016 resnext50_32x4d --out FILE
@@ -82,7 +82,7 @@ def _on(backbone: str) -> DetectorSpec:
 
 
 def by_macs(table: LatencyTable, macs: list[int]) -> list[float]:
-    """What the best line through multiply-adds says, fitted on the table's own detectors by relative error."""
+    """Return the predictions of a line through multiply-adds, fitted to the table's own detectors by relative error."""
     known, seconds = np.array([*table.made_from.values()], dtype=float).T
     (slope, start), _ = nnls(np.stack([known, np.ones_like(known)], 1) / seconds[:, None], np.ones_like(known))
     return [float(slope * one + start) for one in macs]

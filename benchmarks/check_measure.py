@@ -2,8 +2,8 @@
 
     python benchmarks/check_measure.py [--runs 6] [--out results/checks/measure_again.txt]
 
-Compares the medians of the ratios to the reference operation, each with each: what a process finds may hang on how its
-memory happens to lie, which two runs can miss. About ten minutes on one core. Exit status 1 where two differ by
+Compares the medians of the ratios to the reference operation, each with each: what a process finds may depend on where
+its memory happens to lie, which two runs can miss. About ten minutes on one core. Exit status 1 where two differ by
 more than 5 % and neither run warned.
 """
 

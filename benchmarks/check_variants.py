@@ -4,8 +4,8 @@
     python benchmarks/check_variants.py --only oldest --tests tests/nn tests/train
     python benchmarks/check_variants.py --only lowest --python ~/.pyenv/versions/3.11.7/bin/python3
 
-A processor is one by what its libraries may use of it: every variable that takes instructions away is set at once, and a
-failure is then tried with each alone. Versions are installed into an environment of their own (6 GB, removed afterwards):
+Another processor is one with fewer instructions: every variable that hides instructions from a library is set at once,
+and a failure is then tried with each alone. Versions are installed into an environment of their own (6 GB, removed afterwards):
 the lowest that pyproject.toml admits, and whatever is newest. A line of the table is kept until its variant is run again.
 """
 
@@ -95,7 +95,7 @@ VARIANTS = (
 
 
 class Line(NamedTuple):
-    """What a run came to."""
+    """The result of a run."""
 
     variant: str
     tests: str
@@ -167,7 +167,7 @@ def environment(variant: Variant, python: str, tree: Path, home: Path) -> str:
 
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
-    """So many processes that never rest."""
+    """`count` processes that never rest."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

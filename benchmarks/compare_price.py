@@ -8,7 +8,7 @@ operators gives all of them. Both run in one process (`versions.py`). Parameters
 inference and training memory are compared over grids and over single free graphs. Then both are timed in turn. Exit
 status 1 if a single integer differs.
 
-The revision has to be in the clone: a shallow one has not got it, and nothing is compared. So no test runs this.
+The revision has to be in the clone; in a shallow clone nothing is compared, so no test runs this.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ GROUPS: dict[str, Callable[[], dict[str, dict[str, Call]]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One figure of the table."""
+    """One number of the table."""
 
     what: str
     who: str

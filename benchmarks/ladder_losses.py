@@ -1,13 +1,13 @@
-"""Where a search on the ladder loses what full training has: in who goes on, or in who is proposed?
+"""Where does a search on the ladder lose against full training: in who goes on, or in who is proposed?
 
     python benchmarks/ladder_losses.py --samplers evolution --seeds 100:140
     python benchmarks/ladder_losses.py --samplers gp --trials 80 --seeds 100:110
 
 Each seed is searched five times: `full` trains every candidate to its end; `replayed` is the ladder with the candidates
-that full training proposed, so that all it loses it loses by who goes on; `perfect` is that again, with the AP at the end
-in place of the one expected, so that what it does not lose was lost by not knowing; `ladder` is the ladder as it is; and
-`its own in full` trains all the candidates that the ladder proposed to their end: what it loses, it loses by a sampler
-that observed less.
+that full training proposed, so that its whole loss is due to the choice of who goes on; `perfect` is the same with the
+AP at the end in place of the expected one, so that the difference is due to the expectation; `ladder` is the ladder as
+it is; and `its own in full` trains all the candidates that the ladder proposed to their end, so that its loss is due to
+a sampler that observed less.
 """
 
 from __future__ import annotations

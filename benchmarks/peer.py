@@ -1,4 +1,4 @@
-"""effdet 0.4.1's models under their own names, and the specs that say the same. For tests and benchmarks."""
+"""effdet 0.4.1's models under their own names, and the equivalent specs. For tests and benchmarks."""
 
 from __future__ import annotations
 

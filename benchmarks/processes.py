@@ -1,11 +1,12 @@
-"""What a time has of the process that took it: the same work in processes of their own, one kind after another.
+"""How much a time depends on the process that took it: the same work in processes of their own, one kind after another.
 
     python benchmarks/processes.py [--runs 6] [--out results/benchmarks/processes.md]
 
-A process that gives freed memory back takes as many pages anew in each call as the place of its heap makes it, for its
-whole life: a D0's inference of one image at 512 and its training step (labelling, loss, backward, SGD) with four, with and
-without `nn.allocator`. And a depthwise convolution whose maps fill the second cache hangs on where their pages lie: over
-maps of 64x64 and 32x32. Processor time of one thread, the median of 12 calls. About fifteen minutes.
+A process that gives freed memory back has page faults in each call; their number depends on the place of its heap, and
+stays for its whole life. Measured by a D0's inference of one image at 512 and its training step (labelling, loss,
+backward, SGD) with four, with and without `nn.allocator`. And the time of a depthwise convolution whose maps fill the
+second-level cache depends on where their pages lie: measured over maps of 64x64 and 32x32. Processor time of one
+thread, the median of 12 calls. About fifteen minutes.
 """
 
 from __future__ import annotations

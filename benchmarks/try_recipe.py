@@ -2,7 +2,7 @@
 
     python benchmarks/try_recipe.py --data digits --backbone test_byobnet --size 128 --set epochs=8 --set ema=0.99
 
-Scores on the split cut from train, never on val unless --on val. The last columns: AP and AP50 (mean), each seed's AP,
+Scores on the split cut from train; on val only with --on val. The last columns: AP and AP50 (mean), each seed's AP,
 its standard deviation over seeds, seconds and CPU seconds a run.
 """
 

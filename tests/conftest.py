@@ -73,7 +73,7 @@ def write_coco(folder: Path, split: str, *, count: int, seed: int, width: int = 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command came to."""
+    """The result of a command."""
 
     status: int
     out: str

@@ -17,5 +17,5 @@ class _Watched:
 
 
 def watched(update: Update, labels: list[str] | None = None) -> AbstractContextManager[None]:
-    """Has every bar inside the `with` block call `update`; `labels` takes theirs in."""
+    """Make every bar inside the `with` block call `update`, and collect the bars' labels in `labels`."""
     return displayed(_Watched(update, [] if labels is None else labels))

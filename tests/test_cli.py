@@ -78,7 +78,9 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(
     for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "optuna.journal"):
         assert (folder / name).stat().st_size > 0
     assert "boxes that an anchor matches at IoU 0.5, over the frames: red " in done.out
-    assert done.out.count("% of the time of training") == 2  # of the search and of full training the first one's
+    assert (
+        done.out.count("% of the time of training") == 2
+    )  # of the first training of the search, and of the first full training
     *_, front, winners, report = done.out.splitlines()
     assert front.startswith("front: ") and front.endswith(": results/tiny/front.csv")
     assert winners.startswith("winners: 1, the best AP ") and winners.endswith(" on val: results/tiny/weights")

@@ -1,4 +1,4 @@
-"""One small detector, trained once for all tests of what is done with a trained one."""
+"""One small trained detector, shared by the tests of the commands that use one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECIPE = ("epochs=40", "batch=4", "norm_batches=2", "learning_rate=0.005", "eval
 
 @dataclass(frozen=True)
 class Trained:
-    """A training's folder and the data that it is of."""
+    """A training's folder and its data."""
 
     folder: Path
     data: Path

@@ -1,4 +1,4 @@
-"""`scalesearch anchors`: counted by hand on boxes whose overlap is known, and what the plan reader takes back."""
+"""`scalesearch anchors`: counts on boxes of known overlap, and output that the plan reader reads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_shares_are_those_of_all_pairs(coco: Path) -> None:
 
 
 def test_sizes_are_of_the_original_pixels(coco: Path) -> None:
-    """Eight times the input moves no box to another size."""
+    """An input eight times as large leaves each box in its size class."""
     split = read_split(coco, "train")
     large = anchor_report(dataclasses.replace(TINY, size=(384, 512)), split)
     assert large["groups"] == anchor_report(TINY, split)["groups"]
@@ -61,7 +61,7 @@ def test_a_proposal_matches_more_and_can_be_pasted(coco: Path, command: Command,
 
 
 def test_a_class_may_be_named_like_a_line_of_the_table(coco: Path, command: Command, trained: Trained) -> None:
-    """All, small and large are words like others."""
+    """A class may be named all or small, as the report's own lines are."""
     for split in ("train", "val"):
         place = coco / "annotations" / f"instances_{split}.json"
         place.write_text(place.read_text().replace('"red"', '"all"').replace('"blue"', '"small"'))

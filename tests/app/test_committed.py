@@ -1,4 +1,4 @@
-"""The committed studies: what each of their candidates was proposed for is what would be proposed today, on any processor."""
+"""The committed studies: today's code proposes each of their candidates again, on any processor."""
 
 from __future__ import annotations
 

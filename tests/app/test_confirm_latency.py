@@ -1,4 +1,4 @@
-"""A latency band confirmed by measurement: what is too slow when it is built is not trained."""
+"""A latency band confirmed by measurement: a detector that is measured too slow is not trained."""
 
 from __future__ import annotations
 

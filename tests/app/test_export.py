@@ -1,4 +1,4 @@
-"""`scalesearch export`: what ONNX Runtime says is what torch says; what is refused, and left unwritten."""
+"""`scalesearch export`: ONNX Runtime gives torch's outputs; what is refused leaves no file."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_disagreement_is_an_error() -> None:
 
 
 def test_a_file_that_disagrees_is_not_written(trained: Trained, tmp_path: Path) -> None:
-    """Weights that are no numbers: whatever the comparison is, it must not pass."""
+    """Weights that are not numbers must not pass, whatever the comparison is."""
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     model = open_model(trained.folder)

@@ -1,4 +1,4 @@
-"""A detector that wants its images normalised otherwise gets them so: in training, evaluation, prediction and export."""
+"""A detector's own normalisation of images is used in training, evaluation, prediction and export."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_is_of_the_detector() -> None:
 
 
 def test_what_every_pretrained_tag_of_timm_wants_has_a_name() -> None:
-    """So that no weights are fed in silence what they were not trained with."""
+    """Else weights would silently be given images that they were not trained with."""
     names = {weights_normalisation(TimmBackbone(name=name)) for name in timm.list_pretrained()}
     assert names == {"imagenet", "inception", "clip", "unit", "dpn", "satellite"}
 

@@ -133,7 +133,7 @@ def test_a_fifo_that_is_named_is_not_waited_for(trained: Trained, command: Comma
 
 
 def test_what_was_found_is_kept_where_the_rest_is_stopped(trained: Trained, tmp_path: Path) -> None:
-    """Here by an error of the display's; a full disk and Ctrl-C go the same way."""
+    """Here the display raises; a full disk and Ctrl-C take the same path."""
 
     def stopped(done: int, total: int, what: str) -> None:
         if done == 4:

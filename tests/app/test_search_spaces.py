@@ -1,4 +1,4 @@
-"""The plans that come with the project: each is read, and what is said of the one that nobody trained here holds."""
+"""The plans that come with the project: each is read, and the claims about the one that was not trained here hold."""
 
 from __future__ import annotations
 

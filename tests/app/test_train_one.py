@@ -1,4 +1,4 @@
-"""`scalesearch train`: what a design says of its anchors is done, what cannot train is refused before the data is read."""
+"""`scalesearch train`: anchors are as the design says, and what cannot train is refused before the data is read."""
 
 from __future__ import annotations
 

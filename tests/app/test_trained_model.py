@@ -127,7 +127,7 @@ def test_a_split_that_is_not_there(trained: Trained, command: Command) -> None:
 
 
 def test_a_timm_backbone_is_measured_again(trained: Trained, command: Command, tmp_path: Path) -> None:
-    """Its file does not say what it was measured at, and another size is another measurement."""
+    """Its file does not record the measured sizes, and another size needs another measurement."""
     design = tmp_path / "timm.yaml"
     design.write_text(
         "space: {backbone: test_byobnet, topology: fpn, size: 64, aspect: 0.75, width: 8, repeats: 1, head_depth: 1, "
@@ -146,7 +146,7 @@ def test_a_timm_backbone_is_measured_again(trained: Trained, command: Command, t
 def test_weights_of_effdet_are_evaluated_on_data_of_as_many_classes(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
-    """Names they have none: labels are the data's categories in order, or ids from 1 on; else it is an error."""
+    """Without names, labels are the data's categories in order, or ids from 1 on; else it is an error."""
     effdet = pytest.importorskip("effdet", reason="effdet is not installed")
     design = tmp_path / "lite.yaml"
     design.write_text("space: {backbone: efficientnet_b0, size: 64, width: 64, repeats: 3, head_depth: 3}\n")

@@ -29,7 +29,7 @@ def official(truth: Path, detections: Path) -> float:
 
 
 def test_detections_and_pictures(trained: Trained, command: Command, tmp_path: Path) -> None:
-    """Also where the data's own file numbers its classes otherwise than the model."""
+    """Also where the data's own file gives its classes other ids than the model."""
     data = tmp_path / "data"
     shutil.copytree(trained.data, data)
     truth = data / "annotations" / "instances_val.json"

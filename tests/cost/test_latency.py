@@ -1,4 +1,4 @@
-"""A table of timings: what it charges, what it brings back from its file, what it refuses."""
+"""A table of timings: its charges, its way through a file, its refusals."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_more_takes_longer(field: str, values: list[Any]) -> None:
 
 
 def test_a_batch_takes_its_work_more_often_but_is_called_once() -> None:
-    small = named("d0", size=(32, 32))  # Its maps stay near, whatever the batch here.
+    small = named("d0", size=(32, 32))  # Its maps fit into the cache at either batch.
     one, four = (predict_latency(small, table(batch)) for batch in (1, 4))
     calls = predict_latency(small, table(**{kind: {"calls": 1e-6} for kind in KINDS}))
     assert four - calls == pytest.approx(4 * (one - calls))

@@ -120,7 +120,7 @@ def test_scales_out_of_order_are_refused(scale: tuple[float, float]) -> None:
 def test_normalise_is_the_published_one(
     by: str, mean: tuple[float, float, float], deviation: tuple[float, float, float]
 ) -> None:
-    """google/automl: 255 times ImageNet's figures; hparams_config.py of the lite ones."""
+    """google/automl: 255 times ImageNet's statistics; hparams_config.py of the lite ones."""
     images = torch.randint(0, 256, (2, 5, 7, 3), generator=seeded(), dtype=torch.uint8)
     made = normalise(images, by)
     wanted = (images.double() - torch.tensor(mean)) / torch.tensor(deviation)

@@ -1,4 +1,4 @@
-"""Where decoded images do not fit they are decoded whenever they are asked for: the same batches, and a note."""
+"""Images that do not fit when decoded are decoded for each batch: the batches are the same, with a note."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_no_exif_block_costs_a_picture(tmp_path: Path, form: str) -> None:
     for _ in range(120 if form == "JPEG" else 40):
         block = exif_block(rng)
         if form == "TIFF":
-            content = bytearray(saved(NOISE, "TIFF"))  # its tags are what EXIF is made of: one that is not needed
+            content = bytearray(saved(NOISE, "TIFF"))  # a TIFF's own tags have EXIF's form: this one is not needed
             content += block
         else:
             content = bytearray(saved(NOISE, form, exif=block))

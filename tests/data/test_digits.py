@@ -120,7 +120,7 @@ def test_drawn_twice_is_the_same_and_fewer_are_the_beginning(folder: Path, tmp_p
 
 
 def test_the_drawing_is_the_one_that_version_1_names(folder: Path) -> None:
-    """Samples and sizes only, since PIL may round places otherwise. Another drawing, another VERSION."""
+    """Samples and sizes only, since PIL may round places otherwise. A changed drawing needs another VERSION."""
     found = [
         (item["image_id"], item["category_id"], item["sample"], max(item["bbox"][2:]))
         for split in COUNTS

@@ -265,7 +265,7 @@ def test_the_root_of_an_export_is_no_class(coco: Path, name: str) -> None:
 
 
 def test_a_supercategory_with_a_box_anywhere_is_a_class(coco: Path) -> None:
-    """Here in train alone: val has it too then, in its place."""
+    """The box is in train alone; val then has the class too, at the same place."""
     for split in ("train", "val"):
         edit(coco, rooted("thing"), split)
     edit(coco, put("annotations", category_id=0))
@@ -504,7 +504,7 @@ def png_16() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # PIL's word on it, which is enough
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # PIL's own warning is enough
 @pytest.mark.parametrize("kind", PICTURES_TAKEN)
 def test_other_pictures_are_read_as_they_look(coco: Path, kind: str) -> None:
     if kind == "YCbCr TIFF" and int(PIL.__version__.split(".")[0]) < 13:
@@ -525,7 +525,7 @@ def edge() -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("orientation", [0, 2, 3, 4, 5, 6, 7, 8, 9, 65535])
 def test_exif_orientations(coco: Path, orientation: int) -> None:
-    """Each of the eight puts the square where viewers show it; what is none of them says nothing."""
+    """Each of the eight puts the square where viewers show it; any other value is ignored."""
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     stored = (48, 64) if 5 <= orientation <= 8 else (64, 48)

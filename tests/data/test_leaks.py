@@ -1,4 +1,4 @@
-"""Numbers of a held-out split that are flattered, or of other classes than they seem: a line each, else silence."""
+"""Held-out splits with flattered numbers, or with other classes than it seems: a line each, else silence."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_left_early_the_thread_ends() -> None:
 
 
 def test_what_items_have_entered_they_leave_in_their_own_thread() -> None:
-    """A CUDA stream is a thread's: left in another one, it would be that one's from then on."""
+    """The current CUDA stream belongs to a thread: if another one left it, that one's would change."""
     threads: list[str] = []
 
     def items() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Boxes in other units or forms than COCO's: refused where that is sure, a line where it is likely, silence else."""
+"""Boxes in other units or forms than COCO's: refused where that is sure, a line where it is likely, else silence."""
 
 from __future__ import annotations
 

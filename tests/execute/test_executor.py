@@ -43,7 +43,7 @@ def prepare(slow: float) -> None:
 
 
 def work(task: Task) -> Outcome:
-    """`learn`, the longer the dearer, so that trainings overtake each other."""
+    """`learn`, slower for costlier detectors, so that trainings overtake each other."""
     time.sleep(_slow * (task.spec.width % 24))
     return learn(task, "")
 

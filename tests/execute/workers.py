@@ -102,7 +102,7 @@ def refuse(task: Task) -> Outcome:
 
 
 class Sticky(Exception):
-    """An error that cannot be made again from what pickle keeps."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(f"{one} {two}")
@@ -128,7 +128,7 @@ def assert_refused(executor: Executor, folder: Path) -> None:
 
 
 class Trials:
-    """A driver in small: sends every task, and what is lost again. The trainings halt in their middle until `finish`."""
+    """A small driver that sends every task, and lost ones again. The trainings halt in their middle until `finish`."""
 
     def __init__(self, executor: Executor, tasks: list[Task]) -> None:
         self._executor, self._tasks = executor, tasks
@@ -146,7 +146,7 @@ class Trials:
         self._out[self._executor.submit(self._tasks[number], f"trial {number}")] = number
 
     def halted(self, workers: int) -> list[int]:
-        """The processes of so many trainings, each of which waits in its middle."""
+        """The processes of `workers` trainings, each of which waits in its middle."""
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             there = [pid for task in self._tasks if (pid := _halted(task)) and pid not in self._killed]
@@ -156,7 +156,7 @@ class Trials:
         raise AssertionError(f"not just {workers} trainings came to their middle")
 
     def kill(self, worker: int) -> None:
-        """As the kernel does where memory ends."""
+        """As the kernel does when memory runs out."""
         self._killed.add(worker)
         os.kill(worker, signal.SIGKILL)
 

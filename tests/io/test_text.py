@@ -1,4 +1,4 @@
-"""Text from outside obeys nobody where it is shown, and passwords are shown nowhere."""
+"""Text from outside is inert where it is shown, and passwords are shown nowhere."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_samplers_can_be_pointed_at_the_ledger(searched: Study) -> None:
 
 
 def damages(path: Path) -> Iterator[None]:
-    """The file lost, torn in four ways, locked by the dead, and telling of something else."""
+    """The file lost, torn in four ways, locked by a dead process, cut to half, and with other trials."""
     whole = path.read_bytes()
     for content in (None, whole[:500], whole[:-7], b"torn", b""):
         path.unlink() if content is None else path.write_bytes(content)
@@ -243,7 +243,7 @@ def test_several_studies_share_a_storage(searched: Study, shared: str, tmp_path:
     ledger(searched, shared).keep(trials)
     assert_tells(read(searched, shared), trials)
     assert_tells(read(searched, shared, "other"), others)
-    # A study of the same name from another folder is nobody's to write over.
+    # A study of the same name from another folder must not be overwritten.
     with pytest.raises(LedgerError, match="has a study 'toy' that was not written from this folder; give the plan ano"):
         ledger(searched, shared, folder=tmp_path / "elsewhere")
     # The folder may have moved.

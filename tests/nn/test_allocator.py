@@ -1,4 +1,4 @@
-"""A process keeps what its tensors free: counted in pages, in processes of their own, for there is no way back."""
+"""A process keeps the memory that its tensors free, for good: page faults are counted in processes of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole detector: golden shapes and numbers, layouts, devices of thought (meta, export)."""
+"""The whole detector: golden shapes and numbers, memory layouts, the meta device, export."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_graph_exports_with_static_sizes() -> None:
     with torch.no_grad():
         torch.testing.assert_close(tuple(program.module()(image)), tuple(detector(image)), rtol=1e-4, atol=1e-5)
     kinds = Counter(str(node.target) for node in program.graph.nodes if node.op == "call_function")
-    # Only plain convolutions: an exporter meets nothing of the CPU's ways.
+    # Only plain convolutions: an export has none of the CPU's matrix products.
     assert not any("mm" in kind for kind in kinds)
 
 

@@ -1,4 +1,4 @@
-"""The heads: the order of what they say, what levels share and what they do not, and their start."""
+"""The heads: the order of their outputs, what levels share and what they do not, and the initial weights."""
 
 from __future__ import annotations
 

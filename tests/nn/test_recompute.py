@@ -22,7 +22,7 @@ SPEC = dataclasses.replace(
 
 
 def _step(spec: DetectorSpec, recompute: bool) -> tuple[list[Tensor], dict[str, Tensor], int]:
-    """Gradients, state after a step, and bytes that its backward pass was kept waiting with."""
+    """Gradients, the state after a step, and the bytes that were kept for its backward pass."""
     torch.manual_seed(0)
     detector = build(spec).double()
     set_recompute(detector, recompute)

@@ -1,4 +1,4 @@
-"""Designs and figures by the names that other tools give them; what `cost --json` prints reads back."""
+"""Designs and metrics by the names that other tools give them; what `cost --json` prints reads back."""
 
 from __future__ import annotations
 

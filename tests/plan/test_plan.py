@@ -374,7 +374,7 @@ def test_free_graphs_are_genes_and_read_back_equal(tmp_path: Path) -> None:
     assert list(space.free) == ["width", "repeats", *plan.genes.axes]
     first = {name: axis.values[-1] for name, axis in space.free.items()}
     assert space.spec(first).topology == plan.genes.read(first)
-    # A baseline names its network, of other levels if it likes, and says nothing of genes.
+    # A baseline names its network, which may have other levels, and sets no genes.
     assert len(space.spec(plan.baselines["wide"]).topology.levels) == 5
     changed = _read(tmp_path, FREE, "space.topology.genes.nodes=7")
     assert changes(plan, changed) == ("space.topology.genes.nodes (6 -> 7)",)

@@ -149,7 +149,7 @@ def test_memory_taken_anew_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) 
     plain, detector = latency.deployed(TINY, setting)
     assert latency.measure_latency(TINY, setting, rounds=8).faults < pages // 8
     monkeypatch.setattr(latency, "deployed", lambda *_: (lambda: (take(), plain())[1], detector))
-    monkeypatch.setattr(latency, "FAULT", 1.0)  # so that it does not hang on this machine's speed
+    monkeypatch.setattr(latency, "FAULT", 1.0)  # so that it does not depend on this machine's speed
     found = latency.measure_latency(TINY, setting, rounds=8)
     assert found.to_dict()["faults"] >= pages
     assert f"each run had {found.faults:,} page faults" in "; ".join(found.warnings)

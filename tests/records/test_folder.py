@@ -157,7 +157,7 @@ def test_a_study_that_came_to_nothing_may_get_another_plan(tmp_path: Path, plan:
     mended = _plan(tmp_path, "band.macs.max=2G")
     StudyFolder.open(tmp_path / "s", mended, data="f" * 12).close()
     assert read_plan(tmp_path / "s" / "plan.yaml") == mended
-    # A checkpoint is something: it belongs to the plan that it was trained by.
+    # A checkpoint counts, too: it belongs to the plan that it was trained by.
     (tmp_path / "s" / "tasks").mkdir()
     with pytest.raises(StudyError, match=r"these differ: band\.macs\.max"):
         StudyFolder.open(tmp_path / "s", plan, data=DATA)

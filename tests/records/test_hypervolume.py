@@ -43,7 +43,7 @@ def test_the_order_is_by_rank_then_by_what_is_added() -> None:
 
 
 def one_by_one(points: Points, reference: Points) -> list[int]:
-    """The definition: of what is left non-dominated, whatever has the largest hypervolume with those before it."""
+    """The definition: of the remaining non-dominated points, the one of the largest hypervolume with those before it."""
     order, left = list[int](), list(range(len(points)))
     while left:
         rank = [

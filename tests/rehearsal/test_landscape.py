@@ -1,4 +1,4 @@
-"""The landscape: what is said of it holds, on the committed plan and on its variants."""
+"""The landscape has the properties that are claimed for it, on the committed plan and on its variants."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def specs(plan: Plan) -> list[DetectorSpec]:
-    """Every fourth detector of the band, of which the whole space is known to have under 1 %."""
+    """Every fourth detector of the band, which holds under 1 % of the space."""
     assert plan.band is not None
     unit = SpecUnit(plan.space(classes=10, anchors=Anchors()), plan.band)
     band = find_band(unit)

@@ -1,4 +1,4 @@
-"""Names of classes, splits and reasons come from strangers' files: a report shows them, and nothing comes of them."""
+"""Names of classes, splits and reasons come from strangers' files: a report shows them as inert text."""
 
 from __future__ import annotations
 

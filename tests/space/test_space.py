@@ -1,4 +1,4 @@
-"""Points, specs, and what no detector could come of."""
+"""Points, their specs, and points that give no detector."""
 
 from __future__ import annotations
 

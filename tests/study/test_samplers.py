@@ -106,7 +106,7 @@ def test_a_dear_one_that_was_stopped_is_expected_to_gain_more_where_dear_ones_di
     whole = [trial(i, one, 0.1, ap) for i, (one, ap) in enumerate([(cheap, 0.2), (middle, 0.4), (dear, 0.6)])]
     trials = whole + [trial(3 + i, one, 0.1, state="stopped") for i, one in enumerate(stopped)]
     low, high = (values[0] for _, values in observed_values(trials, ["ap"])[3:])
-    assert 0.2 < low < 0.4 < high < 0.6  # Between the median gain and the line: three say only so much.
+    assert 0.2 < low < 0.4 < high < 0.6  # Between the median gain and the line: three observations shrink the slope.
     assert low + high == pytest.approx(0.8)
     assert gain_slope([1.0], [0.3], 0.0) == 0 and gain_slope([1.0, 2.0], [0.1, 0.3], 0.0) == pytest.approx(0.2)
     assert gain_slope([1.0, 2.0], [0.1, 0.3], 0.25) == pytest.approx(0.1)
@@ -209,7 +209,7 @@ AXES = {"a": Choices(("x", "y", "z")), "b": Choices(tuple(range(9))), "c": Choic
 
 
 def observations(count: int, seed: int = 0) -> list[tuple[Point, list[float]]]:
-    """Points whose score is all in a being y and b being small; of the others none is on a front."""
+    """Points whose score depends only on a (y is best) and b (small is best)."""
     rng, found = np.random.default_rng(seed), []
     for _ in range(count):
         point = {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in AXES.items()}

@@ -17,7 +17,7 @@ from tests.studies import PLAN, learn, make_plan, make_study
 
 
 class Lagging(InProcess):
-    """As many workers as have a bar in common."""
+    """In-process training that counts as two workers."""
 
     workers = 2
 

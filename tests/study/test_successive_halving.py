@@ -294,7 +294,7 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(
 def test_no_more_than_the_share_goes_on_however_good_the_later_ones_are(make_row: MakeRow) -> None:
     same = dict.fromkeys(range(9), 100)
     aps = {0: [0.3, 0.4], 1: [0.1], 2: [0.1], 3: [0.5], 4: [0.5]}
-    assert ask(make_trials(make_row, aps, same)) is None  # of five one goes on, and one has
+    assert ask(make_trials(make_row, aps, same)) is None  # one of five goes on, and one already has
     assert ask(make_trials(make_row, aps, same), heading={0: 1}) is None
     sixth = make_trials(make_row, aps | {5: [0.1]}, same)
     assert ask(sixth) == (3, 1)

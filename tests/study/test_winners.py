@@ -61,7 +61,7 @@ def test_the_page_sets_the_proxy_beside_full_training(study: Study) -> None:
 
 
 def test_many_have_a_rank_correlation(tmp_path: Path) -> None:
-    """The toy's AP depends on the seed by the same for all: the order is kept, until one is turned round."""
+    """The seed changes the toy's AP by the same for all, so the order is kept, until one is turned round."""
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, "sampler={name: random}", "trials=24"))
     run_study(study, InProcess(learn))
     train_winners(study, InProcess(learn), dataclasses.replace(FULL, top=99), "full")

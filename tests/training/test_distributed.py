@@ -115,7 +115,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reports(place: Path) -> tuple[list[Report], list[Report], list[Report]]:
-    """Of the five recipes: one process's, and the two of two processes."""
+    """The reports of the five recipes: of one process, and of each of two processes."""
     first, second = (torch.load(place / f"report{rank}.pt", weights_only=True)[0] for rank in (0, 1))
     alone = [train_by(ALONE, place / "coco", recipe, place) for recipe in (FROZEN, MIXED, LEARNT, STILL, PHASES)]
     return alone, first, second
@@ -157,7 +157,7 @@ def test_all_processes_hold_the_same(reports: Any, which: int) -> None:
 
 
 def test_the_norms_of_an_evaluation_see_whole_batches(reports: Any) -> None:
-    """Of weights that stay, so that only what an evaluation makes of them is compared."""
+    """The weights do not change, so that only the statistics of the evaluation are compared."""
     alone, first, _ = (report[3] for report in reports)
     for name, value in alone["evaluated"].items():
         torch.testing.assert_close(first["evaluated"][name], value)
