@@ -59,6 +59,18 @@ def identified(recipe: Recipe, backbones: Sequence[Backbone]) -> Recipe:
     return dataclasses.replace(recipe, weights_hash=own)
 
 
+def in_epochs(recipe: Recipe, images: int, what: str) -> Recipe:
+    """Return the recipe with the epochs that its steps are of so many images, and say how many `what` is trained for."""
+    found = recipe.for_images(images)
+    if found.steps:
+        each = found.steps_of_epoch(images)
+        logger.info(
+            f"{what}: steps {found.steps:,} are {found.epochs:,} epochs of {each:,} steps on {images:,} images: "
+            f"{found.epochs * each:,} steps"
+        )
+    return found
+
+
 def check_start(spec: DetectorSpec, recipe: Recipe) -> None:
     """Raise ValueError where the initial weights do not fit the spec's backbone, or the frozen stages are not its own."""
     if recipe.weights_hash == NONE == recipe.freeze:

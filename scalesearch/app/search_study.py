@@ -14,7 +14,7 @@ import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.app.messages import look_at, tell_data, tell_found
-from scalesearch.app.prepare import check_start, identified
+from scalesearch.app.prepare import check_start, identified, in_epochs
 from scalesearch.app.workers import HERE, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
@@ -67,6 +67,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
     plan = with_weights(plan)
     data = open_plan_data(plan)
     _check_norms(plan, len(data.train.images))
+    plan = with_epochs(plan, data)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         study = make_study(plan, data, folder, storage)
         executor = make_executor(engine, plan, data, folder.path)
@@ -218,6 +219,21 @@ def with_weights(plan: Plan) -> Plan:
     for one in dict.fromkeys((recipe, final)):
         check_starts(plan, one)
     return dataclasses.replace(plan, recipe=recipe, winners=dataclasses.replace(plan.winners, recipe=final))
+
+
+def with_epochs(plan: Plan, data: Data) -> Plan:
+    """Return the plan with the epochs that the steps of its recipes are, and say them. ValueError where they are too few
+    for its ladder."""
+    recipe = in_epochs(plan.recipe, len(data.train.images), "the search")
+    final = in_epochs(plan.winners.recipe, final_images(plan, data), "winners")
+    if plan.ladder:
+        plan.ladder.epochs(recipe.epochs)
+    return dataclasses.replace(plan, recipe=recipe, winners=dataclasses.replace(plan.winners, recipe=final))
+
+
+def final_images(plan: Plan, data: Data) -> int:
+    """Return the number of images that winners and baselines are trained on."""
+    return len(data.train.images) + (len(data.select.images) if plan.data.select != "val" else 0)
 
 
 def backbones_of(plan: Plan) -> list[Backbone]:

@@ -10,8 +10,8 @@ import optuna
 import torch
 
 from scalesearch.app.messages import tell_found
-from scalesearch.app.prepare import identified
-from scalesearch.app.search_study import backbones_of, check_starts, make_study, open_plan_data
+from scalesearch.app.prepare import identified, in_epochs
+from scalesearch.app.search_study import backbones_of, check_starts, final_images, make_study, open_plan_data
 from scalesearch.app.workers import HERE, find_engine, make_executor
 from scalesearch.plan.design import read_recipe_file
 from scalesearch.plan.plan import Plan, read_plan
@@ -46,13 +46,14 @@ def train_front(
     chosen = read_recipe_file(recipe, changes) if recipe else read_recipe(read_section(None, changes).value, base)
     chosen = identified(chosen, backbones_of(plan))
     check_starts(plan, chosen)
-    # With the plan's own recipe these are its winners: more of them, or other seeds.
-    name = "" if chosen.id == plan.winners.recipe.id else recipe.stem if recipe else chosen.id
-    winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     engine = find_engine(plan, HERE)
     torch.set_num_threads(engine.threads)
     opened = open_plan_data(plan)
+    chosen = in_epochs(chosen, final_images(plan, opened), "winners")
+    # With the plan's own recipe these are its winners: more of them, or other seeds.
+    name = "" if chosen.id == plan.winners.recipe.id else recipe.stem if recipe else chosen.id
+    winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     with StudyFolder.open(path, begun, data=opened.fingerprint) as folder:
         study = make_study(plan, opened, folder)
         _check_front(study, path)

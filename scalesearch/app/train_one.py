@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scalesearch.app.messages import look_at, tell_data
-from scalesearch.app.prepare import as_weights_want, identified, with_fitted_anchors
+from scalesearch.app.prepare import as_weights_want, identified, in_epochs, with_fitted_anchors
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
 from scalesearch.io.cache import cache_folder
@@ -71,6 +71,7 @@ def train(
     check_norms(spec, recipe, len(opened.train.images))
     opened = team.one_before_others(lambda: look_at(opened))
     tell_data(opened)
+    recipe = in_epochs(recipe, len(opened.train.images), "training")
     spec = dataclasses.replace(spec, classes=len(opened.train.categories))
     spec = resolve_spec(with_fitted_anchors(spec, opened.train) if fit else spec)
     logger.info(

@@ -50,8 +50,11 @@ def epochs_at(ladder: Ladder | None, whole: int) -> tuple[int, ...]:
     return ladder.epochs(whole) if ladder else (whole,)
 
 
-def read_ladder(value: Value | None, epochs: int) -> Ladder | None:
-    """Read `ladder: {rungs: [0.1, 0.3], keep: 0.45}`; a rung is a share of epochs, or {epochs:, images:, size:}."""
+def read_ladder(value: Value | None, epochs: int | None) -> Ladder | None:
+    """Read `ladder: {rungs: [0.1, 0.3], keep: 0.45}`; a rung is a share of epochs, or {epochs:, images:, size:}.
+
+    `epochs` of the whole training are None where they are not known yet.
+    """
     if value is None:
         return None
     section = value.section()
@@ -63,7 +66,8 @@ def read_ladder(value: Value | None, epochs: int) -> Ladder | None:
         raise (keep or value).error("must be a share below 1: with 1 every candidate goes on, and there is no ladder")
     _check_order(rungs, section)
     try:
-        ladder.epochs(epochs)
+        if epochs is not None:
+            ladder.epochs(epochs)
     except ValueError as error:
         raise section.blamed(error) from None
     return ladder

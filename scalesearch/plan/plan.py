@@ -259,7 +259,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         objectives=sections.read_objectives(top.get("objectives")),
         latency=read_latency(top.get("latency")),
         sampler=sections.read_sampler(top.section("sampler")),
-        ladder=read_ladder(top.get("ladder"), recipe.epochs),
+        ladder=read_ladder(top.get("ladder"), None if recipe.steps else recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1, high=100_000),
         seed=sections.read_seed(top.get("seed")),
         workers=top.integer("workers", Plan.workers, low=1, high=256),

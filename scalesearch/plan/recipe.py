@@ -34,6 +34,9 @@ class Recipe:
 
     epochs: int = 30
     """Epochs of the whole schedule: warm-up and cosine end here, whichever part of it a task trains."""
+    steps: int = 0
+    """Steps of the whole schedule in place of epochs, as many whole epochs as come nearest, once the number of images is
+    known: 100 images and 30 epochs of 8 are 360 steps, too few for most. 0: the epochs as given."""
     batch: int = 8
     """Images a step, over all processes. It is small because a CPU's time grows with the images, and a short run needs
     steps."""
@@ -140,10 +143,8 @@ class Recipe:
             raise ValueError(
                 f"unfreeze_at is of frozen stages, but got {self.unfreeze_at} and freeze: none; set freeze"
             )
-        if self.unfreeze_at >= self.epochs and self.unfreeze_at:
-            raise ValueError(
-                f"unfreeze_at must be below the {self.epochs} epochs, but got {self.unfreeze_at}; 0 is never"
-            )
+        if not self.steps:
+            self._check_phases()
         if self.compile and self.checkpointing:
             raise ValueError(
                 "compile and checkpointing cannot both be true, since torch does not compile the one inside the "
@@ -156,6 +157,32 @@ class Recipe:
             )
         if not 0.01 <= self.jitter[0] <= self.jitter[1] <= 100:
             raise ValueError(f"jitter must be a pair with 0.01 <= low <= high <= 100, but got {list(self.jitter)}")
+
+    def _check_phases(self) -> None:
+        if self.unfreeze_at >= self.epochs and self.unfreeze_at:
+            raise ValueError(
+                f"unfreeze_at must be below the {self.epochs} epochs, but got {self.unfreeze_at}; 0 is never"
+            )
+
+    def steps_of_epoch(self, images: int) -> int:
+        """Return the steps of an epoch of so many images: a short last batch is dropped unless it is the only one.
+
+        Fewer where `steps` are less than a whole epoch.
+        """
+        whole = max(1, images // self.batch)
+        return min(whole, self.steps) if self.steps else whole
+
+    def for_images(self, images: int) -> Recipe:
+        """Return the recipe with the epochs that its `steps` are of so many images; the same one without `steps`.
+
+        ValueError where the backbone would be unfrozen after its last epoch.
+        """
+        if not self.steps:
+            return self
+        epochs = max(1, round(self.steps / self.steps_of_epoch(images)))
+        recipe = dataclasses.replace(self, epochs=epochs)
+        recipe._check_phases()
+        return recipe
 
     @property
     def source(self) -> str | None:
@@ -196,17 +223,24 @@ class Recipe:
         return cls().replaced(data)
 
     def replaced(self, data: Mapping[str, Any]) -> Recipe:
-        """Return this recipe with the fields of `data` replaced; other weights need another hash. ValueError as `from_dict`."""
+        """Return this recipe with the fields of `data` replaced. ValueError as `from_dict`.
+
+        Other weights need another hash. Epochs alone are in place of the steps before; where both are given, the steps
+        count, as in a plan that a study has written.
+        """
         names = [item.name for item in dataclasses.fields(self)]
         if unknown := sorted(set(data) - set(names)):
             raise ValueError(f"a recipe has the fields {', '.join(names)}, but got {unknown[0]!r}")
         if "weights" in data or "pretrained" in data:
             data = {"weights_hash": NONE, **data}
+        if "epochs" in data and "steps" not in data:
+            data = {**data, "steps": 0}
         return dataclasses.replace(self, **data)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
+    "steps": (0, 100_000_000),
     "batch": (1, 65_536),
     "learning_rate": (0, 100),
     "reference_batch": (0, 65_536),

@@ -67,6 +67,8 @@ class Outcome:
     """The cause of a failure, with step, learning rate and image ids."""
     curve: tuple[tuple[int, Numbers], ...] = ()
     """(epochs done, COCO metrics) of each evaluation, in order."""
+    steps: int = 0
+    """Steps of all parts."""
     losses: tuple[tuple[int, float, float, float], ...] = ()
     """(epoch, loss, class loss, box loss before its weight): means over the steps of each epoch, in order."""
     per_class: Mapping[str, float | None] = field(default_factory=dict)

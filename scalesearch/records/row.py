@@ -71,6 +71,8 @@ class Row:
     seed: int
     epochs_done: int
     epochs_planned: int
+    steps: int = 0
+    """Steps trained; 0 in rows written before they were kept."""
     curve: tuple[tuple[int, Numbers], ...]
     """(epochs done, metrics) of each evaluation."""
     losses: tuple[tuple[int, Number, Number, Number], ...] = ()
@@ -128,13 +130,15 @@ class Row:
         return (*place, self.recipe_id) if self.kind == "winner" else place
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain JSON data, `losses` only where there are any; `from_dict` is the inverse."""
+        """Return all fields as plain JSON data, `losses` and `steps` only where there are any; `from_dict` is the inverse."""
         data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         data["spec"] = specs.to_dict(self.spec)
         data["curve"] = [[epoch, dict(numbers)] for epoch, numbers in self.curve]
         data["losses"] = [list(epoch) for epoch in self.losses]
         if not self.losses:  # a row from before they were kept is written back as it was
             del data["losses"]
+        if not self.steps:
+            del data["steps"]
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
 
     def to_json(self) -> str:
@@ -175,7 +179,7 @@ def from_dict(data: Mapping[str, Any]) -> Row:
             "use the version of scalesearch that wrote it, or begin a new study"
         )
     try:
-        row = fields_of({"losses": [], **data}, Row, "a row", {"spec": specs.from_dict})
+        row = fields_of({"losses": [], "steps": 0, **data}, Row, "a row", {"spec": specs.from_dict})
         for field, names in _NEEDED.items():
             if missing := [name for name in names if name not in data[field]]:
                 raise RowError(f"a row's {field} needs {missing[0]!r}")

@@ -9,6 +9,7 @@ from scalesearch.evidence.noise import Group, Spread
 from scalesearch.evidence.ranks import kendall, places
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_markdown
+from scalesearch.records.row import Row
 from scalesearch.report.facts import Audit, Facts
 from scalesearch.report.markdown import design_cell, mean_cell, point_cell, table
 
@@ -46,11 +47,16 @@ def _by_one_recipe(groups: Sequence[Group], *, titled: bool) -> str:
     ]
     lines = [_group_line(group) for group in groups]
     text = (
-        f"Trained on {for_markdown(first.splits['train'])}, {first.epochs_planned} epochs; "
+        f"Trained on {for_markdown(first.splits['train'])}, {_length(first, first.epochs_planned)}; "
         f"every number here is on **{for_markdown(first.splits['evaluated'])}**; mean ± standard deviation over seeds."
     )
     title = [f"### By {_recipe(groups)}"] if titled else []
     return "\n\n".join(part for part in [*title, text, table(head, lines), _per_class(groups)] if part)
+
+
+def _length(row: Row, epochs: int) -> str:
+    """Return the length of a training as `75 epochs, 1,500 steps`; rows from before have no steps."""
+    return f"{epochs} epochs" + (f", {row.steps:,} steps" if row.steps and row.epochs_done == epochs else "")
 
 
 def _recipe(groups: Sequence[Group]) -> str:
@@ -76,8 +82,8 @@ def _one_audit(audit: Audit, *, titled: bool) -> str:
     ]
     row, first = audit.proxies[0], audit.full[0].first
     head = [
-        *("design", f"AP on {for_markdown(row.splits['evaluated'])} ({row.epochs_done} epochs)", "rank"),
-        *(f"AP on {for_markdown(first.splits['evaluated'])} ({first.epochs_planned} epochs)", "rank"),
+        *("design", f"AP on {for_markdown(row.splits['evaluated'])} ({_length(row, row.epochs_done)})", "rank"),
+        *(f"AP on {for_markdown(first.splits['evaluated'])} ({_length(first, first.epochs_planned)})", "rank"),
     ]
     title = [f"### By {_recipe(audit.full)}"] if titled else []
     return "\n\n".join([*title, table(head, lines), _correlation(short, full)])

@@ -73,6 +73,8 @@ class Training:
         self.frozen: frozenset[str] = frozenset()
         """Names of the parameters that this epoch does not train."""
         self._enter_phase()
+        self.done = 0
+        """Steps done, also of parts of the training on other images."""
         self.random: dict[str, Tensor] = {}
         """Within an epoch: the generators' states after its last step."""
         self.seconds = self.waited = self.began = 0.0
@@ -83,8 +85,8 @@ class Training:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch: a short last batch is dropped unless it is the only one."""
-        return max(1, len(self.pixels) // self.recipe.batch)
+        """Steps of an epoch, as `Recipe.steps_of_epoch`."""
+        return self.recipe.steps_of_epoch(len(self.pixels))
 
     @property
     def loader_share(self) -> float:
@@ -113,8 +115,11 @@ class Training:
                 self.step += 1
                 self.random = {"batches": batch.random}
                 self.seconds, start = self.seconds + time.perf_counter() - start, time.perf_counter()
+                self.done += 1
                 if on_step is not None:
                     on_step(self.step, loss)
+                if self.step == self.steps_per_epoch:
+                    break
         rate = learning_rate(self.recipe, before + self.step - 1, steps)
         self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
@@ -236,6 +241,7 @@ class Training:
             "scale": self.precision.state(),
             "epoch": self.epoch,
             "step": self.step,
+            "done": self.done,
             "random": self.random,
             "tally": self.averages.state(),
             "seconds": self.seconds,
@@ -252,6 +258,7 @@ class Training:
         self.epoch, self.seconds, self.waited = state["epoch"], float(state["seconds"]), float(state.get("waited", 0.0))
         # Checkpoints from before mid-epoch saving lack these fields.
         self.step, self.random = state.get("step", 0), state.get("random", {})
+        self.done = state.get("done", self.epoch * self.steps_per_epoch + self.step)
         self.began = state.get("began", self.seconds)
         if "tally" in state:
             self.averages.restore(state["tally"])

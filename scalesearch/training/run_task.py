@@ -240,6 +240,7 @@ class _LearningCurve:
             reason=reason,
             curve=tuple(self.curve),
             losses=tuple(self.losses),
+            steps=training.done,
             per_class=self.per_class,
             seconds=self.seconds,
             peak_memory=memory.read(),

@@ -175,7 +175,7 @@ space: {backbone: test_resnet, topology: fpn, size: 64, width: [8, 16], repeats:
 band: {macs: {max: 1G}}
 sampler: {name: grid}
 trials: 2
-recipe: {epochs: 1, batch: 4, norm_batches: 1, weights: %s, freeze: backbone}
+recipe: {steps: 2, batch: 4, norm_batches: 1, weights: %s, freeze: backbone}
 winners: {top: 1, seeds: [0], recipe: {freeze: none}}
 """
 
@@ -194,6 +194,9 @@ def test_a_study_starts_from_weights_and_goes_on_with_no_others(saved: Path, coc
     assert {row["recipe"]["weights_hash"] for row in rows} == {file_hash(weights)}
     assert f"start from the weights {saved} (sha256 {file_hash(weights)})" in page and "normalised by inception" in page
     assert "; the backbone is frozen. The final ones start from" in page and "; all of it is trained." in page
+    # 7 images to train on and 3 to select: 2 steps are 2 epochs of one, and of all 10 one of 2.
+    assert [(row["epochs_done"], row["steps"]) for row in rows] == [(2, 2), (2, 2), (1, 2)]
+    assert "1 epochs, 2 steps; every number" in page
     moved = weights.rename(tmp_path / "model.safetensors")
     before = (tmp_path / "study" / "results.jsonl").read_text()
     again = plan(tmp_path, coco, moved, "detector.normalisation=inception")

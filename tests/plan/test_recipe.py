@@ -37,6 +37,28 @@ def test_the_id_is_of_the_content_of_weights_once_it_is_known() -> None:
     assert Recipe(freeze=3) == Recipe(freeze="3")  # type: ignore[arg-type]
 
 
+def test_steps_are_the_nearest_whole_epochs() -> None:
+    recipe = Recipe(steps=1500, batch=8)
+    assert [recipe.for_images(images).epochs for images in (8, 100, 164, 205, 5000, 20_000)] == [
+        1500,
+        125,
+        75,
+        60,
+        2,
+        1,
+    ]
+    assert recipe.for_images(20_000).steps_of_epoch(20_000) == 1500  # a part of an epoch
+    assert recipe.for_images(164).for_images(205) == recipe.for_images(205)
+    assert Recipe().for_images(100) is not None and Recipe(epochs=7).for_images(9).epochs == 7
+    assert recipe.for_images(164).id != recipe.for_images(205).id != Recipe(epochs=60).id
+    assert Recipe.from_dict(recipe.for_images(164).to_dict()) == recipe.for_images(164)
+    assert recipe.replaced({"epochs": 3}) == Recipe(epochs=3) and Recipe(epochs=3).replaced({"steps": 9}).steps == 9
+    late = Recipe(steps=1500, freeze="backbone", unfreeze_at=70)
+    assert late.for_images(164).unfreeze_at == 70
+    with pytest.raises(ValueError, match="unfreeze_at must be below the 60 epochs, but got 70"):
+        late.for_images(205)
+
+
 def test_replaced_keeps_the_rest() -> None:
     recipe = Recipe(batch=4).replaced({"epochs": 3})
     assert (recipe.batch, recipe.epochs) == (4, 3)

@@ -152,7 +152,7 @@ def test_a_row_has_its_file(make_row: MakeRow, fields: dict[str, Any], name: str
 
 
 def test_every_field_is_in_the_json(make_row: MakeRow) -> None:
-    row = make_row(losses=((1, 0.5, 0.4, 0.002),))
+    row = make_row(losses=((1, 0.5, 0.4, 0.002),), steps=9)
     assert list(row.to_dict()) == [item.name for item in dataclasses.fields(Row)]
     assert from_dict(row.to_dict()) == row
 
