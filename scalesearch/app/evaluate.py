@@ -50,7 +50,7 @@ def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
     if model.classes is None:
         how = "in the order of their ids" if len(categories) == len(split.categories) else "by their ids"
         logger.warning(
-            f"{model.file.name} does not say its classes: its {len(model.categories)} outputs are taken for those of "
+            f"{model.file.name} does not record its classes: its {len(model.categories)} outputs are taken for the classes of "
             f"{split.name}, {how}"
         )
     check_inference(model.spec, min(BATCH, len(split.images)), model.device)

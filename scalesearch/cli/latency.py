@@ -86,8 +86,8 @@ def measure(
 def calibrate(device: str, backend: str, precision: str, threads: int | None, batch: int, out: Path | None) -> None:
     """Time operators on this device, once, so that latencies can be predicted without building anything.
 
-    A few minutes. Times random detectors whole and in parts, and says how far off a prediction is for one that
-    it has not seen.
+    Takes a few minutes. Times random detectors whole and in parts, and measures the error of predictions for detectors
+    that the table was not made from.
 
     \b
     Examples:

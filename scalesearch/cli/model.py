@@ -89,9 +89,9 @@ def train(
 ) -> None:
     """Train DESIGN (d0 .. lite4, or a file) on all of train and score it on val, or the best of a study --from.
 
-    The folder has last.pt, which results tell of, and best.pt, the best of the evaluations by AP. The same command
-    continues what was interrupted. Several GPUs or machines train one detector, each its part of a batch, where torchrun
-    starts them.
+    The folder has last.pt, the weights that results belong to, and best.pt, those of the best evaluation by AP. The same
+    command continues what was interrupted. Several GPUs or machines train one detector, each its part of a batch, if
+    torchrun starts them.
 
     \b
     Examples:

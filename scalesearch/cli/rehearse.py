@@ -24,19 +24,25 @@ from scalesearch.io.text import for_terminal
     help="Searches for each sampler, from the plan's seed on.",
 )
 @click.option("--trials", type=COUNT, help="Candidates of each search, in place of the plan's number.")
-@click.option("--ladder/--no-ladder", default=None, help="Only with, or only without; both where the plan has one.")
+@click.option(
+    "--ladder/--no-ladder",
+    default=None,
+    help="Only with or only without the ladder; by default both, if the plan has one.",
+)
 @click.option(
     "--band",
     "band",
     multiple=True,
     metavar="COST=LOW..HIGH",
-    help="Of a TABLE's file: the band, as latency=20%..40% of its points or params=1M..2M; may be repeated.",
+    help="Band over a TABLE's file, as latency=20%..40% of its points or params=1M..2M; may be repeated.",
 )
-@click.option("--landscape", show_default="plain", help="Of a PLAN: plain, crossing or noisy.")
+@click.option("--landscape", show_default="plain", help="Landscape of a PLAN: plain, crossing or noisy.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a key of the plan; may be repeated."
 )
-@click.option("--out", "-o", type=PATH, help="Folder of the picture and table; what is there is not rehearsed again.")
+@click.option(
+    "--out", "-o", type=PATH, help="Folder of the picture and table; rehearsals that are there are not repeated."
+)
 @click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
 def rehearse(
     source: Path,

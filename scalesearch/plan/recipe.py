@@ -141,7 +141,7 @@ class Recipe:
             )
         if self.unfreeze_at and self.freeze == NONE:
             raise ValueError(
-                f"unfreeze_at is of frozen stages, but got {self.unfreeze_at} and freeze: none; set freeze"
+                f"unfreeze_at is for frozen stages, but got {self.unfreeze_at} and freeze: none; set freeze"
             )
         if not self.steps:
             self._check_phases()

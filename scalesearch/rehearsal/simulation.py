@@ -157,7 +157,7 @@ def check_rungs(ladder: Ladder | None) -> None:
     """Raise ValueError for rungs of fewer or smaller images, which no surrogate models."""
     if ladder and any(rung.images < 1 or rung.size < 1 for rung in ladder.rungs):
         raise ValueError(
-            "a rehearsal knows rungs of fewer epochs, but this ladder has rungs of fewer images or smaller ones; "
+            "a rehearsal takes only rungs of fewer epochs, but this ladder has rungs of fewer or smaller images; "
             "give their epochs alone, or rehearse with --no-ladder"
         )
 

@@ -88,7 +88,7 @@ def test_replaced_keeps_the_rest() -> None:
         ({"reference_batch": -1}, "reference_batch must satisfy 0 <= reference_batch"),
         ({"freeze": "all"}, "freeze must be none, backbone, or a level from 1 to 5 .*, but got 'all'"),
         ({"freeze": 6}, "freeze must be none, backbone, or a level from 1 to 5 .*, but got '6'"),
-        ({"unfreeze_at": 3}, "unfreeze_at is of frozen stages, but got 3 and freeze: none"),
+        ({"unfreeze_at": 3}, "unfreeze_at is for frozen stages, but got 3 and freeze: none"),
         ({"freeze": 2, "unfreeze_at": 30}, "unfreeze_at must be below the 30 epochs, but got 30"),
         ({"backbone_lr": 0.0}, "backbone_lr must satisfy 1e-06 <= backbone_lr"),
         ({"weights": "a.pth", "pretrained": True}, "weights and pretrained are two starts"),

@@ -71,7 +71,7 @@ def test_the_whole_band_is_all_there_is(plan: Plan) -> None:
 
 
 def test_a_rung_of_fewer_images_is_refused(plan: Plan) -> None:
-    with pytest.raises(ValueError, match="rungs of fewer epochs, but this ladder has rungs of fewer images"):
+    with pytest.raises(ValueError, match="rungs of fewer epochs, but this ladder has rungs of fewer or smaller images"):
         rehearsed(replace(plan, ladder=Ladder(rungs=(Rung(epochs=0.2, images=0.5),))))
 
 
