@@ -67,7 +67,7 @@ def searched(stage: Scenario, sampler: str, ladder: bool, trials: int, folder: P
     store: Store = MemoryStore() if folder is None else StudyFolder.open(folder, plan, data=REHEARSED.data)
     ledger = None if folder is None else OptunaLedger(folder, plan.name, plan.objectives, stage.band.unit.axes)
     study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
-    timed = Timed(Answers(stage.surrogate, plan.seed, epochs_at(plan.ladder, plan.recipe.epochs)))
+    timed = Timed(Answers(stage.surrogate, epochs_at(plan.ladder, plan.recipe.epochs)))
     search(study, InProcess(timed))
     found = [(trial.ordinal, trial.key, trial.proposed_by, trial.epochs_done) for trial in study.trials()]
     if isinstance(store, StudyFolder):

@@ -18,7 +18,7 @@ from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.sections import WinnersPlan, read_recipe
 from scalesearch.records.folder import PLAN, StudyFolder, check_study
-from scalesearch.records.trials import best_trials
+from scalesearch.records.front import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.write import write_report
 from scalesearch.study.driver import train_winners

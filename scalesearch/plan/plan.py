@@ -7,6 +7,7 @@ plan that a study folder was begun with (`changes`). Reading the written plan gi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,7 +61,9 @@ class Plan:
     ladder: Ladder | None = None
     """Without a ladder, every candidate is trained to the end of the recipe."""
     trials: int = 12
-    """Candidates that the search trains; may grow when a study is resumed."""
+    """Candidates that the search trains, repeats among them; may grow when a study is resumed."""
+    repeats: float = 0.0
+    """Share of the trials that train candidates again with other seeds, those that decide the front."""
     seed: int = 0
     workers: int = 1
     """Trainings at a time, each in its own process if there are several. May change when a study is resumed. But a
@@ -74,6 +77,16 @@ class Plan:
     baselines: Mapping[str, Point] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
     """A line for each dropped node of a graph; no part of the resolved plan."""
+
+    @property
+    def repeated(self) -> int:
+        """The number of trials that are repeats."""
+        return math.floor(self.repeats * self.trials + 1e-9)
+
+    @property
+    def candidates(self) -> int:
+        """The number of candidates that the search proposes."""
+        return self.trials - self.repeated
 
     @property
     def bands(self) -> tuple[Budget, ...]:
@@ -161,6 +174,7 @@ class Plan:
             "sampler": dataclasses.asdict(self.sampler),
             "ladder": self.ladder.to_dict() if self.ladder else None,
             "trials": self.trials,
+            "repeats": self.repeats or None,
             "seed": self.seed,
             "workers": self.workers,
             "threads": self.threads,
@@ -261,6 +275,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), None if recipe.steps else recipe.epochs),
         trials=top.integer("trials", Plan.trials, low=1, high=100_000),
+        repeats=sections.read_repeats(top.get("repeats")),
         seed=sections.read_seed(top.get("seed")),
         workers=top.integer("workers", Plan.workers, low=1, high=256),
         threads=top.integer("threads", 1, low=1, high=1024) if top.get("threads") else None,

@@ -88,6 +88,15 @@ def read_seed(value: Value | None) -> int:
     return seed
 
 
+def read_repeats(value: Value | None) -> float:
+    """Read `repeats`, the share of the trials that train candidates again, 0 by default."""
+    what = "a share of the trials from 0 to 0.9, such as 0.2"
+    share = value.number(what=what) if value else 0.0
+    if value and not 0 <= share <= 0.9:
+        raise value.expected(what)
+    return share
+
+
 def read_data(section: Section) -> DataPlan:
     """Read `data: {source:, train:, val:, select:, seed:}`."""
     select: float | Literal["val"] = DataPlan.select

@@ -111,12 +111,14 @@ class Row:
 
     @property
     def file_name(self) -> str:
-        """File name in the study's folder: search-000003-m1.json, winner-<spec id>-s1.json, baseline-<name>-s0.json.
+        """File name in the study's folder: search-000003-m1.json, repeat-000003-s1.json, winner-<spec id>-s1.json,
+        baseline-<name>-s0.json.
 
         A winner trained by another recipe than the plan's has a name, and its file name has the recipe's id before the
         seed.
         """
-        parts = [self.kind, {"search": f"{self.ordinal:06d}", "baseline": self.name}.get(self.kind, self.spec_id)]
+        ordinal = f"{self.ordinal:06d}"
+        parts = [self.kind, {"search": ordinal, "repeat": ordinal, "baseline": self.name}.get(self.kind, self.spec_id)]
         parts += [] if self.member is None else [f"m{self.member}"]
         parts += [self.recipe_id] if self.kind == "winner" and self.name else []
         parts += [] if self.kind == "search" else [f"s{self.seed}"]

@@ -30,7 +30,7 @@ class RowSet:
         self._equal: dict[TrainingKey, dict[str, Row]] = {}
         """Complete rows by training key, then by name."""
         self._searched: dict[int, dict[str, Row]] = {}
-        """Search rows by ordinal, then by name."""
+        """Search rows and repeats by ordinal, then by name."""
         self._trials: list[Trial] = []
         self._members = 1
         """Rows in each of `_trials`."""
@@ -49,7 +49,7 @@ class RowSet:
         insort(self._ordered, row, key=_order)
         if row.state == "complete" and row.epochs_done == row.epochs_planned:
             self._equal.setdefault(row.key, {})[name] = row
-        if row.kind == "search":
+        if row.kind in ("search", "repeat"):
             self._searched.setdefault(row.ordinal, {})[name] = row
             self._changed.add(row.ordinal)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from scalesearch.records.pareto import non_dominated
 from scalesearch.records.row import Row
 from scalesearch.space.space import Point
 
@@ -21,6 +20,8 @@ class Trial:
     point: Point
     proposed_by: str
     rows: tuple[Row, ...]
+    repeats: tuple[tuple[Row, ...], ...] = ()
+    """Its members trained again, by seed: complete rows with an AP."""
 
     @cached_property
     def key(self) -> tuple[str, ...]:
@@ -89,21 +90,23 @@ class Trial:
 
 
 def trials(rows: Iterable[Row], members: int = 1) -> list[Trial]:
-    """Assemble search rows into trials, by ordinal; a trial that lacks members is left out."""
+    """Assemble search rows and repeats into trials, by ordinal; a trial that lacks members is left out."""
     by_ordinal: dict[int, list[Row]] = {}
+    again: dict[int, dict[int, list[Row]]] = {}
     for row in rows:
         if row.kind == "search":
             by_ordinal.setdefault(row.ordinal, []).append(row)
+        elif row.kind == "repeat" and row.state == "complete" and row.final.get("ap") is not None:
+            again.setdefault(row.ordinal, {}).setdefault(row.seed, []).append(row)
     whole = []
     for ordinal, group in sorted(by_ordinal.items()):
         if len(group) == members:
-            group.sort(key=lambda row: row.member or 0)
-            whole.append(Trial(ordinal, dict(group[0].point), group[0].proposed_by, tuple(group)))
+            group.sort(key=_member)
+            seeds = sorted(again.get(ordinal, {}).items())
+            repeats = tuple(tuple(sorted(found, key=_member)) for _, found in seeds if len(found) == members)
+            whole.append(Trial(ordinal, dict(group[0].point), group[0].proposed_by, tuple(group), repeats))
     return whole
 
 
-def best_trials(found: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
-    """Return the non-dominated complete trials, best AP first."""
-    complete = [trial for trial in found if trial.complete]
-    front = non_dominated(complete, lambda trial: trial.values(objectives), objectives)
-    return sorted(front, key=lambda trial: (-trial.value("ap"), trial.ordinal))
+def _member(row: Row) -> int:
+    return row.member or 0

@@ -27,7 +27,8 @@ from scalesearch.records.hypervolume import hypervolume
 from scalesearch.records.pareto import UP, Points
 from scalesearch.records.row import Row
 from scalesearch.records.row_set import RowSet
-from scalesearch.records.trials import Trial, best_trials
+from scalesearch.records.front import best_trials
+from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 from scalesearch.space.band import Band
 from scalesearch.space.candidates import Candidate
@@ -119,21 +120,19 @@ class _Trained:
 class Answers:
     """Answers tasks from the surrogate and logs them in order."""
 
-    def __init__(self, surrogate: Surrogate, seed: int, rungs: Sequence[int]) -> None:
-        self._world, self._seed, self._rungs = surrogate, seed, rungs
-        self._done: dict[str, int] = {}
+    def __init__(self, surrogate: Surrogate, rungs: Sequence[int]) -> None:
+        self._world, self._rungs = surrogate, rungs
+        self._done: dict[tuple[str, int], int] = {}
         self.log: list[_Trained] = []
 
     def __call__(self, task: Task, label: str) -> Outcome:
-        spec, surrogate, seed = task.spec, self._world, self._seed
-        before = self._done.get(spec.id, 0)
+        spec, surrogate, seed = task.spec, self._world, task.seed
+        before = self._done.get((spec.id, seed), 0)
         # Another candidate may share the detector and have reached a higher rung.
-        self._done[spec.id] = max(before, task.to_epoch)
+        done = self._done[spec.id, seed] = max(before, task.to_epoch)
         seconds = surrogate.seconds(spec, seed, task.to_epoch)
-        added = surrogate.seconds(spec, seed, self._done[spec.id]) - (
-            surrogate.seconds(spec, seed, before) if before else 0.0
-        )
-        self.log.append(_Trained(task, self._done[spec.id] - before, added))
+        added = surrogate.seconds(spec, seed, done) - (surrogate.seconds(spec, seed, before) if before else 0.0)
+        self.log.append(_Trained(task, done - before, added))
         curve = [(epoch, surrogate.ap(spec, seed, epoch)) for epoch in self._rungs if epoch <= task.to_epoch]
         return Outcome(
             state="complete",
@@ -167,7 +166,7 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
     check_rungs(plan.ladder)
     plan = dataclasses.replace(plan, workers=1)
     rungs = epochs_at(plan.ladder, plan.recipe.epochs)
-    store, answers = MemoryStore(), Answers(surrogate, plan.seed, rungs)
+    store, answers = MemoryStore(), Answers(surrogate, rungs)
     study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=REHEARSED)
     with at_level("scalesearch.study", logging.CRITICAL):  # thousands of trials are not worth a line each
         search(study, InProcess(answers))
@@ -180,7 +179,7 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
         trials=plan.trials,
         candidates=len(found),
         ended=sum(trial.complete for trial in found),
-        full=sum(len(trial.rows) for trial in found) * plan.recipe.epochs,
+        full=sum(len(trial.rows) * (1 + len(trial.repeats)) for trial in found) * plan.recipe.epochs,
         epochs=sum(one.epochs for one in answers.log),
         seconds=round(sum(one.seconds for one in answers.log), 5),
         steps=tuple(_steps(study, found, answers.log, yardstick)),
@@ -190,17 +189,26 @@ def rehearse(plan: Plan, band: Band, surrogate: Surrogate, yardstick: Yardstick,
 def _steps(study: Study, found: Sequence[Trial], log: Sequence[_Trained], yardstick: Yardstick) -> list[FrontUpdate]:
     """Return a step for each fully trained candidate that changed the front."""
     epochs, seconds = 0, 0.0
-    ended: set[str] = set()
+    ended: set[tuple[str, int]] = set()
     front: list[int] = []
     steps: list[FrontUpdate] = []
     for one in log:
         epochs, seconds = epochs + one.epochs, seconds + one.seconds
         if one.task.to_epoch < study.plan.recipe.epochs:
             continue
-        ended.add(one.task.spec.id)
-        there = [trial for trial in found if ended.issuperset(trial.key)]
+        ended.add((one.task.spec.id, one.task.seed))
+        there = [_until(trial, ended) for trial in found if _trained(trial.rows) <= ended]
         chosen = best_trials(there, study.plan.objectives)
         if [trial.ordinal for trial in chosen] != front:
             front = [trial.ordinal for trial in chosen]
             steps.append(FrontUpdate(epochs, *(round(value, 5) for value in (seconds, *yardstick.measure(chosen)))))
     return steps
+
+
+def _trained(rows: Sequence[Row]) -> set[tuple[str, int]]:
+    return {(row.spec_id, row.seed) for row in rows}
+
+
+def _until(trial: Trial, ended: set[tuple[str, int]]) -> Trial:
+    """Return the trial without the repeats that had not ended."""
+    return dataclasses.replace(trial, repeats=tuple(rows for rows in trial.repeats if _trained(rows) <= ended))

@@ -19,9 +19,10 @@ from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.space import Point
-from scalesearch.study.jobs import TASKS, Job, final_jobs, winner_jobs
+from scalesearch.study.jobs import TASKS, Job, final_jobs, repeat_jobs, winner_jobs
 from scalesearch.study.pending import PendingJobs
 from scalesearch.study.propose import propose
+from scalesearch.study.repeats import Again, next_repeat
 from scalesearch.study.study import Study
 from scalesearch.study.study_progress import StudyProgress
 from scalesearch.study.successive_halving import promotion
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_study(study: Study, executor: Executor) -> None:
-    """Run the search, then train winners, then baselines; every row is on disk when this returns.
+    """Run the search with its repeats, then train winners, then baselines; every row is on disk when this returns.
 
     Raises TaskError, and ValueError where the first trainings all fail. KeyboardInterrupt passes through. Rows written
     so far stay.
@@ -79,11 +80,31 @@ def _search(study: Study, executor: Executor, progress: StudyProgress | None = N
             break
         if not jobs:
             out.collect_some()
+    _repeat(study, out, executor.workers)
     if study.ledger:
         study.ledger.keep(study.trials(), over=True)
     _tell_outside(study)
     # Checkpoints of trials that were not promoted, and of tasks begun by an interrupted run with other workers.
     shutil.rmtree(study.folder.path / TASKS, ignore_errors=True)
+
+
+def _repeat(study: Study, out: PendingJobs, workers: int) -> None:
+    """Train the plan's number of repeats; each is chosen from the results of those at least as many back as workers."""
+    plan = study.plan
+    sent: list[Again] = []
+    while len(sent) < plan.repeated:
+        known, pending = sent[: len(sent) + 1 - workers], sent[max(0, len(sent) + 1 - workers) :]
+        while out.repeating() & set(known) or out.count >= workers:
+            out.collect_some()
+        trials = study.trials()
+        chosen = next_repeat(trials, plan.objectives, plan.seed, known, pending)
+        if chosen is None:
+            return
+        ordinal, seed = chosen
+        for job in repeat_jobs(study, next(trial for trial in trials if trial.ordinal == ordinal), seed):
+            out.send(job)
+        sent.append(chosen)
+    out.collect()
 
 
 def _tell_outside(study: Study) -> None:
@@ -125,7 +146,7 @@ class _Steps:
         while self._first in self._done or self._first in heading:
             self._first += 1
         ordinal = self._first
-        more = ordinal < self._study.plan.trials and not self._used_up
+        more = ordinal < self._study.plan.candidates and not self._used_up
         if found := self._promoted(done, heading, no_more=not more):
             return found
         if not more or any(out <= ordinal - self._lag for out, rung in heading.items() if rung == 0):
@@ -185,7 +206,7 @@ class _Steps:
         plan, top = self._study.plan, len(self._rungs) - 1
         family = len(members) > 1
         for i, spec in enumerate(members):
-            label = f"trial {ordinal + 1}/{plan.trials}" + (f", member {i + 1}/{len(members)}" if family else "")
+            label = f"trial {ordinal + 1}/{plan.candidates}" + (f", member {i + 1}/{len(members)}" if family else "")
             yield Job(
                 kind="search",
                 spec=spec,

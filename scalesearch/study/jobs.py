@@ -13,7 +13,7 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.row import Row
-from scalesearch.records.trials import best_trials
+from scalesearch.records.front import best_trials
 from scalesearch.space.space import Point
 from scalesearch.study.study import Study
 
@@ -25,7 +25,7 @@ TASKS = "tasks"
 class Job:
     """One training that the study needs a row of."""
 
-    kind: Literal["search", "winner", "baseline"]
+    kind: Literal["search", "repeat", "winner", "baseline"]
     spec: DetectorSpec
     recipe: Recipe
     seed: int
@@ -43,7 +43,25 @@ class Job:
     @property
     def final(self) -> bool:
         """Whether it trains on everything but val and is evaluated on val."""
-        return self.kind != "search"
+        return self.kind in ("winner", "baseline")
+
+
+def repeat_jobs(study: Study, trial: Trial, seed: int) -> Iterator[Job]:
+    """Yield a job for each member of a candidate of the search, trained to the end with another seed."""
+    plan = study.plan
+    for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
+        yield Job(
+            kind="repeat",
+            spec=spec,
+            recipe=plan.recipe,
+            seed=seed,
+            to_epoch=plan.recipe.epochs,
+            ordinal=trial.ordinal,
+            member=row.member,
+            proposed_by=trial.proposed_by,
+            point=dict(trial.point),
+            label=f"trial {trial.ordinal + 1} again, seed {seed}",
+        )
 
 
 def final_jobs(study: Study) -> Iterator[Job]:

@@ -16,6 +16,7 @@ from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.records.row import OUTSIDE, Row, RowError, TrainingKey
 from scalesearch.space.space import shown
 from scalesearch.study.jobs import Job, row_of, same_as, task_of
+from scalesearch.study.repeats import Again
 from scalesearch.study.study import Study
 from scalesearch.study.study_progress import StudyProgress
 
@@ -42,7 +43,11 @@ class PendingJobs:
 
     def heading(self) -> dict[int, int]:
         """Return by ordinal the rung that each search trial in flight is trained to."""
-        return {sent.job.ordinal: sent.job.rung for sent in self._out.values() if not sent.job.final}
+        return {sent.job.ordinal: sent.job.rung for sent in self._out.values() if sent.job.kind == "search"}
+
+    def repeating(self) -> set[Again]:
+        """Return the repeats in flight."""
+        return {(sent.job.ordinal, sent.job.seed) for sent in self._out.values() if sent.job.kind == "repeat"}
 
     def send(self, job: Job) -> None:
         """Ensure that the job gets its row: an existing one, a copy from an equal training, or by training now."""
@@ -63,7 +68,7 @@ class PendingJobs:
 
     def _missed(self, job: Job) -> str:
         """Return why a search candidate is not trained (measured outside its band, or not measurable), else ''."""
-        if self._study.confirm is None or job.final or job.rung > 0:
+        if self._study.confirm is None or job.kind != "search" or job.rung > 0:
             return ""
         try:
             missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])

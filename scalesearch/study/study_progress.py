@@ -10,7 +10,7 @@ from typing import NamedTuple
 from scalesearch.io.progress import bar
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan
-from scalesearch.records.trials import best_trials
+from scalesearch.records.front import best_trials
 from scalesearch.study.study import Study
 
 
@@ -33,14 +33,16 @@ def work(study: Study, *, searched: bool) -> Work:
     """Return the epochs done and expected in total; `searched` means that no more candidates will be proposed."""
     plan, members = study.plan, len(study.unit.budgets)
     search = sum(row.epochs_done for row in study.folder.rows() if row.kind == "search")
+    repeated = sum(row.epochs_done for row in study.folder.rows() if row.kind == "repeat")
     # A winner with a name was trained by another recipe than the plan's.
     finals = [row for row in study.folder.rows() if row.kind == "baseline" or (row.kind == "winner" and not row.name)]
     final = sum(row.epochs_done for row in finals)
-    top, expected = plan.winners.top, plan.trials * members * epochs_of_a_candidate(plan)
+    top, expected = plan.winners.top, plan.candidates * members * epochs_of_a_candidate(plan)
     if searched:
         top, expected = min(top, len(best_trials(study.trials(), plan.objectives))), search
     trainings = (top + len(plan.baselines)) * len(plan.winners.seeds) * members
-    return Work(search + final, max(expected, search) + trainings * plan.winners.recipe.epochs)
+    again = max(plan.repeated * members * plan.recipe.epochs, repeated)
+    return Work(search + repeated + final, max(expected, search) + again + trainings * plan.winners.recipe.epochs)
 
 
 class StudyProgress:

@@ -24,7 +24,8 @@ from optuna.trial import TrialState
 from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.mirror.storage import FILE, IDENTITY, LedgerError, trial_storage
-from scalesearch.records.trials import Trial, best_trials
+from scalesearch.records.front import best_trials
+from scalesearch.records.trials import Trial
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
 from tests.studies import learn

@@ -7,7 +7,8 @@ from itertools import combinations_with_replacement, product
 
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.row import Row
-from scalesearch.records.trials import best_trials, trials
+from scalesearch.records.front import best_trials
+from scalesearch.records.trials import trials
 
 MakeRow = Callable[..., Row]
 Point = tuple[float, ...]

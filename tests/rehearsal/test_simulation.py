@@ -107,7 +107,7 @@ def test_a_replay_gives_the_recorded_rows(recorded: list[Row], plan: Plan) -> No
     store = MemoryStore()
     plan = replace(plan, ladder=None, trials=99, sampler=replace(plan.sampler, name="random"))
     study = Study(plan=plan, unit=band.unit, band=band, folder=store, provenance=PROVENANCE)
-    search(study, InProcess(Answers(table, 0, (10,))))
+    search(study, InProcess(Answers(table, (10,))))
     known: dict[str, set[tuple[float | None, float]]] = {}
     for row in recorded:
         known.setdefault(row.spec_id, set()).add((row.final["ap"], row.seconds))
@@ -162,7 +162,7 @@ def test_what_was_recorded_of_a_candidate_is_not_worked_out_again(recorded: list
 def test_a_detector_that_two_candidates_share_is_trained_once(plan: Plan) -> None:
     surrogate = Landscape(macs=1e7, epochs=10)
     spec = rehearsed_spec(plan)
-    answers, place = Answers(surrogate, 0, (2, 5, 10)), Path(os.devnull)
+    answers, place = Answers(surrogate, (2, 5, 10)), Path(os.devnull)
     for to_epoch in (2, 5, 2, 10):
         task = Task(spec=spec, recipe=plan.recipe, seed=0, to_epoch=to_epoch, folder=place)
         assert answers(task, "").curve[-1][0] == to_epoch

@@ -10,7 +10,7 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import read_rows
-from scalesearch.records.trials import best_trials
+from scalesearch.records.front import best_trials
 from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.study.driver import run_study, train_winners
