@@ -23,11 +23,11 @@ from scalesearch.io.logs import at_level
 from scalesearch.plan.ladder import Ladder, epochs_at
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.task import Outcome, Task
+from scalesearch.records.front import best_trials
 from scalesearch.records.hypervolume import hypervolume
 from scalesearch.records.pareto import UP, Points
 from scalesearch.records.row import Row
 from scalesearch.records.row_set import RowSet
-from scalesearch.records.front import best_trials
 from scalesearch.records.trials import Trial
 from scalesearch.rehearsal.result import FrontUpdate, Rehearsed
 from scalesearch.space.band import Band

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from scalesearch.evidence.noise import Group, Spread, by_seed, seed_sd
 from scalesearch.plan.plan import Plan
-from scalesearch.records.row import Row
 from scalesearch.records.front import best_trials
+from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, trials
 
 

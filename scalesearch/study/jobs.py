@@ -12,8 +12,9 @@ from scalesearch.plan.ladder import Rung
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.records.row import Row
 from scalesearch.records.front import best_trials
+from scalesearch.records.row import Row
+from scalesearch.records.trials import Trial
 from scalesearch.space.space import Point
 from scalesearch.study.study import Study
 

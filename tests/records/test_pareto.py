@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement, product
 
+from scalesearch.records.front import best_trials
 from scalesearch.records.pareto import non_dominated
 from scalesearch.records.row import Row
-from scalesearch.records.front import best_trials
 from scalesearch.records.trials import trials
 
 MakeRow = Callable[..., Row]
