@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from scalesearch.evidence.noise import Group, Spread, by_seed, seed_sd
 from scalesearch.plan.plan import Plan
-from scalesearch.records.front import best_trials
+from scalesearch.records.front import Estimate, Flattery, best_trials, estimates, flattery
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, trials
 
@@ -68,6 +68,19 @@ class Facts(NamedTuple):
         if cost not in self.plan.objectives:
             return []
         return best_trials(self.trials, ("ap", cost))
+
+    @property
+    def estimates(self) -> dict[int, Estimate]:
+        """By ordinal, the estimated mean AP of each complete trial; empty where nothing was trained again."""
+        complete = [trial for trial in self.trials if trial.complete]
+        if not any(trial.repeats for trial in complete):
+            return {}
+        return {trial.ordinal: one for trial, one in zip(complete, estimates(complete), strict=True)}
+
+    @property
+    def flattery(self) -> Flattery | None:
+        """How much the best single run overstates its candidate; None where nothing was trained again."""
+        return flattery(self.trials)
 
     @property
     def candidates(self) -> Spread | None:

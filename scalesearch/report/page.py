@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Spread, not_distinguished
 from scalesearch.io.text import for_markdown
 from scalesearch.plan.ladder import epochs_at
+from scalesearch.records.front import Estimate
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.report.facts import Facts
@@ -133,12 +135,14 @@ def _front(facts: Facts) -> str:
     splits = facts.front[0].rows[0].splits
     objectives = ", ".join(facts.plan.objectives)
     text = (
-        f"The candidates that no other dominates in the objectives ({objectives}); one seed each, on "
-        f"**{for_markdown(splits['evaluated'])}**, trained on {for_markdown(splits['train'])}."
+        f"The candidates that no other dominates in the objectives ({objectives}); {_seeds(facts)}, on "
+        f"**{for_markdown(splits['evaluated'])}**, trained on {for_markdown(splits['train'])}.{_flattery(facts)}"
     )
+    known = facts.estimates
     more = [name for name in facts.costs if name not in ("macs", "params")]
     head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
-    lines = [_trial_line(trial, more) for trial in facts.front]
+    head += ["seeds", "estimated AP"] if known else []
+    lines = [_trial_line(trial, more) + _estimate(known.get(trial.ordinal)) for trial in facts.front]
     drawn = facts.front[0].rows[0]
     note = (
         f"`scalesearch draw` draws the free graph of a trial from its row, for example `rows/{drawn.file_name}`."
@@ -146,6 +150,29 @@ def _front(facts: Facts) -> str:
         else ""
     )
     return "\n\n".join(part for part in ["## Front of the search", text, table(head, lines), note] if part)
+
+
+def _seeds(facts: Facts) -> str:
+    again = sum(len(trial.repeats) for trial in facts.trials)
+    if not again:
+        return "one seed each"
+    return f"AP of the search's seed, and the mean over seeds as {again} repeats let it be estimated, which decides"
+
+
+def _flattery(facts: Facts) -> str:
+    """State how much the best single run overstates its candidate."""
+    if (found := facts.flattery) is None:
+        return ""
+    seeds = f"{found.estimate.runs} seeds" if found.estimate.runs > 1 else "one seed and the spread of the others"
+    return (
+        f" The best single run, trial {found.trial.ordinal}, had AP {found.ap:.3f}; from {seeds} its mean is estimated as "
+        f"{found.estimate.mean:.3f} ± {math.sqrt(found.estimate.variance):.3f}: it was flattered by "
+        f"{found.ap - found.estimate.mean:.3f}."
+    )
+
+
+def _estimate(one: Estimate | None) -> list[str]:
+    return [str(one.runs), f"{one.mean:.3f} ± {math.sqrt(one.variance):.3f}"] if one else []
 
 
 def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:

@@ -142,7 +142,7 @@ def test_an_equal_training_has_an_equal_key(make_row: MakeRow) -> None:
         ({"ordinal": 3}, "search-000003.json"),
         ({"ordinal": 3, "member": 1}, "search-000003-m1.json"),
         ({"kind": "winner", "spec_id": "abc", "seed": 1}, "winner-abc-s1.json"),
-        ({"kind": "repeat", "spec_id": "abc", "seed": 7}, "repeat-abc-s7.json"),
+        ({"kind": "repeat", "ordinal": 3, "seed": 7}, "repeat-000003-s7.json"),
         ({"kind": "baseline", "name": "paper"}, "baseline-paper-s0.json"),
         ({"kind": "baseline", "name": "paper", "member": 2}, "baseline-paper-m2-s0.json"),
     ],
