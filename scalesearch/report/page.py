@@ -156,7 +156,7 @@ def _seeds(facts: Facts) -> str:
     again = sum(len(trial.repeats) for trial in facts.trials)
     if not again:
         return "one seed each"
-    return f"AP of the search's seed, and the mean over seeds as {again} repeats let it be estimated, which decides"
+    return f"AP with the search's seed, and the mean over seeds estimated with {again} repeats, which decides"
 
 
 def _flattery(facts: Facts) -> str:
@@ -166,8 +166,8 @@ def _flattery(facts: Facts) -> str:
     seeds = f"{found.estimate.runs} seeds" if found.estimate.runs > 1 else "one seed and the spread of the others"
     return (
         f" The best single run, trial {found.trial.ordinal}, had AP {found.ap:.3f}; from {seeds} its mean is estimated as "
-        f"{found.estimate.mean:.3f} ± {math.sqrt(found.estimate.variance):.3f}: it was flattered by "
-        f"{found.ap - found.estimate.mean:.3f}."
+        f"{found.estimate.mean:.3f} ± {math.sqrt(found.estimate.variance):.3f}, so the run is "
+        f"{found.ap - found.estimate.mean:.3f} above its mean."
     )
 
 

@@ -44,7 +44,7 @@ def test_a_share_of_the_trials_trains_candidates_again(tmp_path: Path) -> None:
     front = gather(study.plan, rows).front
     assert any(trial.repeats for trial in front)
     text = page(gather(study.plan, rows), "x")
-    assert "6 repeats let it be estimated" in text and "it was flattered by" in text and "| estimated AP |" in text
+    assert "estimated with 6 repeats" in text and "above its mean." in text and "| estimated AP |" in text
 
 
 @pytest.mark.parametrize("cut", [9, 11, 14])
