@@ -54,7 +54,7 @@ def identified(recipe: Recipe, backbones: Sequence[Backbone]) -> Recipe:
     if recipe.weights_hash not in (NONE, own):
         raise ValueError(
             f"weights_hash is filled in from the weights, which are {own} now, but got {recipe.weights_hash}: put those "
-            "weights back, or leave weights_hash out and begin anew with --out"
+            "weights back, or leave weights_hash out and begin a new study with --out"
         )
     return dataclasses.replace(recipe, weights_hash=own)
 

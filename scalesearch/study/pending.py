@@ -134,7 +134,7 @@ class PendingJobs:
         if len(rows) >= HOPELESS and all(row.state == "failed" for row in rows):
             raise ValueError(
                 f"all of the first {len(rows)} trainings failed, the last for this reason: {rows[-1].reason}; mend that and "
-                "begin anew with --out"
+                "begin a new study with --out"
             )
 
     def _write(self, job: Job, task: Task, row: Row, end: str) -> None:

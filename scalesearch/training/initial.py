@@ -138,7 +138,7 @@ def source_of(task: Task) -> Source | None:
     if recipe.source and recipe.weights_hash not in (NONE, own := file_hash(source.file)):
         raise TaskError(
             f"the weights {source.name} must be those that the recipe was resolved with ({recipe.weights_hash}), but are "
-            f"others ({own}): put those back, or begin anew with --out"
+            f"others ({own}): put those back, or begin a new study with --out"
         )
     return source
 
