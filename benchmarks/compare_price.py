@@ -43,7 +43,6 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import FUSIONS, GATES, Topology
 
 SEED = 0
-DEFAULT = "0a0bcb0"
 SHAPES = list(PUBLISHED)
 BACKBONES = (EfficientNet(), EfficientNet(width=0.75, depth=1.4), EfficientNet(width=0.5, lite=True))
 NETWORKS = [make for name, make in TOPOLOGIES.items() if name not in ONE_SPAN]
@@ -227,7 +226,7 @@ def timed(before: Version, today: Version, rounds: int) -> Iterator[str]:
 def main() -> int:
     """Compares, prints and writes the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", default=DEFAULT, help="the earlier revision")
+    parser.add_argument("--against", default="0a0bcb0", help="the earlier revision")
     parser.add_argument("--points", type=int, default=100_000, help="of all grids")
     parser.add_argument("--graphs", type=int, default=1_000, help="free graphs one by one")
     parser.add_argument("--rounds", type=int, default=11, help="of timing")
@@ -244,7 +243,7 @@ def main() -> int:
         counts, wrong = different(before, today, args.points, args.graphs)
         speeds = list(timed(before, today, args.rounds))
     lines = [
-        f"price and memory of today against those of revision {args.against} ({DEFAULT} unrolled the network by hand for each):",
+        f"price and memory of today against those of revision {args.against}:",
         "parameters, multiply-adds, activations, peak, inference and training memory, each equal to the last digit",
         f"    python benchmarks/compare_price.py --against {args.against}",
         "",
