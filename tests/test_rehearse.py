@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from scalesearch.app.rehearse import setup_of
 from scalesearch.cli import cli
+from scalesearch.plan.plan import read_plan
 from scalesearch.records.folder import PLAN as PLAN_FILE
+from scalesearch.rehearsal.landscape import LANDSCAPES, Landscape
 
 PLAN = """
 name: small
@@ -162,6 +165,19 @@ def test_a_plain_table_is_searched_like_a_study(cells: Path, tmp_path: Path) -> 
     assert "of another plan, table or landscape" in refused(cells, "--seeds", 1, "-o", tmp_path / "out")
     alone = json.loads(rehearse(cells, "--samplers", "random", "--seeds", 1, "--json", "--set", "objectives=[ap]"))
     assert alone[0]["trials"] == 20
+
+
+def test_committed_rehearsals_are_of_todays_setup() -> None:
+    """A field that a detector gets later does not make another setup of a plan that does not name it."""
+    root = Path(__file__).parents[1]
+    read = read_plan(root / "search_spaces" / "landscape.yaml")
+    (budget,) = read.bands
+    assert budget.macs
+    for folder, landscape in (("rehearsal", "plain"), ("rehearsal/crossing", "crossing"), ("rehearsal/noisy", "noisy")):
+        surrogate = Landscape(macs=budget.macs.middle, epochs=read.recipe.epochs, **LANDSCAPES[landscape])
+        with (root / "results" / folder / "runs.jsonl").open() as file:
+            kept = {json.loads(line)["setup"] for line in file}
+        assert kept == {setup_of(read, landscape, repr(surrogate))}
 
 
 def test_what_is_said_of_a_plan_is_refused_of_a_plain_table(cells: Path, plan: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 
 from scalesearch.app.search_study import unit_of
-from scalesearch.arch.spec import Anchors
+from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.io.hashes import short_hash
 from scalesearch.io.progress import bar
 from scalesearch.io.publish import publish
@@ -222,6 +222,8 @@ def _facts(plan: Plan, band: Band, surrogate: Landscape) -> list[str]:
     return lines
 
 
+_LATER = {"normalisation": DetectorSpec.normalisation}
+"""Fields that detectors have got since: with their defaults, a setup is the one that it was without them."""
 _COMPARED = ("unit", "band", "family", "space", "graphs", "detector", "anchors", "objectives", "ladder")
 
 
@@ -232,7 +234,9 @@ def _compared(plan: Plan) -> dict[str, object]:
     """
     data = plan.resolved()
     settings = {name: value for name, value in data["sampler"].items() if name != "name"}
-    return {name: data.get(name) for name in _COMPARED} | {"sampler": settings, "epochs": plan.recipe.epochs}
+    detector = {name: value for name, value in data["detector"].items() if (name, value) not in _LATER.items()}
+    parts = {"sampler": settings, "detector": detector, "epochs": plan.recipe.epochs}
+    return {name: data.get(name) for name in _COMPARED} | parts
 
 
 def setup_of(plan: Plan, *surrogate: object) -> str:
