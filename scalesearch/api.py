@@ -73,7 +73,7 @@ def train(
 
     design   a DetectorSpec, a published name such as d0, or a file; its number of classes becomes the data's
     recipe   a Recipe, the name of a preset, a YAML file, or fields in place of the defaults ({"epochs": 10})
-    weights  a file to start from, in place of random weights
+    weights  a file, a training's folder or an installed package to start from, in place of the recipe's
     out      the folder of checkpoints and result.json; the same call continues an interrupted training in it
     """
     spec = design if isinstance(design, DetectorSpec) else read_design(str(design))

@@ -71,13 +71,15 @@ def in_epochs(recipe: Recipe, images: int, what: str) -> Recipe:
     return found
 
 
-def check_start(spec: DetectorSpec, recipe: Recipe) -> None:
-    """Raise ValueError where the initial weights do not fit the spec's backbone, or the frozen stages are not its own."""
+def check_start(spec: DetectorSpec, recipe: Recipe) -> tuple[str, ...]:
+    """Return the notes of a training's start.
+
+    Raises ValueError where the initial weights do not fit the spec's backbone, or it has not the stages to freeze.
+    """
     if recipe.weights_hash == NONE == recipe.freeze:
-        return
+        return ()
     task = Task(spec=resolve_spec(spec), recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=Path())
     with torch.random.fork_rng([]):
         detector, notes = initial_detector(task)
     frozen_names(detector, recipe.freeze)
-    for note in notes:
-        logger.info(note)
+    return notes

@@ -216,8 +216,8 @@ def with_weights(plan: Plan) -> Plan:
     Raises ValueError where there are none, or they do not fit.
     """
     recipe, final = (identified(one, backbones_of(plan)) for one in (plan.recipe, plan.winners.recipe))
-    for one in dict.fromkeys((recipe, final)):
-        check_starts(plan, one)
+    for note in dict.fromkeys((*check_starts(plan, recipe), *check_starts(plan, final))):
+        logger.info(note)
     return dataclasses.replace(plan, recipe=recipe, winners=dataclasses.replace(plan.winners, recipe=final))
 
 
@@ -241,8 +241,12 @@ def backbones_of(plan: Plan) -> list[Backbone]:
     return [parse(name) for name in plan.backbones]
 
 
-def check_starts(plan: Plan, recipe: Recipe) -> None:
-    """Raise ValueError where the recipe's initial weights do not fit a backbone at a span of levels of the plan."""
+def check_starts(plan: Plan, recipe: Recipe) -> list[str]:
+    """Return notes on what is taken of the recipe's initial weights.
+
+    Raises ValueError where they do not fit a backbone at a span of levels of the plan.
+    """
+    notes: dict[str, None] = {}
     spans = {frame[1:]: frame for frame in plan.frames}
     for backbone, (size, low, high) in product(backbones_of(plan), spans.values()):
         own = wanted_normalisation(recipe, backbone) or plan.detector["normalisation"]
@@ -252,7 +256,8 @@ def check_starts(plan: Plan, recipe: Recipe) -> None:
             topology=fpn(low, high),
             **{**plan.detector, "normalisation": own},
         )
-        check_start(spec, recipe)
+        notes |= dict.fromkeys(check_start(spec, recipe))
+    return list(notes)
 
 
 def _normalisations(plan: Plan) -> dict[str, str]:

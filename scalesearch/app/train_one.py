@@ -88,7 +88,7 @@ def train(
         seed=seed,
         to_epoch=recipe.epochs,
         folder=folder,
-        weights=source.file if source else None,
+        weights=weights,
         evaluate_on="val",
     )
     outcome = trainer(opened, tensorboard=tensorboard, team=team)(task, f"training {spec.id}")

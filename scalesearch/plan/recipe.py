@@ -35,8 +35,8 @@ class Recipe:
     epochs: int = 30
     """Epochs of the whole schedule: warm-up and cosine end here, whichever part of it a task trains."""
     steps: int = 0
-    """Steps of the whole schedule in place of epochs, as many whole epochs as come nearest, once the number of images is
-    known: 100 images and 30 epochs of 8 are 360 steps, too few for most. 0: the epochs as given."""
+    """Steps of the whole schedule; the epochs are worked out once the number of images is known, each as long as an epoch
+    or a little shorter. 30 epochs of 100 images are 360 steps of 8, too few for most. 0: the epochs as given."""
     batch: int = 8
     """Images a step, over all processes. It is small because a CPU's time grows with the images, and a short run needs
     steps."""
@@ -167,10 +167,10 @@ class Recipe:
     def steps_of_epoch(self, images: int) -> int:
         """Return the steps of an epoch of so many images: a short last batch is dropped unless it is the only one.
 
-        Fewer where `steps` are less than a whole epoch.
+        Fewer where `steps` are not a whole number of epochs: each epoch leaves out as many, others each time.
         """
         whole = max(1, images // self.batch)
-        return min(whole, self.steps) if self.steps else whole
+        return min(whole, max(1, round(self.steps / self.epochs))) if self.steps else whole
 
     def for_images(self, images: int) -> Recipe:
         """Return the recipe with the epochs that its `steps` are of so many images; the same one without `steps`.
@@ -179,7 +179,7 @@ class Recipe:
         """
         if not self.steps:
             return self
-        epochs = max(1, round(self.steps / self.steps_of_epoch(images)))
+        epochs = math.ceil(self.steps / max(1, images // self.batch))
         recipe = dataclasses.replace(self, epochs=epochs)
         recipe._check_phases()
         return recipe

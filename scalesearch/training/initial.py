@@ -152,6 +152,8 @@ def initial_detector(task: Task, categories: Sequence[Category] = ()) -> tuple[D
     pretrained = recipe.pretrained and source is None
     detector = build(task.spec, pretrained=pretrained, stochastic_depth=recipe.stochastic_depth)
     notes = (*start_from(detector, source.file), *_classes_note(source, categories)) if source else ()
+    if recipe.freeze != NONE and source is None and not pretrained:
+        notes = (*notes, "the frozen stages have random weights: set pretrained or weights, or freeze: none")
     return detector, (*notes, *_fed(task.spec, source, pretrained))
 
 

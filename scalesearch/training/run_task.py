@@ -34,6 +34,7 @@ from scalesearch.training.anchor_match import match_report
 from scalesearch.training.coco_metrics import Evaluation
 from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.evaluation import evaluate
+from scalesearch.training.initial import source_of
 from scalesearch.training.log import Log
 from scalesearch.training.loop import NonFinite, Training
 from scalesearch.training.peak_memory import PeakMemory
@@ -271,8 +272,9 @@ def _ap(numbers: Mapping[str, float | None]) -> float:
 def _identity(task: Task, data: Data) -> str:
     """Hash what must be equal for a training to continue; files count by content, not path."""
     parts = [task.spec.id, task.recipe.id, str(task.seed), data.fingerprint, task.train_on, task.evaluate_on]
-    # The weights of a recipe are part of its id.
-    parts += [file_hash(task.weights)] if task.weights and not task.recipe.source else []
+    source = source_of(task)
+    # The weights of a recipe are part of its id, by their content once they are identified.
+    parts += [file_hash(source.file)] if source and task.recipe.weights_hash == NONE else []
     return short_hash("\n".join(parts))
 
 

@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 
 from scalesearch.app.search_study import search, with_weights
 from scalesearch.arch.backbone import TimmBackbone
-from scalesearch.arch.spec import to_dict
+from scalesearch.arch.normalisation import NORMALISATIONS
+from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.io.hashes import file_hash
 from scalesearch.nn.pretrained import pretrained_file
 from scalesearch.plan.plan import Plan, changes, read_plan
@@ -155,18 +156,45 @@ def test_sources_are_found_and_what_is_none_is_refused(saved: Path, trained: Tra
         assert "\n" not in str(caught.value)
 
 
-def test_the_packages_weights_and_their_normalisation(tmp_path: Path) -> None:
+@pytest.fixture
+def lite0() -> DetectorSpec:
+    """A detector for the package's weights."""
     try:
         importlib.metadata.distribution(LITE0)
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("the extra pretrained is not installed")
+    return dataclasses.replace(TINY, size=(64, 64), backbone=TimmBackbone(name="tf_efficientnet_lite0"))
+
+
+def test_the_packages_weights_and_their_normalisation(lite0: DetectorSpec) -> None:
     assert find_source(LITE0).normalisation == "half"
-    spec = resolve_spec(dataclasses.replace(TINY, size=(64, 64), backbone=TimmBackbone(name="tf_efficientnet_lite0")))
     recipe = Recipe(weights=LITE0, epochs=1)
-    detector, notes = initial_detector(Task(spec=spec, recipe=recipe, seed=0, to_epoch=1, folder=Path()))
+    detector, notes = initial_detector(Task(spec=resolve_spec(lite0), recipe=recipe, seed=0, to_epoch=1, folder=Path()))
     assert "all 240 tensors of the backbone taken by order and shape" in notes[0] and "by half" in notes[1]
     # ImageNet's statistics of the first norm, which random weights do not have.
     assert detector.backbone.state_dict()["model.bn1.running_var"].std() > 1
+
+
+def test_a_training_from_the_package_is_normalised_as_it_was(
+    lite0: DetectorSpec, trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    (design := tmp_path / "design.json").write_text(json.dumps(to_dict(lite0)))
+    options = [word for change in ("steps=1", "norm_batches=1", "freeze=backbone") for word in ("--set", change)]
+    words = ("train", design, "--data", trained.data, *options)
+    for run, start in ((tmp_path / "a", ("--set", f"weights={LITE0}")), (tmp_path / "b", ("--weights", LITE0))):
+        done = command(*words, *start, "--out", run)
+        assert done.status == 0, done.err
+        said = " ".join((done.out + done.err).split())
+        assert "images are normalised by half" in said and "nothing says by what" not in said
+        assert "training: steps 1 are 1 epochs of 1 steps on 20 images" in said
+        result = json.loads((run / "result.json").read_text())
+        assert result["spec"]["normalisation"] == "half" and result["weights"]["of"].startswith(LITE0)
+        assert result["weights"]["sha256"] == "579344248a93" and result["steps"] == 1
+    assert command(*words, "--set", f"weights={LITE0}", "--out", tmp_path / "b").status  # another training's folder
+    assert command("export", tmp_path / "a", "-o", tmp_path / "a.onnx").status == 0
+    props = {one.key: one.value for one in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert json.loads(props["normalisation"])["mean"] == list(NORMALISATIONS["half"][0])
 
 
 PLAN = """
@@ -194,7 +222,7 @@ def test_a_study_starts_from_weights_and_goes_on_with_no_others(saved: Path, coc
     assert {row["recipe"]["weights_hash"] for row in rows} == {file_hash(weights)}
     assert f"start from the weights {saved} (sha256 {file_hash(weights)})" in page and "normalised by inception" in page
     assert "; the backbone is frozen. The final ones start from" in page and "; all of it is trained." in page
-    # 7 images to train on and 3 to select: 2 steps are 2 epochs of one, and of all 10 one of 2.
+    # 7 images to train on and 3 to select: 2 steps are 2 epochs of one, of all 10 one of 2.
     assert [(row["epochs_done"], row["steps"]) for row in rows] == [(2, 2), (2, 2), (1, 2)]
     assert "1 epochs, 2 steps; every number" in page
     moved = weights.rename(tmp_path / "model.safetensors")

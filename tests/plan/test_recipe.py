@@ -37,17 +37,19 @@ def test_the_id_is_of_the_content_of_weights_once_it_is_known() -> None:
     assert Recipe(freeze=3) == Recipe(freeze="3")  # type: ignore[arg-type]
 
 
-def test_steps_are_the_nearest_whole_epochs() -> None:
+def test_steps_are_as_many_epochs_as_they_need() -> None:
     recipe = Recipe(steps=1500, batch=8)
-    assert [recipe.for_images(images).epochs for images in (8, 100, 164, 205, 5000, 20_000)] == [
-        1500,
-        125,
-        75,
-        60,
-        2,
-        1,
-    ]
-    assert recipe.for_images(20_000).steps_of_epoch(20_000) == 1500  # a part of an epoch
+    for images, epochs, each in (
+        (3, 1500, 1),
+        (100, 125, 12),
+        (164, 75, 20),
+        (180, 69, 22),
+        (5000, 3, 500),
+        (20_000, 1, 1500),
+    ):
+        found = recipe.for_images(images)
+        assert (found.epochs, found.steps_of_epoch(images)) == (epochs, each)
+        assert found.steps_of_epoch(images // 2) <= each  # a rung with fewer images
     assert recipe.for_images(164).for_images(205) == recipe.for_images(205)
     assert Recipe().for_images(100) is not None and Recipe(epochs=7).for_images(9).epochs == 7
     assert recipe.for_images(164).id != recipe.for_images(205).id != Recipe(epochs=60).id

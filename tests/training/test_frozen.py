@@ -73,6 +73,7 @@ def test_what_is_frozen_stays_and_the_rest_does_not(freeze: str, data: Data, tmp
     training = Training(task(tmp_path, recipe, spec=DEEP), open_pixels(data.train, DEEP.size), torch.device("cpu"))
     for _ in range(2):
         training.train_epoch()
+    assert training.notes == ("the frozen stages have random weights: set pretrained or weights, or freeze: none",)
     still = {name.rpartition(".")[0] for name in training.frozen}
     before, after = start(DEEP, recipe), training.model.state_dict()
     for model in (training.model, training.average.model, training.evaluated()):

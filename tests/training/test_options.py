@@ -195,7 +195,7 @@ def test_statistics_are_those_of_the_whole_network() -> None:
     torch.testing.assert_close(model[1].running_mean, images.mean((0, 2, 3)))
 
 
-@pytest.mark.parametrize(("steps", "epochs", "done"), [(5, 2, 4), (2, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize(("steps", "epochs", "done"), [(5, 3, 6), (4, 2, 4), (2, 1, 2), (1, 1, 1)])
 def test_steps_are_trained_and_counted(steps: int, epochs: int, done: int, data: Data, tmp_path: Path) -> None:  # noqa: F811
     recipe = dataclasses.replace(RECIPE, steps=steps).for_images(len(data.train.images))
     outcome = run_task(task(tmp_path, recipe), data)
