@@ -19,7 +19,7 @@ from scalesearch.space.candidates import Candidate
 from scalesearch.space.enumerated import PricedBand
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point
-from scalesearch.study import cost_aware, evolution, samplers
+from scalesearch.study import cost_aware, evolution, graph_start, samplers
 from scalesearch.study.evolution import Observations, mutant
 from scalesearch.study.observations import observed_values
 
@@ -30,7 +30,7 @@ narrow band takes 30 ms, a mutant of a graph inside it 6 ms."""
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate to train, and its proposer: grid, random, or the sampler's name."""
+    """A candidate to train, and its proposer: grid, random, published (a network or a mutant), or the sampler's name."""
 
     candidate: Candidate
     proposed_by: str
@@ -61,6 +61,8 @@ def propose(
         return Proposal(band.nearest(_sobol(band.unit.axes, seed, ordinal), seen, rng), "qmc")
     known = observed_values(trials, objectives, sampler.population if sampler.name == "evolution" else 0)
     if _starting(sampler, ordinal, len(known)):
+        if sampler.name == "ehvi" and band.unit.genes:
+            return Proposal(graph_start.draw(band, band.unit.genes, seen, rng), "published")
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "ehvi":
         return Proposal(cost_aware.choose(band, objectives, known, pending, seen, rng), "ehvi")

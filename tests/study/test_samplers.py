@@ -23,7 +23,7 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import FiniteUnit, band_of
 from scalesearch.space.projected import ProjectedBand
 from scalesearch.space.space import Choices, Point, Space, steps
-from scalesearch.study import evolution, samplers
+from scalesearch.study import evolution, graph_start, samplers
 from scalesearch.study.observations import gain_slope, observed_values
 from scalesearch.study.propose import propose
 
@@ -264,3 +264,24 @@ def test_a_mutated_graph_is_another_graph() -> None:
     start = {name: axis.values[0] for name, axis in unit.axes.items()}
     mutants = [evolution.mutant(start, unit.axes, unit.genes, rng) for _ in range(10)]
     assert all(GENES.read(point) != GENES.read(start) for point in mutants)
+
+
+def test_a_search_of_graphs_starts_with_published_networks_and_their_mutants() -> None:
+    genes = Genes(levels=(3, 5), nodes=8, inputs=3, fusions=("fast", "sum"))
+    networks = set(graph_start.published(genes))
+    assert len(networks) >= 3
+    plan = SamplerPlan(name="ehvi", startup=8)
+    band = find_band(unit_of({"width": steps(16, 64, 8), **SPAN}, "1.5M", "5M", genes))
+    found = [propose(band, plan, BOTH, 0, i, []) for i in range(8)]
+    assert {one.proposed_by for one in found} == {"published"}
+    assert all(inside(band.unit, one.candidate) for one in found)
+    graphs = [one.candidate.members[0].topology for one in found]
+    assert sum(graph in networks for graph in graphs) >= 1 and len(set(graphs)) >= 4
+    # Too few nodes for any published network: a random one.
+    few = Genes(levels=(3, 5), nodes=3, inputs=1, fusions=("sum",))
+    assert graph_start.published(few) == []
+    band = find_band(unit_of({"width": steps(16, 64, 8), **SPAN}, "1M", "5M", few))
+    assert propose(band, plan, BOTH, 0, 0, []).proposed_by == "published"
+
+
+SPAN = {"min_level": Choices((3,)), "max_level": Choices((5,))}
