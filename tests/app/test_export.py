@@ -95,7 +95,7 @@ def test_a_disagreement_is_an_error() -> None:
     for difference in (2e-3, float("nan")):
         with pytest.raises(ValueError, match="nothing was written; try another --opset"):
             Agreement(difference=difference, same=None, images=1).check()
-    with pytest.raises(ValueError, match="2.0% of them are others"):
+    with pytest.raises(ValueError, match="2.0% of them differ"):
         Agreement(difference=0.0, same=0.98, images=1).check()
 
 
