@@ -24,7 +24,7 @@ TRIALS = 100
 
 def is_plain(path: Path) -> bool:
     """Whether this is the file of a plain table."""
-    return path.suffix in SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
 def on_plain_table(path: Path, band: Sequence[str], overrides: Sequence[str], ladder: bool | None) -> Scenario:

@@ -54,7 +54,7 @@ def read_table_file(path: Path) -> TableFile:
     Raises TableError for anything else, and where the file is beyond the bounds.
     """
     try:
-        found = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+        found = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise TableError(f"{path}: a table is a file, but reading it failed ({reason}); check the path") from None
