@@ -122,7 +122,7 @@ def run(given: Problem, measure: Measure, sampler: str, seed: int) -> Run:
 
 def _append(file: Path, line: str) -> None:
     # One write to a file opened for appending is whole, also beside another process.
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.write(handle, (line + "\n").encode())
     os.close(handle)
 

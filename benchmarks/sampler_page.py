@@ -127,7 +127,7 @@ Software: {", ".join(software)}. One thread each. Commands: in `benchmarks/compa
         f"random's {TRIALS}`: until the mean volume is that of random after {TRIALS}; geometric mean over tables, 95 % by "
         f"{RESAMPLES:,} bootstrap resamples of seeds; where a sampler never gets there it counts as {TRIALS}. `best or not "
         "told from it`: tables on which the paired difference to the one with the highest mean does not leave 0 out, over "
-        "the seeds that both have. `seconds`: processor time of a search."
+        "the seeds that both have. `seeds`: fewer for slow samplers, whose ranks say less. `seconds`: processor time of a search."
     )
     lines += [legend, "", f"![volume]({VOLUME})", f"![regret]({REGRET})"]
     for title, found in (

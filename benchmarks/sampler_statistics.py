@@ -102,8 +102,9 @@ def needed(results: Results, sampler: str) -> Needed:
     logs, never = np.zeros(RESAMPLES + 1), 0
     for table in results.tables:
         mine, base = (results.curves(table, one, "volume") for one in (sampler, BASE))
-        counts, target = _resampled(mine, rng), _resampled(base, rng)[:, -1]
-        there = counts >= target[:, None] - 1e-12
+        means = _resampled(mine, rng)
+        target = (means if sampler == BASE else _resampled(base, rng))[:, -1]
+        there = means >= target[:, None] - 1e-12
         first = np.where(there.any(axis=1), there.argmax(axis=1) + 1, TRIALS)
         never += not there[0].any()
         logs += np.log(first)
