@@ -80,7 +80,7 @@ def ours(given: Problem, sampler: str, seed: int) -> list[Candidate]:
     plan = dataclasses.replace(
         plan, sampler=dataclasses.replace(plan.sampler, name=sampler), ladder=None, seed=seed, workers=1
     )
-    answers = Answers(given.stage.surrogate, seed, (plan.recipe.epochs,))
+    answers = Answers(given.stage.surrogate, (plan.recipe.epochs,))
     study = Study(plan=plan, unit=given.band.unit, band=given.band, folder=MemoryStore(), provenance=REHEARSED)
     search(study, InProcess(answers))
     return [given.by_key[trial.key] for trial in study.trials()]

@@ -165,6 +165,8 @@ def test_a_plain_table_is_searched_like_a_study(cells: Path, tmp_path: Path) -> 
     assert "of another plan, table or landscape" in refused(cells, "--seeds", 1, "-o", tmp_path / "out")
     alone = json.loads(rehearse(cells, "--samplers", "random", "--seeds", 1, "--json", "--set", "objectives=[ap]"))
     assert alone[0]["trials"] == 20
+    again = json.loads(rehearse(cells, "--samplers", "random", "--seeds", 1, "--json", "--set", "repeats=0.2"))
+    assert again[0]["volume"] > 0 and again[0]["epochs_share"] == 1
 
 
 def test_committed_rehearsals_are_of_todays_setup() -> None:

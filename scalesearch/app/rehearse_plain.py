@@ -30,7 +30,7 @@ def is_plain(path: Path) -> bool:
 def on_plain_table(path: Path, band: Sequence[str], overrides: Sequence[str], ladder: bool | None) -> Scenario:
     """Return the points of the table in `path` that are inside `band`, as a scenario.
 
-    `band` has texts such as `latency=20%..40%`. The overrides are of objectives, sampler, ladder, trials and seed.
+    `band` has texts such as `latency=20%..40%`. The overrides are of objectives, sampler, ladder, trials, repeats and seed.
     Raises ValueError for a table, a band or an override that cannot be rehearsed.
     """
     limits = [read_limit(text) for text in band]
@@ -76,6 +76,7 @@ def _plan(path: Path, table: PlainTable, candidates: int, overrides: Sequence[st
         sampler=sections.read_sampler(top.section("sampler")),
         ladder=read_ladder(top.get("ladder"), table.epochs),
         trials=min(top.integer("trials", TRIALS, low=1, high=100_000), max(1, candidates // 2)),
+        repeats=sections.read_repeats(top.get("repeats")),
         seed=sections.read_seed(top.get("seed")),
         recipe=recipe,
         winners=WinnersPlan(recipe=recipe),
