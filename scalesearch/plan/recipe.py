@@ -225,8 +225,7 @@ class Recipe:
     def replaced(self, data: Mapping[str, Any]) -> Recipe:
         """Return this recipe with the fields of `data` replaced. ValueError as `from_dict`.
 
-        Other weights need another hash. Epochs alone are in place of the steps before; where both are given, the steps
-        count, as in a plan that a study has written.
+        Other weights need another hash. Epochs without steps replace the steps, too; of both, the steps count.
         """
         names = [item.name for item in dataclasses.fields(self)]
         if unknown := sorted(set(data) - set(names)):

@@ -90,16 +90,18 @@ def test_arrays_give_the_same_integers() -> None:
     width = rng.choice([16, 40, 112, 320, 88], 60)
     columns = {"repeats": rng.integers(1, 6, 60), "head_depth": rng.integers(0, 5, 60)}
     size = (16 * rng.integers(4, 30, 60), 16 * rng.integers(4, 30, 60))
-    training = TrainingSettings(batch=5)
+    training, frozen = TrainingSettings(batch=5), TrainingSettings(batch=5, frozen=True)
     grids = [
         peak_grid(base, size=size, width=width, **columns),
         memory_grid(base, size=size, width=width, **columns),
         training_memory_grid(base, training, size=size, width=width, **columns),
+        training_memory_grid(base, frozen, size=size, width=width, **columns),
     ]
     for i in range(60):
         fields = {name: int(values[i]) for name, values in columns.items()} | {"head_width": int(width[i])}
         one = dataclasses.replace(base, size=(int(size[0][i]), int(size[1][i])), width=int(width[i]), **fields)
         alone = [peak_activations(one), inference_memory(one), training_memory(one, training)]
+        alone.append(training_memory(one, frozen))
         assert [int(grid[i]) for grid in grids] == alone
     assert np.shape(peak_grid(base, width=np.array([64, 88]), repeats=np.array([[1], [2], [3]]))) == (3, 2)
 
