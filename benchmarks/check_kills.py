@@ -1,11 +1,11 @@
 """A study killed with -9 in each of its stages is the study that was never killed; writes results/checks/kills.txt.
 
-    python benchmarks/check_kills.py [--samplers tpe nsga2 gp qmc random] [--kills 25] [--out results/checks/kills.txt]
+    python benchmarks/check_kills.py [--samplers ehvi tpe nsga2 gp qmc random] [--kills 25] [--out results/checks/kills.txt]
 
 For each sampler a small real study (images of rectangles painted here, a two-rung ladder, winners over two seeds, one
 worker) runs once without a disturbance, and which rows it wrote in which order is taken down. Then the same command is
 killed and started again, 25 times in the life of one study: while it trains candidates to the first rung, while it
-trains those that go on, while it trains winners, and while it writes the report, some trainings and stages several
+trains those that go on, while it trains some again, while it trains winners, and while it writes the report, some trainings and stages several
 times over. When it has come to its end, its rows must equal the undisturbed ones in every column but times (no row lost,
 none twice), and its report in every paragraph but the one that says how long it took. About 2 minutes a sampler on one
 core: each start is a fork of a process that has imported what the command needs.
@@ -33,8 +33,8 @@ from scalesearch.cli import main as command
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
 
-SAMPLERS = ("tpe", "nsga2", "gp", "qmc", "random")
-STAGES = ("search", "ladder", "winners", "report")
+SAMPLERS = ("ehvi", "tpe", "nsga2", "gp", "qmc", "random")
+STAGES = ("search", "ladder", "repeats", "winners", "report")
 PLAN = """
 data: {source: images}
 space:
@@ -48,7 +48,8 @@ space:
   max_level: 5
 anchors: {scale: 1.5}
 band: {macs: {min: 0.1M, max: 4M}}
-trials: 9
+trials: 12
+repeats: 0.25
 recipe: {epochs: 4, batch: 4, norm_batches: 2}
 ladder: {rungs: [0.5], keep: 0.34}
 winners: {top: 1, seeds: [0, 1]}
@@ -147,7 +148,7 @@ def undisturbed(folder: Path) -> Course:
 def stage_of(name: str, epochs: int) -> str:
     """The stage that writes such a row."""
     if not name.startswith("search"):
-        return "winners"
+        return "repeats" if name.startswith("repeat") else "winners"
     return "search" if epochs <= FIRST_RUNG else "ladder"
 
 

@@ -19,4 +19,4 @@ def test_a_study_that_is_killed_in_its_stages_is_the_same_study(tmp_path: Path) 
         capture_output=True,
     )
     line = (tmp_path / "kills.txt").read_text().splitlines()[1]
-    assert re.match(r"random: one study of 11 rows killed 3 times .* equal the undisturbed ones'$", line)
+    assert re.match(r"random: one study of 14 rows killed 3 times .* equal the undisturbed ones'$", line)
