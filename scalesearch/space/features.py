@@ -108,14 +108,27 @@ def _cost_columns(candidates: Sequence[Candidate]) -> list[_Columns]:
 
 
 def _detector_columns(candidates: Sequence[Candidate]) -> list[_Columns]:
-    parts = [_members(one, _shares) for one in candidates]
-    found = [np.array(parts)[:, [i]] for i in range(len(parts[0]))]
-    graphs = [tuple(zip(*(graph_shape(spec.topology) for spec in one.members), strict=True)) for one in candidates]
-    return found + [np.array([np.mean(graph[kind], axis=0) for graph in graphs]) for kind in range(len(graphs[0]))]
+    parts = _of_members(candidates, _shares)
+    shapes = [_of_members(candidates, shape) for shape in (_paths, _edges, _nodes)]
+    return [*(parts[:, [i]] for i in range(parts.shape[1])), *shapes]
 
 
-def _members(one: Candidate, of: Callable[[DetectorSpec], Sequence[float]]) -> NDArray[np.float64]:
-    return np.asarray(np.mean([of(spec) for spec in one.members], axis=0), dtype=np.float64)
+def _of_members(candidates: Sequence[Candidate], numbers: Callable[[DetectorSpec], Sequence[float]]) -> _Columns:
+    """Return these numbers of each candidate [N, K], the mean over its members; in one array, as there may be 50,000."""
+    found = np.array([[numbers(spec) for spec in one.members] for one in candidates], dtype=np.float64)
+    return np.asarray(found.mean(axis=1), dtype=np.float64)
+
+
+def _paths(spec: DetectorSpec) -> Sequence[float]:
+    return graph_shape(spec.topology).paths
+
+
+def _edges(spec: DetectorSpec) -> Sequence[float]:
+    return graph_shape(spec.topology).edges
+
+
+def _nodes(spec: DetectorSpec) -> Sequence[float]:
+    return graph_shape(spec.topology).nodes
 
 
 @lru_cache(maxsize=100_000)

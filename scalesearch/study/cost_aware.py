@@ -58,6 +58,8 @@ def choose(
         table, candidates, observed, busy = _enumerated(band, known, pending, seen, rng)
     else:
         table, candidates, observed, busy = _pooled(band, objectives, known, pending, seen, rng)
+    if not observed:  # all that was trained is outside a band that has changed
+        return band.draw(seen, rng)
     first = len(observed) + busy
     up = [k for k, name in enumerate(objectives) if name in UP]
     ap = np.array([values[up[0]] for values in observed])
