@@ -25,7 +25,7 @@ from scalesearch.io.hashes import file_hash
 from scalesearch.nn.pretrained import pretrained_file
 from scalesearch.plan.plan import Plan, changes, read_plan
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Task
+from scalesearch.plan.task import Task, TaskError
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training.initial import find_source, initial_detector
 from tests.app.conftest import Command, Trained
@@ -195,6 +195,20 @@ def test_a_training_from_the_package_is_normalised_as_it_was(
     assert command("export", tmp_path / "a", "-o", tmp_path / "a.onnx").status == 0
     props = {one.key: one.value for one in onnx.load(tmp_path / "a.onnx").metadata_props}
     assert json.loads(props["normalisation"])["mean"] == list(NORMALISATIONS["half"][0])
+
+
+def test_a_worker_with_other_weights_refuses(saved: Path) -> None:
+    recipe = Recipe(weights=str(saved), weights_hash=file_hash(saved / "model.safetensors"))
+    task = Task(spec=resolve_spec(SPEC), recipe=recipe, seed=0, to_epoch=1, folder=Path())
+    assert "taken by name" in initial_detector(task)[1][0]
+    save_file({**timm.create_model("test_resnet").state_dict()}, saved / "model.safetensors")
+    with pytest.raises(
+        TaskError, match=r"saved/model.safetensors must be those that the recipe was resolved with .*others"
+    ):
+        initial_detector(task)
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(TaskError, match="this one has neither"):
+        initial_detector(task)
 
 
 PLAN = """
