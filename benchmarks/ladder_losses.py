@@ -65,11 +65,11 @@ class Searches:
         """The search, and its proposals by ordinal: those `given`, or the sampler's own."""
         stage, made = self._stage, list(given)
 
-        def next_one(*of: object) -> Proposal:
+        def next_one(*of: object, **more: object) -> Proposal:
             ordinal = of[4]
             assert isinstance(ordinal, int) and ordinal <= len(made)
             if ordinal == len(made):
-                made.append(propose(*of))  # type: ignore[arg-type]
+                made.append(propose(*of, **more))  # type: ignore[arg-type]
             return made[ordinal]
 
         def at_end(trials: Sequence[Trial], epochs: int) -> NDArray[np.float64]:
