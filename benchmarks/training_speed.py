@@ -1,6 +1,6 @@
 """Does the sum of training losses tell at a rung who ends best (training-speed estimation, Ru et al., NeurIPS 2021)?
 
-    scalesearch search search_spaces/quickstart.yaml --set sampler.name=random --set trials=16 --set recipe.epochs=4 \\
+    scalesearch search search_spaces/quickstart.yaml --set sampler.name=random --set trials=11 --set recipe.epochs=4 \\
         --set recipe.eval_every=1 --set workers=1 --set threads=1 --set winners.top=1 --set 'winners.seeds=[0]' \\
         --set winners.recipe.epochs=1 --out speed
     python benchmarks/training_speed.py speed --out results/checks/training_speed.txt
