@@ -1,6 +1,6 @@
-"""How well a rung ranks what a sampler proposes: a better sampler proposes candidates that are closer together.
+"""How well does a rung rank what a sampler proposes? Candidates that are closer together are harder to rank.
 
-    python benchmarks/ladder_ranks.py --samplers random,evolution,tpe,gp,ehvi --seeds 100:104 --trials 80
+    python benchmarks/ladder_ranks.py --samplers random,evolution,tpe,ehvi,gp --seeds 100:104 --out results/rehearsal/ranks.txt
 
 For each sampler, over the second half of its proposals with full training: the standard deviation of true AP about a line
 over the logarithm of the multiply-adds, and Kendall's tau of that distance with the same distance of the AP seen at each
