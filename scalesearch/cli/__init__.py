@@ -12,7 +12,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import design, latency, model, rehearse, space, study, trained
+from scalesearch.cli import design, fit, latency, model, rehearse, space, study, trained
 from scalesearch.console.lines import logged, speaks
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import for_terminal, hide_in_line
@@ -33,6 +33,7 @@ for verb in (
     study.search,
     study.report,
     rehearse.rehearse,
+    fit.fit,
     design.cost,
     design.draw,
     design.anchors,
