@@ -77,7 +77,7 @@ def train(
     logger.info(
         f"training on {opened.splits['train']} of {data}: {_class_names(opened)}; scored on {opened.splits['val']}"
     )
-    start = {"file": source.file.name, "of": source.name, "sha256": file_hash(source.file)} if source else None
+    start = {"file": source.file.name, "source": source.name, "sha256": file_hash(source.file)} if source else None
     name = f"train-{spec.id}-{recipe.id}-s{seed}" + (f"-w{start['sha256']}" if start and weights else "")
     folder = out or Path("results") / name
     if team.first:
