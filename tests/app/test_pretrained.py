@@ -189,7 +189,7 @@ def test_a_training_from_the_package_is_normalised_as_it_was(
         assert "images are normalised by half" in said and "nothing says by what" not in said
         assert "training: steps 1 are 1 epochs of 1 steps on 20 images" in said
         result = json.loads((run / "result.json").read_text())
-        assert result["spec"]["normalisation"] == "half" and result["weights"]["of"].startswith(LITE0)
+        assert result["spec"]["normalisation"] == "half" and result["weights"]["source"].startswith(LITE0)
         assert result["weights"]["sha256"] == "579344248a93" and result["steps"] == 1
     assert command(*words, "--set", f"weights={LITE0}", "--out", tmp_path / "b").status  # another training's folder
     assert command("export", tmp_path / "a", "-o", tmp_path / "a.onnx").status == 0
