@@ -191,9 +191,13 @@ def test_a_training_starts_from_a_file_of_weights_and_its_result_names_it(
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.startswith("train-") and folder.name.endswith(f"-s0-w{digest}")
     results = [json.loads((at / "result.json").read_text()) for at in (tmp_path / "first", folder)]
-    assert [result["weights"] for result in results] == [None, {"file": "last.pt", "source": "last.pt", "sha256": digest}]
+    assert [result["weights"] for result in results] == [
+        None,
+        {"file": "last.pt", "source": "last.pt", "sha256": digest},
+    ]
     missing = command(*common, "--weights", "none.pth")
-    assert (missing.status, missing.err) == (2, "scalesearch: none.pth: no such file\n")
+    assert missing.status == 2 and missing.err.count("\n") == 1
+    assert "but 'none.pth' is none of them; check the path" in missing.err
 
 
 def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path, command: Command) -> None:
