@@ -65,6 +65,14 @@ VERBS: dict[str, list[tuple[list[str], str]]] = {
         (["-o", "pipe"], "this is a pipe"),
         (["-o", "notes.txt/x.json"], "notes.txt is a file; name another place"),
     ],
+    "init": [
+        (["coco", "-o", "/proc/x.yaml"], "/proc/x.yaml: a plan must be written"),
+        (["coco", "-o", "folder.onnx"], "is a directory|this is a folder"),
+        (["coco", "-o", "notes.txt"], "notes.txt: a plan is a new file, but this one exists"),
+        (["coco", "-o", "tiny.yaml"], "tiny.yaml: a plan is a new file, but this one exists"),
+        (["coco", "-o", "/dev/full"], "this is a device"),
+        (["coco", "-o", "pipe"], "this is a pipe"),
+    ],
     "export": [
         (["weights.pt", "-o", "/proc/x.onnx"], "/proc/x.onnx: an export must be written"),
         (["weights.pt", "-o", "/proc/x.safetensors"], "/proc/x.safetensors: an export must be written"),

@@ -26,7 +26,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     return tuple(int(part) for part in parts)
 
 
-def _splits(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, str] | None:
+def read_splits(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, str] | None:
     if value is None:
         return None
     names = [part.strip() for part in value.split(",")]
@@ -43,7 +43,7 @@ def _splits(context: click.Context, parameter: click.Parameter, value: str | Non
     "--data",
     help="Folder of an export (docs/data.md), or digits (drawn pictures); with --from, where the study's data is now.",
 )
-@click.option("--splits", callback=_splits, metavar="TRAIN,VAL", help="Names of its splits; train,val by default.")
+@click.option("--splits", callback=read_splits, metavar="TRAIN,VAL", help="Names of its splits; train,val by default.")
 @click.option("--recipe", type=PATH, help="short (the default), efficientdet, or a YAML file of fields.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Override a recipe field; may be repeated."

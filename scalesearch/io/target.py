@@ -46,6 +46,14 @@ def claim_file(file: Path, what: str, ours: Callable[[Path], bool], *, room: int
     _probe(place.parent, what, file, room)
 
 
+def claim_new_file(file: Path, what: str) -> None:
+    """Check that `file` can be written and is missing or empty: it is edited by hand and never replaced. TargetError."""
+    place = Path(os.path.realpath(file))
+    if not _kind(place, what, file) and _exists(place) and place.stat().st_size:
+        raise TargetError(f"{file}: {what} is a new file, but this one exists; move it away, or name another")
+    claim_file(file, what, lambda _: False)
+
+
 def claim_folder(folder: Path, what: str, *, room: int = ROOM) -> None:
     """Check that `folder` is a folder or can be made, and that files can be written in it. Nothing is left behind.
 

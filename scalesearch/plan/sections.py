@@ -73,9 +73,19 @@ def read_name(top: Section, stem: str) -> str:
 
 def checked_name(text: str, value: Value) -> str:
     """Return `text` if it can be part of a file name; otherwise raise an error at `value`."""
-    if not _NAME.fullmatch(text):
-        raise value.error(f"must have a name of letters, digits, '.', '_' and '-' (it names files), but got {text!r}")
+    try:
+        check_name(text, "")
+    except ValueError as error:
+        raise value.error(str(error).strip()) from None
     return text
+
+
+def check_name(text: str, what: str) -> None:
+    """Raise ValueError, which begins with `what`, unless `text` can be part of a file name."""
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f"{what} must have a name of letters, digits, '.', '_' and '-' (it names files), but got {text!r}"
+        )
 
 
 def read_seed(value: Value | None) -> int:
