@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def test_each_value_has_a_reason_and_each_line_fits(coco: Path, tmp_path: Path) 
         *("data", "backbone", "topology", "size", "aspect", "min_level", "anchors", "band", "trials", "ladder"),
         *("workers", "recipe", "winners"),
     }
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         key = line.split(":")[0].strip()
         if key in explained:
             assert before.lstrip().startswith("# "), line
@@ -217,4 +218,4 @@ def test_what_cannot_be_is_one_line(
     monkeypatch.chdir(tmp_path)
     done = command("init", *words)
     assert done.status == 2 and done.err.count("\n") == 1 and message in done.err
-    assert not [file for file in tmp_path.rglob("*.yaml")]
+    assert not list(tmp_path.rglob("*.yaml"))
