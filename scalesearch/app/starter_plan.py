@@ -11,7 +11,7 @@ import torch
 from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.starter_schedule import starter_schedule
 from scalesearch.app.starter_space import starter_space
-from scalesearch.app.starter_text import Proposal, starter_text
+from scalesearch.app.starter_text import StarterValues, starter_text
 from scalesearch.app.step_times import step_times
 from scalesearch.cost.budget import human
 from scalesearch.data.sets import open_data
@@ -42,7 +42,7 @@ def write_starter(source: str, out: Path, *, splits: tuple[str, str], minutes: f
     logger.info(f"timing training steps of the candidate of median cost, {human(space.macs)} FLOPs")
     times = step_times(space.middle, search, final, data.train, threads)
     schedule = starter_schedule(space.summary, search, final, times, workers=workers, minutes=minutes)
-    proposal = Proposal(
+    values = StarterValues(
         source=source,
         splits=splits,
         space=space,
@@ -52,8 +52,8 @@ def write_starter(source: str, out: Path, *, splits: tuple[str, str], minutes: f
         machine=f"{gpus} GPUs" if gpus else f"{processors()} processors",
         minutes=minutes,
     )
-    publish(out, starter_text(proposal, out))
-    _tell(proposal, out)
+    publish(out, starter_text(values, out))
+    _tell(values, out)
 
 
 def starter_recipes(images: int) -> tuple[Recipe, Recipe]:
@@ -62,17 +62,17 @@ def starter_recipes(images: int) -> tuple[Recipe, Recipe]:
     return search, dataclasses.replace(search, freeze=NONE)
 
 
-def _tell(proposal: Proposal, out: Path) -> None:
-    plan, space = read_plan(out), proposal.space
+def _tell(values: StarterValues, out: Path) -> None:
+    plan, space = read_plan(out), values.space
     height, width = space.middle.size
-    minutes = proposal.schedule.seconds / 60
+    minutes = values.schedule.seconds / 60
     logger.info(
         f"proposed: input {height}x{width}, levels {space.input.min_level}..{space.input.max_level}, "
         f"{space.band}, {plan.trials} trials; about {minutes:.0f} minutes in all"
     )
-    if minutes > proposal.minutes:
+    if minutes > values.minutes:
         logger.warning(
-            f"the study must fit into {proposal.minutes:g} minutes, but the shortest takes about {minutes:.0f} here: give "
+            f"the study must fit into {values.minutes:g} minutes, but the shortest takes about {minutes:.0f} here: give "
             "more by --minutes, or write a smaller space.size"
         )
     try:

