@@ -46,6 +46,10 @@ def _family(rows: ScalingRows, name: str, members: Sequence[Member], budgets: Se
         "detectors": len(members),
         "trainings": sum(len(member.aps) for member in members),
         "macs": [law.members[0].macs, law.members[-1].macs],
+        "members": [
+            {"name": one.name, "macs": one.macs, "ap": one.ap / rows.unit, "residual": residual / rows.unit}
+            for one, residual in zip(law.members, law.residuals(), strict=True)
+        ],
         "law": "AP = A - B F^-c" if law.size is None else "AP = A - B N^-a - C S^-b",
         "where": _where(law),
         "parameters": {

@@ -21,6 +21,8 @@ _START_EXPONENTS = (0.08, 0.25, 0.6, 1.5)
 _SAME = 1e-3
 """Starts agree that end within this of the least root mean square error, in AP points."""
 _ITERATIONS = 200
+_MOST_NUMBERS = 5_000_000
+"""Of an array; there are some ten of them."""
 
 
 class Solution(NamedTuple):
@@ -109,11 +111,17 @@ def _starts(factors: Reals, ap: Reals) -> list[Reals]:
 
 
 def solve_many(factors: Reals, ap: Reals, start: Reals) -> Reals:
-    """Fit each replicate by Levenberg and Marquardt inside the bounds, all of them at a time.
+    """Fit each replicate by Levenberg and Marquardt inside the bounds, as many of them at a time as memory allows.
 
     factors [factors, rows], AP [replicates, rows], start [1 + 2 factors]. Each replicate is started there and at half and
     twice those exponents; the best end is returned, [replicates, 1 + 2 factors].
     """
+    at_a_time = max(1, _MOST_NUMBERS // (3 * ap.shape[1] * len(start)))
+    parts = [ap[first : first + at_a_time] for first in range(0, len(ap), at_a_time)]
+    return np.concatenate([_solve_part(factors, part, start) for part in parts])
+
+
+def _solve_part(factors: Reals, ap: Reals, start: Reals) -> Reals:
     low, high = bounds(len(factors))
     starts = np.tile(start, (3, 1))
     starts[:, 2::2] += np.log([[1.0], [0.5], [2.0]])

@@ -121,6 +121,16 @@ class ScalingLaw:
         found = np.clip(means + self.scatter[:, None] * rng.standard_normal(means.shape), *CEILING)
         return [_estimate(column) for column in found.T]
 
+    def residuals(self) -> list[float]:
+        """Return the AP of each member minus the law's, in AP points, in the order of `members`."""
+        columns = (
+            np.array([[one.macs / UNIT for one in self.members]])
+            if self.size is None
+            else _columns(self.members, self.size)
+        )
+        factors = columns / columns.min(1, keepdims=True)
+        return [one.ap - float(ap) for one, ap in zip(self.members, curve(self.solution.values, factors), strict=True)]
+
     def best_sizes(self, macs: float) -> IntervalEstimate:
         """Return the input size that is best at these multiply-adds, within half to twice the known sizes.
 

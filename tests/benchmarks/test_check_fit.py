@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,21 @@ import pytest
 from tests.benchmarks.scripts import script
 
 COMMITTED = Path(__file__).parents[2] / "results" / "checks" / "fit.txt"
+
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+
+
+def test_the_page_has_the_committed_figures() -> None:
+    text = COMMITTED.read_text()
+    found = re.findall(
+        r"(\d+) later members of (\d+) families: inside 80 % ([\d.]+)%, inside 95 % ([\d.]+)%, mean absolute error ([\d.]+)",
+        text,
+    )
+    assert len(found) == 4
+    page = PAGE.read_text()
+    for members, families, inner, outer, error in found:
+        cells = f"| {members}, {families} | {inner} % | {outer} % | {error} AP |"
+        assert cells in page
 
 
 def test_one_family_is_judged_as_committed() -> None:

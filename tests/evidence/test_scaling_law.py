@@ -43,6 +43,7 @@ def test_a_law_without_noise_is_found_exactly_from_every_start() -> None:
     assert law.solution.agreeing == law.solution.starts == 4
     for name, value in TRUE.items():
         assert law.parameters[name].value == pytest.approx(value, rel=1e-4)
+    assert law.residuals() == pytest.approx([0.0] * 10, abs=1e-3)
     assert law.predict([600e9])[0].value == pytest.approx(true_ap(600e9), abs=0.01)
 
 
@@ -52,6 +53,7 @@ def test_a_law_of_network_and_size_is_found_where_the_rows_separate_them() -> No
     assert law.solution.agreeing == law.solution.starts == 16
     for name, value in {"A": 60.0, "B": 20.0, "a": 0.5, "C": 6.0, "b": 0.8}.items():
         assert holds(law.parameters[name].of_95, value), name
+    assert max(map(abs, law.residuals())) < 0.6 and abs(sum(law.residuals())) < 0.01
     cheap, dear = law.best_sizes(2e9), law.best_sizes(50e9)
     assert cheap.value < dear.value
     found = law.predict([12e9], [512.0])[0]
