@@ -23,7 +23,8 @@ FEW, NARROW = 8, 4.0
 """Below eight members, or where the dearest costs less than four times the cheapest, the prior is used."""
 SEPARATE = 0.9
 """N and S are told apart where the squared correlation of their logarithms is below this: variances grow tenfold there."""
-DRAWS = 2000
+DRAWS, POSTERIOR_DRAWS = 2000, 20_000
+"""Replicates of the bootstrap, and draws from a posterior, which cost next to nothing."""
 LEVELS = (0.8, 0.95)
 
 
@@ -239,7 +240,7 @@ def _bootstrap(
 def _with_prior(members: tuple[Member, ...], prior: Population, rng: np.random.Generator) -> ScalingLaw:
     variance = _seed_variance(members)
     macs, ap = (np.array([getattr(member, key) for member in members]) for key in ("macs", "ap"))
-    draws, scatter = posterior(likelihood(macs, ap, variance), prior, DRAWS, rng, variance)
+    draws, scatter = posterior(likelihood(macs, ap, variance), prior, POSTERIOR_DRAWS, rng, variance)
     # The penalty in units of the residuals, whose scale is the scatter.
     root = np.linalg.inv(np.linalg.cholesky(prior.covariance)) * float(np.median(scatter))
     missing = math.log(max(100 - ap[0], 1.0))
