@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -99,13 +101,13 @@ def searched(given: Problem, measure: Measure, model: Callable[..., Posterior], 
         evaluated = ours(shorter, "ehvi", seed)
     seconds = (time.process_time() - started) / (TRIALS - STARTUP)
     steps, _ = measure.steps(evaluated, seed)
-    return Searched(steps[-1].volume, seconds)
+    return Searched(steps[-1].volume, round(seconds, 4))
 
 
 def page(found: dict[str, dict[str, list[Searched]]]) -> str:
     """Return the page: a line for each table and model."""
     intro = (
-        f"{TRIALS} evaluations, {SEEDS} seeds, band and volume as in [samplers](samplers/samplers.md); the mean ± half of the "
+        f"{TRIALS} evaluations, band and volume as in [samplers](samplers/samplers.md); the mean ± half of the "
         "95 % interval. Same features, acquisition and candidates (`benchmarks/gp_models.py`). One thread."
     )
     lines = [
@@ -113,15 +115,15 @@ def page(found: dict[str, dict[str, list[Searched]]]) -> str:
         "",
         intro,
         "",
-        "| table | model | volume | less scikit-learn's, by seed | seconds a proposal |",
-        "|---|---|---|---|---|",
+        "| table | seeds | model | volume | less scikit-learn's, by seed | seconds a proposal |",
+        "|---|---|---|---|---|---|",
     ]
     for table, models in found.items():
         (base, first), *_ = models.items()
         for name, runs in models.items():
             difference = Spread(tuple(run.volume - other.volume for run, other in zip(runs, first, strict=True)))
             lines.append(
-                f"| {table} | {name} | {spread_text(Spread(tuple(run.volume for run in runs)))} | "
+                f"| {table} | {len(runs)} | {name} | {spread_text(Spread(tuple(run.volume for run in runs)))} | "
                 f"{'-' if name == base else spread_text(difference)} | {fmean(run.seconds for run in runs):.3f} |"
             )
     names = list(next(iter(found.values())))
@@ -141,26 +143,47 @@ def page(found: dict[str, dict[str, list[Searched]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_searches(file: Path) -> dict[tuple[str, str, int], Searched]:
+    """Return the searches of a file by table, model and seed; none where there is no file."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return {(one["table"], one["model"], one["seed"]): Searched(one["volume"], one["seconds"]) for one in lines}
+
+
+def by_table(
+    found: Mapping[tuple[str, str, int], Searched], models: Sequence[str]
+) -> dict[str, dict[str, list[Searched]]]:
+    """Return the searches of the seeds that all models have, by table and model."""
+    grouped: dict[str, dict[str, list[Searched]]] = {}
+    for table in NAMES:
+        seeds = [seed for seed in range(SEEDS) if all((table, model, seed) in found for model in models)]
+        if seeds:
+            grouped[table] = {model: [found[table, model, seed] for seed in seeds] for model in models}
+    return grouped
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, required=True, help="folder of outside_tables.py")
-    parser.add_argument("-o", "--out", type=Path, default=OUT)
+    parser.add_argument("-o", "--out", type=Path, default=OUT, help="the page; the searches are kept beside it")
     asked = parser.parse_args()
     models: dict[str, Callable[..., Posterior]] = {
         f"scikit-learn {version('scikit-learn')}": predict,
         f"BoTorch {version('botorch')}": single_task_gp,
     }
-    found: dict[str, dict[str, list[Searched]]] = {}
-    for table in NAMES:
-        given = problem(table, asked.tables)
-        measure = Measure(given)
-        for name, model in models.items():
-            runs = found.setdefault(table, {}).setdefault(name, [])
-            for seed in range(SEEDS):
-                runs.append(searched(given, measure, model, seed))
-                print(table, name, seed, runs[-1], flush=True)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(page(found))
+    file = asked.out.with_suffix(".jsonl")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = read_searches(file)
+    problems = {table: problem(table, asked.tables) for table in NAMES}
+    measures = {table: Measure(given) for table, given in problems.items()}
+    for seed, table, name in product(range(SEEDS), NAMES, models):
+        if (table, name, seed) in found:
+            continue
+        one = found[table, name, seed] = searched(problems[table], measures[table], models[name], seed)
+        with file.open("a") as lines:
+            lines.write(json.dumps({"table": table, "model": name, "seed": seed, **one._asdict()}) + "\n")
+        print(table, name, seed, one, flush=True)
+        if done := by_table(found, list(models)):
+            asked.out.write_text(page(done))
 
 
 if __name__ == "__main__":

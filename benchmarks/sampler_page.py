@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from opponents import POPULATION
 from sampler_statistics import (
     BASE,
+    LEAST_SEEDS,
     REFERENCE,
     RESAMPLES,
     Results,
@@ -127,7 +128,7 @@ Software: {", ".join(software)}. One thread each. Commands: in `benchmarks/compa
         f"random's {TRIALS}`: until the mean volume is that of random after {TRIALS}; geometric mean over tables, 95 % by "
         f"{RESAMPLES:,} bootstrap resamples of seeds; where a sampler never gets there it counts as {TRIALS}. `best or not "
         "told from it`: tables on which the paired difference to the one with the highest mean does not leave 0 out, over "
-        "the seeds that both have. `seeds`: fewer for slow samplers, whose ranks say less. `seconds`: processor time of a search."
+        f"the seeds that both have. `seeds`: fewer for slow samplers, which are not ranked with fewer than {LEAST_SEEDS}. `seconds`: processor time of a search."
     )
     lines += [legend, "", f"![volume]({VOLUME})", f"![regret]({REGRET})"]
     for title, found in (
@@ -138,7 +139,12 @@ Software: {", ".join(software)}. One thread each. Commands: in `benchmarks/compa
         lines += ["", f"## {title}", "", *_markdown(found)]
     lines += ["", "**+** and **-**: the interval of the difference leaves 0 out."]
     if results.partial:
-        lines += ["", f"Not run on all tables, and so not ranked: {', '.join(results.partial)}."]
+        fewer = [
+            f"{one} ({sum(len(results.runs.get((name, one), ())) for name in results.tables)} searches on "
+            f"{sum((name, one) in results.runs for name in results.tables)} tables)"
+            for one in results.partial
+        ]
+        lines += ["", f"Not ranked, as their searches take long and there are few: {', '.join(fewer)}."]
     return "\n".join(lines) + "\n"
 
 

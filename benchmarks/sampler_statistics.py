@@ -30,6 +30,8 @@ from scalesearch.rehearsal.comparison_page import spread_text
 
 REFERENCE, BASE = "ehvi", "random"
 RESAMPLES = 2_000
+LEAST_SEEDS = 5
+"""Seeds on each table that a sampler needs to be ranked."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,17 @@ class Results:
 
     @cached_property
     def samplers(self) -> list[str]:
+        """The samplers with LEAST_SEEDS on all tables, which are ranked."""
+        return [one for one in self.everywhere if all(len(self.runs[t, one]) >= LEAST_SEEDS for t in self.tables)]
+
+    @cached_property
+    def everywhere(self) -> list[str]:
         """The samplers that were run on all tables."""
         return [one for one in SAMPLERS if all((table, one) in self.runs for table in self.tables)]
 
     @cached_property
     def partial(self) -> list[str]:
-        """Those that were run on some tables."""
+        """The others, which were run on fewer tables or seeds."""
         return [one for one in SAMPLERS if one not in self.samplers and any(name == one for _, name in self.runs)]
 
     def curves(self, table: str, sampler: str, what: str) -> NDArray[np.float64]:
@@ -154,27 +161,28 @@ def overview(results: Results) -> list[dict[str, object]]:
     ranks, regret = mean_ranks(results), mean_ranks(results, "regret")
     best = {table: best_on(results, table) for table in results.tables}
     lines = []
-    for one in results.samplers:
+    for one in results.everywhere:
         enough = needed(results, one)
         seeds = sorted({len(results.runs[table, one]) for table in results.tables})
         over = [verdict(results.paired(table, one, BASE)) for table in results.tables]
         near = sum(verdict(results.paired(table, one, best[table])) in (0, 1) for table in results.tables)
         known = len(over) - over.count(None)
+        interval = f" [{enough.low:.0f}, {enough.high:.0f}]" if one in ranks.mean else ""
         more = f" (more: not there on {enough.never})" if enough.never else ""
         lines.append(
             {
                 "sampler": one,
                 "seeds": "-".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
-                "rank": f"{ranks.mean[one]:.2f}",
-                "rank by regret": f"{regret.mean[one]:.2f}",
-                "evaluations for random's 100": f"{enough.mean:.0f} [{enough.low:.0f}, {enough.high:.0f}]{more}",
+                "rank": f"{ranks.mean[one]:.2f}" if one in ranks.mean else "-",
+                "rank by regret": f"{regret.mean[one]:.2f}" if one in ranks.mean else "-",
+                "evaluations for random's 100": f"{enough.mean:.0f}{interval}{more}",
                 "best or not told from it": f"{near} of {known}" if known else "-",
                 "above / below random": f"{over.count(1)} / {over.count(-1)}" if known else "-",
                 "inside": f"{np.mean([run.inside for t in results.tables for run in results.runs[t, one]]):.0%}",
                 "seconds": f"{np.mean([run.seconds for t in results.tables for run in results.runs[t, one]]):.1f}",
             }
         )
-    return sorted(lines, key=lambda line: float(str(line["rank"])))
+    return sorted(lines, key=lambda line: ranks.mean.get(str(line["sampler"]), math.inf))
 
 
 def by_table(results: Results, what: str) -> list[dict[str, object]]:

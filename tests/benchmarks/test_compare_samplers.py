@@ -89,7 +89,7 @@ def test_a_run_is_read_as_it_was_written(
 
 
 def results(modules: dict[str, ModuleType], levels: dict[str, float], tables: int = 4) -> object:
-    """Runs of three seeds whose volume rises linearly to a level, a little higher with each seed."""
+    """Runs of five seeds whose volume rises linearly to a level, a little higher with each seed."""
     compare, problems = modules["compare_samplers"], modules["table_problems"]
 
     def one(table: str, sampler: str, seed: int, level: float) -> object:
@@ -98,7 +98,7 @@ def results(modules: dict[str, ModuleType], levels: dict[str, float], tables: in
 
     names = problems.NAMES[:tables]
     return modules["sampler_statistics"].Results(
-        {(t, s): [one(t, s, seed, level) for seed in range(3)] for t in names for s, level in levels.items()}
+        {(t, s): [one(t, s, seed, level) for seed in range(5)] for t in names for s, level in levels.items()}
     )
 
 
@@ -125,7 +125,7 @@ def test_the_critical_difference_is_that_of_the_paper(modules: dict[str, ModuleT
 def test_the_page_has_a_line_for_each_sampler(modules: dict[str, ModuleType]) -> None:
     found = results(modules, {"random": 0.4, "ehvi": 0.8, "qmc": 0.2})
     text = modules["sampler_page"].page(found, [{"table": "nb201-cifar10", "points": "9"}])
-    assert "| ehvi | 3 | 1.00 |" in text and "| qmc | 3 | 3.00 |" in text
+    assert "| ehvi | 5 | 1.00 |" in text and "| qmc | 5 | 3.00 |" in text
     assert "| random | -0.400 ± 0.000 **-** |" in text
 
 
