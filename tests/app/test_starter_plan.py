@@ -187,9 +187,11 @@ def test_names_with_odd_characters_break_no_line(tmp_path: Path) -> None:
 
 
 def test_the_command_measures_writes_and_refuses_to_replace(
-    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
-    """Takes some seconds: training steps are timed."""
+    """Takes some seconds, since training steps are timed: of three images, as few as there are."""
+    for split, seed in (("train", 0), ("val", 1)):
+        write_coco(tmp_path / "coco", split, count=4, seed=seed)
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     done = command("init", "coco", "-o", "made/mine.yaml", "--minutes", 10)
