@@ -14,7 +14,7 @@ from scalesearch.io.text import for_terminal
 @click.command()
 @click.argument("source", type=PATH, metavar="TABLE|PLAN")
 @click.option(
-    "--samplers", default="random,qmc,tpe,nsga2,evolution", show_default=True, help="Names, separated by commas."
+    "--samplers", default="random,qmc,tpe,nsga2,evolution,ehvi", show_default=True, help="Names, separated by commas."
 )
 @click.option(
     "--seeds",
