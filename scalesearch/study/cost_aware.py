@@ -29,8 +29,9 @@ _MOST = 4_000
 """The most candidates that are compared: 0.6 s with 1,000 observations."""
 _DRAWN, _PROJECTED, _PROJECTED_GRAPHS = 1_000, 64, 8
 """Draws of a pool. A projected band moves a number into it in 2 ms, a random graph in 30 ms."""
-_MUTANTS, _CHANGES = 600, 3
-"""Mutants of the front in a pool, and the most changes of one; those outside the band are dropped, for 0.2 ms each."""
+_MUTANTS, _MUTANT_GRAPHS, _CHANGES = 600, 200, 3
+"""Mutants of the front in a pool, of graphs fewer, and the most changes of one; those outside the band are dropped. One
+takes 0.2 ms, of a graph 0.8 ms."""
 _MARGIN = 0.1
 """Distance of the reference point beyond the most expensive candidate, as a share of the cost's range."""
 _QUANTILE = 0.5
@@ -119,19 +120,19 @@ def _pool(band: Band, front: Sequence[Point], seen: Seen, rng: np.random.Generat
     if isinstance(band, PricedBand):
         drawn = (band.candidate(int(i)) for i in rng.integers(band.count, size=_DRAWN))
         yield from (candidate for candidate in drawn if candidate.key not in seen)
+        yield band.draw(seen, rng)  # of a band that is nearly used up, all of those may have been tried
     else:
         # Not `band.draw`, which is uniform but takes 40 ms, for a graph 260 ms.
         for _ in range(_PROJECTED_GRAPHS if unit.genes else _PROJECTED):
             point = {name: axis.values[int(rng.integers(len(axis.values)))] for name, axis in unit.axes.items()}
             yield band.nearest(point, seen, rng)
-    for _ in range(_MUTANTS):
+    for _ in range(_MUTANT_GRAPHS if unit.genes else _MUTANTS):
         point = front[int(rng.integers(len(front)))]
         for _ in range(int(rng.integers(1, _CHANGES + 1))):
             point = mutant(point, unit.axes, unit.genes, rng)
         candidate = unit.solve(point)
         if candidate.key not in seen and inside(unit, candidate):
             yield candidate
-    yield band.draw(seen, rng)
 
 
 def _costs(candidates: Sequence[Candidate], names: Sequence[str]) -> NDArray[np.float64]:
