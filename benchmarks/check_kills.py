@@ -5,10 +5,10 @@
 For each sampler a small real study (images of rectangles painted here, a two-rung ladder, winners over two seeds, one
 worker) runs once without a disturbance, and which rows it wrote in which order is taken down. Then the same command is
 killed and started again, 25 times in the life of one study: while it trains candidates to the first rung, while it
-trains those that go on, while it trains some again, while it trains winners, and while it writes the report, some trainings and stages several
-times over. When it has come to its end, its rows must equal the undisturbed ones in every column but times (no row lost,
-none twice), and its report in every paragraph but the one that says how long it took. About 2 minutes a sampler on one
-core: each start is a fork of a process that has imported what the command needs.
+trains those that go on, while it trains some again, while it trains winners, and while it writes the report, some
+trainings and stages several times over. When it has come to its end, its rows must equal the undisturbed ones in every
+column but times (no row lost, none twice), and its report in every paragraph but the one that says how long it took.
+About 2 minutes a sampler on one core: each start is a fork of a process that has imported what the command needs.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/checks/kills.txt"))
     args = parser.parse_args()
-    lines = [
-        f"python benchmarks/check_kills.py --kills {args.kills} --seed {args.seed}; python {platform.python_version()}"
-    ]
+    command_line = f"--samplers {' '.join(args.samplers)} --kills {args.kills} --seed {args.seed}"
+    lines = [f"python benchmarks/check_kills.py {command_line}; python {platform.python_version()}"]
     for sampler in args.samplers:
         with tempfile.TemporaryDirectory() as folder:
             lines.append(check(Path(folder), sampler, args.kills, args.seed))
