@@ -35,13 +35,22 @@ def call(run: Callable[..., Any], *args: Any, inside: nn.Module, recompute: bool
 
 @contextmanager
 def _counted_once(module: nn.Module) -> Iterator[None]:
-    """Keep batch norms from updating their running statistics a second time; they still normalise by the batch."""
-    norms = [one for one in module.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+    """Keep batch norms from updating their running statistics a second time; they still normalise by the batch.
+
+    They update copies meanwhile: synchronized norms insist on all three statistics, and the checkpoint on as many tensors
+    as were saved in the forward pass.
+    """
+    norms = [one for one in module.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm) and one.training]
+    before = [{name: getattr(norm, name) for name in _STATISTICS} for norm in norms]
+    for norm, own in zip(norms, before, strict=True):
+        for name, value in own.items():
+            setattr(norm, name, None if value is None else value.clone())
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        for norm, own in zip(norms, before, strict=True):
+            for name, value in own.items():
+                setattr(norm, name, value)
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -38,6 +38,20 @@ def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[st
     return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
+def begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give parameters with a first gradient a momentum of 0, from which SGD's next step is its first step.
+
+    torch's fused SGD does so only for all at once, and by memory that its first step fills: where that step is skipped
+    for an overflow, the momentum is what the memory held before, and parameters that join later raise TypeError.
+    """
+    for group in optimizer.param_groups:
+        if not group.get("momentum"):
+            continue
+        for parameter in group["params"]:
+            if parameter.grad is not None and optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of the next step, times the group's factor."""
     for group in optimizer.param_groups:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.plan.task import TaskError
+from scalesearch.training.optimizer import begin_momentum
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,6 +48,7 @@ class Precision:
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Do the optimiser's step; skip it where a gradient overflowed due to the scale."""
+        begin_momentum(optimizer)
         if self.scaler is None:
             optimizer.step()
             return

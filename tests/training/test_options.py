@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +173,30 @@ def test_a_gradient_that_overflows_for_its_scale_is_a_step_left_out() -> None:
     assert other.state() == precision.state() != scaled().state()
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_begins_at_0_after_a_first_step_that_overflowed(nesterov: bool) -> None:
+    weights = [nn.Parameter(torch.full((3,), 2.0)) for _ in range(8)]
+    optimizer, precision = torch.optim.SGD(weights, lr=0.5, momentum=0.9, nesterov=nesterov, fused=True), scaled()
+    for slope, left in ((1e38, 2.0), (1.0, 2 - 0.5 * (1.9 if nesterov else 1.0))):
+        held = [torch.full((3,), 7.0) for _ in range(64)]  # what the next tensors find in their memory
+        optimizer.zero_grad()
+        del held
+        precision.backward(torch.stack([weight.sum() * slope for weight in weights]).sum(), optimizer)
+        precision.step(optimizer)
+        for weight in weights:
+            torch.testing.assert_close(weight.detach(), torch.full((3,), left))
+
+
+def test_sgd_takes_up_parameters_later() -> None:
+    first, later = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer, precision = torch.optim.SGD([first, later], lr=1.0, momentum=0.5, fused=True), Precision("fp32", CPU)
+    for joined, wanted in ((first, [0.0, 1.0]), (first + later, [-1.5, 0.0])):
+        optimizer.zero_grad()
+        precision.backward(joined.sum(), optimizer)
+        precision.step(optimizer)
+        assert [first[0].item(), later[0].item()] == wanted
+
+
 def test_a_gradient_that_overflows_without_any_scale_stops() -> None:
     precision = scaled()
     assert precision.accepts(math.inf) and precision.scaler is not None
@@ -180,12 +206,36 @@ def test_a_gradient_that_overflows_without_any_scale_stops() -> None:
     assert not Precision("bf16", CPU).accepts(math.nan)
 
 
+@pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled")
 def test_a_model_that_cannot_be_compiled_says_so_and_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/no/such/compiler")
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/no/such/compiler",))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
-    with pytest.raises(ValueError, match=r"compile: true did not work here \(.*\): set compile: false"):
+    refused = pytest.raises(ValueError, match=r"compile: true did not work here \(.*\): set compile: false")
+    with torch.compiler.config.patch(force_disable_caches=True), refused:  # type: ignore[attr-defined]
         compiled(nn.Conv2d(3, 4, 3))(torch.randn(1, 3, 8, 8))
+
+
+def test_the_twentieth_architecture_of_a_process_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_graphs: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        compiled_graphs.append(len(list(graph.graph.nodes)))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    for one_by_one in (True, False):
+        compiled_graphs.clear()
+        models = [nn.Sequential(nn.Linear(2, width), nn.ReLU()) for width in range(3, 23)]
+        forwards = [compiled(model) for model in models]
+        for number, model in enumerate(models):
+            forward = compiled(model) if one_by_one else forwards[number]
+            assert torch.equal(forward(torch.ones(1, 2)), model(torch.ones(1, 2)))
+        assert len(compiled_graphs) == 20
+    monkeypatch.setattr("scalesearch.training.compiled.MOST", 1)
+    first, other = (compiled(nn.Sequential(nn.Linear(2, width), nn.Tanh())) for width in (3, 4))
+    first(torch.ones(1, 2))
+    with pytest.raises(ValueError, match=r"compile: true did not work here \(FailOnRecompileLimitHit"):
+        other(torch.ones(1, 2))
 
 
 def test_statistics_are_those_of_the_whole_network() -> None:
