@@ -9,7 +9,6 @@ results/<study>/
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -20,6 +19,7 @@ from typing import Self
 
 import yaml
 
+from scalesearch.io.lock import try_lock
 from scalesearch.io.publish import discard_leftovers, publish
 from scalesearch.io.target import claim_folder
 from scalesearch.plan.plan import Plan, PlanError, as_yaml, changes, read_plan
@@ -246,13 +246,19 @@ def _locked(path: Path) -> int:
     """Return the descriptor of the lock file, held exclusively until it is closed or this process dies."""
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        ours = try_lock(lock)
+    except OSError as error:
+        os.close(lock)
+        raise StudyError(
+            f"{path}: a study is locked against a second writer, but this disk cannot lock files "
+            f"({error.strerror}); name a folder on another disk by --out"
+        ) from None
+    if not ours:
         holder = os.read(lock, 1000).decode(errors="replace").strip() or "another process"
         os.close(lock)
         raise StudyError(
             f"{path}: only one process may write a study, but {holder} does already; wait for it, or end it"
-        ) from None
+        )
     os.ftruncate(lock, 0)
     os.write(lock, f"{_HOLDER}{os.getpid()} on {socket.gethostname()}".encode())
     return lock

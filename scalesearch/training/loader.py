@@ -5,6 +5,7 @@ Imports torch, data and plan.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
@@ -105,9 +106,18 @@ def _moved(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return images, boxes, labels
 
 
+@functools.cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream that prepares batches, one of a process for each GPU.
+
+    torch reserves memory by stream: a new one for each epoch would leave the reserve of the one before unused.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 def _in_stream(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready]:
     """Prepare batches in a thread with its own CUDA stream, concurrently with the training step."""
-    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    side = side_stream(device)
 
     def made() -> Iterator[tuple[Ready, torch.cuda.Event]]:
         with torch.cuda.stream(side):

@@ -137,7 +137,7 @@ class Training:
         self.frozen = self._frozen_now()
         set_frozen(self.model, self.frozen)
         self.forward: Callable[[Tensor], Any] = self.model  # the hooks of the former wrapper go with it
-        wrapped = self.team.wrapped(self.model)
+        wrapped = self.team.wrapped(self.model, self.spec.size)
         self.forward = compiled(wrapped) if self.recipe.compile else wrapped
 
     def _seed(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -255,6 +257,21 @@ def test_a_killed_writer_leaves_no_lock(tmp_path: Path, plan: Plan) -> None:
             StudyFolder.open(tmp_path / "s", plan, data=DATA)
         holder.send_signal(signal.SIGKILL)
         holder.wait()
+    StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
+def test_a_disk_without_locks_is_not_taken_for_another_process(
+    reason: int, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(handle: int, how: int) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    said = rf"this disk cannot lock files \({re.escape(os.strerror(reason))}\); name a folder on another disk by --out"
+    with pytest.raises(StudyError, match=said):
+        StudyFolder.open(tmp_path / "s", plan, data=DATA)
+    monkeypatch.undo()
     StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
 
 

@@ -22,12 +22,23 @@ from scalesearch.arch.spec import to_dict
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import open_data
 from scalesearch.data.shard import Shard
+from scalesearch.nn.backbone import TimmFeatures
 from scalesearch.nn.detector import build
+from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.training.distributed import ALONE, Team, joined, synchronized
+from scalesearch.training.distributed import (
+    ALONE,
+    PATIENCE,
+    STEP_PATIENCE,
+    Team,
+    has_unused_parameters,
+    joined,
+    synchronized,
+)
 from scalesearch.training.evaluation import evaluate, norms_of
 from scalesearch.training.loop import Training
+from scalesearch.training.optimizer import make_optimizer, set_rate
 from scalesearch.training.run_task import run_task
 from tests.conftest import write_coco
 from tests.detectors import TINY
@@ -69,7 +80,37 @@ def _all(team: Team, coco: Path, folder: Path) -> None:
     reports = [train_by(team, coco, recipe, folder) for recipe in (FROZEN, MIXED, LEARNT, STILL, PHASES)]
     outcomes = [run_task(task(folder / name, recipe), open_data(coco), team=team) for name, recipe in TASKS.items()]
     reported = [dataclasses.asdict(outcome) for outcome in outcomes]
-    torch.save([reports, json.dumps(reported)], folder / f"report{team.shard.rank}.pt")
+    torch.save([reports, json.dumps(reported), unused(team)], folder / f"report{team.shard.rank}.pt")
+    assert team.waiting is not None and team.waiting._get_backend(torch.device("cpu")).options._timeout == PATIENCE
+    steps = torch.distributed.group.WORLD
+    assert steps is not None and steps._get_backend(torch.device("cpu")).options._timeout == STEP_PATIENCE
+
+
+class Toy(nn.Module):
+    """One convolution that is used and one that is not, and a norm's statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused, self.norm = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.norm(self.used(images))
+        return made
+
+
+def unused(team: Team) -> dict[str, torch.Tensor]:
+    """Three steps of a model with an unused part, decayed if anything were; its state, and what was broadcast."""
+    torch.manual_seed(0)
+    model = Toy()
+    optimizer = make_optimizer(model, Recipe(weight_decay=0.5))
+    set_rate(optimizer, 0.1)
+    wrapped = team.wrapped(model, (8, 8))
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    for _ in range(3):
+        optimizer.zero_grad()
+        wrapped(images + team.shard.rank).square().sum().backward()
+        optimizer.step()
+    return model.state_dict()
 
 
 def task(folder: Path, recipe: Recipe) -> Task:
@@ -188,6 +229,30 @@ def test_a_task_in_two_processes_writes_once_and_goes_on_in_one(place: Path) -> 
         [loss for epoch in one.losses for loss in epoch], rel=1e-3
     )
     assert {file.name for file in (place / "whole").iterdir()} == {file.name for file in (place / "one").iterdir()}
+
+
+def test_a_model_with_unused_parameters_is_trained(place: Path) -> None:
+    first, second = (torch.load(place / f"report{rank}.pt", weights_only=True)[2] for rank in (0, 1))
+    torch.manual_seed(0)
+    start = Toy().state_dict()
+    assert all(torch.equal(first[name], start[name]) for name in start if name.startswith("unused"))
+    assert torch.equal(first["used.weight"], second["used.weight"])
+    assert not torch.equal(first["used.weight"], start["used.weight"])
+    assert not torch.equal(first["norm.running_mean"], second["norm.running_mean"]), "no step waits for buffers"
+
+
+def test_which_models_have_unused_parameters() -> None:
+    toy = Toy()
+    assert has_unused_parameters(toy, (8, 8)) and has_unused_parameters(nn.Linear(1, 1), (8, 8))
+    assert not has_unused_parameters(synchronized(toy.used), (8, 8))
+    toy.unused.requires_grad_(False)
+    assert not has_unused_parameters(toy, (8, 8))
+    detector = build(TINY)
+    set_recompute(detector)
+    assert not has_unused_parameters(detector, TINY.size)
+    assert detector.training and all(parameter.grad is None for parameter in detector.parameters())
+    backbone = TimmFeatures("hrnet_w18_small", [3, 4, 5], (64, 64))
+    assert has_unused_parameters(backbone, (64, 64))
 
 
 def test_a_loss_that_is_not_finite_ends_all_with_all_images(place: Path) -> None:

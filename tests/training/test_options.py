@@ -110,6 +110,14 @@ def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyP
         assert all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
 
 
+def test_all_epochs_prepare_their_batches_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    feed.side_stream.cache_clear()
+    devices = [torch.device("cuda", index) for index in (0, 1, 0, 1, 0)]
+    assert len({feed.side_stream(device) for device in devices}) == 2
+    feed.side_stream.cache_clear()
+
+
 def test_evaluated_statistics_are_of_unmixed_images(data: Data) -> None:  # noqa: F811
     pixels = open_pixels(data.train, TINY.size)
     plain = dataclasses.replace(ALL, mosaic=0.0, mixup=0.0)
