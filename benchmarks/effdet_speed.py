@@ -2,9 +2,11 @@
 
     python benchmarks/effdet_speed.py [--rounds 15] [--out results/benchmarks/effdet_speed.md]
 
-Times are medians over rounds in which every candidate has its turn; ratios are of medians. Takes about six minutes on
-two cores. The training step is labelling of seven boxes an image, loss and backward at batch 4. Peak memory is that of a
-process of its own, over what it held before the model was built. Needs the extras test and onnx.
+Times are medians over rounds in which every candidate has its turn, each in a process of its own; ratios are of medians.
+Takes about seven minutes on two cores. The training step is labelling of seven boxes an image, loss and backward at batch
+4. Our trainings, `measure` and `predict` keep the memory that their tensors free (`keep_freed_memory`); rows say where that
+is so, of effdet's too. Peak memory is that of a process of its own, over what it held before the model was built. Needs
+the extras test and onnx.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -29,6 +32,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.deploy import export_onnx, prepare
 from scalesearch.nn.detector import Outputs, build
@@ -51,10 +55,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="torch's; its own number by default")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/effdet_speed.md"))
     parser.add_argument("--peak", choices=PEAKS, help=argparse.SUPPRESS)
+    parser.add_argument("--turns", nargs=3, metavar=("GROUP", "WHAT", "WHO"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.turns:
+        _take_turns(*args.turns)
+        return
     if args.peak:
         print(_peak(args.peak))
         return
@@ -190,26 +198,76 @@ class Row:
     ratio: float
 
 
+KEPT = ", freed memory kept"
+"""Ends the name of a candidate whose process keeps the memory that it frees."""
+CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
+    "steps": {
+        f"training step, batch {BATCH}, {size}": (
+            "effdet",
+            "effdet" + KEPT,
+            "ours",
+            "ours" + KEPT,
+            "ours, checkpointing" + KEPT,
+        )
+        for size in (256, 512)
+    },
+    "inference": {
+        "inference, batch 1, 512": (
+            "effdet",
+            "effdet" + KEPT,
+            "ours, as built" + KEPT,
+            "ours, prepared",
+            "ours, prepared" + KEPT,
+            "ours, ONNX Runtime",
+        )
+    },
+    "selection": {f"post-processing, 49,104 x 90, {method}": ("effdet", "ours" + KEPT) for method in ("hard", "soft")},
+}
+
+
 def _group(group: str, rounds: int) -> list[Row]:
     rows = []
-    for what, calls in GROUPS[group]().items():
-        times = _interleaved(what, calls, rounds)
+    for what, names in CANDIDATES[group].items():
+        times = _interleaved(group, what, names, rounds)
         first = median(times["effdet"])
         rows += [Row(what, who, f"{1e3 * median(t):.0f} ms", median(t) / first) for who, t in times.items()]
     return rows
 
 
-def _interleaved(what: str, calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {who: [] for who in calls}
-    training = "training" in what
-    with torch.set_grad_enabled(training):
+def _interleaved(group: str, what: str, names: tuple[str, ...], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each candidate's calls; the candidates wait in their processes for their turns."""
+    times: dict[str, list[float]] = {who: [] for who in names}
+    command = [sys.executable, __file__, "--threads", str(torch.get_num_threads()), "--turns", group, what]
+    with ExitStack() as stack:
+        waiting = {
+            who: stack.enter_context(
+                subprocess.Popen([*command, who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for who in names
+        }
         for round_ in track(range(-1, rounds), what):
-            for who, call in calls.items():
-                start = time.perf_counter()
-                call()
+            for who, process in waiting.items():
+                assert process.stdin and process.stdout
+                print(file=process.stdin, flush=True)
+                seconds = float(process.stdout.readline())
                 if round_ >= 0:  # the first warms up
-                    times[who].append(time.perf_counter() - start)
+                    times[who].append(seconds)
+        for process in waiting.values():
+            assert process.stdin
+            process.stdin.close()
     return times
+
+
+def _take_turns(group: str, what: str, who: str) -> None:
+    """Time one call for each line of standard input."""
+    if who.endswith(KEPT):
+        assert keep_freed_memory(), "this needs glibc"
+    call = GROUPS[group]()[what][who.removesuffix(KEPT)]
+    with torch.set_grad_enabled("training" in what):
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            call()
+            print(time.perf_counter() - start, flush=True)
 
 
 # ---- memory ----

@@ -14,6 +14,7 @@ import torch
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.split import Category
+from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.checkpoints import read_weights, translated
 from scalesearch.nn.detector import Detector, build
@@ -79,6 +80,7 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
         )
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     check_inference(spec, 1, place)
+    keep_freed_memory()
     detector = build(spec)
     load_trained(detector, file)
     return Model(file=file, detector=detector.eval().to(place), classes=described.classes if described else None)

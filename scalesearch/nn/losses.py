@@ -148,11 +148,22 @@ def _negative(x: Tensor, gamma: float, smoothing: float) -> tuple[Tensor, Tensor
     p = x.sigmoid()
     # pow takes ten times as long as a square root.
     power = p.sqrt().mul_(p) if gamma == 1.5 else p.pow(gamma)
-    entropy = F.softplus(x)
+    entropy = _softplus(x)
     if smoothing:
         entropy.sub_(x, alpha=smoothing / 2)
     total = torch.dot(power, entropy).double()
     return total, entropy.mul_(1 - p).mul_(gamma).add_(p).sub_(smoothing / 2).mul_(power)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """Return log(1 + e**x), on a CPU by a sigmoid and a logarithm.
+
+    torch's log1p with AVX-512 takes eight times as long as its logarithm: 65,536 values in 130 us instead of 620. The
+    absolute error is a last bit of 1, 6e-8, where x is negative.
+    """
+    if x.device.type != "cpu":
+        return F.softplus(x)
+    return x.relu().sub_(x.abs().sigmoid_().log_())
 
 
 class _Focal(torch.autograd.Function):
