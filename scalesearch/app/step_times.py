@@ -16,6 +16,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.split import Split
 from scalesearch.nn.allocator import keep_freed_memory
+from scalesearch.nn.release import releasing
 from scalesearch.plan.recipe import NONE, Recipe
 from scalesearch.plan.task import Task
 from scalesearch.profile.latency_benchmark import deployed
@@ -38,6 +39,7 @@ class StepTimes:
     """An image through the detector, on one thread or on the GPU."""
 
 
+@releasing
 def step_times(spec: DetectorSpec, search: Recipe, final: Recipe, split: Split, threads: int) -> StepTimes:
     """Measure the detector `spec` on images of `split`, with so many threads. Weights are random: times are the same."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,6 +28,7 @@ from scalesearch.nn.deploy import Prepared, export_onnx, folded, prepare
 from scalesearch.nn.detector import Detector, Outputs, build
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.postprocess import detect
+from scalesearch.nn.release import releasing
 from scalesearch.profile.latency_setting import PRECISIONS, device_of, runtime_for
 
 REFERENCE = (
@@ -231,6 +232,7 @@ def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
+@releasing
 def measure_latency(spec: DetectorSpec, setting: LatencySetting, *, rounds: int = ROUNDS) -> Latency:
     """Build a detector, deploy it, and time it in turn with the reference, at most `rounds` times.
 

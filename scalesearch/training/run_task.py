@@ -27,6 +27,7 @@ from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 from scalesearch.nn.backbone import one_line
 from scalesearch.nn.memory_limit import training_shortage
 from scalesearch.nn.model_file import KEY, description_text
+from scalesearch.nn.release import releasing
 from scalesearch.plan.recipe import NONE
 from scalesearch.plan.task import Numbers, Outcome, Task, TaskError
 from scalesearch.training import checkpoint
@@ -45,6 +46,7 @@ SAVE_SECONDS = 60.0
 """Seconds after which the next step writes a checkpoint, so that an interruption loses little."""
 
 
+@releasing
 def run_task(
     task: Task,
     data: Data,
