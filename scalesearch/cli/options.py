@@ -30,7 +30,7 @@ SEED = click.IntRange(0, 2**63 - 1)
 BATCH = click.IntRange(1, 65_536)
 COUNT = click.IntRange(1, 100_000)
 """Number of trials, searches or classes."""
-WORKERS = click.IntRange(1, 256)
+WORKERS = click.IntRange(1, 4096)
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)

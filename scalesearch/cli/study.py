@@ -98,17 +98,30 @@ def search(
 
 @click.command()
 @click.argument("study", type=PATH)
-def report(study: Path) -> None:
+@click.option(
+    "--check", is_flag=True, help="Write nothing: derive every proposal again from the rows; status 2 if one differs."
+)
+def report(study: Path, check: bool) -> None:
     """Write the tables, picture and page of the folder STUDY again from its rows.
 
     \b
-    Example:
+    Examples:
       scalesearch report results/quickstart
+      scalesearch report results/quickstart --check
     """
     from scalesearch.io.target import claim_folder
     from scalesearch.records.folder import check_study
 
     check_study(study)
+    if check:
+        from scalesearch.app.check_study import check_study_proposals
+
+        derived, unknown = check_study_proposals(study)
+        click.echo(
+            f"{study}: {derived} proposals follow from the rows that they were told"
+            + (f"; {unknown} rows do not say what they were told" if unknown else "")
+        )
+        return
     claim_folder(study, "a report")
     from scalesearch.report.study_results import read_study
     from scalesearch.report.write import write_report

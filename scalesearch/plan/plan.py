@@ -277,7 +277,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         trials=top.integer("trials", Plan.trials, low=1, high=100_000),
         repeats=sections.read_repeats(top.get("repeats")),
         seed=sections.read_seed(top.get("seed")),
-        workers=top.integer("workers", Plan.workers, low=1, high=256),
+        workers=top.integer("workers", Plan.workers, low=1, high=4096),
         threads=top.integer("threads", 1, low=1, high=1024) if top.get("threads") else None,
         time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,
         recipe=recipe,

@@ -3,12 +3,14 @@
 results/<study>/
   plan.yaml       the resolved plan; a study continues only with an equal plan
   rows/*.json     one file a row, written to a temporary file and renamed: each is whole or absent
+  sent/*.json     rows without results, of trainings that were sent: what an interrupted study sends again
   results.jsonl   the rows in order, rebuilt from rows/
   .lock           held by the one process that writes; the system releases it when that process dies
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -27,7 +29,7 @@ from scalesearch.records.row import Row, RowError, TrainingKey, from_json
 from scalesearch.records.row_set import RowSet
 from scalesearch.records.trials import Trial
 
-PLAN, ROWS, RESULTS, LOCK = "plan.yaml", "rows", "results.jsonl", ".lock"
+PLAN, ROWS, RESULTS, LOCK, SENT = "plan.yaml", "rows", "results.jsonl", ".lock", "sent"
 _HOLDER = "process "
 """Beginning of the text in a lock file."""
 _ROW = re.compile(r"(?:search|winner|baseline)-.*\.json")
@@ -102,7 +104,18 @@ class StudyFolder:
         file = self.path / ROWS / row.file_name
         publish(file, row.to_json() + "\n")
         self._rows.add(row)
+        (self.path / SENT / row.file_name).unlink(missing_ok=True)
         return file
+
+    def send(self, row: Row) -> None:
+        """Note that a training begins; `row` has no results yet. It holds until the training's row is written."""
+        file = self.path / SENT / row.file_name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(row.to_json() + "\n", encoding="utf-8")  # not synced: a torn one costs a checkpoint
+
+    def sent(self) -> list[Row]:
+        """Return the rows noted by `send`, of trainings that an interrupted run left without an end."""
+        return [row for row in read_sent(self.path) if self.find(row) is None]
 
     def collect(self) -> Path:
         """Rebuild results.jsonl from the rows."""
@@ -116,6 +129,8 @@ class StudyFolder:
             return
         try:
             self.collect()
+            with contextlib.suppress(OSError):  # not empty: trainings are to be sent again
+                (self.path / SENT).rmdir()
             os.ftruncate(self._lock, 0)
         finally:
             os.close(self._lock)
@@ -145,6 +160,15 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
             raise StudyError(f"{file}: this row's file is {row.file_name}; rename it, or delete it if it is a copy")
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: row.order))
+
+
+def read_sent(path: Path) -> list[Row]:
+    """Return the rows without results of the trainings that were sent from the study in `path`, in order."""
+    rows = []
+    for file in (path / SENT).glob("*.json"):
+        with contextlib.suppress(OSError, UnicodeDecodeError, RowError):  # torn, or ended just now
+            rows.append(from_json(file.read_text(encoding="utf-8")))
+    return sorted(rows, key=lambda row: row.order)
 
 
 def claim_study(path: Path) -> None:

@@ -15,6 +15,7 @@ from scalesearch.inputs.documents import JsonError, parse_json
 from scalesearch.inputs.quoting import quoted
 from scalesearch.inputs.typed import Number, fields_of
 from scalesearch.plan.task import Numbers
+from scalesearch.records.ordinals import Ordinals
 from scalesearch.space.space import AxisValue
 
 SCHEMA = 1
@@ -42,7 +43,7 @@ class TrainingKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One training of one detector. Raises RowError for an unknown kind or state."""
+    """One training of one detector. Raises RowError for an unknown kind or state, or where `told` holds no ordinals."""
 
     schema: int = SCHEMA
     kind: Literal["search", "winner", "baseline", "repeat"]
@@ -54,6 +55,13 @@ class Row:
     """Index of the member in its family, from 0; None for a single spec."""
     proposed_by: str = ""
     """The sampler, or `random` for the random start."""
+    told: tuple[str, ...] | None = None
+    """What its proposal was told, as sets of ordinals (`0-41,43`). For a search: for each rung of the ladder, the lowest
+    first, the candidates whose result there was known; empty where the sampler reads none. For a repeat: the candidates that
+    it chose among, then the turns of the repeats whose results were known. None for other kinds, and in rows written
+    before it was kept: those were told all that lay at least as many ordinals back as the plan has workers."""
+    turn: int | None = None
+    """Position of a repeat among those of its study, from 0; None for other kinds and in rows from before it was kept."""
     point: Mapping[str, AxisValue]
     """The candidate's value on each axis that varies."""
     spec: DetectorSpec
@@ -97,6 +105,11 @@ class Row:
         for name, words in (("kind", KINDS), ("state", STATES)):
             if getattr(self, name) not in words:
                 raise RowError(f"{name} must be one of {', '.join(words)}, but got {getattr(self, name)!r}")
+        try:
+            for text in self.told or ():
+                Ordinals(text)
+        except ValueError as error:
+            raise RowError(f"told: {error}") from None
 
     @property
     def key(self) -> TrainingKey:
@@ -132,15 +145,15 @@ class Row:
         return (*place, self.recipe_id) if self.kind == "winner" else place
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain JSON data, `losses` and `steps` only where there are any; `from_dict` is the inverse."""
+        """Return all fields as plain JSON data, those of `_LATER` only where there are any; `from_dict` is the inverse."""
         data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         data["spec"] = specs.to_dict(self.spec)
         data["curve"] = [[epoch, dict(numbers)] for epoch, numbers in self.curve]
         data["losses"] = [list(epoch) for epoch in self.losses]
-        if not self.losses:  # a row from before they were kept is written back as it was
-            del data["losses"]
-        if not self.steps:
-            del data["steps"]
+        data["told"] = None if self.told is None else list(self.told)
+        for name, without in _LATER.items():
+            if data[name] == without:  # a row from before they were kept is written back as it was
+                del data[name]
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
 
     def to_json(self) -> str:
@@ -169,6 +182,8 @@ def _not_json(value: Any, path: str) -> Any:
         yield path, f"a {type(value).__name__}"
 
 
+_LATER: dict[str, Any] = {"losses": [], "steps": 0, "told": None, "turn": None}
+"""Fields that older rows lack, and their values there."""
 _NEEDED = {"cost": ("params", "macs", "activations"), "splits": ("train", "evaluated")}
 """Keys that reports need in every row's mappings."""
 
@@ -181,7 +196,7 @@ def from_dict(data: Mapping[str, Any]) -> Row:
             "use the version of scalesearch that wrote it, or begin a new study"
         )
     try:
-        row = fields_of({"losses": [], "steps": 0, **data}, Row, "a row", {"spec": specs.from_dict})
+        row = fields_of({**_LATER, **data}, Row, "a row", {"spec": specs.from_dict})
         for field, names in _NEEDED.items():
             if missing := [name for name in names if name not in data[field]]:
                 raise RowError(f"a row's {field} needs {missing[0]!r}")

@@ -68,6 +68,13 @@ class MemoryStore(RowSet):
         """Keep the row; it replaces a row of the same name."""
         self.add(row)
 
+    def send(self, row: Row) -> None:
+        """Do nothing: a rehearsal is not continued."""
+
+    def sent(self) -> list[Row]:
+        """Return nothing."""
+        return []
+
 
 class Yardstick:
     """Measures the hypervolume of trials by their true values, as a share of that of the whole band."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.execute.executor import Executor
@@ -19,13 +18,14 @@ from scalesearch.plan.sections import WinnersPlan
 from scalesearch.records.trials import Trial
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.space import Point
+from scalesearch.study.derive import Taken, Turn, derive_proposal, derive_repeat, repeat_told, repeats_by_turn
 from scalesearch.study.jobs import TASKS, Job, final_jobs, repeat_jobs, winner_jobs
 from scalesearch.study.pending import PendingJobs
-from scalesearch.study.propose import propose
-from scalesearch.study.repeats import Again, next_repeat
+from scalesearch.study.propose import reads_results
 from scalesearch.study.study import Study
 from scalesearch.study.study_progress import StudyProgress
 from scalesearch.study.successive_halving import promotion
+from scalesearch.study.told import told_text
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def train_winners(study: Study, executor: Executor, winners: WinnersPlan, name: 
 def search(study: Study, executor: Executor) -> None:
     """Propose and train until the plan's trials are done or the band is exhausted, and nobody can be promoted any more.
 
-    A proposal sees exactly the trials at least as many ordinals back as there are workers, whether or not later ones
-    are done. So a study is the same however its trainings overlap and wherever it was interrupted. On a ladder this
-    holds for one worker; with several, promotions depend on which trials are done.
+    A candidate is proposed whenever a worker is free, and is told the results that are there; those in training are known
+    as such. Its row says what it was told, so that the same proposal can be derived from the rows. With one worker a study
+    is the same wherever it was interrupted.
     """
     _search(study, executor)
 
@@ -89,22 +89,32 @@ def _search(study: Study, executor: Executor, progress: StudyProgress | None = N
 
 
 def _repeat(study: Study, out: PendingJobs, workers: int) -> None:
-    """Train the plan's number of repeats; each is chosen from the results of those at least as many back as workers."""
+    """Train the plan's number of repeats; each is chosen from the results that are there when a worker is free."""
     plan = study.plan
-    sent: list[Again] = []
-    while len(sent) < plan.repeated:
-        known, pending = sent[: len(sent) + 1 - workers], sent[max(0, len(sent) + 1 - workers) :]
-        while out.repeating() & set(known) or out.count >= workers:
+    given = repeats_by_turn([*study.folder.rows(), *study.folder.sent()])
+    for turn, one in sorted(given.items()):
+        _again(study, out, workers, turn, one)
+    for turn in (turn for turn in range(plan.repeated) if turn not in given):
+        while out.count >= workers:
             out.collect_some()
-        trials = study.trials()
-        chosen = next_repeat(trials, plan.objectives, plan.seed, known, pending)
-        if chosen is None:
+        trials, running = study.trials(), out.repeating()
+        told = repeat_told(trials, (at for at, one in given.items() if one.again not in running))
+        again = derive_repeat(plan, turn, told, trials, given)
+        if again is None:
             return
-        ordinal, seed = chosen
-        for job in repeat_jobs(study, next(trial for trial in trials if trial.ordinal == ordinal), seed):
-            out.send(job)
-        sent.append(chosen)
+        given[turn] = Turn(again, told)
+        _again(study, out, workers, turn, given[turn])
     out.collect()
+
+
+def _again(study: Study, out: PendingJobs, workers: int, turn: int, chosen: Turn) -> None:
+    """Train a candidate again, unless that is done."""
+    ordinal, seed = chosen.again
+    trial = next(trial for trial in study.trials() if trial.ordinal == ordinal)
+    for job in repeat_jobs(study, trial, seed, chosen.told, turn):
+        while out.count >= workers:
+            out.collect_some()
+        out.send(job)
 
 
 def _tell_outside(study: Study) -> None:
@@ -117,31 +127,27 @@ def _tell_outside(study: Study) -> None:
         )
 
 
-class _Taken(NamedTuple):
-    """A candidate that has been proposed."""
-
-    key: tuple[str, ...]
-    point: Point
-
-
 class _Steps:
     """Decides the next step of a search from the trials so far, and remembers whether the band is exhausted."""
 
-    def __init__(self, study: Study, lag: int) -> None:
-        self._study, self._lag = study, lag
+    def __init__(self, study: Study, workers: int) -> None:
+        self._study, self._workers = study, workers
         self._rungs = epochs_at(study.plan.ladder, study.plan.recipe.epochs)
         self._used_up = False
-        self._taken: dict[int, _Taken] = {}
+        self._taken: dict[int, Taken] = {}
         """All proposed candidates, by ordinal."""
         self._done: set[int] = set()
         self._first = 0
         """First ordinal that was neither done nor in training at the last call; all below it are proposed."""
+        rows = [*study.folder.sent(), *study.folder.rows()]
+        self._begun = {row.ordinal: row for row in rows if row.kind == "search" and row.told is not None}
+        """Candidates that were proposed before an interruption; of those in training, some members may have rows."""
 
     def next(self, done: list[Trial], heading: Mapping[int, int]) -> list[Job]:
         """Return the jobs to send now; none where one in flight must finish first, or all is done."""
         if len(done) != len(self._done):
             new = (trial for trial in done if trial.ordinal not in self._done)
-            self._taken |= {trial.ordinal: _Taken(trial.key, trial.point) for trial in new}
+            self._taken |= {trial.ordinal: Taken(trial.key, trial.point) for trial in new}
             self._done = {trial.ordinal for trial in done}
         while self._first in self._done or self._first in heading:
             self._first += 1
@@ -149,9 +155,7 @@ class _Steps:
         more = ordinal < self._study.plan.candidates and not self._used_up
         if found := self._promoted(done, heading, no_more=not more):
             return found
-        if not more or any(out <= ordinal - self._lag for out, rung in heading.items() if rung == 0):
-            return []
-        return self._proposed(ordinal, done) or self.next(done, heading)
+        return self._proposed(ordinal, done) or self.next(done, heading) if more else []
 
     def _promoted(self, done: list[Trial], heading: Mapping[int, int], *, no_more: bool) -> list[Job]:
         plan = self._study.plan
@@ -171,36 +175,36 @@ class _Steps:
         trial = found.trial
         # Built anew from the point, as in `winner_jobs`.
         members = self._study.unit.solve(trial.point).members
-        return list(self._jobs(trial.ordinal, members, trial.proposed_by, trial.point, found.rung))
+        told = trial.rows[0].told
+        return list(self._jobs(trial.ordinal, members, trial.proposed_by, told, trial.point, found.rung))
 
     def _proposed(self, ordinal: int, done: list[Trial]) -> list[Job]:
-        plan = self._study.plan
-        earlier = done[: bisect_right(done, ordinal - self._lag, key=lambda trial: trial.ordinal)]
-        # On a ladder, later trials of an interrupted study may have been proposed from other observations.
-        every = plan.ladder is not None or len(self._taken) == ordinal
-        taken = {at: one for at, one in self._taken.items() if every or at < ordinal}
-        observed = {trial.ordinal for trial in earlier}
-        try:
-            proposal = propose(
-                self._study.band,
-                plan.sampler,
-                plan.objectives,
-                plan.seed,
-                ordinal,
-                earlier,
-                taken={one.key for one in taken.values()},
-                pending=[one.point for at, one in sorted(taken.items()) if at not in observed],
-            )
-        except EmptyBandError as used_up:
-            logger.warning(f"no more candidates after {ordinal}: {used_up}")
-            self._used_up = True
-            return []
-        candidate = proposal.candidate
-        self._taken[ordinal] = _Taken(candidate.key, candidate.point)
-        return list(self._jobs(ordinal, candidate.members, proposal.proposed_by, candidate.point, 0))
+        plan, band = self._study.plan, self._study.band
+        if begun := self._begun.get(ordinal):
+            candidate = self._study.unit.solve(begun.point)
+            proposed_by, told = begun.proposed_by, begun.told
+        else:
+            # With one worker a candidate whose row was removed is proposed as it was, whatever came after it.
+            known = done[: bisect_left(done, ordinal, key=_ordinal)] if self._workers == 1 else done
+            told = told_text(known, self._rungs) if reads_results(band, plan.sampler, ordinal) else ()
+            try:
+                proposal = derive_proposal(plan, band, ordinal, told, known, self._taken)
+            except EmptyBandError as used_up:
+                logger.warning(f"no more candidates after {ordinal}: {used_up}")
+                self._used_up = True
+                return []
+            candidate, proposed_by = proposal.candidate, proposal.proposed_by
+        self._taken[ordinal] = Taken(candidate.key, candidate.point)
+        return list(self._jobs(ordinal, candidate.members, proposed_by, told, candidate.point, 0))
 
     def _jobs(
-        self, ordinal: int, members: Sequence[DetectorSpec], proposed_by: str, point: Point, rung: int
+        self,
+        ordinal: int,
+        members: Sequence[DetectorSpec],
+        proposed_by: str,
+        told: tuple[str, ...] | None,
+        point: Point,
+        rung: int,
     ) -> Iterator[Job]:
         """Yield a job for each member of a candidate, to this rung."""
         plan, top = self._study.plan, len(self._rungs) - 1
@@ -218,6 +222,11 @@ class _Steps:
                 ordinal=ordinal,
                 member=i if family else None,
                 proposed_by=proposed_by,
+                told=told,
                 point=dict(point),
                 label=label + (f", rung {rung + 1}/{top + 1}" if top else ""),
             )
+
+
+def _ordinal(trial: Trial) -> int:
+    return trial.ordinal

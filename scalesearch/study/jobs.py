@@ -17,6 +17,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Point
 from scalesearch.study.study import Study
+from scalesearch.study.told import copied_at
 
 TASKS = "tasks"
 """Folder of the checkpoints of search trainings; each is removed when its trial needs it no more."""
@@ -38,6 +39,8 @@ class Job:
     ordinal: int = 0
     member: int | None = None
     proposed_by: str = ""
+    told: tuple[str, ...] | None = None
+    turn: int | None = None
     point: Point
     label: str
 
@@ -47,7 +50,7 @@ class Job:
         return self.kind in ("winner", "baseline")
 
 
-def repeat_jobs(study: Study, trial: Trial, seed: int) -> Iterator[Job]:
+def repeat_jobs(study: Study, trial: Trial, seed: int, told: tuple[str, ...] | None, turn: int) -> Iterator[Job]:
     """Yield a job for each member of a candidate of the search, trained to the end with another seed."""
     plan = study.plan
     for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
@@ -60,6 +63,8 @@ def repeat_jobs(study: Study, trial: Trial, seed: int) -> Iterator[Job]:
             ordinal=trial.ordinal,
             member=row.member,
             proposed_by=trial.proposed_by,
+            told=told,
+            turn=turn,
             point=dict(trial.point),
             label=f"trial {trial.ordinal + 1} again, seed {seed}",
         )
@@ -160,6 +165,8 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
         ordinal=job.ordinal,
         member=job.member,
         proposed_by=job.proposed_by,
+        told=job.told,
+        turn=job.turn,
         point=dict(job.point),
         spec=job.spec,
         spec_id=job.spec.id,
@@ -190,8 +197,8 @@ def row_of(study: Study, job: Job, task: Task, outcome: Outcome | None) -> Row:
     )
 
 
-def same_as(empty: Row, known: Row) -> Row:
-    """Return the row `empty` with the results of an equal training; its own time is 0."""
+def same_as(empty: Row, known: Row, epochs: int) -> Row:
+    """Return the row `empty` with the results of an equal training, copied at this epoch; its own time is 0."""
     return replace(
         empty,
         epochs_done=known.epochs_done,
@@ -201,7 +208,7 @@ def same_as(empty: Row, known: Row) -> Row:
         final=known.final,
         per_class=known.per_class,
         state=known.state,
-        reason="known already",
+        reason=copied_at(epochs, empty.epochs_planned),
         peak_memory=known.peak_memory,
         images_per_second=known.images_per_second,
     )

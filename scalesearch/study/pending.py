@@ -7,7 +7,9 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from typing import NamedTuple
 
 from scalesearch.cost.budget import human
@@ -19,6 +21,7 @@ from scalesearch.study.jobs import Job, row_of, same_as, task_of
 from scalesearch.study.repeats import Again
 from scalesearch.study.study import Study
 from scalesearch.study.study_progress import StudyProgress
+from scalesearch.study.told import ALREADY
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ class PendingJobs:
     def __init__(self, study: Study, executor: Executor, progress: StudyProgress | None = None) -> None:
         self._study, self._executor, self._progress = study, executor, progress
         self._out: dict[Future[Outcome], _Sent] = {}
+        self._waiting: list[_Waiting] = []
+        """Jobs whose equal training is in flight, as of members that families share."""
         self._noted: set[str] = set()
 
     @property
@@ -43,11 +48,15 @@ class PendingJobs:
 
     def heading(self) -> dict[int, int]:
         """Return by ordinal the rung that each search trial in flight is trained to."""
-        return {sent.job.ordinal: sent.job.rung for sent in self._out.values() if sent.job.kind == "search"}
+        return {job.ordinal: job.rung for job in self._jobs() if job.kind == "search"}
 
     def repeating(self) -> set[Again]:
         """Return the repeats in flight."""
-        return {(sent.job.ordinal, sent.job.seed) for sent in self._out.values() if sent.job.kind == "repeat"}
+        return {(job.ordinal, job.seed) for job in self._jobs() if job.kind == "repeat"}
+
+    def _jobs(self) -> Iterator[Job]:
+        yield from (sent.job for sent in self._out.values())
+        yield from (one.job for one in self._waiting)
 
     def send(self, job: Job) -> None:
         """Ensure that the job gets its row: an existing one, a copy from an equal training, or by training now."""
@@ -56,14 +65,17 @@ class PendingJobs:
         found = self._study.folder.find(empty)
         if found and (found.epochs_done >= job.to_epoch or found.state == "failed"):
             return
-        while any(sent.key == empty.key for sent in self._out.values()):
-            self.collect_some()
+        if any(sent.key == empty.key for sent in self._out.values()):
+            self._waiting.append(_Waiting(job, empty.key))
+            return
         known = self._study.folder.known(empty.key)
         if known:
-            self._write(job, task, same_as(empty, known), " (known already)")
+            self._write(job, task, same_as(empty, known, job.to_epoch), f" ({ALREADY})")
         elif missed := self._missed(job):
             self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
         else:
+            if job.kind == "repeat" or (job.kind == "search" and job.rung == 0):
+                self._study.folder.send(empty)
             self._submit(_Sent(job, task, empty.key, attempt=1))
 
     def _missed(self, job: Job) -> str:
@@ -100,12 +112,24 @@ class PendingJobs:
             self._submit(sent._replace(attempt=sent.attempt + 1))
             return
         job, task, end = sent.job, sent.task, f", {outcome.seconds:.0f} s"
+        if outcome.state == "failed" and not outcome.curve:
+            outcome = self._with_curve(outcome, sent)
         try:
             self._write(job, task, row_of(self._study, job, task, outcome), end)
         except RowError as error:  # an AP that is not finite
             self._write(job, task, row_of(self._study, job, task, failure(str(error))), end)
         self._note(outcome)
         self._give_up()
+        for waiting in [one for one in self._waiting if one.key == sent.key]:
+            self._waiting.remove(waiting)
+            self.send(waiting.job)
+
+    def _with_curve(self, outcome: Outcome, sent: _Sent) -> Outcome:
+        """Return the outcome of a failure with the curve up to the rung that the candidate had climbed to before."""
+        before = self._study.folder.find(row_of(self._study, sent.job, sent.task, None))
+        if before is None:
+            return outcome
+        return replace(outcome, curve=before.curve, losses=before.losses, steps=before.steps)
 
     def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
         """Return the outcome, failed where the training raised; None where its worker was lost and it may be resent."""
@@ -152,6 +176,11 @@ class _Sent(NamedTuple):
     task: Task
     key: TrainingKey
     attempt: int
+
+
+class _Waiting(NamedTuple):
+    job: Job
+    key: TrainingKey
 
 
 def failure(reason: str) -> Outcome:

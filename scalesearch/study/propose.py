@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from scalesearch.plan.sections import SamplerPlan
-from scalesearch.records.pareto import non_dominated
+from scalesearch.records.pareto import UP, non_dominated
 from scalesearch.records.trials import Trial
 from scalesearch.space.band import Band, Seen
 from scalesearch.space.candidates import Candidate
@@ -53,6 +54,7 @@ def propose(
     """
     seen = {trial.key for trial in trials} | set(taken)
     rng = np.random.default_rng([seed, ordinal])
+    # `reads_results` says which of these look at trials beyond their keys.
     if sampler.name == "grid":
         return Proposal(band.grid(seen), "grid")
     if sampler.name == "random" or not band.unit.axes:
@@ -67,8 +69,15 @@ def propose(
     if sampler.name == "ehvi":
         return Proposal(cost_aware.choose(band, objectives, known, pending, seen, rng), "ehvi")
     observed = [(trial.point, values) for trial, values in known]
-    point = _ask(band, sampler, objectives, observed, seen, rng)
+    point = _ask(band, sampler, objectives, observed, pending, seen, rng)
     return Proposal(band.nearest(point, seen, rng), sampler.name)
+
+
+def reads_results(band: Band, sampler: SamplerPlan, ordinal: int) -> bool:
+    """Whether proposal number `ordinal` depends on results, and not only on which candidates were proposed before it."""
+    if sampler.name in ("grid", "random", "qmc") or not band.unit.axes:
+        return False
+    return sampler.name == "nsga2" or ordinal >= sampler.startup
 
 
 def _starting(sampler: SamplerPlan, ordinal: int, observed: int) -> bool:
@@ -83,6 +92,7 @@ def _ask(
     sampler: SamplerPlan,
     objectives: Sequence[str],
     observed: Observations,
+    pending: Sequence[Point],
     seen: Seen,
     rng: np.random.Generator,
 ) -> Point:
@@ -92,8 +102,24 @@ def _ask(
         return evolution.ask(unit.axes, unit.genes, objectives, sampler.population, observed, rng)
     number = int(rng.integers(2**31))
     return samplers.ask(
-        sampler, unit.axes, objectives, number, observed, lambda: _pool(band, objectives, observed, seen, rng)
+        sampler,
+        unit.axes,
+        objectives,
+        number,
+        observed,
+        pending,
+        lambda point: _expected(band, point, objectives, observed),
+        lambda: _pool(band, objectives, observed, seen, rng),
     )
+
+
+def _expected(band: Band, point: Point, objectives: Sequence[str], observed: Observations) -> list[float]:
+    """Return the objectives of a candidate in training: its own costs, and the mean AP of what was observed."""
+    candidate = band.unit.solve(point)
+    return [
+        fmean(values[k] for _, values in observed) if name in UP else fmean(cost[name] for cost in candidate.costs)
+        for k, name in enumerate(objectives)
+    ]
 
 
 def _pool(

@@ -47,12 +47,21 @@ def ask(
     objectives: Sequence[str],
     seed: int,
     observed: Observations,
+    pending: Sequence[Point],
+    expected: Callable[[Point], Sequence[float]],
     pool: Pool,
 ) -> Point:
-    """Return the point that Optuna's sampler asks for given `observed`: in the band for GP, else anywhere."""
+    """Return the point that Optuna's sampler asks for given `observed`: in the band for GP, else anywhere.
+
+    TPE takes the points `pending`, which are in training, for poor ones, and GP takes them to come to what is `expected` of
+    them (Ginsbourger et al. 2010, "constant liar"): so neither asks for their near twins. The children of NSGA-II are
+    drawn at random.
+    """
     space = {name: rank_distribution(axis) for name, axis in sorted(axes.items())}
     if sampler.name == "gp":
-        observed = _few(observed, objectives, len(axes))
+        pending = pending[-(_most(len(axes)) // 2) :]
+        observed = _few(observed, objectives, _most(len(axes)) - len(pending))
+        observed = [*observed, *((point, expected(point)) for point in pending)]
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
         storage=storage,
@@ -63,6 +72,8 @@ def ask(
     number = storage.get_study_id_from_name("observations")
     for point, values in observed:
         storage.create_new_trial(number, template_trial=_observed_trial(space, _encode(axes, point), values))
+    for point in pending if sampler.name == "tpe" else ():
+        storage.create_new_trial(number, template_trial=_observed_trial(space, _encode(axes, point), None))
     answer = study.ask(fixed_distributions=space).params
     return {name: _decode(axes[name], answer[name]) for name in axes}
 
@@ -88,7 +99,7 @@ class _TPE(TPESampler):
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__(seed=seed, n_startup_trials=0)
+        super().__init__(seed=seed, n_startup_trials=0, constant_liar=True)
         self._parzen_estimator_cls = _Parzen
 
     def _compute_acquisition_func(self, samples: Any, mpe_below: Any, mpe_above: Any) -> NDArray[np.float64]:
@@ -157,9 +168,13 @@ class _GP(GPSampler):
         return best
 
 
-def _few(observed: Observations, objectives: Sequence[str], axes: int) -> Observations:
-    """Return as many observations as `_FITTED` allows: those on the front, then the latest of the others."""
-    most = math.isqrt(_FITTED // axes)
+def _most(axes: int) -> int:
+    """Return the number of observations that `_FITTED` allows."""
+    return math.isqrt(_FITTED // axes)
+
+
+def _few(observed: Observations, objectives: Sequence[str], most: int) -> Observations:
+    """Return at most this many observations: those on the front, then the latest of the others."""
     front = {id(item) for item in non_dominated(observed, lambda item: item[1], objectives)}
     best = sorted(range(len(observed)), key=lambda i: (id(observed[i]) in front, i))[-most:]
     return [observed[i] for i in sorted(best)]
@@ -172,15 +187,16 @@ class _ShallowTrial(FrozenTrial):
         return copy(self)
 
 
-def _observed_trial(space: dict[str, BaseDistribution], params: Point, values: Sequence[float]) -> FrozenTrial:
+def _observed_trial(space: dict[str, BaseDistribution], params: Point, values: Sequence[float] | None) -> FrozenTrial:
+    """Return a complete trial, or one that is running where there are no values yet."""
     return _ShallowTrial(
         number=-1,
         trial_id=-1,
-        state=TrialState.COMPLETE,
+        state=TrialState.RUNNING if values is None else TrialState.COMPLETE,
         value=None,
         values=values,
         datetime_start=_LONG_AGO,
-        datetime_complete=_LONG_AGO,
+        datetime_complete=None if values is None else _LONG_AGO,
         params=params,
         distributions=space,
         user_attrs={},

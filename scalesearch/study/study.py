@@ -51,6 +51,12 @@ class Store(Protocol):
     def write(self, row: Row) -> object:
         """Keep the row; it replaces a row of the same name."""
 
+    def send(self, row: Row) -> None:
+        """Note that a training begins; `row` has no results yet. It holds until the training's row is written."""
+
+    def sent(self) -> list[Row]:
+        """Return the rows noted by `send`, of trainings that an interrupted run left without an end."""
+
 
 class Ledger(Protocol):
     """Mirror of the trials for people and dashboards; `mirror.ledger` implements it with Optuna."""

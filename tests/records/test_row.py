@@ -25,6 +25,9 @@ MakeRow = Callable[..., Row]
         {"kind": "baseline", "name": "paper", "state": "failed", "reason": "loss is not finite at step 3"},
         {"curve": (), "final": {}, "per_class": {}, "epochs_done": 0},
         {"losses": ((1, 1.25, 1, 0.005), (2, 0.1 + 0.2, 0.2, 1e-17))},
+        {"told": ()},
+        {"told": ("0-41,43", "7")},
+        {"kind": "repeat", "told": ("0-4", ""), "turn": 0},
     ],
 )
 def test_a_row_comes_back_exactly(make_row: MakeRow, fields: dict[str, Any]) -> None:
@@ -100,6 +103,8 @@ def _changed(row: Row, **changes: Any) -> str:
         ({"cost": {"macs": None}}, "cost['macs'] must be int | float, but got None"),
         ({"splits": {"train": 3}}, "splits['train'] must be str, but got 3"),
         ({"point": {"size": [1]}}, "point['size'] must be"),
+        ({"told": ["0-"]}, "told: ordinals are written as 0-41,43, but got '0-'"),
+        ({"told": ["3,0-2"]}, "told: ordinals are written in ascending order"),
         ({"spec": [1]}, "a detector is a mapping of its fields, but got [1]"),
     ],
 )
@@ -152,12 +157,12 @@ def test_a_row_has_its_file(make_row: MakeRow, fields: dict[str, Any], name: str
 
 
 def test_every_field_is_in_the_json(make_row: MakeRow) -> None:
-    row = make_row(losses=((1, 0.5, 0.4, 0.002),), steps=9)
+    row = make_row(kind="repeat", losses=((1, 0.5, 0.4, 0.002),), steps=9, told=("0-4", ""), turn=0)
     assert list(row.to_dict()) == [item.name for item in dataclasses.fields(Row)]
     assert from_dict(row.to_dict()) == row
 
 
-def test_a_row_from_before_losses_were_kept_stays_as_it_is(make_row: MakeRow) -> None:
+def test_a_row_from_before_losses_and_told_were_kept_stays_as_it_is(make_row: MakeRow) -> None:
     row = make_row()
-    assert "losses" not in row.to_dict()
+    assert not {"losses", "told", "turn"} & set(row.to_dict())
     assert from_json(row.to_json()).losses == ()

@@ -217,11 +217,11 @@ def observations(count: int, seed: int = 0) -> list[tuple[Point, list[float]]]:
     return found
 
 
-def asked(name: str, seen: list[tuple[Point, list[float]]], seed: int) -> Point:
+def asked(name: str, seen: list[tuple[Point, list[float]]], seed: int, pending: Sequence[Point] = ()) -> Point:
     if name == "evolution":
         return evolution.ask(AXES, None, ["ap"], 16, seen, np.random.default_rng(seed))
     pool = [point for point, _ in observations(64, seed)]
-    return samplers.ask(SamplerPlan(name=name), AXES, ["ap"], seed, seen, lambda: pool)
+    return samplers.ask(SamplerPlan(name=name), AXES, ["ap"], seed, seen, pending, lambda _: [0.0], lambda: pool)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -229,6 +229,22 @@ def test_what_was_good_is_asked_for_again(name: str) -> None:
     answers = [asked(name, observations(32), seed) for seed in range(24)]
     scores = [float(answer["a"] == "y") - float(answer["b"]) / 9 for answer in answers]
     assert np.mean(scores) > 0.05  # -0.11 by chance, with a standard error of 0.11
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_what_is_in_training_is_not_asked_for_again(name: str) -> None:
+    seen = observations(32)
+    free, busy = [], []
+    for seed in range(12):
+        free.append(asked(name, seen, seed))
+        # Others that were asked for at the same time are in training.
+        busy.append(asked(name, seen, seed, busy))
+
+    def apart(points: list[Point]) -> float:
+        places = [(float(p["a"] == "y"), float(p["b"]) / 9, float(p["c"]) / 9) for p in points]
+        return float(np.mean([np.abs(np.subtract(a, b)).sum() for i, a in enumerate(places) for b in places[:i]]))
+
+    assert apart(busy) > 1.2 * apart(free)
 
 
 def test_nsga2_has_parents_whose_values_its_children_have() -> None:
