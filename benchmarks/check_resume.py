@@ -34,7 +34,7 @@ from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import Split
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.training import checkpoint
+from scalesearch.training import checkpoint, learning_curve
 from scalesearch.training import run_task as training
 
 RECIPE = Recipe(
@@ -82,7 +82,7 @@ def attempt(data: Data, folder: Path, seconds: float | None) -> tuple[bool, floa
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)
-        training.SAVE_SECONDS = 0.05
+        learning_curve.SAVE_SECONDS = 0.05
         task = Task(
             spec=design(len(data.train.categories)), recipe=RECIPE, seed=SEED, to_epoch=RECIPE.epochs, folder=folder
         )

@@ -132,7 +132,7 @@ class Peer:
         model = copy.deepcopy(self.average.model)
         if refreshed:
             batches = prepared(self.pixels, self.recipe, seed=0, epoch=self.recipe.epochs, device=CPU)
-            refresh_norms(model, (ready.images for ready in batches))
+            refresh_norms([model], (ready.images for ready in batches))
         bench, results, split = DetBenchPredict(model).eval(), list[dict[str, Any]](), pixels.split
         with torch.no_grad():
             for batch in eval_batches(pixels, BATCH):
@@ -171,7 +171,7 @@ def compared(data: Data, args: argparse.Namespace) -> str:
     found = {
         "effdet": (peer.evaluated(val, refreshed=False), peer.seconds),
         "effdet, its statistics re-estimated as ours": (peer.evaluated(val, refreshed=True), peer.seconds),
-        "ours": (evaluate(ours.evaluated(), ours.anchors, val), ours.seconds),
+        "ours": (evaluate([ours.evaluated()], [ours.anchors], val)[0], ours.seconds),
     }
     params = sum(p.numel() for p in ours.model.parameters())
     return table(found, args, ours.steps_per_epoch * args.epochs, params, mine.anchors.scale)

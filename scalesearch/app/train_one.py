@@ -12,6 +12,8 @@ from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.prepare import as_weights_want, identified, in_epochs, with_fitted_anchors
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.data.sets import Data, open_data
+from scalesearch.execute.executor import Answer
+from scalesearch.execute.together import TaskGroup
 from scalesearch.io.cache import cache_folder
 from scalesearch.io.hashes import file_hash
 from scalesearch.io.publish import publish
@@ -36,6 +38,15 @@ def trainer(data: Data, *, tensorboard: bool = False, team: Team = ALONE) -> Cal
     def train(task: Task, label: str) -> Outcome:
         cache = cache_folder() / "pixels"
         return training.run_task(task, data, cache=cache, label=label, tensorboard=tensorboard, team=team)
+
+    return train
+
+
+def group_trainer(data: Data) -> Callable[[TaskGroup, str], list[Answer]]:
+    """Return a function that trains tasks of one trunk together on this data, with one progress bar."""
+
+    def train(group: TaskGroup, label: str) -> list[Answer]:
+        return training.run_tasks(group.tasks, data, cache=cache_folder() / "pixels", label=label)
 
     return train
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from scalesearch.app.train_one import trainer
+from scalesearch.app.train_one import group_trainer, trainer
 from scalesearch.data.sets import Data, open_data
-from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
+from scalesearch.execute.executor import Answer, Executor, InProcess, UnfitWorkerError, portable
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
+from scalesearch.execute.together import TaskGroup, Together
 from scalesearch.inputs.machine import processors
 from scalesearch.io.cache import cache_folder
 from scalesearch.plan.plan import Plan
@@ -80,6 +81,11 @@ def find_engine(plan: Plan, where: Where) -> Engine:
                 f"go on with --set threads={most}"
             )
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
+    if plan.together > 1:
+        raise ValueError(
+            f"together is for workers of this machine, but the plan has {plan.together} and --ray is given: go on with "
+            "--set together=1"
+        )
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
     logger.info(slots.summary)
     return Engine(workers=slots.workers, threads=slots.cpus, slots=slots)
@@ -88,7 +94,8 @@ def find_engine(plan: Plan, where: Where) -> Engine:
 def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Executor:
     """Return the executor for the plan's opened data and the study's folder."""
     if engine.slots is None and engine.workers == 1:
-        return InProcess(trainer(data))
+        alone = plan.together == 1
+        return InProcess(trainer(data)) if alone else Together(InProcess(group_trainer(data)), plan.together)
     source = plan.data.source
     if Path(source).exists():  # a worker may start in another folder
         source = str(Path(source).absolute())
@@ -101,7 +108,10 @@ def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Execu
     )
     if engine.slots is not None:
         return RayExecutor(engine.slots, _train_here, _prepare, (footing,))
-    return LocalProcesses(engine.workers, _train_here, _prepare, (footing,), environments(engine))
+    where = (_prepare, (footing,), environments(engine))
+    if plan.together > 1:
+        return Together(LocalProcesses(engine.workers, _train_group_here, *where), plan.together)
+    return LocalProcesses(engine.workers, _train_here, *where)
 
 
 def environments(engine: Engine) -> list[dict[str, str]]:
@@ -164,3 +174,11 @@ def _train_here(task: Task) -> Outcome:
     assert _footing is not None, "a worker is prepared before it trains"
     outcome = training.run_task(task, _opened(_footing), cache=cache_folder() / "pixels")
     return dataclasses.replace(outcome, machine=machine())
+
+
+def _train_group_here(group: TaskGroup) -> list[Answer]:
+    assert _footing is not None, "a worker is prepared before it trains"
+    results = training.run_tasks(group.tasks, _opened(_footing), cache=cache_folder() / "pixels")
+    return [
+        portable(one) if isinstance(one, Exception) else dataclasses.replace(one, machine=machine()) for one in results
+    ]

@@ -11,7 +11,7 @@ import pickle
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from scalesearch.plan.task import Outcome, Task, TaskError
 
@@ -34,35 +34,51 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Number of trainings that run at a time."""
 
+    @property
+    def processes(self) -> int:
+        """Number of processes that they run in."""
+
     def submit(self, task: Task, label: str) -> Future[Outcome]:
         """Send a task; `label` names it on a progress bar."""
+
+    def start(self) -> None:
+        """Begin what was sent, where that waits for more: the driver sends nothing until a training ends."""
 
     def close(self) -> None:
         """Stop running trainings and release the workers."""
 
 
-class InProcess:
+Payload = TypeVar("Payload")
+Reply = TypeVar("Reply")
+
+
+class InProcess(Generic[Payload, Reply]):
     """Trains one task at a time in this process; `submit` returns when it is done. Ctrl-C interrupts `submit`."""
 
-    workers = 1
+    workers = processes = 1
 
-    def __init__(self, train: Callable[[Task, str], Outcome]) -> None:
+    def __init__(self, train: Callable[[Payload, str], Reply]) -> None:
         self._train = train
 
-    def submit(self, task: Task, label: str) -> Future[Outcome]:
+    def submit(self, task: Payload, label: str) -> Future[Reply]:
         """Train the task now and return a resolved future."""
-        done: Future[Outcome] = Future()
+        done: Future[Reply] = Future()
         try:
             done.set_result(self._train(task, label))
         except Exception as error:  # noqa: BLE001  the driver judges it, as from any other worker
             done.set_exception(error)
         return done
 
+    def start(self) -> None:
+        """Do nothing: what was sent is trained."""
+
     def close(self) -> None:
         """Do nothing: no training is left running."""
 
 
-def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], arguments: Any, task: Task) -> Answer:
+def answer(
+    train: Callable[[Payload], Reply], prepare: Callable[..., None], arguments: Any, task: Payload
+) -> Reply | Exception:
     """Prepare the worker (`prepare(*arguments)` keeps its data open between calls), then train the task."""
     try:
         prepare(*arguments)
@@ -73,22 +89,23 @@ def answer(train: Callable[[Task], Outcome], prepare: Callable[..., None], argum
     try:
         return train(task)
     except Exception as error:  # noqa: BLE001  the driver judges it
-        return _portable(error)
+        return portable(error)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """Add the traceback as a note to the error; one that cannot be pickled becomes a RuntimeError with its text."""
-    error.add_note(traceback.format_exc())
+    told = "".join(traceback.format_exception(error))
+    error.add_note(told)
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001  an error may raise anything when it is unpickled
-        portable = RuntimeError(f"{type(error).__name__}: {error}")
-        portable.add_note(traceback.format_exc())
-        return portable
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.add_note(told)
+        return plain
     return error
 
 
-def settle(future: Future[Outcome], result: Answer) -> None:
+def settle(future: Future[Reply], result: Reply | Exception) -> None:
     """Set the result or the exception of the future."""
     if isinstance(result, Exception):
         future.set_exception(result)

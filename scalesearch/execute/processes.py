@@ -14,15 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, Generic
 
-from scalesearch.execute.executor import Answer, WorkerLostError, answer, settle
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.execute.executor import Payload, Reply, WorkerLostError, answer, settle
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
 
-class LocalProcesses:
+class LocalProcesses(Generic[Payload, Reply]):
     """`workers` processes, each with its own data set, opened once by `prepare(*arguments)`.
 
     They run `train(task)`. Both are module-level functions, and `prepare` may be called before every task. Worker i
@@ -33,15 +32,15 @@ class LocalProcesses:
     def __init__(
         self,
         workers: int,
-        train: Callable[[Task], Outcome],
+        train: Callable[[Payload], Reply],
         prepare: Callable[..., None],
         arguments: tuple[Any, ...],
         environments: Sequence[Mapping[str, str]] = ({},),
     ) -> None:
-        self.workers = workers
+        self.workers = self.processes = workers
         self._work = pickle.dumps((train, prepare, arguments))
         self._environments = environments
-        self._tasks: queue.SimpleQueue[tuple[Task, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Payload, Future[Reply]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._processes: dict[int, SpawnProcess] = {}
         self._closed = False
@@ -49,11 +48,14 @@ class LocalProcesses:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, task: Task, label: str) -> Future[Outcome]:
+    def submit(self, task: Payload, label: str) -> Future[Reply]:
         """Queue the task for the next free worker."""
-        future: Future[Outcome] = Future()
+        future: Future[Reply] = Future()
         self._tasks.put((task, future))
         return future
+
+    def start(self) -> None:
+        """Do nothing: what was sent begins by itself."""
 
     def close(self) -> None:
         """Kill the workers without waiting for their trainings; checkpoints stay."""
@@ -79,7 +81,7 @@ class LocalProcesses:
             worker = worker if worker and self._processes[index].is_alive() else self._start(index)
             try:
                 worker.send(task)
-                result: Answer = worker.recv()
+                result: Reply | Exception = worker.recv()
             except (EOFError, OSError):
                 worker, result = None, self._gone(index)
             except Exception as error:  # noqa: BLE001  pickling or unpickling failed: every future must settle

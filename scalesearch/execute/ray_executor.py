@@ -113,7 +113,7 @@ class RayExecutor:
         arguments: tuple[Any, ...],
     ) -> None:
         self._ray = _import_ray()
-        self.workers = slots.workers
+        self.workers = self.processes = slots.workers
         self._work = pickle.dumps((train, prepare, arguments))
         self._gpus = slots.gpus
         # Ray must not retry: it does not know the attempts' folders, and the driver would not learn of the loss.
@@ -132,6 +132,9 @@ class RayExecutor:
         self._out[future] = reference
         reference.future().add_done_callback(lambda done: self._finish(future, done, sent, label))
         return future
+
+    def start(self) -> None:
+        """Do nothing: what was sent begins by itself."""
 
     def _finish(self, future: Future[Outcome], done: Future[Answer], task: Task, label: str) -> None:
         """Publish the attempt and settle the driver's future; called in a thread of Ray's."""

@@ -43,7 +43,11 @@ class Detector(nn.Module):
                 f"this detector takes images [B, 3, {height}, {width}] (its spec's size), but got "
                 f"{list(images.shape)}; resize them, or build the spec with that size"
             )
-        maps = self.neck(self.backbone(images))
+        return self.from_maps(self.backbone(images))
+
+    def from_maps(self, maps: list[Tensor]) -> Outputs:
+        """The backbone's maps, finest first -> Outputs; the maps stay as they are."""
+        maps = self.neck(maps)
         return Outputs(self.class_head(maps), self.box_head(maps))
 
 

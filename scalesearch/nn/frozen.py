@@ -6,8 +6,11 @@ arch and torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
@@ -50,6 +53,23 @@ def set_frozen(model: nn.Module, names: frozenset[str]) -> None:
     """Let all parameters but those of these names be trained."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in names)
+
+
+def same_tensors(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules have the same parameters and buffers, to the bit."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def outputs_together(models: Sequence[nn.Module], images: Tensor) -> Iterator[Any]:
+    """Yield each model's outputs of images [B, 3, H, W]; several are detectors that share a backbone, passed once."""
+    if len(models) == 1:
+        yield models[0](images)
+        return
+    detectors = cast(Sequence[Detector], models)
+    maps = detectors[0].backbone(images)
+    for detector in detectors:
+        yield detector.from_maps(maps)
 
 
 def train_unfrozen(model: nn.Module) -> None:

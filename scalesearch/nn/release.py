@@ -12,6 +12,7 @@ import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 def releasing(work: Callable[P, T]) -> Callable[P, T]:
@@ -30,7 +31,7 @@ def releasing(work: Callable[P, T]) -> Callable[P, T]:
             return work(*args, **kwargs)
         except BaseException as error:
             failed = True
-            _forget(error)
+            let_go(error)
             raise
         finally:
             on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -42,8 +43,9 @@ def releasing(work: Callable[P, T]) -> Callable[P, T]:
     return done
 
 
-def _forget(error: BaseException) -> None:
-    """Replace the traceback of an exception, and the exceptions that led to it, by a note with their text."""
+def let_go(error: E) -> E:
+    """Replace the traceback of an exception, and the exceptions that led to it, by a note with their text; return it."""
     # Clearing the functions' variables is not enough: a traceback refers to functions, and these to what they close over.
     error.add_note("".join(traceback.format_exception(error)).rstrip())
     error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

@@ -9,7 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scalesearch.plan.bands import FamilyPlan
 from scalesearch.plan.reader import Section
+from scalesearch.plan.recipe import Recipe
 from scalesearch.space.space import AXES, COEFFICIENTS, DEFAULTS, PHI, AxisValue, Choices, Point, Space
+
+
+def check_together(together: int, recipe: Recipe, top: Section) -> None:
+    """Raise PlanError where candidates are to share the forward pass of a backbone that the recipe trains, or compiles."""
+    if together == 1 or (recipe.frozen_backbone and not recipe.compile):
+        return
+    found = f"unfreeze_at: {recipe.unfreeze_at}" if recipe.unfreeze_at else f"freeze: {recipe.freeze}"
+    mend = "freeze: backbone" + (" without unfreeze_at" if recipe.unfreeze_at else "")
+    if recipe.frozen_backbone:
+        found, mend = "compile: true", "compile: false"
+    raise top.need("together").error(
+        f"is for candidates whose backbone is never trained, in one forward pass that is not compiled, but got {together} "
+        f"and a recipe with {found}: set {mend} there, or together: 1"
+    )
 
 
 def check_axes(axes: Mapping[str, Choices], family: FamilyPlan | None, section: Section) -> None:

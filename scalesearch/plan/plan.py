@@ -68,6 +68,9 @@ class Plan:
     workers: int = 1
     """Trainings at a time, each in its own process if there are several. May change when a study is resumed. But a
     proposal sees only the trials at least this many ordinals back, so another number gives another study."""
+    together: int = 1
+    """Candidates with the same frozen backbone that a worker trains at a time, by one forward pass of it. They are proposed
+    before the results of each other are known."""
     threads: int | None = None
     """Processor threads of a training; by default the cores are divided among the workers."""
     time_limit: float | None = None
@@ -177,6 +180,7 @@ class Plan:
             "repeats": self.repeats or None,
             "seed": self.seed,
             "workers": self.workers,
+            "together": self.together if self.together > 1 else None,
             "threads": self.threads,
             "time_limit": self.time_limit,
             "recipe": _lists(dataclasses.asdict(self.recipe)),
@@ -223,12 +227,12 @@ def _lists(data: Any) -> Any:
 def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
     """Return why a study begun with `old` cannot be resumed with `new`: `key (old -> new)` for each key that differs.
 
-    `trials` may grow; `workers` and `threads` may change. `data.source` may be another path if `same_data` says that
+    `trials` may grow; `workers`, `together` and `threads` may change. `data.source` may be another path if `same_data` says that
     the fingerprint is the same, `latency.table` if its timings are, and the path of weights if their content is.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
-    allowed = {"workers", "threads"} | ({"trials"} if new.trials >= old.trials else set())
+    allowed = {"workers", "together", "threads"} | ({"trials"} if new.trials >= old.trials else set())
     allowed |= {"data.source"} if same_data else set()
     allowed |= {"latency.table"} if before.get("latency.timings") else set()
     for recipe in ("recipe", "winners.recipe"):
@@ -278,6 +282,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         repeats=sections.read_repeats(top.get("repeats")),
         seed=sections.read_seed(top.get("seed")),
         workers=top.integer("workers", Plan.workers, low=1, high=4096),
+        together=top.integer("together", Plan.together, low=1, high=256),
         threads=top.integer("threads", 1, low=1, high=1024) if top.get("threads") else None,
         time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,
         recipe=recipe,
@@ -297,6 +302,7 @@ def _check(plan: Plan, top: Section) -> None:
             "uses latency, which is predicted from a table of this device's timings: make one with "
             "`scalesearch calibrate`, and add the key latency: {table: FILE}"
         )
+    checks.check_together(plan.together, plan.recipe, top)
     section = top.section("space")
     checks.check_axes(plan.axes, plan.family, section)
     try:

@@ -5,12 +5,14 @@ A lost task is sent again and continues from the last checkpoint in its folder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from scalesearch.arch.spec import DetectorSpec
+from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.inputs.typed import Number
 from scalesearch.plan.recipe import Recipe
 
@@ -57,6 +59,25 @@ class Task:
                 f"{self.from_epoch}, {self.to_epoch} and {self.recipe.epochs}"
             )
 
+    @cached_property
+    def trunk(self) -> str:
+        """What trainings with a frozen backbone share: it, and all that decides their images; "" where it is trained.
+
+        Tasks with the same can be trained together. Compiled, a forward pass is one piece.
+        """
+        recipe, spec = self.recipe, self.spec
+        if not recipe.frozen_backbone or recipe.compile:
+            return ""
+        backbone = {name: value for name, value in to_dict(spec).items() if name in _OF_THE_TRUNK}
+        of_training = (recipe.id, recipe.weights, str(self.weights), self.seed, self.train_on, self.evaluate_on)
+        stretch = (self.from_epoch, self.to_epoch, self.images, self.scale, self.time_limit)
+        levels = (spec.backbone_levels[0], spec.backbone_levels[-1])
+        return json.dumps([backbone, levels, spec.backbone_same, of_training, stretch], sort_keys=True)
+
+
+_OF_THE_TRUNK = ("size", "classes", "backbone", "activation", "backbone_norm_eps", "norm_momentum", "normalisation")
+"""The fields of a spec that its backbone and its images depend on, besides its levels and padding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -74,9 +95,10 @@ class Outcome:
     per_class: Mapping[str, float | None] = field(default_factory=dict)
     """AP by category name at the last evaluation."""
     seconds: float
-    """Wall time of all parts, including evaluation."""
+    """Wall time of all parts, including evaluation; of a training together with others, its own steps and an equal share of
+    what they have in common."""
     peak_memory: int
-    """Bytes: the process's peak resident set, or the peak of allocated memory on a GPU."""
+    """Bytes: the process's peak resident set, or the peak of allocated memory on a GPU; of all that it trains together."""
     images_per_second: float
     """Training images per second of training, without evaluation."""
     machine: Mapping[str, str] = field(default_factory=dict)

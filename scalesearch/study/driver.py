@@ -36,7 +36,7 @@ def run_study(study: Study, executor: Executor) -> None:
     Raises TaskError, and ValueError where the first trainings all fail. KeyboardInterrupt passes through. Rows written
     so far stay.
     """
-    progress = StudyProgress(study, executor.workers)
+    progress = StudyProgress(study, executor.processes)
     with relabelled(progress.label):
         _search(study, executor, progress)
         out = PendingJobs(study, executor, progress)

@@ -101,6 +101,8 @@ class PendingJobs:
 
     def collect_some(self) -> None:
         """Wait for at least one training and write the rows of all that are done."""
+        if not any(future.done() for future in self._out):
+            self._executor.start()
         done, _ = wait(self._out, return_when=FIRST_COMPLETED)
         for future in [future for future in self._out if future in done]:
             self._back(future, self._out.pop(future))

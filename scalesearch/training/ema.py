@@ -17,7 +17,7 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
-        self.decay = decay
+        self.decay, self._followed = decay, model
         self._mine, self._theirs = _floats(self.model), _floats(model)
 
     @torch.no_grad()
@@ -26,7 +26,12 @@ class Average:
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
 
+    def share(self, part: str, other: Average) -> None:
+        """Take the other's average of a part that is never trained; it is not updated here any more."""
+        setattr(self.model, part, getattr(other.model, part))
+        self._mine, self._theirs = (_floats(model, (f"{part}.",)) for model in (self.model, self._followed))
 
-def _floats(model: nn.Module) -> list[Tensor]:
-    tensors = [*model.parameters(), *model.buffers()]
-    return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+
+def _floats(model: nn.Module, without: tuple[str, ...] = ()) -> list[Tensor]:
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    return [one.detach() for name, one in tensors if one.is_floating_point() and not name.startswith(without)]

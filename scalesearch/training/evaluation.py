@@ -16,6 +16,7 @@ from scalesearch.data.augment import normalise
 from scalesearch.data.pixels import Pixels, eval_batches
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import ground_truth
+from scalesearch.nn.frozen import outputs_together
 from scalesearch.nn.postprocess import Detections, detect
 from scalesearch.training.coco_metrics import Evaluation, coco_numbers
 from scalesearch.training.distributed import ALONE, Team
@@ -33,39 +34,52 @@ def norms_of(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 @torch.no_grad()
-def refresh_norms(model: nn.Module, batches: Iterable[Tensor], frozen: frozenset[str] = frozenset()) -> None:
+def refresh_norms(models: Sequence[nn.Module], batches: Iterable[Tensor], frozen: frozenset[str] = frozenset()) -> None:
     """Set every batch norm's running statistics to the plain mean over these batches of [B, 3, H, W].
 
-    Norms whose weight has a name in `frozen` keep theirs. Weights stay. Averaged weights need their own statistics: the running mean belongs to the trained weights. The rest
-    of the model is in eval mode: no dropout, no stochastic depth.
+    Norms whose weight has a name in `frozen` keep theirs. Weights stay. Averaged weights need their own statistics: the
+    running mean belongs to the trained weights. The rest of the models is in eval mode: no dropout, no stochastic depth.
+    Several models share a frozen backbone.
     """
-    kept = {module for name, module in model.named_modules() if f"{name}.weight" in frozen}
-    norms = [norm for norm in norms_of(model) if norm not in kept]
+    norms: list[nn.modules.batchnorm._BatchNorm] = []
+    for model in models:
+        kept = {module for name, module in model.named_modules() if f"{name}.weight" in frozen}
+        norms += [norm for norm in norms_of(model) if norm not in kept]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    model.eval()
+    for model in models:
+        model.eval()
     for norm in norms:
         norm.train()
     for images in batches:
-        model(images)
-    model.eval()
+        for _ in outputs_together(models, images):
+            pass
+    for model in models:
+        model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
+def predict(model: nn.Module, anchors: Tensor, pixels: Pixels) -> list[dict[str, Any]]:
+    """Return COCO results of all images of `pixels`, at most 100 an image."""
+    return _predict([model], [anchors], pixels, WHOLE)[0]
+
+
 @torch.no_grad()
-def predict(
-    model: nn.Module, anchors: Tensor, pixels: Pixels, *, candidates: int = CANDIDATES, shard: Shard = WHOLE
-) -> list[dict[str, Any]]:
-    """Return COCO results of all images of `pixels`, at most 100 an image; with `shard`, of its batches only."""
-    model.eval()
-    results: list[dict[str, Any]] = []
+def _predict(
+    models: Sequence[nn.Module], anchors: Sequence[Tensor], pixels: Pixels, shard: Shard
+) -> list[list[dict[str, Any]]]:
+    """Return each model's results, as `predict`, of this shard of the batches; several share a backbone."""
+    for model in models:
+        model.eval()
+    results: list[list[dict[str, Any]]] = [[] for _ in models]
     for batch in eval_batches(pixels, BATCH, shard):
-        outputs = model(normalise(batch.images.to(anchors.device), pixels.normalisation))
-        found = detect(outputs, anchors, pixels.size, candidates=candidates)
-        results += coco_results(found, batch.index.tolist(), pixels)
+        images = normalise(batch.images.to(anchors[0].device), pixels.normalisation)
+        for one, own, outputs in zip(results, anchors, outputs_together(models, images), strict=True):
+            found = detect(outputs, own, pixels.size, candidates=CANDIDATES)
+            one += coco_results(found, batch.index.tolist(), pixels)
     return results
 
 
@@ -86,10 +100,19 @@ def coco_results(found: Sequence[Detections], index: Sequence[int], pixels: Pixe
     return results
 
 
-def evaluate(model: nn.Module, anchors: Tensor, pixels: Pixels, team: Team = ALONE) -> Evaluation:
-    """Return the COCO metrics of the model on all images of `pixels`, which the processes of a team share out."""
-    found = team.gathered(predict(model, anchors, pixels, shard=team.shard))
+def evaluate(
+    models: Sequence[nn.Module], anchors: Sequence[Tensor], pixels: Pixels, team: Team = ALONE
+) -> list[Evaluation]:
+    """Return each model's COCO metrics on all images of `pixels`, which the processes of a team share out.
+
+    Several models share a backbone.
+    """
+    return [_scored(found, pixels, team) for found in _predict(models, anchors, pixels, team.shard)]
+
+
+def _scored(results: list[dict[str, Any]], pixels: Pixels, team: Team) -> Evaluation:
+    found = team.gathered(results)
     place = {image.id: position for position, image in enumerate(pixels.split.images)}
     # In the order of a single process, since the evaluators take the first of equal scores.
-    results = sorted(chain.from_iterable(found), key=lambda result: place[result["image_id"]])
-    return team.shared(lambda: coco_numbers(ground_truth(pixels.split), results))
+    ordered = sorted(chain.from_iterable(found), key=lambda result: place[result["image_id"]])
+    return team.shared(lambda: coco_numbers(ground_truth(pixels.split), ordered))

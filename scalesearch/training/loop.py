@@ -5,20 +5,20 @@ Imports nn, data and plan.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
-from typing import Any
+from contextlib import closing
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.shard import WHOLE
 from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.frozen import frozen_names, set_frozen, train_unfrozen
+from scalesearch.nn.detector import Detector
+from scalesearch.nn.frozen import frozen_names, same_tensors, set_frozen, train_unfrozen
 from scalesearch.nn.losses import Losses, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
@@ -27,12 +27,13 @@ from scalesearch.training.averages import EpochAverages
 from scalesearch.training.compiled import compiled
 from scalesearch.training.distributed import ALONE, Team
 from scalesearch.training.ema import Average
-from scalesearch.training.evaluation import norms_of, refresh_norms
+from scalesearch.training.evaluation import norms_of
 from scalesearch.training.initial import initial_detector
-from scalesearch.training.loader import Ready, epoch_seed, fed, prepared
+from scalesearch.training.loader import Ready, epoch_seed, prepared
 from scalesearch.training.norms import advice
 from scalesearch.training.optimizer import learning_rate, make_optimizer, set_rate
 from scalesearch.training.precision import Precision
+from scalesearch.training.together import evaluated_together, own_random, steps_together
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -63,7 +64,7 @@ class Training:
                 f"a batch is all {len(pixels)} images there are, not the recipe's {recipe.batch}: set batch",
             )
         set_recompute(model, recipe.checkpointing)
-        self.model: nn.Module = team.norms(model.to(device).to(memory_format=torch.channels_last))
+        self.model = cast(Detector, team.norms(model.to(device).to(memory_format=torch.channels_last)))
         self.anchors = anchor_boxes(task.spec, device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema)
@@ -95,34 +96,62 @@ class Training:
 
     def train_epoch(self, on_step: OnStep | None = None) -> None:
         """Train one epoch, a function of the state, the seed and the epoch only. Raises NonFinite."""
-        start, before = time.perf_counter(), self.epoch * self.steps_per_epoch
-        steps = self.recipe.epochs * self.steps_per_epoch
+        with closing(steps_together([self])) as steps:
+            for _, batch, maps in steps:
+                loss = self.train_step(batch, maps)
+                if on_step is not None:
+                    on_step(self.step, loss)
+        self.end_epoch()
+
+    def begin_epoch(self) -> None:
+        """Freeze what the next epoch does not train, and switch norms and dropouts to training."""
         if self.frozen != self._frozen_now():
             self._enter_phase()
         train_unfrozen(self.model)
         if self.recipe.freeze_norms:
             for norm in norms_of(self.model):
                 norm.eval()
-        with own_random(self.device), closing(fed(self._batches(), self.device)) as batches:
-            self._seed()  # for dropout and stochastic depth
-            for batch in self._timed(batches):
-                done = before + self.step
-                rate = learning_rate(self.recipe, done, steps)
-                loss = self._step(batch, rate)
-                if not math.isfinite(loss):
-                    raise NonFinite(self._where(done, rate, loss, batch))
-                self.average.update(done + 1)
-                self.step += 1
-                self.random = {"batches": batch.random}
-                self.seconds, start = self.seconds + time.perf_counter() - start, time.perf_counter()
-                self.done += 1
-                if on_step is not None:
-                    on_step(self.step, loss)
-                if self.step == self.steps_per_epoch:
-                    break
-        rate = learning_rate(self.recipe, before + self.step - 1, steps)
+
+    def train_step(self, batch: Ready, maps: list[Tensor] | None = None) -> float:
+        """Do the epoch's next step and return its loss. Raises NonFinite.
+
+        `maps` are the backbone's of the batch, where another training with the same one has computed them.
+        """
+        start, done = time.perf_counter(), self.epoch * self.steps_per_epoch + self.step
+        rate = learning_rate(self.recipe, done, self.recipe.epochs * self.steps_per_epoch)
+        loss = self._step(batch, rate, maps)
+        if not math.isfinite(loss):
+            raise NonFinite(self._where(done, rate, loss, batch))
+        self.average.update(done + 1)
+        self.step, self.done = self.step + 1, self.done + 1
+        self.random = {"batches": batch.random}
+        self.seconds += time.perf_counter() - start
+        return loss
+
+    def end_epoch(self) -> None:
+        """Count the epoch whose steps are done, and average what it logs."""
+        last = self.epoch * self.steps_per_epoch + self.step - 1
+        rate = learning_rate(self.recipe, last, self.recipe.epochs * self.steps_per_epoch)
         self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the backbone's maps of a batch, as a step computes them."""
+        with self.precision.autocast():
+            found: list[Tensor] = self.model.backbone(images)
+        return found
+
+    def share_backbone(self, other: Training) -> bool:
+        """Take the other's backbone in place of an equal one that is never trained; False where it differs."""
+        if not (self.recipe.frozen_backbone and same_tensors(self.model.backbone, other.model.backbone)):
+            return False
+        pairs = zip(self.model.backbone.parameters(), other.model.backbone.parameters(), strict=True)
+        taken = {id(mine): theirs for mine, theirs in pairs}
+        for group in self.optimizer.param_groups:
+            group["params"] = [taken.get(id(parameter), parameter) for parameter in group["params"]]
+        self.model.backbone = other.model.backbone
+        self.average.share("backbone", other.average)
+        return True
 
     def _frozen_now(self) -> frozenset[str]:
         """Return the names of the parameters that the next epoch does not train."""
@@ -140,7 +169,7 @@ class Training:
         wrapped = self.team.wrapped(self.model, self.spec.size)
         self.forward = compiled(wrapped) if self.recipe.compile else wrapped
 
-    def _seed(self) -> None:
+    def seed_draws(self) -> None:
         """Seed the network's random draws with the epoch's seed, or with their state where an epoch continues."""
         rank = self.team.shard.rank
         torch.manual_seed((epoch_seed(self.seed, self.epoch) + rank * 1_000_000_007) % 2**63)
@@ -149,7 +178,7 @@ class Training:
         if rank == 0 and "device" in self.random and self.device.type == "cuda":
             torch.cuda.set_rng_state(self.random["device"].cpu(), self.device)
 
-    def _batches(self) -> Iterator[Ready]:
+    def batches(self) -> Iterator[Ready]:
         """Return the batches of this epoch that are not done yet."""
         random = self.random["batches"].cpu() if self.random else None
         return self._prepared(epoch=self.epoch, shard=self.team.shard, first=self.step, random=random)
@@ -157,19 +186,9 @@ class Training:
     def _prepared(self, **where: Any) -> Iterator[Ready]:
         return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
 
-    def _timed(self, batches: Iterator[Ready]) -> Iterator[Ready]:
-        """Yield the same batches; add up the time of waiting for them."""
-        while True:
-            start = time.perf_counter()
-            batch = next(batches, None)
-            self.waited += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch
-
-    def _step(self, batch: Ready, rate: float) -> float:
+    def _step(self, batch: Ready, rate: float, maps: list[Tensor] | None) -> float:
         """Do one optimiser step; return the loss, or nan and keep the weights where the gradient is not finite."""
-        loss = self._loss(batch)
+        loss = self._loss(batch, maps)
         self.optimizer.zero_grad()
         self.precision.backward(loss, self.optimizer)
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
@@ -180,11 +199,11 @@ class Training:
         self.precision.step(self.optimizer)
         return value
 
-    def _loss(self, batch: Ready) -> Tensor:
+    def _loss(self, batch: Ready, maps: list[Tensor] | None) -> Tensor:
         recipe = self.recipe
         targets = assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
         with self.precision.autocast():
-            outputs = self._outputs(batch.images)
+            outputs = self._outputs(batch.images) if maps is None else self.model.from_maps(maps)
         found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
         self.averages.add(found, len(batch.images))
         return found.total
@@ -209,20 +228,12 @@ class Training:
             f"{rate:.3g}, images {', '.join(map(str, ids))}): " + advice(self.spec, self.recipe, len(ids))
         )
 
-    def evaluated(self) -> nn.Module:
-        """Return a copy of the averaged model for evaluation, so that evaluating does not change the training.
+    def evaluated(self) -> Detector:
+        """Return a copy of the averaged model for evaluation, as `evaluated_together`."""
+        return evaluated_together([self])[0]
 
-        Its batch-norm statistics are of images without mosaic and mixup, as it will see them, and of the whole network.
-        It is the same in all processes: where norms are not synchronized, each has seen all of these batches.
-        """
-        model = copy.deepcopy(self.average.model)
-        self.team.agree(model)
-        if (count := self.recipe.norm_batches) and not self.recipe.freeze_norms:
-            batches = (batch.images for batch, _ in zip(self._endless(), range(count), strict=False))
-            refresh_norms(model, batches, self.frozen)
-        return model.eval()
-
-    def _endless(self) -> Iterator[Ready]:
+    def unmixed(self) -> Iterator[Ready]:
+        """Yield batches without mosaic and mixup, epoch after epoch."""
         shard, epoch = self.team.shard if self.team.synced else WHOLE, self.epoch
         while True:
             yield from self._prepared(epoch=epoch, shard=shard, mixed=False)
@@ -262,11 +273,6 @@ class Training:
         self.began = state.get("began", self.seconds)
         if "tally" in state:
             self.averages.restore(state["tally"])
-
-
-def own_random(device: torch.device) -> AbstractContextManager[None]:
-    """Restore torch's generators afterwards; other GPUs' are left alone, since saving them takes memory on each."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def losses(outputs: Any, targets: Any, recipe: Recipe, positives: Tensor | None = None) -> Losses:

@@ -340,10 +340,29 @@ def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:
         ("band.macs.max=40M", ()),
         ("workers=7", ()),
         ("threads=3", ()),
+        (
+            "recipe.freeze=backbone together=8",
+            tuple(f"{one}.freeze (none -> backbone)" for one in ("recipe", "winners.recipe")),
+        ),
     ],
 )
 def test_what_changed_is_listed_by_key(tmp_path: Path, override: str, wanted: tuple[str, ...]) -> None:
-    assert changes(_read(tmp_path, SPEC), _read(tmp_path, SPEC, override)) == wanted
+    assert changes(_read(tmp_path, SPEC), _read(tmp_path, SPEC, *override.split(" "))) == wanted
+
+
+def test_candidates_are_trained_together_where_their_backbone_is_never_trained(tmp_path: Path) -> None:
+    frozen = SPEC.replace("recipe:\n", "recipe:\n  freeze: backbone\n") + "together: 4\n"
+    plan = _read(tmp_path, frozen)
+    assert plan.together == 4 and _read(tmp_path, plan.to_yaml()) == plan
+    assert "together" not in _read(tmp_path, SPEC).resolved()
+    rule = "p.yaml:22: together is for candidates whose backbone is never trained, in one forward pass that is not compiled"
+    for change, found in (
+        ("recipe.freeze=none", "freeze: none: set freeze: backbone there, or together: 1"),
+        ("recipe.freeze=3", "freeze: 3: set freeze: backbone there, or together: 1"),
+        ("recipe.unfreeze_at=2", "unfreeze_at: 2: set freeze: backbone without unfreeze_at there, or together: 1"),
+        ("recipe.compile=true", "compile: true: set compile: false there, or together: 1"),
+    ):
+        assert _refused(tmp_path, frozen, change) == f"{rule}, but got 4 and a recipe with {found}"
 
 
 def test_the_same_data_may_lie_elsewhere(tmp_path: Path) -> None:

@@ -83,6 +83,9 @@ def test_several_workers_choose_the_same_however_they_overlap(tmp_path: Path) ->
         def submit(self, task: Task, label: str):  # type: ignore[no-untyped-def]
             return self._pool.submit(noisy, task, label)
 
+        def start(self) -> None:
+            """Nothing waits."""
+
     found = []
     for i, count in enumerate((1, 3)):
         study = make_study(tmp_path / str(i), make_plan(make(tmp_path / str(i)), PLAN, *OPTIONS, "workers=3"))

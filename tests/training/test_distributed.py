@@ -65,7 +65,7 @@ def train_by(team: Team, coco: Path, recipe: Recipe, folder: Path) -> Report:
     for _ in range(recipe.epochs):
         training.train_epoch(lambda _, loss: losses.append(loss))
     model = training.evaluated()
-    evaluation = evaluate(model, training.anchors, open_pixels(data.val, TINY.size), team)
+    (evaluation,) = evaluate([model], [training.anchors], open_pixels(data.val, TINY.size), team)
     return {
         "losses": losses,
         "model": training.model.state_dict(),

@@ -20,7 +20,7 @@ from scalesearch.nn.frozen import frozen_names, set_frozen, train_unfrozen
 from scalesearch.plan.recipe import Recipe
 from scalesearch.profile.memory_trace import kept_bytes
 from scalesearch.profile.resolve import resolve_spec
-from scalesearch.training import run_task as tasks
+from scalesearch.training import learning_curve
 from scalesearch.training.loop import Training
 from scalesearch.training.optimizer import make_optimizer, set_rate
 from scalesearch.training.run_task import run_task
@@ -111,7 +111,7 @@ def test_two_phases_go_on_where_they_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(learning_curve, "SAVE_SECONDS", 0.0)
     whole = run_task(task(tmp_path / "whole", PHASES, spec=DEEP), data)
     for cut in ("epoch 2", "epoch 3"):
 

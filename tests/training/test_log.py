@@ -12,8 +12,7 @@ import torch
 
 from scalesearch.data.sets import Data, open_data
 from scalesearch.nn.losses import Losses
-from scalesearch.training import checkpoint
-from scalesearch.training import run_task as tasks
+from scalesearch.training import checkpoint, group, learning_curve
 from scalesearch.training.averages import EpochAverages
 from scalesearch.training.log import COLUMNS, FILE, Log, read_log
 from scalesearch.training.run_task import run_task
@@ -57,7 +56,7 @@ def test_an_interrupted_training_has_the_log_of_a_whole_one(
     """Interrupted in epoch 4, with a checkpoint that lies between two evaluations."""
     recipe = dataclasses.replace(RECIPE, eval_every=2)
     run_task(task(tmp_path / "whole", recipe), data)
-    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(learning_curve, "SAVE_SECONDS", 0.0)
 
     def interrupt(done: int, total: int, text: str) -> None:
         if text.startswith("epoch 4"):
@@ -92,13 +91,13 @@ def test_a_checkpoint_of_the_former_name_is_gone_on_with(data: Data, tmp_path: P
 
 def test_the_best_is_kept_while_the_last_goes_on(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aps = iter([0.2, 0.5, 0.4, 0.5])
-    real = tasks.evaluate
+    real = group.evaluate
 
     def scored(*arguments: object) -> object:
-        found = real(*arguments)  # type: ignore[arg-type]
-        return dataclasses.replace(found, numbers={**found.numbers, "ap": next(aps)})
+        (found,) = real(*arguments)  # type: ignore[arg-type]
+        return [dataclasses.replace(found, numbers={**found.numbers, "ap": next(aps)})]
 
-    monkeypatch.setattr(tasks, "evaluate", scored)
+    monkeypatch.setattr(group, "evaluate", scored)
     run_task(task(tmp_path, dataclasses.replace(RECIPE, eval_every=1)), data)
     best = torch.load(tmp_path / checkpoint.BEST, weights_only=True)
     last = torch.load(tmp_path / checkpoint.LAST, weights_only=True)

@@ -16,9 +16,8 @@ from scalesearch.arch.backbone import EfficientNet
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.sets import Data
 from scalesearch.plan.recipe import Recipe
-from scalesearch.training import checkpoint
+from scalesearch.training import checkpoint, learning_curve
 from scalesearch.training import loader as feed
-from scalesearch.training import run_task as tasks
 from scalesearch.training.compiled import compiled
 from scalesearch.training.evaluation import refresh_norms
 from scalesearch.training.loader import fed, prepared
@@ -59,7 +58,7 @@ def test_every_option_goes_on_inside_an_epoch(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(learning_curve, "SAVE_SECONDS", 0.0)
     recipe = dataclasses.replace(ALL, epochs=2)
     run_task(task(tmp_path / "whole", recipe, spec=DEEP), data)
     seen: list[str] = []
@@ -249,7 +248,7 @@ def test_the_twentieth_architecture_of_a_process_is_compiled_too(monkeypatch: py
 def test_statistics_are_those_of_the_whole_network() -> None:
     model = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm2d(3))
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    refresh_norms(model, [images])
+    refresh_norms([model], [images])
     torch.testing.assert_close(model[1].running_mean, images.mean((0, 2, 3)))
 
 

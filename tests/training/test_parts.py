@@ -19,9 +19,9 @@ from scalesearch.training import checkpoint
 from scalesearch.training.anchor_match import MOST_CLASSES, match_report
 from scalesearch.training.ema import Average
 from scalesearch.training.evaluation import refresh_norms
-from scalesearch.training.loop import own_random
 from scalesearch.training.optimizer import learning_rate, make_optimizer
 from scalesearch.training.peak_memory import PeakMemory
+from scalesearch.training.together import own_random
 from tests.detectors import TINY
 
 
@@ -91,7 +91,7 @@ def test_refreshed_norms_are_the_batches_mean_and_weights_stay() -> None:
     batches = [torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     outputs = [model[0](x).detach() for x in batches]
     model(torch.full((2, 3, 9, 9), 100.0))
-    refresh_norms(model, batches)
+    refresh_norms([model], batches)
     norm = model[1]
     torch.testing.assert_close(norm.running_mean, torch.stack([y.mean((0, 2, 3)) for y in outputs]).mean(0))
     torch.testing.assert_close(norm.running_var, torch.stack([y.var((0, 2, 3)) for y in outputs]).mean(0))

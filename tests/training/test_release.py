@@ -40,7 +40,7 @@ def test_no_model_is_held_by_the_error_of_a_training(data: Data, tmp_path: Path)
     assert models() == before
     assert isinstance(error, torch.cuda.OutOfMemoryError) and "Tried to allocate" in str(error)
     (note,) = error.__notes__
-    assert "in train_epoch" in note and note.index("MemoryError") < note.index("direct cause")
+    assert "in _train_epoch" in note and note.index("MemoryError") < note.index("direct cause")
 
 
 def test_variables_and_what_functions_close_over_are_let_go() -> None:

@@ -16,7 +16,7 @@ from scalesearch.arch.spec import Anchors
 from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task, TaskError
-from scalesearch.training import checkpoint
+from scalesearch.training import checkpoint, learning_curve
 from scalesearch.training import run_task as tasks
 from scalesearch.training.coco_metrics import NUMBERS
 from scalesearch.training.log import read_log
@@ -88,7 +88,7 @@ def test_in_parts_is_the_same_as_in_one_go(data: Data, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_task_goes_on_by_itself(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(learning_curve, "SAVE_SECONDS", 0.0)
     whole = run_task(task(tmp_path / "whole"), data)
 
     def interrupt(done: int, total: int, text: str) -> None:
