@@ -118,7 +118,7 @@ def test_one_that_fails_falls_out_alone(data: Data, tmp_path: Path) -> None:  # 
     checkpoint.save(first.folder, state)
     run_task(dataclasses.replace(second, seed=1, to_epoch=1), data)
     failed, refused, complete = run_tasks([first, second, third], data)
-    assert isinstance(failed, Outcome) and failed.state == "failed" and "not finite at step 4" in failed.reason
+    assert isinstance(failed, Outcome) and failed.state == "failed" and "not finite at step 3" in failed.reason
     assert isinstance(refused, TaskError) and "a folder belongs to one training" in str(refused)
     assert isinstance(complete, Outcome) and complete.curve == run_alone(folders[1], data)[2].curve
     assert same(third.folder, folders[1] / "2")
