@@ -54,14 +54,14 @@ class Together:
     def __init__(self, groups: GroupExecutor, most: int) -> None:
         self._groups, self._most = groups, most
         self.workers, self.processes = groups.workers * most, groups.workers
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Queued] = []
         self._lock = threading.Lock()
         self._running = 0
         self._lost: Counter[Path] = Counter()
 
     def submit(self, task: Task, label: str) -> Future[Outcome]:
         """Keep the task until `start`."""
-        self._waiting.append(_Waiting(task, label, Future()))
+        self._waiting.append(_Queued(task, label, Future()))
         return self._waiting[-1].future
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Together:
         waiting, self._waiting = self._waiting, []
         free = max(1, self.processes - self._running)
         most = min(self._most, -(-len(waiting) // free))
-        alike: defaultdict[str, list[_Waiting]] = defaultdict(list)
+        alike: defaultdict[str, list[_Queued]] = defaultdict(list)
         for one in waiting:
             alone = not one.task.trunk or self._lost[one.task.folder] >= LOSSES
             alike[str(one.task.folder) if alone else one.task.trunk].append(one)
@@ -82,14 +82,14 @@ class Together:
         """Stop running trainings and release the workers."""
         self._groups.close()
 
-    def _send(self, members: Sequence[_Waiting]) -> None:
+    def _send(self, members: Sequence[_Queued]) -> None:
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
         with self._lock:
             self._running += 1
         sent = self._groups.submit(TaskGroup(tuple(one.task for one in members)), members[0].label + more)
         sent.add_done_callback(lambda done: self._finish(done, members))
 
-    def _finish(self, done: Future[list[Answer]], members: Sequence[_Waiting]) -> None:
+    def _finish(self, done: Future[list[Answer]], members: Sequence[_Queued]) -> None:
         """Settle the members' futures; called in a thread of the executor's."""
         answers: Sequence[Answer]
         try:
@@ -103,7 +103,7 @@ class Together:
             settle(one.future, answer)
 
 
-class _Waiting(NamedTuple):
+class _Queued(NamedTuple):
     task: Task
     label: str
     future: Future[Outcome]
