@@ -1,4 +1,4 @@
-"""Noise: the spread of a metric over seeds, beside its spread over candidates."""
+"""Noise: the spread of a metric over seeds, beside its spread over candidates, and the differences that it hides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy.special import stdtrit
+from scipy.special import chdtri, stdtrit
 
 from scalesearch.records.row import Row
 
@@ -58,6 +58,45 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class NoiseFloor:
+    """The standard deviation of a single run about the mean of its seeds, pooled over what was trained repeatedly."""
+
+    sd: float
+    freedom: int
+    """Degrees of freedom: runs minus the items that they are of."""
+    items: int
+    """Detectors trained with two seeds or more."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the standard deviation, by chi-square."""
+        low, high = (float(chdtri(self.freedom, tail)) for tail in (0.025, 0.975))
+        return self.sd * math.sqrt(self.freedom / low), self.sd * math.sqrt(self.freedom / high)
+
+    def significant(self, runs: int, others: int | None = None) -> float:
+        """Return the least observed difference of two means over `runs` and `others` runs that is significant at 95 %."""
+        return _t(self.freedom) * self.sd * math.sqrt(1 / runs + 1 / (others or runs))
+
+    def tellable(self, runs: int) -> float:
+        """Return the least true difference of two means over `runs` runs that is found significant four times in five."""
+        return (_t(self.freedom) + float(stdtrit(self.freedom, 0.8))) * self.sd * math.sqrt(2 / runs)
+
+    def runs_for(self, difference: float) -> int | None:
+        """Return how many seeds of each tell a true difference; None where there is no difference."""
+        return max(1, math.ceil((self.tellable(1) / difference) ** 2 - 1e-9)) if difference > 0 else None
+
+
+def noise_floor(items: Iterable[Sequence[float]]) -> NoiseFloor | None:
+    """Return the noise pooled over items, each with the values of its seeds; None where no item has two."""
+    repeated = [values for values in items if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in repeated)
+    if not freedom:
+        return None
+    squares = sum((value - fmean(values)) ** 2 for values in repeated for value in values)
+    return NoiseFloor(math.sqrt(squares / freedom), freedom, len(repeated))
+
+
+@dataclass(frozen=True)
 class Group:
     """One detector trained by one recipe on one data set with several seeds; `rows` are ordered by seed."""
 
@@ -89,10 +128,15 @@ def by_seed(rows: Iterable[Row], kinds: Sequence[str]) -> list[Group]:
     return sorted(found, key=lambda group: (-mean(group), group.first.spec_id))
 
 
+def floor_of(groups: Iterable[Group]) -> NoiseFloor | None:
+    """Return the noise of AP pooled over the groups; None where no detector has two seeds."""
+    return noise_floor(spread.values for group in groups if (spread := group.spread()))
+
+
 def seed_sd(groups: Iterable[Group]) -> float | None:
     """Return the pooled standard deviation of AP over seeds; None where no detector has two seeds."""
-    pooled = _pooled(groups)
-    return pooled[0] if pooled else None
+    floor = floor_of(groups)
+    return floor.sd if floor else None
 
 
 def not_distinguished(best: Group, others: Iterable[Group]) -> list[Group] | None:
@@ -101,25 +145,12 @@ def not_distinguished(best: Group, others: Iterable[Group]) -> list[Group] | Non
     The test is Student's t at 95 % with the standard deviation pooled over seeds. None where no detector has two seeds.
     """
     others = list(others)
-    pooled, first = _pooled([best, *others]), best.spread()
-    if pooled is None or first is None:
+    floor, first = floor_of([best, *others]), best.spread()
+    if floor is None or first is None:
         return None
-    sd, freedom = pooled
-    found = []
-    for group in others:
-        if spread := group.spread():
-            error = sd * math.sqrt(1 / len(first.values) + 1 / len(spread.values))
-            if abs(first.mean - spread.mean) <= _t(freedom) * error:
-                found.append(group)
-    return found
-
-
-def _pooled(groups: Iterable[Group]) -> tuple[float, int] | None:
-    """Return the pooled standard deviation over seeds and its degrees of freedom; None without a second seed."""
-    squares, freedom = 0.0, 0
-    for group in groups:
-        spread = group.spread()
-        if spread and spread.sd is not None:
-            squares += spread.sd**2 * (len(spread.values) - 1)
-            freedom += len(spread.values) - 1
-    return (math.sqrt(squares / freedom), freedom) if freedom else None
+    return [
+        group
+        for group in others
+        if (spread := group.spread())
+        and abs(first.mean - spread.mean) <= floor.significant(len(first.values), len(spread.values))
+    ]

@@ -24,8 +24,8 @@ from scalesearch.space.candidates import Candidate
 from scalesearch.space.space import Point
 
 SCORES = ("ap", "score")
-SEED, EPOCH = "seed", "epoch"
-_RESERVED = (*SCORES, *METRICS, SEED, EPOCH)
+SEED, EPOCH, LOSS = "seed", "epoch", "loss"
+_RESERVED = (*SCORES, *METRICS, SEED, EPOCH, LOSS)
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class PlainSpec:
     id: str
 
 
-class _Curve(NamedTuple):
+class ScoreCurve(NamedTuple):
     """The scores of one point with one seed."""
 
+    seed: int
     epochs: tuple[int, ...]
     scores: tuple[float, ...]
+    losses: tuple[float, ...]
+    """Mean training loss of the epochs since the line before; empty where the table has no column loss."""
 
 
 class PlainTable:
@@ -63,12 +66,13 @@ class PlainTable:
         grouped = self._grouped(axes)
         self._check_costs(grouped, costs_by_name)
         scores = self._numbers(score)
+        losses = self._numbers(LOSS) if LOSS in file.columns else []
         self._curves = {}
         candidates = []
         for group in grouped.values():
             point = {name: file.columns[name][group[0]] for name in axes}
             spec = PlainSpec(short_hash(json.dumps(point, sort_keys=True)))
-            self._curves[spec.id] = self._curves_of(group, seeds, epochs, scores)
+            self._curves[spec.id] = self._curves_of(group, seeds, epochs, scores, losses)
             costs = {name: column[group[0]] for name, column in costs_by_name.items()}
             candidates.append(Candidate(cast(Point, point), (cast(DetectorSpec, spec),), (costs,)))
         self.candidates = tuple(candidates)
@@ -89,10 +93,17 @@ class PlainTable:
     def fingerprint(self) -> str:
         """Hash of the points' costs and scores."""
         return short_hash(
-            json.dumps([spec.id, candidate.costs[0], self._curves[spec.id]], sort_keys=True)
+            json.dumps(
+                [spec.id, candidate.costs[0], [(one.epochs, one.scores) for one in self._curves[spec.id]]],
+                sort_keys=True,
+            )
             for candidate in sorted(self.candidates, key=lambda one: one.key)
             for spec in candidate.members
         )
+
+    def curves(self, spec: DetectorSpec) -> tuple[ScoreCurve, ...]:
+        """Return the curves of a point, by seed."""
+        return self._curves[spec.id]
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
         """Return the score with one of the recorded seeds, interpolated linearly between two recorded epochs."""
@@ -177,8 +188,13 @@ class PlainTable:
                     )
 
     def _curves_of(
-        self, group: Sequence[int], seeds: Sequence[int], epochs: Sequence[int], scores: Sequence[float]
-    ) -> tuple[_Curve, ...]:
+        self,
+        group: Sequence[int],
+        seeds: Sequence[int],
+        epochs: Sequence[int],
+        scores: Sequence[float],
+        losses: Sequence[float],
+    ) -> tuple[ScoreCurve, ...]:
         found: dict[int, dict[int, int]] = {}
         for row in group:
             by_epoch = found.setdefault(seeds[row], {})
@@ -200,7 +216,9 @@ class PlainTable:
                     f"every training goes on to the table's last epoch {self.epochs}, but this one (seed {seed}) ends "
                     f"after {ordered[-1]}",
                 )
-            curves.append(_Curve(tuple(ordered), tuple(float(scores[by_epoch[epoch]]) for epoch in ordered)))
+            lines = [by_epoch[epoch] for epoch in ordered]
+            found_losses = tuple(float(losses[line]) for line in lines) if losses else ()
+            curves.append(ScoreCurve(seed, tuple(ordered), tuple(float(scores[line]) for line in lines), found_losses))
         return tuple(curves)
 
 
