@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scalesearch.api import audit as audit
     from scalesearch.api import evaluate as evaluate
+    from scalesearch.api import fit as fit
     from scalesearch.api import load_model as load_model
     from scalesearch.api import load_plan as load_plan
     from scalesearch.api import predict as predict
@@ -50,7 +52,7 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _MODULES = {
-    "api": ("evaluate", "load_model", "load_plan", "predict", "search", "train"),
+    "api": ("audit", "evaluate", "fit", "load_model", "load_plan", "predict", "search", "train"),
     "arch.networks": ("bifpn", "fpn", "panet"),
     "arch.scaling": ("compound", "named"),
     "arch.spec": ("Anchors", "DetectorSpec"),

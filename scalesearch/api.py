@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scalesearch.app import audit_study, fit_scaling, search_study, train_one, trained_model
 from scalesearch.app import evaluate as evaluation
 from scalesearch.app import predict as prediction
-from scalesearch.app import search_study, train_one, trained_model
 from scalesearch.app.trained_model import Model
 from scalesearch.app.workers import Where
 from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import quantity
 from scalesearch.data.sets import open_split
 from scalesearch.plan.design import read_design, read_recipe_file
 from scalesearch.plan.plan import Plan, read_plan
@@ -115,6 +116,25 @@ def predict(
     """
     places = [images] if isinstance(images, str | Path) else images
     return prediction.detections(_model(model), [Path(place) for place in places], score=score)
+
+
+def audit(source: str | Path, *, against: str | Path | None = None) -> dict[str, Any]:
+    """Return how well short trainings rank as full ones do, and the noise between seeds, as plain data (docs/audit.md).
+
+    source   a study's folder, or a CSV or Parquet file of points with scores by seed and epoch
+    against  a study or a table of full trainings of the same candidates, in place of the source's own
+    """
+    return audit_study.audit_study(Path(source), Path(against) if against is not None else None)
+
+
+def fit(source: str | Path, *, budgets: Sequence[float | str] = (), flops_are: str | None = None) -> dict[str, Any]:
+    """Return the scaling law of each family in `source`, and what it predicts at `budgets`, as plain data (docs/scaling.md).
+
+    source     a study's folder, or a CSV or Parquet file of detectors
+    budgets    multiply-adds, as `3e9` or `"3G"`
+    flops_are  what a column flops counts: `multiply-adds`, or `twice` those
+    """
+    return fit_scaling.fit_scaling(Path(source), flops_are, [quantity(budget) for budget in budgets])
 
 
 def _model(model: Model | str | Path) -> Model:

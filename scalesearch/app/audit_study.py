@@ -36,6 +36,7 @@ def _audit(comparison: ProxyComparison) -> dict[str, Any]:
         "epochs": comparison.epochs,
         "trust": said.trust,
         "trusted_from_epochs": said.from_epochs,
+        "untrusted_until_epochs": said.untrusted_until,
         "measures_speed": said.measures_speed,
         "sentences": list(said.sentences),
         "noise": _noise(comparison.noise, found.gap),

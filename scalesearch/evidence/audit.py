@@ -177,6 +177,7 @@ class _Target:
         rng: np.random.Generator,
     ) -> None:
         self.candidates = candidates
+        self._cost = cost
         self.full = np.array([fmean(one) for one in full])
         self.runs = np.array([len(one) for one in full])
         self._rng = rng
@@ -190,10 +191,9 @@ class _Target:
         self, name: str, epochs: int, values: Reals, noise: NoiseFloor | None = None, moves: RankMoves | None = None
     ) -> PredictorAudit:
         over = {ALL: correlation(values, self.full, self._counts), HALF: correlation(values, self.full, self._half)}
-        if self.log_cost is not None:
+        if self.log_cost is not None and name != self._cost:
             rest = _beyond(values, self.log_cost)
-            if np.ptp(rest) > 1e-9 * max(1.0, np.ptp(values)):  # of the cost itself nothing is left
-                over[BEYOND_COST] = correlation(rest, _beyond(self.full, self.log_cost), self._counts)
+            over[BEYOND_COST] = correlation(rest, _beyond(self.full, self.log_cost), self._counts)
         kept = {scope: one for scope, one in over.items() if one is not None}
         sign = -1 if not epochs and ALL in kept and kept[ALL].kendall.value < 0 else 1
         regret = float(self.full.max() - self.full[int((sign * values).argmax())])

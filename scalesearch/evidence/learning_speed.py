@@ -8,8 +8,8 @@ import numpy as np
 
 from scalesearch.evidence.noise import NoiseFloor
 from scalesearch.evidence.power_law import Reals
-from scalesearch.evidence.rank_bootstrap import FEW, Interval95, correlation, kendalls, resamples
-from scalesearch.evidence.rank_ceiling import shrunk
+from scalesearch.evidence.rank_bootstrap import FEW, Interval95, correlation, kendalls, resamples, row_kendalls
+from scalesearch.evidence.rank_ceiling import middle_of, shrunk
 
 _DRAWS = 500
 _LEAST_AP = 1e-3
@@ -80,8 +80,7 @@ def rank_moves(
         moved, taus = _by_noise(short, full, runs, short_noise, full_noise, rng)
         chance = (np.abs(moved) >= np.abs(climb)).mean(0)
         movers = sorted(np.flatnonzero(chance <= 0.05).tolist(), key=lambda i: (-abs(climb[i]), i))
-        low, middle, high = np.nanquantile(taus, [0.025, 0.5, 0.975])
-        alone = Interval95(float(middle), float(low), float(high))
+        alone = middle_of(taus)
     with_cost = correlation(climb, log_cost, counts) if log_cost is not None else None
     return RankMoves(
         short=tuple(places[0].astype(int).tolist()),
@@ -104,21 +103,17 @@ def _by_noise(
     rng: np.random.Generator,
 ) -> tuple[Reals, Reals]:
     """Return the moves [draws, candidates] and taus [draws] that noise alone gives."""
-    from scipy.stats import kendalltau  # Imported here: it takes half a second, which `--help` does not need.
-
+    variances = [one.sd**2 * one.freedom / rng.chisquare(one.freedom, _DRAWS) for one in (short_noise, full_noise)]
     best_first = np.argsort(-full, kind="stable")
-    count = len(full)
-    moved, taus = np.zeros((_DRAWS, count)), np.zeros(_DRAWS)
-    for draw in range(_DRAWS):
-        variances = [one.sd**2 * one.freedom / rng.chisquare(one.freedom) for one in (short_noise, full_noise)]
-        truth = shrunk(full, variances[1] * float((1 / runs).mean()))
-        early = np.empty(count)
-        early[best_first] = np.sort(shrunk(short, variances[0]))[::-1]  # the same order, with its own spread
-        early += np.sqrt(variances[0]) * rng.standard_normal(count)
-        late = truth + np.sqrt(variances[1] / runs) * rng.standard_normal(count)
-        moved[draw] = _places(early) - _places(late)
-        taus[draw] = kendalltau(early, late).statistic
-    return moved, taus
+    early = np.empty((_DRAWS, len(full)))
+    # The same order as that of the full trainings, with its own spread.
+    early[:, best_first] = [np.sort(shrunk(short, variance))[::-1] for variance in variances[0]]
+    early += np.sqrt(variances[0])[:, None] * rng.standard_normal(early.shape)
+    of_mean = float((1 / runs).mean())
+    late = np.array([shrunk(full, variance * of_mean) for variance in variances[1]])
+    late += np.sqrt(variances[1])[:, None] / np.sqrt(runs) * rng.standard_normal(late.shape)
+    moved = np.array([_places(one) - _places(other) for one, other in zip(early, late, strict=True)])
+    return moved, row_kendalls(early, late)
 
 
 def _places(values: Reals) -> Reals:

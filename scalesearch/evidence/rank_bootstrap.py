@@ -15,6 +15,8 @@ from scalesearch.evidence.power_law import Reals
 DRAWS = 1000
 FEW = 5
 """Fewest items for a rank correlation: of 4, 1 in 24 orders agrees by chance."""
+_MOST_NUMBERS = 2_000_000
+"""Of an array of pairs."""
 _NORMAL = 1.959964
 """97.5 % quantile of the normal distribution."""
 
@@ -56,6 +58,27 @@ def kendalls(first: Reals, second: Reals, counts: Reals) -> Reals:
 
     least = np.sqrt(pairs(np.abs(one)) * pairs(np.abs(two)))
     return np.asarray(np.divide(pairs(one * two), least, out=np.full(len(counts), np.nan), where=least > 0))
+
+
+def row_kendalls(first: Reals, second: Reals) -> Reals:
+    """Return Kendall's tau-b of each row of [rows, items] with the same row of the other; NaN where one has no order.
+
+    For many rows of few items this takes a tenth of SciPy's time, which is spent on each call.
+    """
+    at_a_time = max(1, _MOST_NUMBERS // first.shape[1] ** 2)
+    return np.concatenate(
+        [
+            _row_kendalls(first[start : start + at_a_time], second[start : start + at_a_time])
+            for start in range(0, len(first), at_a_time)
+        ]
+    )
+
+
+def _row_kendalls(first: Reals, second: Reals) -> Reals:
+    one, two = (np.sign(values[:, :, None] - values[:, None, :]).astype(np.float32) for values in (first, second))
+    least = np.sqrt((one * one).sum((1, 2)) * (two * two).sum((1, 2)))
+    agree = (one * two).sum((1, 2))
+    return np.asarray(np.divide(agree, least, out=np.full(len(least), np.nan, np.float32), where=least > 0), float)
 
 
 def spearmans(first: Reals, second: Reals, counts: Reals) -> Reals:

@@ -6,7 +6,7 @@ import numpy as np
 
 from scalesearch.evidence.noise import NoiseFloor
 from scalesearch.evidence.power_law import Reals
-from scalesearch.evidence.rank_bootstrap import FEW, Interval95
+from scalesearch.evidence.rank_bootstrap import FEW, Interval95, row_kendalls
 
 _DRAWS = 400
 
@@ -29,24 +29,23 @@ def ceilings(
     True values are drawn from what is left of the spread of `values` without noise; the noise and that spread are drawn
     from their own uncertainty.
     """
-    from scipy.stats import kendalltau  # Imported here: it takes half a second, which `--help` does not need.
-
     count = len(values)
-    found = np.full((2, _DRAWS), np.nan)
-    for draw in range(_DRAWS):
-        variance = noise.sd**2 * noise.freedom / rng.chisquare(noise.freedom)
-        scale = (count - 1) / rng.chisquare(count - 1)  # of the spread of the values about its own expectation
-        truth = shrunk(values, variance * float((1 / runs).mean()) / scale)
-        first = truth + np.sqrt(variance / runs) * rng.standard_normal(count)
-        second = truth + np.sqrt(variance) * rng.standard_normal(count)
-        top = np.argsort(first)[count // 2 :]
-        found[0, draw] = kendalltau(first, second).statistic
-        if len(top) >= FEW:
-            found[1, draw] = kendalltau(first[top], second[top]).statistic
-    return _middle(found[0]), _middle(found[1])
+    variances = noise.sd**2 * noise.freedom / rng.chisquare(noise.freedom, _DRAWS)
+    scales = (count - 1) / rng.chisquare(count - 1, _DRAWS)  # of the spread of the values about its own expectation
+    of_mean = float((1 / runs).mean())
+    truth = np.array([shrunk(values, v * of_mean / scale) for v, scale in zip(variances, scales, strict=True)])
+    deviation = np.sqrt(variances)[:, None]
+    first = truth + deviation / np.sqrt(runs) * rng.standard_normal(truth.shape)
+    second = truth + deviation * rng.standard_normal(truth.shape)
+    top = np.argsort(first, axis=1)[:, count // 2 :]
+    half = None
+    if top.shape[1] >= FEW:
+        half = middle_of(row_kendalls(np.take_along_axis(first, top, 1), np.take_along_axis(second, top, 1)))
+    return middle_of(row_kendalls(first, second)), half
 
 
-def _middle(draws: Reals) -> Interval95 | None:
+def middle_of(draws: Reals) -> Interval95 | None:
+    """Return the median of draws with the interval of 95 % of them; None where all are NaN."""
     known = draws[np.isfinite(draws)]
     if not len(known):
         return None

@@ -11,7 +11,7 @@ from scalesearch.evidence.rank_bootstrap import FEW, Interval95, RankCorrelation
 TRUST = 0.5
 """A proxy is trusted where the lower end of the 95 % interval of Kendall's tau is at least this: three pairs of four are in
 the same order."""
-Trust = Literal["trusted", "misranks", "noise", "open", "unknown"]
+Trust = Literal["trusted", "untrusted", "noise", "open", "unknown"]
 _NAMED = 3
 
 
@@ -20,10 +20,12 @@ class Verdict:
     """The verdict on a proxy."""
 
     trust: Trust
-    """misranks: not even the upper end reaches 0.5. noise: one more full training would not, either. open: the interval
+    """untrusted: not even the upper end reaches 0.5. noise: one more full training would not, either. open: the interval
     holds 0.5. unknown: there are too few candidates, or no AP before the end."""
     from_epochs: int | None
     """Epochs from which on it is trusted."""
+    untrusted_until: int | None
+    """Epochs up to which its order cannot be trusted."""
     measures_speed: bool
     """Whether its first recorded epoch measures the speed of learning rather than the final AP."""
     sentences: tuple[str, ...]
@@ -35,7 +37,7 @@ def judge(found: RankCorrelation, ceiling: Interval95 | None) -> Trust:
     if found.kendall.low >= TRUST:
         return "trusted"
     if found.kendall.high < min(TRUST, ceiling.low if ceiling else TRUST):
-        return "misranks"
+        return "untrusted"
     return "noise" if ceiling and ceiling.value < TRUST else "open"
 
 
@@ -45,13 +47,15 @@ def verdict(audit: ProxyAudit) -> Verdict:
     count = len(audit.comparison.candidates)
     if count < FEW:
         text = f"{count} candidates trained both ways are too few for a rank correlation, which needs {FEW}."
-        return Verdict(trust="unknown", from_epochs=None, measures_speed=False, sentences=(text,))
+        return Verdict(trust="unknown", from_epochs=None, untrusted_until=None, measures_speed=False, sentences=(text,))
     if not known:
         text = (
             "There is no AP before the end that orders the candidates; record some with recipe.eval_every or a ladder."
         )
         free = _free(audit, 0.0)
-        return Verdict(trust="unknown", from_epochs=None, measures_speed=False, sentences=(text, *free))
+        return Verdict(
+            trust="unknown", from_epochs=None, untrusted_until=None, measures_speed=False, sentences=(text, *free)
+        )
     states = [judge(found, audit.ceilings.get(ALL)) for _, found in known]
     place = len(states)
     while place and states[place - 1] == "trusted":
@@ -60,10 +64,12 @@ def verdict(audit: ProxyAudit) -> Verdict:
     one, found = known[place if trusted else -1]
     trust: Trust = "trusted" if trusted else states[-1]
     speed = [other for other, _ in known if other.moves and other.moves.measures_speed]
-    wrong = [other for (other, _), state in zip(known, states, strict=True) if state == "misranks" and other is not one]
+    wrong = [
+        other for (other, _), state in zip(known, states, strict=True) if state == "untrusted" and other is not one
+    ]
     sentences = [_trust(audit, one, found, trust)]
     sentences += (
-        [f"Up to {_after(audit, wrong[-1])} it ranks wrongly: tau {shown(wrong[-1].over[ALL].kendall)}."]
+        [f"Up to {_after(audit, wrong[-1])} its order cannot be trusted: tau {shown(wrong[-1].over[ALL].kendall)}."]
         if wrong
         else []
     )
@@ -76,6 +82,7 @@ def verdict(audit: ProxyAudit) -> Verdict:
     return Verdict(
         trust=trust,
         from_epochs=one.epochs if trusted else None,
+        untrusted_until=one.epochs if trust == "untrusted" else wrong[-1].epochs if wrong else None,
         measures_speed=known[0][0] in speed,
         sentences=tuple(sentences),
     )
@@ -103,7 +110,7 @@ def _trust(audit: ProxyAudit, one: PredictorAudit, found: RankCorrelation, trust
     )
     if trust == "trusted":
         return f"The proxy can be trusted here from {after} on: {measured}{more}."
-    if trust == "misranks":
+    if trust == "untrusted":
         return f"The proxy cannot be trusted here: after {after}, the longest recorded, {measured}{more}."
     if trust == "noise":
         return (
@@ -132,9 +139,7 @@ def _half(audit: ProxyAudit, one: PredictorAudit) -> list[str]:
     ceiling = audit.ceilings.get(HALF)
     text = f"Among the better half by full training it is {shown(found.kendall)}"
     text += f", of {shown(ceiling)}" if ceiling else ""
-    return [
-        text + (": it sorts out the worse, and does not choose among the better." if found.kendall.low <= 0 else ".")
-    ]
+    return [text + (": that it orders the better ones is not shown." if found.kendall.low <= 0 else ".")]
 
 
 def _beyond_cost(audit: ProxyAudit, one: PredictorAudit) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
-from scalesearch.evidence.noise import Group, Spread, by_seed, seed_sd
+from scalesearch.evidence.noise import Group, NoiseFloor, Spread, by_seed, floor_of, noise_floor, seed_sd
 from scalesearch.plan.plan import Plan
-from scalesearch.records.front import Estimate, Flattery, best_trials, estimates, flattery
+from scalesearch.records.front import Estimate, Flattery, best_trials, estimates, flattery, runs_of
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, trials
 
@@ -92,6 +93,40 @@ class Facts(NamedTuple):
     def seeds(self) -> float | None:
         """Standard deviation of AP over seeds, pooled over winners and baselines."""
         return seed_sd([*self.winners, *self.baselines])
+
+    @property
+    def search_noise(self) -> NoiseFloor | None:
+        """Noise of one run of a trial: over the search's repeats, else over winners and baselines."""
+        if found := noise_floor(runs_of(trial) for trial in self.trials if trial.complete):
+            return found
+        members = len(self.plan.bands)  # a trial's AP is their mean
+        full = floor_of([*self.winners, *self.baselines])
+        return full and NoiseFloor(full.sd / members**0.5, full.freedom, full.items)
+
+    @property
+    def not_told_apart(self) -> dict[int, list[Trial]] | None:
+        """By ordinal of each trial of the front, the trials that cost no more and whose AP is not significantly lower.
+
+        The test is Student's t at 95 % between two means over seeds. Best AP first. None where the noise is unknown.
+        """
+        if (noise := self.search_noise) is None:
+            return None
+        costs = [name for name in self.plan.objectives if name != "ap"]
+        runs = {trial.ordinal: runs_of(trial) for trial in self.trials if trial.complete}
+        means = {ordinal: fmean(values) for ordinal, values in runs.items()}
+        found: dict[int, list[Trial]] = {}
+        for best in self.front:
+            near = [
+                trial
+                for trial in self.trials
+                if trial.complete
+                and trial.ordinal != best.ordinal
+                and all(trial.value(name) <= best.value(name) for name in costs)
+                and means[best.ordinal] - means[trial.ordinal]
+                <= noise.significant(len(runs[best.ordinal]), len(runs[trial.ordinal]))
+            ]
+            found[best.ordinal] = sorted(near, key=lambda trial: (-means[trial.ordinal], trial.ordinal))
+        return found
 
     @property
     def sizes(self) -> str:

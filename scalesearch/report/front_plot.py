@@ -95,6 +95,10 @@ def _candidates(axes: Axes, facts: Facts, cost: str) -> None:
         x, y = [trial.value(cost) for trial in facts.front], [trial.value("ap") for trial in facts.front]
         style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8}
         axes.scatter(x, y, s=90, label="front of the search, over all objectives", zorder=3, **style)  # type: ignore[arg-type]
+    if unsure := [trial for trial in facts.front if (facts.not_told_apart or {}).get(trial.ordinal)]:
+        x, y = [trial.value(cost) for trial in unsure], [trial.value("ap") for trial in unsure]
+        label = "on the front, but not told apart from one that costs no more (95 %)"
+        axes.scatter(x, y, s=34, color="white", edgecolors=_BLUE, linewidths=1.2, label=label, zorder=4)
     proxy = {row.spec_id: trial.value("ap") for trial in facts.trials if trial.complete for row in trial.rows}
     for group in facts.winners:
         spread = group.spread()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group, Spread
+from scalesearch.evidence.rank_bootstrap import FEW, correlation, resamples
 from scalesearch.evidence.ranks import kendall, places
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import LONGEST, for_markdown
 from scalesearch.records.row import Row
 from scalesearch.report.facts import Audit, Facts
 from scalesearch.report.markdown import design_cell, mean_cell, point_cell, table
-
-FEW = 5
-"""Fewest candidates for a rank correlation: of 4, 1 in 24 orders agrees by chance."""
 
 
 def full_trainings(facts: Facts) -> str:
@@ -95,8 +95,11 @@ def _correlation(short: Sequence[float], full: Sequence[float]) -> str:
     ranks = kendall(short, full)
     if ranks.tau is None:
         return "All are equal in one of the two, so there is no order to compare."
+    counts = resamples(len(short), np.random.default_rng(0))
+    found = correlation(np.array(short, float), np.array(full, float), counts)
+    interval = f" (95 % {found.kendall.low:.2f} .. {found.kendall.high:.2f})" if found else ""
     return (
-        f"Kendall's tau-b **{ranks.tau:.2f}** over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are "
+        f"Kendall's tau-b **{ranks.tau:.2f}**{interval} over {len(short)} candidates: {ranks.alike} of {ranks.pairs} pairs are "
         "in the same order. These are the best of the search, whose order is harder to predict than that of all candidates."
     )
 

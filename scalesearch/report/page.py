@@ -137,12 +137,19 @@ def _front(facts: Facts) -> str:
     text = (
         f"The candidates that no other dominates in the objectives ({objectives}); {_seeds(facts)}, on "
         f"**{for_markdown(splits['evaluated'])}**, trained on {for_markdown(splits['train'])}.{_flattery(facts)}"
+        f"{_unsure(facts)}"
     )
-    known = facts.estimates
+    known, near = facts.estimates, facts.not_told_apart
     more = [name for name in facts.costs if name not in ("macs", "params")]
     head = ["trial", "proposed by", "point", "FLOPs", "parameters", *more, "AP", "AP50"]
     head += ["seeds", "estimated AP"] if known else []
-    lines = [_trial_line(trial, more) + _estimate(known.get(trial.ordinal)) for trial in facts.front]
+    head += ["not told apart from"] if near is not None else []
+    lines = [
+        _trial_line(trial, more)
+        + _estimate(known.get(trial.ordinal))
+        + ([_near(near[trial.ordinal])] if near is not None else [])
+        for trial in facts.front
+    ]
     drawn = facts.front[0].rows[0]
     note = (
         f"`scalesearch draw` draws the free graph of a trial from its row, for example `rows/{drawn.file_name}`."
@@ -150,6 +157,25 @@ def _front(facts: Facts) -> str:
         else ""
     )
     return "\n\n".join(part for part in ["## Front of the search", text, table(head, lines), note] if part)
+
+
+def _unsure(facts: Facts) -> str:
+    """State which candidates of the front the noise tells from those that cost no more."""
+    near, noise = facts.not_told_apart, facts.search_noise
+    if near is None or noise is None:
+        return " No seed is repeated, so it is unknown which of them are told apart from others."
+    unsure = sum(bool(others) for others in near.values())
+    low, high = noise.interval
+    where = "its repeats" if any(trial.repeats for trial in facts.trials) else "the full trainings"
+    return (
+        f" Of these {len(near)}, **{unsure} cannot be told apart** from a candidate that costs no more (95 %, Student's t; the "
+        f"standard deviation of one run, from {where}, is {noise.sd:.3f}, 95 % {low:.3f} .. {high:.3f})."
+    )
+
+
+def _near(others: Sequence[Trial]) -> str:
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"trial {others[0].ordinal}{more}" if others else ""
 
 
 def _seeds(facts: Facts) -> str:

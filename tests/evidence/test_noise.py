@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from scalesearch.evidence.noise import Spread
+from scalesearch.evidence.noise import NoiseFloor, Spread, noise_floor
 
 
 def test_a_spread_by_hand() -> None:
@@ -26,3 +26,27 @@ def test_one_value_has_no_spread() -> None:
     assert (spread.sd, spread.interval, str(spread)) == (None, None, "0.300 (one seed)")
     with pytest.raises(ValueError, match="at least one value"):
         Spread(())
+
+
+def test_a_noise_floor_by_hand() -> None:
+    floor = noise_floor([(0.30, 0.32, 0.34), (0.50, 0.54), (0.9,)])
+    assert floor
+    assert floor.sd == pytest.approx(math.sqrt((0.0008 + 0.0008) / 3))
+    assert (floor.freedom, floor.items) == (3, 2)
+    # Chi-square with three degrees of freedom: 9.34840 at 97.5 %, 0.215795 at 2.5 %.
+    assert floor.interval == pytest.approx(
+        (floor.sd * math.sqrt(3 / 9.34840), floor.sd * math.sqrt(3 / 0.215795)), rel=1e-5
+    )
+    # Student's t with three: 3.182446 at 97.5 %, 0.978472 at 80 %.
+    assert floor.significant(2, 4) == pytest.approx(3.182446 * floor.sd * math.sqrt(3 / 4), rel=1e-5)
+    assert floor.tellable(2) == pytest.approx((3.182446 + 0.978472) * floor.sd, rel=1e-5)
+    assert noise_floor([(0.3,), (0.4,)]) is None
+
+
+def test_the_seeds_for_a_difference_are_the_fewest_that_tell_it() -> None:
+    floor = NoiseFloor(0.01, 20, 10)
+    for difference in (0.1, 0.03, 0.01, 0.002):
+        runs = floor.runs_for(difference)
+        assert runs and floor.tellable(runs) <= difference * (1 + 1e-9)
+        assert runs == 1 or floor.tellable(runs - 1) > difference
+    assert floor.runs_for(0.0) is None

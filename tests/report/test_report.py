@@ -143,3 +143,21 @@ def test_the_first_lines_say_what_the_seeds_do_not_tell_apart(tmp_path: Path) ->
     assert "With one seed each it **cannot be told apart** from" in first({"one": (0.5,), "two": (0.4,)})
     assert "fully trained" not in first({"one": (0.50, 0.52)})
     study.folder.close()
+
+
+def test_the_front_marks_what_the_noise_does_not_tell_apart(done: Study) -> None:
+    """Each mark is of a trial that costs no more and is at most a significant difference worse, and no such is missing."""
+    facts = gather(done.plan, done.folder.rows())
+    noise, near = facts.search_noise, facts.not_told_apart
+    if done.plan.family:
+        assert noise is None and near is None and "No seed is repeated" in page(facts, "front.png")
+        return
+    assert noise and near and set(near) == {trial.ordinal for trial in facts.front}
+    for best in facts.front:
+        for trial in facts.trials:
+            costs_no_more = trial.value("macs") <= best.value("macs")
+            close = best.value("ap") - trial.value("ap") <= noise.significant(1)
+            expected = trial.complete and trial is not best and costs_no_more and close
+            assert (trial in near[best.ordinal]) == expected
+    assert "cannot be told apart** from a candidate that costs no more" in page(facts, "front.png")
+    assert any(near.values())
