@@ -31,10 +31,10 @@ from torch import nn
 from scalesearch.arch.backbone import parse
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.augment import normalise
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.pixels import Pixels, eval_batches, open_pixels, split_targets
 from scalesearch.data.sets import Data, open_data
 from scalesearch.data.split import ground_truth
-from scalesearch.io.cache import cache_folder
 from scalesearch.nn.anchors import fit_anchors
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
@@ -159,7 +159,7 @@ def compared(data: Data, args: argparse.Namespace) -> str:
     """Trains both, and says what came out."""
     mine, theirs = specs(data)
     recipe = Recipe(epochs=args.epochs, batch=BATCH, learning_rate=args.rate)
-    pixels, val = (open_pixels(split, mine.size, cache_folder() / "pixels") for split in (data.train, data.val))
+    pixels, val = (open_pixels(split, mine.size, decoded_folder()) for split in (data.train, data.val))
     peer = Peer(theirs, dataclasses.replace(recipe, learning_rate=args.peer_rate), pixels)
     with tempfile.TemporaryDirectory() as folder:
         ours = Training(Task(spec=mine, recipe=recipe, seed=0, to_epoch=args.epochs, folder=Path(folder)), pixels, CPU)

@@ -27,9 +27,9 @@ import torch
 from rich.progress import track
 
 from scalesearch.arch.spec import DetectorSpec, from_dict
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.pixels import Pixels, open_pixels
 from scalesearch.data.sets import open_data
-from scalesearch.io.cache import cache_folder
 from scalesearch.nn.allocator import keep_freed_memory
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
@@ -88,7 +88,7 @@ def _macs(row: dict[str, dict[str, int]]) -> int:
 
 def part(source: str | Path, spec: DetectorSpec, count: int) -> Pixels:
     """The first `count` training images at the spec's size, from the decoded cache."""
-    pixels = open_pixels(open_data(source).train, spec.size, cache_folder() / "pixels")
+    pixels = open_pixels(open_data(source).train, spec.size, decoded_folder())
     split = dataclasses.replace(pixels.split, images=pixels.split.images[:count])
     array = pixels.array[:count]  # type: ignore[misc, index]
     parts = {name: getattr(pixels, name)[:count] for name in ("scales", "boxes", "labels")}

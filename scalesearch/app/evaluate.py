@@ -10,9 +10,9 @@ from typing import Any
 from scalesearch.app.onnx_model import OnnxModel
 from scalesearch.app.trained_model import Model
 from scalesearch.data.categories import by_name
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.pixels import open_pixels
 from scalesearch.data.split import Category, Split, box_counts, ground_truth, with_classes
-from scalesearch.io.cache import cache_folder
 from scalesearch.io.hashes import file_hash
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.training.coco_metrics import coco_numbers
@@ -54,7 +54,7 @@ def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
             f"{split.name}, {how}"
         )
     check_inference(model.spec, min(BATCH, len(split.images)), model.device)
-    pixels = open_pixels(split, model.spec.size, cache_folder() / "pixels")
+    pixels = open_pixels(split, model.spec.size, decoded_folder())
     named = dataclasses.replace(split, categories=categories)
     predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
     known = {category.id for category in split.categories}

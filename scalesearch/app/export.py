@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scalesearch.app.trained_model import Model
 from scalesearch.arch.normalisation import NORMALISATIONS
-from scalesearch.data.pixels import PAD
+from scalesearch.data.decoded_file import PAD
 from scalesearch.io.publish import publish_or_keep
 from scalesearch.nn.agreement import Agreement, compare_outputs
 from scalesearch.nn.memory_limit import check_inference

@@ -6,9 +6,9 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.look import looked_at
 from scalesearch.data.sets import Data
-from scalesearch.io.cache import cache_folder
 from scalesearch.report.facts import Facts
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 def look_at(data: Data) -> Data:
     """Check every image and return the data with notes on them. DataError names images that cannot be decoded."""
-    cache = cache_folder() / "pixels"
+    cache = decoded_folder()
     parts = {id(part): part for part in (data.train, data.select, data.val)}
     looked = {i: looked_at(part, cache) for i, part in parts.items()}
     train, select, val = (looked[id(part)] for part in (data.train, data.select, data.val))

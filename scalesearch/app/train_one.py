@@ -11,10 +11,10 @@ from pathlib import Path
 from scalesearch.app.messages import look_at, tell_data
 from scalesearch.app.prepare import as_weights_want, identified, in_epochs, with_fitted_anchors
 from scalesearch.arch.spec import DetectorSpec, to_dict
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Answer
 from scalesearch.execute.together import TaskGroup
-from scalesearch.io.cache import cache_folder
 from scalesearch.io.hashes import file_hash
 from scalesearch.io.publish import publish
 from scalesearch.plan.recipe import NONE, Recipe
@@ -36,7 +36,7 @@ def trainer(data: Data, *, tensorboard: bool = False, team: Team = ALONE) -> Cal
     """Return a function that trains a task on this data, with a progress bar for each training."""
 
     def train(task: Task, label: str) -> Outcome:
-        cache = cache_folder() / "pixels"
+        cache = decoded_folder()
         return training.run_task(task, data, cache=cache, label=label, tensorboard=tensorboard, team=team)
 
     return train
@@ -46,7 +46,7 @@ def group_trainer(data: Data) -> Callable[[TaskGroup, str], list[Answer]]:
     """Return a function that trains tasks of one trunk together on this data, with one progress bar."""
 
     def train(group: TaskGroup, label: str) -> list[Answer]:
-        return training.run_tasks(group.tasks, data, cache=cache_folder() / "pixels", label=label)
+        return training.run_tasks(group.tasks, data, cache=decoded_folder(), label=label)
 
     return train
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 
 from scalesearch.app.train_one import group_trainer, trainer
+from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Answer, Executor, InProcess, UnfitWorkerError, portable
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
 from scalesearch.execute.together import TaskGroup, Together
 from scalesearch.inputs.machine import processors
-from scalesearch.io.cache import cache_folder
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.sections import DataPlan
 from scalesearch.plan.task import Outcome, Task
@@ -172,13 +172,13 @@ def _prepare(footing: _Footing) -> None:
 
 def _train_here(task: Task) -> Outcome:
     assert _footing is not None, "a worker is prepared before it trains"
-    outcome = training.run_task(task, _opened(_footing), cache=cache_folder() / "pixels")
+    outcome = training.run_task(task, _opened(_footing), cache=decoded_folder())
     return dataclasses.replace(outcome, machine=machine())
 
 
 def _train_group_here(group: TaskGroup) -> list[Answer]:
     assert _footing is not None, "a worker is prepared before it trains"
-    results = training.run_tasks(group.tasks, _opened(_footing), cache=cache_folder() / "pixels")
+    results = training.run_tasks(group.tasks, _opened(_footing), cache=decoded_folder())
     return [
         portable(one) if isinstance(one, Exception) else dataclasses.replace(one, machine=machine()) for one in results
     ]

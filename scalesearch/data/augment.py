@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalesearch.arch.normalisation import NORMALISATIONS
-from scalesearch.data.pixels import PAD
+from scalesearch.data.decoded_file import PAD
 from scalesearch.data.shard import WHOLE, Shard
 
 VISIBLE = 0.25

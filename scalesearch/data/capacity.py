@@ -5,7 +5,6 @@ Standard library and NumPy.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scalesearch.inputs.machine import free_memory
+from scalesearch.inputs.machine import free_memory, usable_processors
 from scalesearch.io import target
 
 SPARED = 0.1
@@ -26,8 +25,7 @@ class Decoding:
 
     def __init__(self, shape: tuple[int, int, int, int], decode: Callable[[int], NDArray[np.uint8]]) -> None:
         self.shape, self._decode = shape, decode
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(usable_processors(), thread_name_prefix="decode")
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -61,14 +61,6 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[float, int, int]:
     return scale, rows, columns
 
 
-def tried(image: Image, size: tuple[int, int]) -> NDArray[np.uint8] | DataError:
-    """Return `decode`'s pixels, or its error."""
-    try:
-        return decode_image(image, size)
-    except DataError as error:
-        return error
-
-
 def refuse(refused: list[DataError], split: Split) -> None:
     """Raise DataError naming the refused images. None is skipped: scores would be of other images than rows say."""
     others = "; ".join(str(error).rstrip(".") for error in refused[:_TOLD])

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scalesearch.data.decode import read_upright, refuse
-from scalesearch.data.pixels import key_of
+from scalesearch.data.decoded_file import key_of
 from scalesearch.data.split import DataError, Image, Split
+from scalesearch.inputs.machine import usable_processors
 from scalesearch.io.progress import bar
-from scalesearch.io.publish import publish
+from scalesearch.io.publish import publish_to_cache
 
-_THREADS = 4
 _SIDE = 8
 """Target side of libjpeg's reduced decoding: the check needs no pixels."""
 
@@ -40,7 +40,7 @@ def looked_at(split: Split, cache: Path | None = None) -> Split:
 def _look(split: Split) -> list[str]:
     refused, remarks = list[DataError](), Counter[str]()
     update = bar("looking at the pictures")
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         for done, found in enumerate(pool.map(_remarks, split.images)):
             if isinstance(found, DataError):
                 refused.append(found)
@@ -68,4 +68,4 @@ def _known(file: Path) -> list[str] | None:
 
 
 def _keep(file: Path, notes: list[str]) -> None:
-    publish(file, json.dumps(notes))
+    publish_to_cache(file, json.dumps(notes))

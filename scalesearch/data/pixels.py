@@ -6,10 +6,7 @@ array costs next to nothing.
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalesearch.data.capacity import Decoding, free_bytes, reserve
-from scalesearch.data.decode import decode_image, letterbox, refuse, tried
+from scalesearch.data.capacity import Decoding
+from scalesearch.data.decode import decode_image, letterbox
+from scalesearch.data.decoded_file import decode_all, fill, kept_in_file, lacks_room
 from scalesearch.data.shard import WHOLE, Shard
-from scalesearch.data.split import DataError, Split
-from scalesearch.io.progress import bar
-from scalesearch.io.publish import publishing
-
-PAD = (124, 116, 104)
-"""ImageNet's mean as bytes: `normalise` takes it to 0 +- 0.01, or +- 0.18 by half. EfficientDet pads normalised images
-with 0. One value for both lets all detectors share a file of decoded images."""
-
-_VERSION = 1
-_THREADS = 4
+from scalesearch.data.split import Split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,8 +72,9 @@ def open_pixels(
 ) -> Pixels:
     """Open the split at input size (h, w); with `cache`, decoded once into a file there and memory-mapped.
 
-    Where that takes more than `room` bytes (by default nine tenths of the free space: on the disk of `cache`, or in
-    memory without one), threads decode the images of each batch on demand, and the notes say so.
+    Of the processes of a machine that open the same at once, one decodes. Where the images take more than `room` bytes
+    (by default nine tenths of the free space: on the disk of `cache`, or in memory without one), or the cache cannot be
+    written, threads decode the images of each batch on demand, and the notes say so.
 
     Raises:
         DataError: if images cannot be decoded or do not have their annotated size. All are tried, so that all can be
@@ -92,46 +82,34 @@ def open_pixels(
     """
     scales = np.array([letterbox(image, size)[0] for image in split.images], dtype=np.float32)
     shape = (len(split.images), *size, 3)
-    file = cache / f"pixels-{key_of(split)}-{size[0]}x{size[1]}.npy" if cache else None
-    lacking = "" if file and file.exists() else _lacking(shape, free_bytes(cache) if room is None else room, cache)
+    kept = _in_memory(split, shape, room) if cache is None else kept_in_file(split, shape, cache, room)
     targets = [(image, ~image.crowd, scale) for image, scale in zip(split.images, scales, strict=True)]
     return Pixels(
         split=split,
-        array=_decoding(split, shape) if lacking else _decoded(split, shape, file),
+        array=_decoding(split, shape) if isinstance(kept, str) else kept,
         scales=scales,
         boxes=[image.boxes[kept] * scale for image, kept, scale in targets],
         labels=[image.labels[kept] for image, kept, _ in targets],
-        notes=(f"{split.name}: {lacking}",) if lacking else (),
+        notes=(f"{split.name}: {kept}: each is decoded again in each epoch",) if isinstance(kept, str) else (),
     )
 
 
-def _lacking(shape: tuple[int, ...], room: int, cache: Path | None) -> str:
-    """Say why the decoded images cannot be kept; '' where they can."""
-    need = math.prod(shape)
-    if need <= room:
-        return ""
-    where = "free on the cache's disk" if cache else "free in memory"
-    return (
-        f"{shape[0]} images decoded at {shape[1]}x{shape[2]} take {need / 2**30:.3g} GiB, but {room / 2**30:.3g} GiB are "
-        f"{where}: each is decoded again in each epoch"
-    )
+def _in_memory(split: Split, shape: tuple[int, int, int, int], room: int | None) -> NDArray[np.uint8] | str:
+    """Return the decoded images, or why they cannot be kept."""
+    if lacking := lacks_room(shape, room, None):
+        return lacking
+    array = np.empty(shape, dtype=np.uint8)
+    decode_all(split, array)
+    return array
 
 
 def _decoding(split: Split, shape: tuple[int, int, int, int]) -> Decoding:
     def decoded(position: int) -> NDArray[np.uint8]:
         pixels = np.empty(shape[1:], dtype=np.uint8)
-        _fill(pixels, decode_image(split.images[position], shape[1:3]))
+        fill(pixels, decode_image(split.images[position], shape[1:3]))
         return pixels
 
     return Decoding(shape, decoded)
-
-
-def _decoded(split: Split, shape: tuple[int, int, int, int], file: Path | None) -> NDArray[np.uint8]:
-    if file:
-        return _cached(split, shape, file)
-    array = np.empty(shape, dtype=np.uint8)
-    _decode_all(split, array)
-    return array
 
 
 def split_targets(split: Split, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -177,57 +155,3 @@ def _batch(pixels: Pixels, index: NDArray[np.int64]) -> Batch:
         labels=torch.from_numpy(labels),
         index=torch.from_numpy(index),
     )
-
-
-def _cached(split: Split, shape: tuple[int, ...], file: Path) -> NDArray[np.uint8]:
-    """Return the decoded array, memory-mapped from `file`; decode into it first if missing, published by rename."""
-    if not file.exists():
-        with publishing(file) as aside:
-            array = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
-            _reserved(aside, shape)
-            _decode_all(split, array)
-            array.flush()
-    mapped: NDArray[np.uint8] = np.lib.format.open_memmap(file, mode="r")
-    return mapped
-
-
-def _reserved(file: Path, shape: tuple[int, ...]) -> None:
-    try:
-        reserve(file)
-    except OSError as error:
-        raise DataError(
-            f"{shape[0]} images decoded at {shape[1]}x{shape[2]} need {math.prod(shape) / 2**30:.3g} GiB in {file.parent}, "
-            f"but its disk is filling up ({error.strerror}): make room there."
-        ) from error
-
-
-def key_of(split: Split) -> str:
-    """Hash the files' paths, sizes and times: a replaced image is decoded again."""
-    digest = hashlib.sha256(f"{_VERSION} {PAD}".encode())
-    for image in split.images:
-        stat = image.file.stat()
-        digest.update(repr((str(image.file.resolve()), stat.st_size, stat.st_mtime_ns)).encode())
-    return digest.hexdigest()[:16]
-
-
-def _decode_all(split: Split, array: NDArray[np.uint8]) -> None:
-    """Fill `array` [N, h, w, 3] by a few threads: PIL releases the GIL while it decodes."""
-    size, refused = (array.shape[1], array.shape[2]), list[DataError]()
-    update = bar("decoding images")
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for done, pixels in enumerate(pool.map(lambda image: tried(image, size), split.images)):
-            if isinstance(pixels, DataError):
-                refused.append(pixels)
-                continue
-            _fill(array[done], pixels)
-            update(done + 1, len(split.images), "images")
-    if refused:
-        refuse(refused, split)
-
-
-def _fill(place: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """Write pixels [rows, columns, 3] into the top left corner of `place` [h, w, 3], and `PAD` elsewhere."""
-    rows, columns = pixels.shape[:2]
-    place[rows:] = PAD
-    place[:rows, columns:] = PAD
-    place[:rows, :columns] = pixels

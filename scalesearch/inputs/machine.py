@@ -16,6 +16,22 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def usable_processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else processors()
+
+
+def disk_kind(folder: Path) -> str:
+    """Return the name of the file system that holds the folder, which need not exist yet: ext4, nfs4, tmpfs, ...; ''
+    where the system does not say."""
+    place = Path(os.path.realpath(folder))
+    try:
+        disks = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    except (OSError, RuntimeError):
+        return ""
+    return next((disks[above] for above in (place, *place.parents) if above in disks), "")
+
+
 def free_memory() -> int:
     """Return the bytes of main memory that this process can still allocate."""
     return int(max(0, min(psutil.virtual_memory().available, _container(), _address_space())))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+CACHE = "SCALESEARCH_CACHE"
+"""The environment variable that names the folder."""
+
 
 def cache_folder() -> Path:
     """Return SCALESEARCH_CACHE, or ~/.cache/scalesearch; ValueError if neither is known."""
-    if named := os.environ.get("SCALESEARCH_CACHE"):
+    if named := os.environ.get(CACHE):
         return Path(named)
     try:
         return Path.home() / ".cache" / "scalesearch"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,14 +25,15 @@ def try_lock(handle: int) -> bool:
 
 
 @contextmanager
-def one_at_a_time(file: Path) -> Iterator[None]:
+def one_at_a_time(file: Path, tell: Callable[[], None] = lambda: None) -> Iterator[bool]:
     """Wait until no other process is in a block under the same lock file, which is made and removed again.
 
-    On a disk without locks, or one that cannot be written, the block runs at once.
+    `tell` is called before a wait. Yield whether the lock is held: on a disk without locks, or one that cannot be
+    written, the block runs at once.
     """
-    handle = _held(file)
+    handle = _held(file, tell)
     try:
-        yield
+        yield handle is not None
     finally:
         if handle is not None:
             # Removed while it is held; who waits for it sees that it is gone, and makes a new one.
@@ -40,14 +41,16 @@ def one_at_a_time(file: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _held(file: Path) -> int | None:
+def _held(file: Path, tell: Callable[[], None]) -> int | None:
     while True:
         try:
             handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:
             return None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not try_lock(handle):
+                tell()
+                fcntl.flock(handle, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(handle), file.stat()):
                 return handle
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -41,6 +42,12 @@ def publish(file: Path, content: str | bytes) -> None:
     """Write `file` atomically, text as UTF-8. Raises OSError as `publishing`."""
     with publishing(file) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def publish_to_cache(file: Path, content: str | bytes) -> None:
+    """Publish what can be made again; where the cache cannot be written, it will be."""
+    with contextlib.suppress(OSError):
+        publish(file, content)
 
 
 def publish_or_keep(file: Path, content: str | bytes) -> None:

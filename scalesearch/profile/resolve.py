@@ -19,7 +19,7 @@ from scalesearch.arch.operator import Operator, Size, from_list, to_list
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.price import Cost
 from scalesearch.io.cache import cache_folder
-from scalesearch.io.publish import publish
+from scalesearch.io.publish import publish_to_cache
 from scalesearch.nn.backbone import TimmFeatures, one_line
 from scalesearch.profile.flop_counter import count_module
 from scalesearch.profile.memory_trace import backbone_memory
@@ -168,4 +168,4 @@ def _write(file: Path, found: dict[Size, _Found]) -> None:
         }
         for size, one in found.items()
     ]
-    publish(file, json.dumps(rows))
+    publish_to_cache(file, json.dumps(rows))

@@ -6,7 +6,6 @@ Imports torch, data and plan.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from scalesearch.data.mix import mixup, mosaic
 from scalesearch.data.pixels import Batch, Pixels, batches
 from scalesearch.data.prefetch import ahead
 from scalesearch.data.shard import WHOLE, Shard
+from scalesearch.inputs.machine import usable_processors
 from scalesearch.plan.recipe import Recipe
 
 
@@ -88,8 +88,7 @@ def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
 
 def spare_core() -> bool:
     """Whether this process may use more cores than torch has threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores > torch.get_num_threads()
+    return usable_processors() > torch.get_num_threads()
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

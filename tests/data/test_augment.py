@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.data.augment import Move, jitter, move, normalise
-from scalesearch.data.pixels import PAD
+from scalesearch.data.decoded_file import PAD
 
 HEIGHT, WIDTH = 60, 80
 

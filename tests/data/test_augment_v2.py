@@ -12,8 +12,8 @@ from torchvision.tv_tensors import Image as Picture
 
 from scalesearch.data.augment import VISIBLE, Move, move
 from scalesearch.data.colour import OPERATIONS, factor, jitter_colour
+from scalesearch.data.decoded_file import PAD
 from scalesearch.data.mix import mixup, mosaic, packed, tiles
-from scalesearch.data.pixels import PAD
 
 HEIGHT, WIDTH = 60, 80
 STRENGTHS = (0.4, 0.3, 0.5, 0.1)

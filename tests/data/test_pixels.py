@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from scalesearch.data.coco import DataError, Split, read_split
-from scalesearch.data.pixels import PAD, Pixels, batches, eval_batches, open_pixels
+from scalesearch.data.decoded_file import PAD
+from scalesearch.data.pixels import Pixels, batches, eval_batches, open_pixels
 from tests.displays import watched
 
 
