@@ -94,7 +94,7 @@ def run_tasks(
                 except Exception as error:  # noqa: BLE001  the caller judges it
                     results[i] = let_go(error)
         train_group(list(members.values()), pixels[1], bar(label))
-        results |= {i: member.result or _complete(member, pixels) for i, member in members.items()}
+        results |= {i: member.result or _complete(member, pixels, cache) for i, member in members.items()}
     return [results[i] for i in range(len(tasks))]
 
 
@@ -109,12 +109,12 @@ def _begun(
     return GroupMember(training=training, curve=curve, log=log, memory=memory)
 
 
-def _complete(member: GroupMember, pixels: Sequence[Pixels]) -> Outcome:
+def _complete(member: GroupMember, pixels: Sequence[Pixels], cache: Path | None) -> Outcome:
     training = member.training
     loader = f"the loader took {training.loader_share:.1%} of the time of training"
     notes = (*training.notes, *(note for one in pixels for note in one.notes), loader)
     outcome = member.curve.outcome("complete", "", member.memory)
-    return dataclasses.replace(outcome, notes=notes, matched=match_report(training.spec, pixels[0]))
+    return dataclasses.replace(outcome, notes=notes, matched=match_report(training.spec, pixels[0], cache))
 
 
 def _open(task: Task, data: Data, cache: Path | None) -> tuple[Pixels, Pixels]:

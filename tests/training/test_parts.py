@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.scaling import named
+from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.coco import read_split
 from scalesearch.data.pixels import open_pixels
+from scalesearch.nn.anchors import Coverage, class_coverage
 from scalesearch.nn.detector import build
 from scalesearch.plan.recipe import Recipe
-from scalesearch.training import checkpoint
+from scalesearch.training import anchor_match, checkpoint
 from scalesearch.training.anchor_match import MOST_CLASSES, match_report
 from scalesearch.training.ema import Average
 from scalesearch.training.evaluation import refresh_norms
@@ -141,6 +146,36 @@ def test_a_thousand_classes_are_shown_in_a_few_lines(coco: Path) -> None:
     assert lines[-1].startswith("red, blue, c") and lines[-1].endswith(
         f"and {1000 - boxes - MOST_CLASSES} more: no boxes in train"
     )
+
+
+def test_matches_are_counted_once_a_machine(coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[DetectorSpec] = []
+
+    def count(spec: DetectorSpec, *rest: Any) -> list[Coverage]:
+        counted.append(spec)
+        return class_coverage(spec, *rest)
+
+    def in_a_new_process(spec: DetectorSpec, cache: Path | None) -> tuple[str, ...]:
+        monkeypatch.setattr(anchor_match, "_known", {})
+        return match_report(spec, open_pixels(read_split(coco, "train"), spec.size), cache)
+
+    monkeypatch.setattr(anchor_match, "class_coverage", count)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    lines = in_a_new_process(TINY, cache)
+    assert in_a_new_process(TINY, cache) == lines and len(counted) == 1
+    assert match_report(TINY, open_pixels(read_split(coco, "train"), TINY.size)) == lines and len(counted) == 1
+    wider, others = dataclasses.replace(TINY, width=16), [{"anchors": Anchors(scale=9.0)}, {"topology": bifpn(4, 5)}]
+    assert in_a_new_process(wider, cache) == lines and len(counted) == 1
+    for number, change in enumerate(others, 2):
+        assert in_a_new_process(dataclasses.replace(TINY, **change), cache) != lines and len(counted) == number  # type: ignore[arg-type]
+    files = list(cache.iterdir())
+    assert len(files) == 3 and all(file.name.startswith("matches-") for file in files)
+    for content in ("[[1, 2", "[[1, 0.5, 2.0]]", "{}"):  # torn, of another number of classes, something else
+        for file in files:
+            file.write_text(content)
+        assert in_a_new_process(TINY, cache) == lines
+    assert in_a_new_process(TINY, Path("/proc/scalesearch")) == in_a_new_process(TINY, None) == lines
 
 
 def test_a_training_on_the_cpu_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
