@@ -1,0 +1,293 @@
+"""Are the workers of a large cluster busy, and is a search by many as good as by few? Writes results/benchmarks/many_workers.md.
+
+    OMP_NUM_THREADS=1 python benchmarks/many_workers.py                              # about an hour on one core
+    python benchmarks/many_workers.py --only busy --workers 10 --trials 60 --out /tmp/many.md
+
+The real driver on the landscape of search_spaces/landscape.yaml in a wider band. Only time is simulated: trainings take log-normal
+times with a mean of an hour, 2 % of them lose their worker on the way and go on from their checkpoint, and on the first
+node (of eight workers; of two where there are ten) every training is lost within a minute, until it is benched after three in
+a row, as the Ray executor does. The clock also runs while the driver works, by its processor time: meanwhile
+workers wait. The busy share is of the workers on healthy nodes, until the last candidate is sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import heapq
+import math
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import optuna
+
+from scalesearch.app.rehearse import Scenario, on_landscape
+from scalesearch.evidence.noise import Spread
+from scalesearch.execute.executor import WorkerLostError
+from scalesearch.mirror.ledger import OptunaLedger
+from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.task import Outcome, Task
+from scalesearch.profile.latency_setting import processor
+from scalesearch.records.folder import StudyFolder
+from scalesearch.records.front import best_trials
+from scalesearch.rehearsal.simulation import REHEARSED, Answers, MemoryStore, Yardstick
+from scalesearch.study import pending
+from scalesearch.study.check import check_proposals
+from scalesearch.study.driver import search
+from scalesearch.study.study import Store, Study
+
+PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
+BAND = "band={macs: {min: 100M, max: 400M}, params: {max: 1M}}"
+HOUR = 3600.0
+LOST, QUICK, BENCH = 0.02, 60.0, 3
+"""Share of trainings that lose their worker; seconds until the sick node loses one; losses in a row that bench a node."""
+
+
+@dataclass(order=True)
+class Ending:
+    """The end of a training on a worker."""
+
+    at: float
+    number: int
+    begun: float = field(compare=False)
+    worker: int = field(compare=False)
+    future: Future[Outcome] = field(compare=False)
+    task: Task = field(compare=False)
+    label: str = field(compare=False)
+    lost: bool = field(compare=False)
+
+
+class Cluster:
+    """An executor on a simulated clock; `wait` takes the place of concurrent.futures.wait in the driver."""
+
+    def __init__(self, workers: int, sigma: float, seed: int, answers: Answers) -> None:
+        self.workers, self._sigma, self._answers = workers, sigma, answers
+        self._rng = np.random.default_rng([seed, workers])
+        per_node = 8 if workers > 10 else 2
+        self.sick = set(range(per_node)) if workers > 1 else set[int]()
+        self._free, self._queue = list(range(workers)), deque[tuple[Future[Outcome], Task, str]]()
+        self._endings: list[Ending] = []
+        self._left: dict[Path, float] = {}
+        self._number = self._losses = 0
+        self.clock, self._worked = 0.0, time.process_time()
+        self.spans: list[tuple[float, float]] = []
+        """Begin and end of trainings on healthy workers."""
+        self.sent: list[tuple[float, float]] = []
+        """Clock and the driver's processor time when each candidate was first sent."""
+
+    def submit(self, task: Task, label: str) -> Future[Outcome]:
+        """Queue the task; it begins where a worker is free."""
+        self._tick()
+        if task.folder not in self._left:
+            sigma = self._sigma
+            self._left[task.folder] = HOUR * math.exp(sigma * self._rng.standard_normal() - sigma**2 / 2)
+            self.sent.append((self.clock, time.process_time()))
+        future: Future[Outcome] = Future()
+        self._queue.append((future, task, label))
+        self._begin(self.clock)
+        return future
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def wait(self, futures: object, return_when: object) -> tuple[set[Future[Outcome]], object]:
+        """Let trainings end until one of the driver's has."""
+        self._tick()
+        done: set[Future[Outcome]] = set()
+        while not done or (self._endings and self._endings[0].at <= self.clock):
+            done.add(self._end(heapq.heappop(self._endings)))
+        self._worked = time.process_time()
+        return done, futures
+
+    def busy(self) -> float:
+        """Return the share of the healthy workers' time until the last candidate was sent in which they trained."""
+        until = self.sent[-1][0]
+        trained = sum(min(end, until) - begun for begun, end in self.spans if begun < until)
+        trained += sum(until - one.begun for one in self._endings if one.begun < until)
+        return trained / ((self.workers - len(self.sick)) * until)
+
+    def _tick(self) -> None:
+        """The clock runs while the driver works."""
+        now = time.process_time()
+        self.clock, self._worked = self.clock + now - self._worked, now
+
+    def _begin(self, now: float) -> None:
+        while self._free and self._queue:
+            worker, (future, task, label) = self._free.pop(), self._queue.popleft()
+            left = self._left[task.folder]
+            lost = worker in self.sick or self._rng.random() < LOST
+            takes = QUICK * self._rng.random() if worker in self.sick else left * (self._rng.random() if lost else 1.0)
+            self._number += 1
+            heapq.heappush(self._endings, Ending(now + takes, self._number, now, worker, future, task, label, lost))
+
+    def _end(self, one: Ending) -> Future[Outcome]:
+        self.clock = max(self.clock, one.at)
+        if one.worker not in self.sick:
+            self.spans.append((one.begun, one.at))
+            self._left[one.task.folder] -= one.at - one.begun  # it goes on from its checkpoint
+        self._losses += one.worker in self.sick
+        if one.worker not in self.sick or self._losses < BENCH:
+            self._free.append(one.worker)
+        self._begin(one.at)
+        if one.lost:
+            one.future.set_exception(WorkerLostError("lost"))
+        else:
+            one.future.set_result(self._answers(one.task, one.label))
+        return one.future
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One simulated search."""
+
+    busy: float
+    own: float
+    """Processor seconds of the driver a candidate."""
+    late: float
+    """The same over the last hundred candidates."""
+    hours: float
+    """Simulated, until the last training ended."""
+    front: float
+    """Hypervolume of the front by its true values, as a share of the whole band's."""
+    failed: int
+
+
+@contextmanager
+def simulated(cluster: Cluster) -> Iterator[None]:
+    """Let the driver wait on the simulated clock."""
+    real = pending.wait
+    pending.wait = cluster.wait  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        pending.wait = real
+
+
+def run(
+    stage: Scenario,
+    yardstick: Yardstick,
+    *,
+    sampler: str,
+    workers: int,
+    sigma: float,
+    trials: int,
+    seed: int = 0,
+    ladder: bool = False,
+    folder: Path | None = None,
+    check: bool = False,
+) -> Ran:
+    """Search once."""
+    named = dataclasses.replace(stage.plan.sampler, name=sampler, startup=10)
+    plan = dataclasses.replace(
+        stage.plan, sampler=named, ladder=stage.plan.ladder if ladder else None, trials=trials, seed=seed, workers=workers
+    )
+    store: Store = MemoryStore() if folder is None else StudyFolder.open(folder, plan, data=REHEARSED.data)
+    ledger = None if folder is None else OptunaLedger(folder, plan.name, plan.objectives, stage.band.unit.axes)
+    study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
+    cluster = Cluster(workers, sigma, seed, Answers(stage.surrogate, epochs_at(plan.ladder, plan.recipe.epochs)))
+    began = time.process_time()
+    with simulated(cluster):
+        search(study, cluster)
+    own = time.process_time() - began
+    found = study.trials()
+    if check:
+        check_proposals(plan, stage.band, store.rows())
+    if isinstance(store, StudyFolder):
+        store.close()
+    ends = [own for _, own in cluster.sent[-101:]]
+    return Ran(
+        busy=cluster.busy(),
+        own=own / trials,
+        late=(ends[-1] - ends[0]) / (len(ends) - 1),
+        hours=cluster.clock / HOUR,
+        front=yardstick.measure(best_trials(found, plan.objectives))[1],
+        failed=sum(trial.failed for trial in found),
+    )
+
+
+def stage_of() -> tuple[Scenario, Yardstick]:
+    """The problem and its measure."""
+    stage = on_landscape(PLAN, [BAND], "plain")
+    return stage, Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
+
+
+def main() -> None:
+    """Writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("busy", "front"))
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--sigmas", type=float, nargs="+", default=[0.25, 0.5])
+    parser.add_argument("--samplers", nargs="+", default=["random", "ehvi"])
+    parser.add_argument("--trials", type=int, help="in place of the number of each case")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/many_workers.md"))
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    stage, yardstick = stage_of()
+    lines = [
+        "`OMP_NUM_THREADS=1 python benchmarks/many_workers.py`: the driver on simulated workers\n",
+        f"{processor()}, one thread; {stage.facts[1]}\n",
+    ]
+
+    def add(*more: str) -> None:
+        lines.extend(more)
+        print("\n".join(more), flush=True)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text("\n".join(lines) + "\n")
+
+    if args.only != "front":
+        add(
+            "| sampler | rows in | workers | sigma | trials | busy | driver, s a trial | of the last 100 | hours | failed |",
+            "| --- " * 10 + "|",
+        )
+        for sampler in args.samplers:
+            for workers in args.workers:
+                for sigma in args.sigmas:
+                    add(_busy(stage, yardstick, sampler, workers, sigma, args.trials))
+        if "random" in args.samplers and 100 in args.workers:
+            with tempfile.TemporaryDirectory() as place:
+                add(_busy(stage, yardstick, "random", 100, 0.5, args.trials, Path(place) / "study"))
+    if args.only != "busy":
+        trials = args.trials or 1_000
+        add("", f"Hypervolume of the front after {trials:,} trials of ehvi, {args.seeds} seeds, sigma 0.5\n")
+        for workers in (10, 100):
+            found = [
+                run(stage, yardstick, sampler="ehvi", workers=workers, sigma=0.5, trials=trials, seed=seed).front
+                for seed in range(args.seeds)
+            ]
+            spread = Spread(tuple(found))
+            each = ", ".join(f"{one:.4f}" for one in found)
+            add(f"- {workers} workers: {fmean(found):.4f} ± {spread.interval:.4f} (95 %): {each}")
+
+
+def _busy(
+    stage: Scenario,
+    yardstick: Yardstick,
+    sampler: str,
+    workers: int,
+    sigma: float,
+    trials: int | None,
+    folder: Path | None = None,
+) -> str:
+    """A line of the table. Many workers have several rounds to do, except with the dear sampler."""
+    count = trials or (max(1_000, 5 * workers) if sampler == "random" else max(300, 2 * workers))
+    if sampler == "ehvi" and workers == 100 and not trials:
+        count = 1_000
+    ran = run(stage, yardstick, sampler=sampler, workers=workers, sigma=sigma, trials=count, folder=folder)
+    place = "memory" if folder is None else "a folder"
+    return (
+        f"| {sampler} | {place} | {workers:,} | {sigma} | {count:,} | {ran.busy:.1%} | {ran.own:.3f} | {ran.late:.3f} | "
+        f"{ran.hours:.1f} | {ran.failed} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
