@@ -187,7 +187,12 @@ def run(
     """Search once."""
     named = dataclasses.replace(stage.plan.sampler, name=sampler, startup=10)
     plan = dataclasses.replace(
-        stage.plan, sampler=named, ladder=stage.plan.ladder if ladder else None, trials=trials, seed=seed, workers=workers
+        stage.plan,
+        sampler=named,
+        ladder=stage.plan.ladder if ladder else None,
+        trials=trials,
+        seed=seed,
+        workers=workers,
     )
     store: Store = MemoryStore() if folder is None else StudyFolder.open(folder, plan, data=REHEARSED.data)
     ledger = None if folder is None else OptunaLedger(folder, plan.name, plan.objectives, stage.band.unit.axes)
