@@ -25,9 +25,10 @@ ALLOWED = {
     "records": {"inputs", "arch", "space", "plan"},
     "execute": {"inputs", "plan"},
     "study": {"inputs", "arch", "cost", "space", "plan", "records", "execute"},
-    "mirror": {"inputs", "cost", "space", "records", "study"},
+    "mirror": {"inputs", "cost", "space", "records", "study", "evidence"},
     "evidence": {"inputs", "records"},
     "report": {"inputs", "arch", "cost", "space", "plan", "records", "evidence"},
+    "webpage": {"inputs", "arch", "cost", "space", "plan", "records", "evidence", "report"},
     "rehearsal": {"inputs", "arch", "cost", "space", "plan", "records", "execute", "study", "evidence", "report"},
     "nn": {"inputs", "arch", "cost"},
     "profile": {"inputs", "arch", "cost", "nn"},
@@ -39,7 +40,7 @@ TOP = {"__init__", "__main__", "cli", "app", "api"}
 """Above the rooms; only `cli` and `app` join them."""
 WITHOUT_TORCH = (
     *(FLOOR, "inputs", "arch", "cost", "space", "plan", "records", "execute", "study", "mirror", "evidence", "report"),
-    *("rehearsal", "console"),
+    *("webpage", "rehearsal", "console"),
 )
 WITHOUT_OPTUNA = tuple(room for room in ALLOWED if room not in ("study", "mirror"))
 TORCH = {"torch", "torchvision", "timm", "effdet", "fvcore"}

@@ -6,8 +6,10 @@ import json
 import logging
 from pathlib import Path
 
+from scalesearch.app.draw_winner import draw_winner
 from scalesearch.app.evaluate import evaluate
 from scalesearch.app.export import export_onnx
+from scalesearch.app.report_study import report_page
 from scalesearch.app.trained_model import Model, open_model
 from scalesearch.data.sets import open_split
 from scalesearch.evidence.noise import by_seed
@@ -16,6 +18,7 @@ from scalesearch.io.publish import publish
 from scalesearch.plan.plan import Plan
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
+from scalesearch.report.facts import gather
 from scalesearch.study.jobs import weights_folder
 from scalesearch.training import checkpoint
 
@@ -26,7 +29,8 @@ EVALUATION, DETECTOR = "evaluation.json", "detector.onnx"
 
 
 def finish(path: Path, plan: Plan) -> None:
-    """Evaluate the winners of the study in `path` on val and export them with suppression, beside their weights.
+    """Evaluate the winners of the study in `path` on val and export them with suppression, beside their weights. Draw what
+    the best one detects, and write the page again, which shows it.
 
     Each winner's lowest seed is taken, whatever its AP: the best of several on val would be biased. Files of the same
     weights that exist are not made again. Raises ValueError as `export_onnx`.
@@ -52,6 +56,8 @@ def finish(path: Path, plan: Plan) -> None:
             # Written last: `_finished` takes it as the sign that the export is complete.
             publish(folder / EVALUATION, json.dumps(scored, indent=1, ensure_ascii=False) + "\n")
             logger.info(f"winner {row.spec_id}: {_score_text(scored['numbers']['ap'], row)}; {exported}")
+    if draw_winner(path, plan, split):
+        report_page(path, gather(plan, read_rows(path)))
 
 
 def _finished(folder: Path, weights: Path) -> bool:

@@ -74,6 +74,13 @@ def detections(model: Model, places: Sequence[Path], *, score: float) -> list[di
     return found
 
 
+def drawn_on(model: Model, file: Path, *, score: float) -> Image:
+    """Return the image in `file` with the detections of at least `score` drawn on it. Raises DataError."""
+    anchors = anchor_boxes(model.spec, model.device)
+    drawn, _, _ = _one(model, anchors, file, 0, score)
+    return drawn
+
+
 def _as_json(found: Sequence[dict[str, Any]]) -> str:
     """Return JSON that is valid UTF-8: other bytes of a file name are escaped so that Python reads them back."""
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
@@ -128,7 +135,7 @@ def _to_read(places: Sequence[Path], out: Path) -> list[Path]:
 
 def _one(
     model: Model, anchors: torch.Tensor, file: Path, number: int, score: float
-) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[Image, list[dict[str, Any]], tuple[str, ...]]:
     """Return the drawn image, its rows (best first), and remarks on it."""
     picture, rows, remarks = _detected(model, anchors, file, number, score)
     labels = {category.id: k for k, category in enumerate(model.categories)}

@@ -15,6 +15,7 @@ import torch
 from scalesearch.app.confirm_latency import confirmation, plan_table
 from scalesearch.app.messages import look_at, tell_data, tell_found
 from scalesearch.app.prepare import check_start, identified, in_epochs
+from scalesearch.app.report_study import report_study
 from scalesearch.app.workers import HERE, Where, find_engine, make_executor
 from scalesearch.arch.backbone import Backbone, TimmBackbone, parse
 from scalesearch.arch.networks import fpn
@@ -36,7 +37,6 @@ from scalesearch.profile.environment import machine, versions
 from scalesearch.profile.resolve import resolve
 from scalesearch.records.folder import StudyFolder
 from scalesearch.report.facts import gather
-from scalesearch.report.write import write_report
 from scalesearch.space.candidates import FamilyUnit, SpecUnit, Unit
 from scalesearch.space.find_band import find_band
 from scalesearch.space.space import Frame
@@ -76,7 +76,7 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
         finally:
             executor.close()
             facts = gather(plan, folder.rows())
-            path = write_report(out, facts)
+            path = report_study(out, facts)
         tell_found(facts, out)
     return path
 

@@ -11,6 +11,7 @@ import torch
 
 from scalesearch.app.messages import tell_found
 from scalesearch.app.prepare import identified, in_epochs
+from scalesearch.app.report_study import report_study
 from scalesearch.app.search_study import backbones_of, check_starts, final_images, make_study, open_plan_data
 from scalesearch.app.workers import HERE, find_engine, make_executor
 from scalesearch.plan.design import read_recipe_file
@@ -20,7 +21,6 @@ from scalesearch.plan.sections import WinnersPlan, read_recipe
 from scalesearch.records.folder import PLAN, StudyFolder, check_study
 from scalesearch.records.front import best_trials
 from scalesearch.report.facts import gather
-from scalesearch.report.write import write_report
 from scalesearch.study.driver import train_winners
 from scalesearch.study.study import Study
 
@@ -63,7 +63,7 @@ def train_front(
         finally:
             executor.close()
             facts = gather(begun, folder.rows())
-            report = write_report(path, facts)
+            report = report_study(path, facts)
         tell_found(facts, path)
     return report
 

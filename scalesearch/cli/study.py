@@ -102,7 +102,8 @@ def search(
     "--check", is_flag=True, help="Write nothing: derive every proposal again from the rows; status 2 if one differs."
 )
 def report(study: Path, check: bool) -> None:
-    """Write the tables, picture and page of the folder STUDY again from its rows.
+    """Write the report of the folder STUDY again from its rows: tables, plot, report.md, and report.html, a page for the
+    browser that needs no network.
 
     \b
     Examples:
@@ -123,7 +124,7 @@ def report(study: Path, check: bool) -> None:
         )
         return
     claim_folder(study, "a report")
+    from scalesearch.app.report_study import report_study
     from scalesearch.report.study_results import read_study
-    from scalesearch.report.write import write_report
 
-    click.echo(write_report(study, read_study(study).facts))
+    click.echo(report_study(study, read_study(study).facts))

@@ -1,4 +1,5 @@
-"""Mirror of a study's trials in an Optuna storage, for dashboards; nothing reads it back.
+"""A study's trials as Optuna's: mirrored in a storage for dashboards, which nothing reads back, and the importance of
+their axes.
 
-May import cost, space, records, study and Optuna.
+May import cost, space, records, study, evidence and Optuna.
 """

@@ -164,7 +164,7 @@ def _labels(axes: Axes, facts: Facts, cost: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     low, high = axes.get_xlim()
-    axes.set_xticks(_ticks(low, high))
+    axes.set_xticks(round_ticks(low, high))
     axes.set_xlim(low, high)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human(value, cost)))
     axes.margins(y=0.08)
@@ -185,7 +185,7 @@ def _names(axes: Axes, groups: list[Group], cost: str) -> None:
             axes.annotate(for_picture(group.first.name), at, textcoords="offset points", **style)  # type: ignore[arg-type]
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return round ticks of a logarithmic axis: 1, 2, 5 of each decade, or evenly spaced ones below a factor of 6."""
     if high < 6 * low:
         ticks = MaxNLocator(5).tick_values(low, high)

@@ -17,7 +17,7 @@ from scalesearch.report.full_trainings import full_trainings, proxy_audit
 from scalesearch.report.markdown import design_cell, point_cell, table
 from scalesearch.report.start import start_text
 
-_CONVENTION = (
+CONVENTION = (
     "FLOPs are multiply-adds of convolutions (1 multiply-add = 1; bias, norm, activation, pooling, resizing "
     "and fusion do not count), for one image at the input size given. Parameters are trainable ones. AP is COCO's, over "
     "IoU 0.50:0.95, 100 detections an image."
@@ -31,40 +31,54 @@ def page(facts: Facts, picture: str) -> str:
         _summary(facts),
         start_text(facts),
         f"![accuracy against cost]({picture})",
-        _CONVENTION,
+        CONVENTION,
         full_trainings(facts),
         proxy_audit(facts),
-        _noise(facts),
-        _front(facts),
-        _random(facts),
-        _failed(facts.failed),
-        _made(facts),
+        noise_section(facts),
+        front_section(facts),
+        random_section(facts),
+        failed_section(facts.failed),
+        made_section(facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _summary(facts: Facts) -> str:
+    return "\n\n".join(part for part in (f"{searched_text(facts)}{best_text(facts)}", biased_text(facts)) if part)
+
+
+def searched_text(facts: Facts) -> str:
+    """Say how many candidates were trained, of how many costs, inside which band, and what the ladder saved."""
     if not facts.trials:
         return f"No candidate has been trained yet; all will be inside {_bands(facts)}."
     done = [trial for trial in facts.trials if trial.complete]
     failed = sum(trial.failed for trial in facts.trials)
     costs = {tuple(row.cost["macs"] for row in trial.rows) for trial in facts.trials}
-    text = (
+    return (
         f"{len(facts.trials)} candidates ({len(done)} complete{f', {failed} failed' if failed else ''}) of {len(costs)} "
         f"different costs, all inside {_bands(facts)}.{_latency(facts)}{_climbed(facts)}"
     )
-    if facts.winners and (spread := facts.winners[0].spread()):
-        best = facts.winners[0].first
-        text += (
-            f" Best: **AP {spread}** on {for_markdown(best.splits['evaluated'])} at {human(best.cost['macs'])} FLOPs, "
-            f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds).{_ties(facts)}"
-        )
-    if facts.plan.data.select == "val":
-        text += (
-            "\n\n**Selection and reporting used the same images** (`select: val`), so the AP of the selected candidates "
-            "is biased upwards; select on a split cut from train to avoid that."
-        )
-    return text
+
+
+def best_text(facts: Facts) -> str:
+    """Say what the best fully trained detector reached, and what cannot be told apart from it; '' where there is none."""
+    if not facts.trials or not facts.winners or not (spread := facts.winners[0].spread()):
+        return ""
+    best = facts.winners[0].first
+    return (
+        f" Best: **AP {spread}** on {for_markdown(best.splits['evaluated'])} at {human(best.cost['macs'])} FLOPs, "
+        f"{human(best.cost['params'])} parameters ({len(spread.values)} seeds).{_ties(facts)}"
+    )
+
+
+def biased_text(facts: Facts) -> str:
+    """Warn where selection and reporting used the same images; '' elsewhere."""
+    if not facts.trials or facts.plan.data.select != "val":
+        return ""
+    return (
+        "**Selection and reporting used the same images** (`select: val`), so the AP of the selected candidates "
+        "is biased upwards; select on a split cut from train to avoid that."
+    )
 
 
 def _ties(facts: Facts) -> str:
@@ -117,7 +131,8 @@ def _climbed(facts: Facts) -> str:
     return f" On the ladder {climbed}. That took {spent:.0%} of the epochs of training all of them to the end."
 
 
-def _noise(facts: Facts) -> str:
+def noise_section(facts: Facts) -> str:
+    """Return the section on the noise: the spread over seeds beside that over candidates; empty without seeds."""
     if facts.seeds is None or facts.candidates is None:
         return ""
     over = facts.candidates
@@ -129,7 +144,8 @@ def _noise(facts: Facts) -> str:
     return "## Noise\n\n" + text
 
 
-def _front(facts: Facts) -> str:
+def front_section(facts: Facts) -> str:
+    """Return the section with the table of the front; empty without a complete candidate."""
     if not facts.front:
         return ""
     splits = facts.front[0].rows[0].splits
@@ -214,7 +230,9 @@ def _trial_line(trial: Trial, more: Sequence[str]) -> list[str]:
     ]
 
 
-def _random(facts: Facts) -> str:
+def random_section(facts: Facts) -> str:
+    """Return the section that sets the sampler beside random draws; empty without random draws."""
+
     def line(name: str, trials: list[Trial]) -> list[str]:
         spread = Spread(tuple(trial.value("ap") for trial in trials))
         return [name, str(len(trials)), f"{spread.mean:.3f}", f"{max(spread.values):.3f}"]
@@ -227,7 +245,8 @@ def _random(facts: Facts) -> str:
     return "\n\n".join(["## Against random", text, table(["proposed by", "candidates", "mean AP", "best AP"], lines)])
 
 
-def _failed(rows: Sequence[Row]) -> str:
+def failed_section(rows: Sequence[Row]) -> str:
+    """Return the section with the table of failed trainings; empty without any."""
     if not rows:
         return ""
     lines = [[row.kind, _which(row), point_cell(row.point), for_markdown(" ".join(row.reason.split()))] for row in rows]
@@ -242,7 +261,8 @@ def _which(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _made(facts: Facts) -> str:
+def made_section(facts: Facts) -> str:
+    """Return the section on command, machine, versions and data; empty without rows."""
     rows = [row for trial in facts.trials for row in trial.rows]
     rows += [row for group in [*facts.winners, *facts.baselines] for row in group.rows]
     if not rows:

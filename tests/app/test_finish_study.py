@@ -10,6 +10,7 @@ import pytest
 
 from scalesearch.plan.plan import read_plan
 from scalesearch.records.folder import StudyFolder, read_rows
+from scalesearch.webpage.detections import source_of, tiles
 from tests.app.conftest import Command
 from tests.conftest import write_coco
 
@@ -60,6 +61,11 @@ def test_a_study_is_finished_and_its_front_trained_fully(home: Path, command: Co
     session = runtime.InferenceSession(weights / "detector.onnx", providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map["spec_id"] == winner.spec_id
     assert not list((study / "weights").glob("*-s1/detector.onnx"))  # of each winner the lowest seed
+
+    seen = source_of(study / "detections.png")
+    assert seen and seen[:3] == (winner.spec_id, winner.recipe_id, "0")
+    assert len(tiles(study / "detections.png")) == 3  # images of val with objects
+    assert (study / "report.html").read_text().count('<img src="data:image/webp') == 3
 
     made = (weights / "detector.onnx").stat().st_mtime_ns
     again = command("search", "tiny.yaml", "--finish")
