@@ -135,7 +135,12 @@ def curve_figure() -> Figure:
         margin={"l": 44, "r": 40, "t": 8, "b": 40},
         xaxis=axis("epochs", rangemode="tozero"),
         yaxis=axis("", tickformat=".2f", rangemode="tozero"),
-        yaxis2={**axis("", tickformat=".2f", rangemode="tozero"), "overlaying": "y", "side": "right", "showgrid": False},
+        yaxis2={
+            **axis("", tickformat=".2f", rangemode="tozero"),
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+        },
     )
 
 

@@ -169,7 +169,9 @@ def _view(
     for kind in ("winner", "baseline"):
         changes.append({"x": [x(number) for number, group in finals if group.first.kind == kind and group.spread()]})
     values = [x(number) for number in range(len(found))]
-    title = {"params": "parameters", "macs": "FLOPs (multiply-adds) of one image"}.get(cost, f"{COSTS[cost]} of one image")
+    title = {"params": "parameters", "macs": "FLOPs (multiply-adds) of one image"}.get(
+        cost, f"{COSTS[cost]} of one image"
+    )
     layout = {"xaxis": cost_axis(values, cost, title), "shapes": _bands(facts, cost)}
     return {"label": COSTS[cost], "data": changes, "layout": layout}
 
