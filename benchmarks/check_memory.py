@@ -1,6 +1,8 @@
 """Is the arithmetic of memory right? Ten detectors trained for a step, estimate and measurement side by side.
 
-    python benchmarks/check_memory.py [--batch 2] [--side 256]         (about three minutes on one core)
+In float32 and bfloat16, with gradient checkpointing and without.
+
+    python benchmarks/check_memory.py [--batch 2] [--side 256]         (about five minutes on one core)
 
 On a CPU the measured bytes are those that autograd's saved-tensor hooks see (distinct storages once each, parameters and
 buffers aside), plus weights, gradients, optimiser state, averaged weights and buffers as they are in memory after a real
@@ -35,8 +37,9 @@ from scalesearch.cost.memory import BYTES, TrainingSettings, peak_activations, t
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import build
 from scalesearch.nn.losses import assign, detection_loss
+from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
-from scalesearch.profile.memory_trace import kept_bytes, peak_numbers
+from scalesearch.profile.memory_trace import kept_bytes, peak_numbers, recomputed_bytes
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training.ema import Average
 from scalesearch.training.optimizer import make_optimizer
@@ -87,8 +90,10 @@ class Step:
     def __init__(self, spec: DetectorSpec, training: TrainingSettings, device: torch.device) -> None:
         torch.manual_seed(0)
         self.model = build(spec).to(device).to(memory_format=torch.channels_last).train()
+        set_recompute(self.model, training.checkpointing)
         self.average = Average(self.model, 0.998)
         self.optimizer = make_optimizer(self.model, Recipe(optimizer=training.optimizer))
+        self.training = training
         self.images = torch.randn(training.batch, 3, *spec.size, device=device).to(memory_format=torch.channels_last)
         anchors = anchor_boxes(spec, device)
         boxes = torch.tensor([[10.0, 10.0, 50.0, 60.0]], device=device).expand(training.batch, 1, 4)
@@ -97,7 +102,9 @@ class Step:
 
     def loss(self) -> Tensor:
         """The forward pass."""
-        return detection_loss(self.model(self.images), self.targets).total
+        with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.training.half):
+            outputs = self.model(self.images)
+        return detection_loss(outputs, self.targets).total
 
     def run(self) -> None:
         """The whole step."""
@@ -126,7 +133,8 @@ def check(spec: DetectorSpec, training: TrainingSettings) -> Line:
     step, memory = Step(spec, training, torch.device("cpu")), PeakMemory(torch.device("cpu"))
     step.run()
     resident = memory.read() - before
-    measured = kept_bytes(step.model, step.loss) + step.held()
+    kept = recomputed_bytes if training.checkpointing else kept_bytes
+    measured = kept(step.model, step.loss) + step.held()
     with torch.device("meta"):
         model, images = build(spec), torch.empty(1, 3, *spec.size)
     recorded = BYTES * peak_numbers(
@@ -179,6 +187,21 @@ def main() -> int:
         specs = {name: resolve_spec(spec, Path(cache)) for name, spec in detectors(args.side).items()}
     lines = {name: check(spec, training) for name, spec in specs.items()}
     offs = {name: abs(line.estimate / line.measured - 1) for name, line in lines.items()}
+    others = [
+        dataclasses.replace(training, half=half, checkpointing=again)
+        for half, again in ((True, False), (False, True), (True, True))
+    ]
+    rows = []
+    for name, spec in specs.items():
+        found = [check(spec, setting) for setting in others]
+        offs |= {f"{name} {i}": abs(line.estimate / line.measured - 1) for i, line in enumerate(found)}
+        rows.append(
+            f"{name:38}"
+            + "".join(
+                f" {line.estimate / 1e6:9.1f} {line.measured / 1e6:9.1f} {line.estimate / line.measured - 1:+7.2%}"
+                for line in found
+            )
+        )
     text = [
         "training memory by arithmetic against a real step on a CPU: bytes that saved-tensor hooks see plus weights, gradients,",
         "optimiser, averaged weights and buffers. resident: how far the process's peak resident size rose above what it was",
@@ -187,6 +210,12 @@ def main() -> int:
         f"    python benchmarks/check_memory.py --batch {args.batch} --side {args.side} --optimizer {args.optimizer}",
         "",
         *table(lines),
+        "",
+        "the same estimate and measurement in bfloat16, with checkpointing, and with both. With checkpointing the measurement is",
+        "the largest sum of what was kept before a segment and of what the segment keeps when it is run again",
+        f"{'training, MB':38}"
+        + "".join(f" {what:>9} {'measured':>9} {'off':>7}" for what in ("bf16", "again", "both")),
+        *rows,
         "",
         f"batch {args.batch}, {args.optimizer}, longer side {args.side}; one thread",
         f"python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}",

@@ -147,6 +147,8 @@ def make_meter(plan: Plan) -> Meter:
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
         frozen=recipe.frozen_backbone,
+        half=recipe.precision != "fp32",
+        checkpointing=recipe.checkpointing,
     )
     table = plan_table(plan)
     if table is None:

@@ -37,9 +37,7 @@ def graph(structure: Structure, levels: range, activation: str) -> Graph:
     Symbols: c for the stem's channels, c0, c1, ... for those of the stages, and `squeeze <symbol>` for the squeezed
     channels of each.
     """
-    graph = Graph(part="backbone.conv_stem")
-    image = graph.start((0,), 3)
-    x = graph.conv(image, Map((1,), 1, "c"), kernel=3, stride=2, norm=True, after=activation)
+    graph, x = _stem(activation)
     ends: dict[int, int] = {}
     for i, stage in enumerate(STAGES[: structure.stages]):
         level = graph.maps[x].levels[0] + (stage.stride == 2)
@@ -51,6 +49,31 @@ def graph(structure: Structure, levels: range, activation: str) -> Graph:
         ends[level] = x
     graph.outputs = [ends[level] for level in levels]
     return graph
+
+
+def _stem(activation: str) -> tuple[Graph, int]:
+    graph = Graph(part="backbone.conv_stem")
+    return graph, graph.conv(graph.start((0,), 3), Map((1,), 1, "c"), kernel=3, stride=2, norm=True, after=activation)
+
+
+def segments(structure: Structure, activation: str) -> tuple[Graph, list[list[Graph]]]:
+    """Return the stem alone, and the blocks of each stage alone: those of `structure.repeats`."""
+    stem, x = _stem(activation)
+    stem.outputs = [x]
+    source, found = stem.maps[x], list[list[Graph]]()
+    for i, stage in enumerate(STAGES[: structure.stages]):
+        level, blocks = source.levels[0] + (stage.stride == 2), list[Graph]()
+        for k in range(structure.repeats[i]):
+            graph, made = Graph(), Map((level,), 1, f"c{i}")
+            added, squeezed = k > 0 or structure.residual[i], not structure.lite
+            start = graph.start(*source)
+            graph.outputs = [
+                _block(graph, start, stage, made, activation, squeezed=squeezed, first=k == 0, added=added)
+            ]
+            blocks.append(graph)
+            source = made
+        found.append(blocks)
+    return stem, found
 
 
 def _block(

@@ -153,8 +153,11 @@ def _largest(rows: NDArray[np.int64]) -> list[list[int]]:
 # ---- training ----
 
 
-def kept(graph: Graph, others: Iterable[int] = ()) -> Terms:
-    """Return the numbers kept for backward of one image, without inputs; `others`: outputs that their readers keep."""
+def kept(graph: Graph, others: Iterable[int] = (), *, half: bool = False) -> Terms:
+    """Return the numbers kept for backward of one image, without inputs; `others`: outputs that their readers keep.
+
+    With `half`, a number has two bytes, and what has more is counted as several.
+    """
     found, outputs = _passes(graph)
     storage = list(range(len(found.maps)))
     numbers: set[int] = set()
@@ -163,7 +166,7 @@ def kept(graph: Graph, others: Iterable[int] = ()) -> Terms:
             storage[one.makes] = storage[one.reads[0]]
         numbers |= {storage[x] for x in one.keeps}
     numbers |= {storage[outputs[i]] for i in others}
-    total = found.extra.copy()
+    total = Terms({term: (2 if half else 1) * count for term, count in found.extra.items()})
     for x in numbers & {one.makes for one in found.passes}:
         total.update(of_map(found.maps[x], found.times[x]))
     return total

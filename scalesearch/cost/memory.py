@@ -1,6 +1,6 @@
 """The memory of a detector in inference and in training, by arithmetic. Imports NumPy and `arch`.
 
-Everything is float32. The rules of what is live and what is kept are in `liveness.py`; the operators are those of
+Everything is float32, but for maps of a training in half precision. The rules of what is live and what is kept are in `liveness.py`; the operators are those of
 `network.py` and `backbones.py`. Resamplings between maps of equal size (at tiny inputs) are counted, though `nn/` has
 none. Every formula holds for integers and for NumPy arrays of sizes, widths and depths.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scalesearch.arch.backbone import TimmBackbone
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.structure import HeadStructure, NeckStructure
 from scalesearch.cost import backbones, network
@@ -23,10 +24,13 @@ from scalesearch.cost.dimensions import Dimensions, dimensions_of, grid
 from scalesearch.cost.graph import ONE
 from scalesearch.cost.liveness import kept, peaks
 from scalesearch.cost.price import areas_of, head_sums, neck_sums, price, price_grid, symbols_of
+from scalesearch.cost.recompute import kept_numbers
 from scalesearch.cost.terms import FactoredTerms, Terms, evaluate_terms, factored, of_map, times_symbol
 
 BYTES = 4
 """The size of a float32."""
+HALF = 2
+"""The size of a bfloat16 or float16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,10 @@ class TrainingSettings:
     """Whether averaged weights are held, too (`training/ema.py` always holds them)."""
     frozen: bool = False
     """Whether the whole backbone is frozen. Of one that is frozen up to a stage the memory lies between the two."""
+    half: bool = False
+    """Whether maps are in bfloat16 or float16, by a recipe's precision; weights, gradients and states never are."""
+    checkpointing: bool = False
+    """Whether maps are made again in the backward pass."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd") or self.batch < 1:
@@ -71,8 +79,9 @@ def inference_memory(spec: DetectorSpec) -> int:
 def training_memory(spec: DetectorSpec, training: TrainingSettings) -> int:
     """Return the bytes of weights, gradients, optimiser, averaged weights, statistics, and maps kept for backward.
 
-    Temporary memory of a step (of the loss, workspaces) is not counted. Gradient checkpointing, which about halves the
-    maps, is not considered. ValueError as `inference_memory`.
+    Temporary memory of a step (of the loss, workspaces) is not counted. With checkpointing the maps are the most that are
+    kept at once (`recompute.py`). In half precision kernels are kept in it, too; a timm backbone, which was measured in
+    float32, counts half of that. ValueError as `inference_memory`.
     """
     return int(_training(spec, price(spec).params, dimensions_of(spec), training))
 
@@ -94,22 +103,35 @@ def training_memory_grid(base: DetectorSpec, training: TrainingSettings, **given
     """Return `training_memory` over a grid, with the arguments of `price_grid`."""
     params = price_grid(base, **given).params
     (rest,) = grid(base, given, lambda spec, dimensions: [_training(spec, 0, dimensions, training)])
-    return BYTES * training.copies * params + rest
+    return _of_parameters(training) * params + rest
 
 
 def _inference(spec: DetectorSpec, params: Any, dimensions: Dimensions) -> Any:
     return BYTES * (params + 2 * _norms(spec, dimensions) + _peak(spec, dimensions))
 
 
+def _of_parameters(training: TrainingSettings) -> int:
+    """Return the bytes held for each parameter; in half precision autograd keeps a copy of each kernel.
+
+    With checkpointing a copy goes with its segment.
+    """
+    return BYTES * training.copies + (HALF if training.half and not training.checkpointing else 0)
+
+
 def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training: TrainingSettings) -> Any:
+    norms, each = _norms(spec, dimensions), _of_parameters(training)
     # Each channel of a norm has mean and variance, those of the average, and those of the batch, kept for backward.
-    statistics = 2 * (2 + training.average) * _norms(spec, dimensions)
-    kept = _kept(spec, dimensions, training.frozen)
-    held = training.copies * params + statistics + training.batch * kept
+    held = each * params + BYTES * 2 * (2 + training.average) * norms
+    held += training.batch * (HALF if training.half else BYTES) * _kept(spec, dimensions, training)
+    held -= 2 * (each - BYTES * training.copies) * norms  # scale and shift of a norm are no kernel
+    own, _, _ = backbones.cost(spec, dimensions[0], areas_of(spec, dimensions[0]))
+    fixed = backbones.norms(spec, dimensions[0])
     if training.frozen:  # weights, average and statistics alone
-        own, _, _ = backbones.cost(spec, dimensions[0], areas_of(spec, dimensions[0]))
-        held -= (training.copies - 1 - training.average) * own + 2 * backbones.norms(spec, dimensions[0])
-    return BYTES * held
+        held -= (each - BYTES * (1 + training.average)) * own + BYTES * 2 * fixed
+        held += 2 * (each - BYTES * training.copies) * fixed
+    elif training.half and training.checkpointing and isinstance(spec.backbone, TimmBackbone):
+        held += HALF * (own - 2 * fixed)  # as a whole it is one segment
+    return held
 
 
 # ---- the whole detector ----
@@ -157,21 +179,24 @@ def _live(
     return tuple(map(factored, peaks(network.heads(heads, network.neck(neck, cells, projected), depth))))
 
 
-def _kept(spec: DetectorSpec, dimensions: Dimensions, frozen: bool) -> Any:
+def _kept(spec: DetectorSpec, dimensions: Dimensions, training: TrainingSettings) -> Any:
     """Return the numbers kept for each image; of a frozen backbone its maps, which their readers keep."""
-    areas, symbols = areas_of(spec, dimensions[0]), symbols_of(spec, dimensions)
+    size, half, frozen = dimensions[0], training.half, training.frozen
+    areas, symbols = areas_of(spec, size), symbols_of(spec, dimensions)
+    if training.checkpointing:
+        return kept_numbers(spec, size, areas, symbols, frozen=frozen, half=half)
     if frozen:
         own = sum(spec.backbone.channels(level) * areas[level] for level in spec.backbone_levels)
     else:
-        own = backbones.kept_for_backward(spec, dimensions[0], areas)
-    return own + evaluate_terms(_kept_form(spec.neck, spec.heads), areas, symbols)
+        own = backbones.kept_for_backward(spec, size, areas)
+    return own + evaluate_terms(_kept_form(spec.neck, spec.heads, half), areas, symbols)
 
 
 @lru_cache(maxsize=4096)
-def _kept_form(neck: NeckStructure, heads: HeadStructure) -> FactoredTerms:
+def _kept_form(neck: NeckStructure, heads: HeadStructure, half: bool) -> FactoredTerms:
     """Return the numbers that feature network and heads keep. A cell's depend on its reader, another cell or a head."""
     # Every further cell keeps what the second adds.
-    one, two = (_kept_terms(neck, heads, cells) for cells in (1, 2))
+    one, two = (_kept_terms(neck, heads, cells, half) for cells in (1, 2))
     two.subtract(one)
     for term, count in two.items():
         one[term] -= count
@@ -179,11 +204,11 @@ def _kept_form(neck: NeckStructure, heads: HeadStructure) -> FactoredTerms:
     return factored(one)
 
 
-def _kept_terms(neck: NeckStructure, heads: HeadStructure, cells: int) -> Terms:
+def _kept_terms(neck: NeckStructure, heads: HeadStructure, cells: int, half: bool) -> Terms:
     graph = network.heads(heads, network.neck(neck, cells), None)
-    found = kept(graph)
-    # The focal loss computes its gradient in the forward pass and keeps it (`nn/losses.py`).
-    found.update(of_map(graph.maps[graph.outputs[0]]))
+    found = kept(graph, half=half)
+    # The focal loss computes its gradient in the forward pass, in float32, and keeps it (`nn/losses.py`).
+    found.update(of_map(graph.maps[graph.outputs[0]], count=2 if half else 1))
     return found
 
 

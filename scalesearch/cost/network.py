@@ -39,6 +39,19 @@ def neck(structure: NeckStructure, cells: int, projected: Projected = None, time
     return graph
 
 
+def cell(structure: NeckStructure, *, first: bool) -> Graph:
+    """Return one cell alone, the first one with its laterals; its inputs are the maps of all levels."""
+    before = neck(structure, 0)
+    graph = Graph(part="neck")
+    sizes = [before.maps[x] for x in before.outputs] if first else [_map(level) for level in _levels(structure)]
+    graph.outputs = _cell(graph, structure, [graph.start(*size) for size in sizes], None, first=first)
+    return graph
+
+
+def _levels(structure: NeckStructure) -> range:
+    return range(structure.topology.min_level, structure.topology.max_level + 1)
+
+
 def _pyramid(graph: Graph, structure: NeckStructure, projected: Projected) -> list[int]:
     """Add the laterals of whole levels, and the levels above the backbone's; return the maps of all levels."""
     raw = list(range(len(structure.backbone_levels)))
@@ -156,6 +169,13 @@ def add_head(
         ends[i] = graph.conv(x, graph.maps[x], kernel=3, depthwise=True, shared=i > 0)
     joined = graph.add("concat", tuple(ends), Map(levels, 1, graph.maps[ends[0]].symbol))
     return graph.add("product", (joined,), Map(levels, 1, outputs), bias=True)
+
+
+def tower(structure: HeadStructure) -> Graph:
+    """Return the convolutions of a head before the predicting one, at the finest level."""
+    graph = Graph(part="head")
+    graph.outputs = [_tower(graph, structure, graph.start(*_map(structure.levels[0])), None, shared=False)]
+    return graph
 
 
 def _tower(graph: Graph, structure: HeadStructure, x: int, depth: int | None, *, shared: bool) -> int:

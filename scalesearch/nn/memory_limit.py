@@ -41,6 +41,7 @@ def training_shortage(
     optimizer: str,
     momentum: bool,
     checkpointing: bool,
+    half: bool = False,
     frozen: bool = False,
     device: torch.device = CPU,
 ) -> str:
@@ -48,9 +49,11 @@ def training_shortage(
 
     `frozen`: some or all stages of its backbone are frozen throughout.
     """
-    training = TrainingSettings(batch=batch, optimizer=optimizer, momentum=momentum, frozen=frozen)
+    training = TrainingSettings(
+        batch=batch, optimizer=optimizer, momentum=momentum, frozen=frozen, half=half, checkpointing=checkpointing
+    )
     try:
-        needed = training_memory(spec, training) // (2 if checkpointing else 1)
+        needed = training_memory(spec, training)
     except ValueError:  # as above
         return ""
     height, width = spec.size

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scalesearch.arch.backbone import BackboneMemory
+from scalesearch.nn.recompute import set_recompute
 
 _ATEN = torch.ops.aten
 _POINTWISE = {
@@ -37,6 +39,33 @@ def kept_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
         total = sum(storage.nbytes() for place, storage in seen.items() if place not in own)
     del result
     return total
+
+
+def recomputed_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
+    """Return the most bytes kept at once for the backward pass of `run`, with checkpointing.
+
+    Each segment (`nn/recompute.py`) is run under hooks of its own, in place of the checkpoint: when the backward pass makes
+    its maps again, what was kept before it is still there. The module's parameters and buffers are left out.
+    """
+    own = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+    totals: list[int] = []
+
+    def segment(work: Callable[..., Any], *args: Any, **_: Any) -> Any:
+        for tensor in tree_leaves(args):
+            if isinstance(tensor, Tensor) and tensor.requires_grad:
+                seen[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        with saved_storages() as inside:
+            out = work(*args)
+        totals.append(sum(storage.nbytes() for place, storage in (seen | inside).items() if place not in own))
+        return out
+
+    set_recompute(module)
+    with saved_storages() as seen, patch("scalesearch.nn.recompute.checkpoint", segment):
+        result = run()
+        totals.append(sum(storage.nbytes() for place, storage in seen.items() if place not in own))
+    set_recompute(module, on=False)
+    del result
+    return max(totals)
 
 
 @contextmanager

@@ -140,6 +140,7 @@ def _shortage(task: Task, place: torch.device) -> str:
         optimizer=recipe.optimizer,
         momentum=recipe.momentum > 0,
         checkpointing=recipe.checkpointing,
+        half=recipe.precision != "fp32",
         frozen=recipe.freeze != NONE and not recipe.unfreeze_at,
         device=place,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -66,6 +67,25 @@ def test_a_small_detectors_training_by_hand() -> None:
     assert expected - training_memory(relu, TrainingSettings(batch=3)) == 4 * 3 * (coarse + fine)
 
 
+def test_half_precision_and_checkpointing_by_hand() -> None:
+    coarse, fine, spec, norms = 6 * 8, 24 * 8, small(), 50 + 4 * 8
+    params, image = price(spec).params, 3 * 64 * 96
+    kept = 10_000 + 5 * (coarse + fine)
+    # Two bytes for each map, and for a copy of each kernel; the gradient of the focal loss keeps its four.
+    gradient = 9 * 2 * 30
+    half = 4 * (5 * params + 6 * norms) + 2 * (params - 2 * norms) + 3 * (2 * kept + 4 * gradient)
+    assert training_memory(spec, TrainingSettings(batch=3, half=True)) == half
+    # The image is held for the backbone, which is run again as a whole, and its maps for the network. The most is kept at
+    # the cell: more than at the end of the forward pass, by the two outputs and the gradient, and than by the backbone.
+    maps, cell = 24 * 16 + 6 * 24, 4 * (coarse + fine)
+    assert cell > coarse + fine + gradient and image + maps + cell > 10_000
+    expected = 4 * (5 * params + 6 * norms + 3 * (image + maps + cell))
+    assert training_memory(spec, TrainingSettings(batch=3, checkpointing=True)) == expected
+    # A frozen one keeps its maps alone.
+    frozen = TrainingSettings(batch=3, checkpointing=True, frozen=True)
+    assert expected - training_memory(spec, frozen) == 4 * (3 * 1000 + 2 * 50 + 3 * image)
+
+
 def test_a_small_detectors_peak_by_hand() -> None:
     assert peak_activations(small()) == 4 * 7000
     # With 100 classes the class head's maps, joined: 900 channels at 30 positions, of which 24 positions apart and joined
@@ -90,18 +110,20 @@ def test_arrays_give_the_same_integers() -> None:
     width = rng.choice([16, 40, 112, 320, 88], 60)
     columns = {"repeats": rng.integers(1, 6, 60), "head_depth": rng.integers(0, 5, 60)}
     size = (16 * rng.integers(4, 30, 60), 16 * rng.integers(4, 30, 60))
-    training, frozen = TrainingSettings(batch=5), TrainingSettings(batch=5, frozen=True)
+    settings = [
+        TrainingSettings(batch=5, frozen=frozen, half=half, checkpointing=again)
+        for frozen, half, again in itertools.product((False, True), repeat=3)
+    ]
     grids = [
         peak_grid(base, size=size, width=width, **columns),
         memory_grid(base, size=size, width=width, **columns),
-        training_memory_grid(base, training, size=size, width=width, **columns),
-        training_memory_grid(base, frozen, size=size, width=width, **columns),
+        *(training_memory_grid(base, training, size=size, width=width, **columns) for training in settings),
     ]
     for i in range(60):
         fields = {name: int(values[i]) for name, values in columns.items()} | {"head_width": int(width[i])}
         one = dataclasses.replace(base, size=(int(size[0][i]), int(size[1][i])), width=int(width[i]), **fields)
-        alone = [peak_activations(one), inference_memory(one), training_memory(one, training)]
-        alone.append(training_memory(one, frozen))
+        alone = [peak_activations(one), inference_memory(one)]
+        alone += [training_memory(one, training) for training in settings]
         assert [int(grid[i]) for grid in grids] == alone
     assert np.shape(peak_grid(base, width=np.array([64, 88]), repeats=np.array([[1], [2], [3]]))) == (3, 2)
 
