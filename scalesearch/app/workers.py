@@ -21,7 +21,8 @@ from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Answer, Executor, InProcess, UnfitWorkerError, portable
 from scalesearch.execute.processes import LocalProcesses
-from scalesearch.execute.ray_executor import RayExecutor, Slots, connect
+from scalesearch.execute.ray_cluster import Slots, connect
+from scalesearch.execute.ray_executor import RayExecutor
 from scalesearch.execute.together import TaskGroup, Together
 from scalesearch.inputs.machine import processors
 from scalesearch.plan.plan import Plan
@@ -66,6 +67,8 @@ class _Footing:
     fingerprint: str
     folder: Path
     threads: int
+    gpu: bool
+    """Whether it trains on a GPU."""
     versions: tuple[tuple[str, str], ...]
 
 
@@ -93,9 +96,6 @@ def find_engine(plan: Plan, where: Where) -> Engine:
 
 def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Executor:
     """Return the executor for the plan's opened data and the study's folder."""
-    if engine.slots is None and engine.workers == 1:
-        alone = plan.together == 1
-        return InProcess(trainer(data)) if alone else Together(InProcess(group_trainer(data)), plan.together)
     source = plan.data.source
     if Path(source).exists():  # a worker may start in another folder
         source = str(Path(source).absolute())
@@ -104,18 +104,27 @@ def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Execu
         fingerprint=data.fingerprint,
         folder=folder.absolute(),
         threads=engine.threads,
+        gpu=engine.slots.gpus > 0 if engine.slots else torch.cuda.is_available(),
         versions=_versions(),
     )
     if engine.slots is not None:
         return RayExecutor(engine.slots, _train_here, _prepare, (footing,))
     where = (_prepare, (footing,), environments(engine))
     if plan.together > 1:
-        return Together(LocalProcesses(engine.workers, _train_group_here, *where), plan.together)
-    return LocalProcesses(engine.workers, _train_here, *where)
+
+        def groups() -> LocalProcesses[TaskGroup, list[Answer]]:
+            return LocalProcesses(engine.workers, _train_group_here, *where)
+
+        return Together(InProcess(group_trainer(data), groups) if engine.workers == 1 else groups(), plan.together)
+
+    def tasks() -> LocalProcesses[Task, Outcome]:
+        return LocalProcesses(engine.workers, _train_here, *where)
+
+    return InProcess(trainer(data), tasks) if engine.workers == 1 else tasks()
 
 
 def environments(engine: Engine) -> list[dict[str, str]]:
-    """Return the environments of local workers in turn: one GPU each where there are several; one GPU is shared."""
+    """Return the environments of local workers in turn: one GPU each where there are several; one is shared."""
     common = {"OMP_NUM_THREADS": str(engine.threads)}
     count = torch.cuda.device_count()
     if count < 2:
@@ -138,6 +147,8 @@ def _opened(footing: _Footing) -> Data:
             f"{here} must have the driver's versions, but has {', '.join(differ)} and the driver {', '.join(wanted)}; "
             "install the same on every machine"
         )
+    if footing.gpu and (fault := gpu_fault()):
+        raise UnfitWorkerError(f"{here} must compute on its GPU, but {fault}")
     if not footing.folder.is_dir():
         raise UnfitWorkerError(
             f"{here} does not see {footing.folder}; with --ray, --out must be a folder on a disk that all machines share"
@@ -153,6 +164,18 @@ def _opened(footing: _Footing) -> Data:
             f"driver {footing.fingerprint}); put the same there"
         )
     return data
+
+
+def gpu_fault() -> str:
+    """Say in one line why this process cannot compute on its GPU; '' where it can."""
+    if not torch.cuda.is_available():  # a training would go to the CPU without a word
+        return "torch finds none (is its driver loaded?)"
+    try:
+        ones = torch.ones(64, 64, device="cuda")
+        found = float((ones @ ones).sum())
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
+    return "" if found == 64**3 else f"a sum of {64**3} ones on it gives {found:g}"
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

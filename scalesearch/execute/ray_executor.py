@@ -1,7 +1,7 @@
-"""Training on a Ray cluster (the extra `ray`). Ray is imported only on demand.
+"""Workers on a Ray cluster: an actor for each slot, which keeps its data and imports from task to task.
 
-Ray places tasks by CPUs and GPUs, detects lost workers and machines, and ends its workers when their driver ends. It
-retries nothing: the driver sends a lost task again. The study's folder must be visible to all machines.
+Ray starts processes, gives them CPUs and GPUs, detects lost ones and lost machines, and ends all with their driver. It
+retries nothing, and the executor chooses the nodes. The study's folder must be visible to all machines.
 """
 
 from __future__ import annotations
@@ -9,101 +9,27 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import shutil
-import socket
+import signal
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from scalesearch.execute.executor import Answer, UnfitWorkerError, WorkerLostError, answer, settle
-from scalesearch.io.publish import publishing_folder
+from scalesearch.execute import attempts
+from scalesearch.execute.executor import Answer, UnfitWorkerError, answer, prepared
+from scalesearch.execute.pulse import BEAT, Beat, Pulse
+from scalesearch.execute.ray_cluster import Slots, import_ray, room
+from scalesearch.execute.site import Answered, Begun, Event, Gone, Place, WorkerReady
+from scalesearch.execute.worker_executor import WorkerExecutor
+from scalesearch.io.progress import displayed
 from scalesearch.plan.task import Outcome, Task
 
-_LOCAL_STORE = 150 * 2**20
-"""Bytes of shared memory for a local cluster: only tasks and outcomes pass through it."""
+_WATCH = "watch"
+"""The concurrency group of an actor's reports, beside its training, which stays in the main thread."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """Resources of one task on a cluster, and the number of tasks at a time."""
-
-    workers: int
-    cpus: int
-    gpus: float
-    summary: str
-
-
-def connect(address: str, *, cpus: int | None, gpus: float | None, workers: int | None) -> Slots:
-    """Join the cluster at `auto`, host:port or ray://host:port, or start one on this machine (`local`).
-
-    A task takes `gpus` GPUs, by default one if any node has one, and `cpus` CPUs, by default a GPU's share of its
-    node's CPUs, or one. The default of `workers` is the number of tasks that fit into the present nodes. Raises
-    ValueError without Ray, a cluster, or a node that a task fits on.
-    """
-    ray = _import_ray()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not ray.is_initialized():
-        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _LOCAL_STORE}
-        own |= {"_node_ip_address": "127.0.0.1"}
-        try:
-            _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **(own if address == "local" else {}))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"--ray is auto, local or the host:port of a running cluster, but none answers at {address} "
-                f"({str(error).splitlines()[0]}); start one by: ray start --head"
-            ) from None
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return fit_slots(nodes, address, cpus=cpus, gpus=gpus, workers=workers)
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nothing listens at host:port; Ray itself would retry for minutes."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def fit_slots(
-    nodes: Sequence[Mapping[str, float]], address: str, *, cpus: int | None, gpus: float | None, workers: int | None
-) -> Slots:
-    """Fit tasks into nodes of these resources (`CPU`, `GPU`). Raises ValueError if none fits and `workers` is None."""
-    each = (1.0 if any(node.get("GPU") for node in nodes) else 0.0) if gpus is None else gpus
-    share = [int(node.get("CPU", 0) * min(each, 1) / node["GPU"]) for node in nodes if each and node.get("GPU")]
-    cores = cpus or max(1, min(share, default=1))
-    slots = sum(_slots(node, cores, each) for node in nodes)
-    wanted = f"{cores} CPU" + (f" and {each:g} GPU" if each else "")
-    if not slots and workers is None:
-        raise ValueError(
-            f"a task needs {wanted} of one node, but none of the {len(nodes)} nodes at {address} has them; ask for "
-            "less by --cpus-per-task and --gpus-per-task, or say by --workers how many tasks a growing cluster shall run"
-        )
-    count = workers or slots
-    summary = f"ray at {address}: {len(nodes)} nodes, {count} trainings at a time, {wanted} each"
-    return Slots(workers=count, cpus=cores, gpus=each, summary=summary)
-
-
-def _slots(node: Mapping[str, float], cpus: int, gpus: float) -> int:
-    """Return the number of tasks that fit into the node. Tasks share a GPU only if each fits into it whole."""
-    by_cpu = int(node.get("CPU", 0) // cpus)
-    if not gpus:
-        return by_cpu
-    here = node.get("GPU", 0)
-    by_gpu = int(here // gpus) if gpus >= 1 else int(here) * int(1 / gpus + 1e-9)
-    return min(by_cpu, by_gpu)
-
-
-class RayExecutor:
-    """Trains tasks on the cluster that `connect` joined; `train` and `prepare` are module-level functions.
-
-    Each attempt at a task works in its own folder, which starts as a copy of the latest attempt's. Only the driver
-    moves the results into the task's folder: a worker that was taken for dead (its machine slept or lost its network)
-    and wakes cannot overwrite its successor's results.
-    """
+class RayExecutor(WorkerExecutor[Task, Outcome]):
+    """Trains tasks on the cluster that `connect` joined; `train` and `prepare` are module-level functions."""
 
     def __init__(
         self,
@@ -112,123 +38,163 @@ class RayExecutor:
         prepare: Callable[..., None],
         arguments: tuple[Any, ...],
     ) -> None:
-        self._ray = _import_ray()
-        self.workers = self.processes = slots.workers
-        self._work = pickle.dumps((train, prepare, arguments))
-        self._gpus = slots.gpus
-        # Ray must not retry: it does not know the attempts' folders, and the driver would not learn of the loss.
-        self._remote = self._ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_work)
-        self._out: dict[Future[Outcome], Any] = {}
+        super().__init__(_Cluster(slots, pickle.dumps((train, prepare, arguments))), slots.workers)
 
-    def submit(self, task: Task, label: str) -> Future[Outcome]:
-        """Send the task to Ray, which starts it where there is room."""
-        folder = task.folder.absolute()
-        weights = task.weights.absolute() if task.weights else None
-        attempt = folder / f"{_span(task)}{time.time_ns()}-{uuid.uuid4().hex[:6]}"
-        sent = replace(task, folder=attempt, weights=weights)
-        future: Future[Outcome] = Future()
-        future.set_running_or_notify_cancel()
-        reference = self._remote.remote(self._work, self._gpus > 0, sent)
-        self._out[future] = reference
-        reference.future().add_done_callback(lambda done: self._finish(future, done, sent, label))
-        return future
 
-    def start(self) -> None:
-        """Do nothing: what was sent begins by itself."""
+class _Cluster:
+    """The nodes of the cluster; each is a place."""
 
-    def _finish(self, future: Future[Outcome], done: Future[Answer], task: Task, label: str) -> None:
-        """Publish the attempt and settle the driver's future; called in a thread of Ray's."""
-        try:
-            result = self._understood(done, label)
-            if isinstance(result, Outcome):
-                _publish(task)
-        except Exception as error:  # noqa: BLE001  every future must settle
-            result = error
-        self._out.pop(future, None)
-        settle(future, result)
+    def __init__(self, slots: Slots, work: bytes) -> None:
+        self._ray = import_ray()
+        self._slots, self._work = slots, work
+        self._asked = False
 
-    def _understood(self, done: Future[Answer], label: str) -> Answer:
-        """Return the worker's answer; errors of Ray itself mean a lost worker, or one that cannot start."""
-        errors = self._ray.exceptions
-        try:
-            return done.result()
-        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            last = str(error).strip().splitlines()[-1]
-            return UnfitWorkerError(f"a Ray worker cannot start a task: {last}; install scalesearch on every node")
-        except errors.OutOfMemoryError as error:
-            return WorkerLostError(f"Ray ended the worker of {label} for its node's lack of memory: {_first(error)}")
-        except errors.RayError as error:
-            return WorkerLostError(f"the worker of {label} was lost: {type(error).__name__}: {_first(error)}")
+    def places(self) -> Sequence[Place]:
+        """Return the nodes on which a task fits, by their ids: a node that comes back has a new one."""
+        if not self._ray.is_initialized():  # else Ray would start a cluster of its own
+            raise ConnectionError("the connection to the Ray cluster was closed")
+        found = []
+        for node in self._ray.nodes():
+            here = room(node["Resources"], self._slots.cpus, self._slots.gpus) if node["Alive"] else 0
+            if here:
+                name = f"node {node.get('NodeManagerHostname') or node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+                found.append(Place(node["NodeID"], name, here))
+        if not self._asked and sum(place.room for place in found) < self._slots.workers:
+            self._asked = True
+            self._ask()
+        return found
+
+    def _ask(self) -> None:
+        """Ask a cluster that grows on demand for room; workers are started on nodes that are there."""
+        bundle = {"CPU": self._slots.cpus} | ({"GPU": self._slots.gpus} if self._slots.gpus else {})
+        with contextlib.suppress(Exception):  # no cluster of this kind
+            from ray.autoscaler.sdk import request_resources
+
+            request_resources(bundles=[bundle] * self._slots.workers)
+
+    def start(self, place: Place, tell: Callable[[Event], None]) -> _RayWorker:
+        """Start an actor on the node."""
+        return _RayWorker(self._ray, self._slots, self._work, place, tell)
 
     def close(self) -> None:
-        """Cancel running tasks and leave the cluster; a local cluster ends."""
-        for reference in list(self._out.values()):
-            with contextlib.suppress(Exception):  # nothing to cancel if the cluster is already gone
-                self._ray.cancel(reference, force=True)
+        """Leave the cluster; a local cluster ends."""
         self._ray.shutdown()
 
 
-def _work(work: bytes, on_gpu: bool, task: Task) -> Answer:
-    """Answer a task on a Ray worker."""
-    if not on_gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray restricts the GPUs of tasks that have some, not of those without
-    train: Callable[[Task], Outcome]
-    train, prepare, arguments = pickle.loads(work)
+class _RayWorker:
+    """The driver's end of an actor."""
 
-    def attempt(task: Task) -> Outcome:
-        _begin(task)
-        return train(task)
+    def __init__(self, ray: Any, slots: Slots, work: bytes, place: Place, tell: Callable[[Event], None]) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return answer(attempt, prepare, arguments, task)
+        self._ray, self._place, self._tell = ray, place, tell
+        self._here = NodeAffinitySchedulingStrategy(place.key, soft=False)
+        actor = ray.remote(concurrency_groups={_WATCH: 1})(_Actor)
+        # Ray must not retry: it does not know the attempts' folders, and the driver would not learn of the loss.
+        options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_restarts": 0, "max_task_retries": 0}
+        self._actor = actor.options(scheduling_strategy=self._here, **options).remote()
+        self._task: Task | None = None
+        self._pid = 0
+        self._when(self._actor.begin.remote(), self._begun)
+        self._when(self._actor.prepare.remote(work, slots.gpus > 0), lambda unfit: tell(WorkerReady(unfit)))
+
+    def train(self, task: Task) -> None:
+        self._task = attempts.new_attempt(task)
+        self._when(self._actor.train.remote(self._task), lambda result: self._tell(Answered(result)))
+
+    def listen(self) -> None:
+        """Ask for the next report, whose failure tells at once that an idle actor is gone, too."""
+        self._when(self._actor.beat.options(concurrency_group=_WATCH).remote(BEAT), self._tell)
+
+    def keep(self) -> None:
+        assert self._task is not None, "what is kept has been trained"
+        attempts.publish(self._task)
+
+    def end(self, *, hangs: bool = False) -> None:
+        with contextlib.suppress(Exception):  # the cluster may be gone already
+            assert self._ray.is_initialized(), "else Ray would start a cluster of its own"
+            self._ray.kill(self._actor, no_restart=True)
+            if hangs and self._pid:  # the call above is carried out by the process itself
+                end = self._ray.remote(num_cpus=0, max_retries=0)(_end_process)
+                end.options(scheduling_strategy=self._here).remote(self._pid)
+        self._tell(Gone(f"its worker on {self._place.name} was ended"))
+
+    def _begun(self, pid: int) -> None:
+        self._pid = pid
+        self._tell(Begun())
+
+    def _when(self, reference: Any, then: Callable[[Any], None]) -> None:
+        """Call `then` with the result of an actor's method, in a thread of Ray's; tell where there will be none."""
+
+        def done(future: Future[Any]) -> None:
+            try:
+                then(future.result())
+            except Exception as error:  # noqa: BLE001  whatever it is, the executor must be told
+                self._tell(self._meaning(error))
+
+        reference.future().add_done_callback(done)
+
+    def _meaning(self, error: Exception) -> Event:
+        """Return what an error of Ray says of the actor: that it is gone, that it cannot start, or that a call failed."""
+        errors = self._ray.exceptions
+        name, lines = self._place.name, str(error).strip().splitlines() or [""]
+        if isinstance(error, errors.OutOfMemoryError):
+            return Gone(f"Ray ended its worker on {name} for the node's lack of memory: {lines[0].split('. ')[0]}")
+        cannot_start = isinstance(error, errors.RuntimeEnvSetupError) or "creation task" in str(error)
+        if cannot_start or (isinstance(error, errors.RayTaskError) and self._task is None):
+            text = f"a Ray worker on {name} cannot start: {lines[-1]}; install scalesearch on every node"
+            return WorkerReady(UnfitWorkerError(text))
+        if isinstance(error, errors.RayError) and not isinstance(error, errors.RayTaskError):
+            return Gone(f"its worker on {name} was lost: {type(error).__name__}: {lines[0].split('. ')[0]}")
+        return Answered(error)
 
 
-# ---- attempts ----
+# ---- on a node ----
 
 
-def _span(task: Task) -> str:
-    """Return the prefix of the folders of all attempts at these epochs; any of them is valid to continue from."""
-    return f"attempt-{task.from_epoch}-{task.to_epoch}-"
+class _Actor:
+    """A worker's process on the cluster."""
+
+    def __init__(self) -> None:
+        self._pulse = Pulse()
+        self._train: Callable[[Task], Outcome] | None = None
+
+    def begin(self) -> int:
+        """Return the process's id, when it has one."""
+        return os.getpid()
+
+    def prepare(self, work: bytes, on_gpu: bool) -> UnfitWorkerError | None:
+        """Import what trains, and open the data; return why this worker is not fit."""
+        if not on_gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray restricts the GPUs of actors that have some, not of others
+        try:
+            self._train, prepare, arguments = pickle.loads(work)
+        except Exception as error:  # noqa: BLE001  another version of scalesearch, or of what it imports
+            return UnfitWorkerError(f"a worker cannot be prepared: {type(error).__name__}: {error}")
+        return prepared(prepare, arguments)
+
+    def train(self, task: Task) -> Answer:
+        """Train the task, which is an attempt at one."""
+        assert self._train is not None, "a worker is prepared before it trains"
+        train = self._train
+
+        def attempt(task: Task) -> Outcome:
+            attempts.begin(task)
+            return train(task)
+
+        self._pulse.begin()
+        try:
+            with displayed(self._pulse):
+                return answer(attempt, task)
+        finally:
+            self._pulse.end()
+
+    def beat(self, seconds: float) -> Beat:
+        """Return the pulse after so many seconds."""
+        time.sleep(seconds)
+        return self._pulse.beat()
 
 
-def _begin(task: Task) -> None:
-    """Make the attempt's folder atomically, as a copy of the latest earlier attempt or of the task's own files."""
-    folder = task.folder.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    earlier = sorted((path for path in folder.glob(f"{_span(task)}*") if path.is_dir()), reverse=True)
-    with publishing_folder(task.folder) as aside:
-        for source in (*earlier, folder):
-            for file in _files(source):
-                with contextlib.suppress(FileNotFoundError):  # replaced or removed meanwhile
-                    shutil.copy2(file, aside)
-            if any(aside.iterdir()):
-                break
-
-
-def _publish(task: Task) -> None:
-    """Move an attempt's files into the task's folder, each atomically, and remove all attempts."""
-    folder = task.folder.parent
-    for file in _files(task.folder):
-        os.replace(file, folder / file.name)
-    for leftover in _leftovers(folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Return the files that a training left in its folder, without half-written ones."""
-    return (file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix not in (".part", ".tmp"))
-
-
-def _leftovers(folder: Path) -> Iterable[Path]:
-    return [*folder.glob("attempt-*"), *folder.glob(".attempt-*")]
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().split(". ")[0].splitlines()[0]
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ValueError("--ray needs the package ray: pip install 'scalesearch[ray]'") from None
-    return ray
+def _end_process(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

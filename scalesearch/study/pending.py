@@ -25,8 +25,6 @@ from scalesearch.study.told import ALREADY
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 3
-"""Lost workers after which a training counts as failed: three are likely its own fault."""
 HOPELESS = 10
 """Trainings after which a study ends if all failed: the cause is likely common to all."""
 
@@ -76,7 +74,7 @@ class PendingJobs:
         else:
             if job.kind == "repeat" or (job.kind == "search" and job.rung == 0):
                 self._study.folder.send(empty)
-            self._submit(_Sent(job, task, empty.key, attempt=1))
+            self._submit(_Sent(job, task, empty.key))
 
     def _missed(self, job: Job) -> str:
         """Return why a search candidate is not trained (measured outside its band, or not measurable), else ''."""
@@ -111,7 +109,7 @@ class PendingJobs:
         """Write the row of a finished training, or send a lost task again; it continues from its last checkpoint."""
         outcome = self._outcome(future, sent)
         if outcome is None:
-            self._submit(sent._replace(attempt=sent.attempt + 1))
+            self._submit(sent)
             return
         job, task, end = sent.job, sent.task, f", {outcome.seconds:.0f} s"
         if outcome.state == "failed" and not outcome.curve:
@@ -134,12 +132,12 @@ class PendingJobs:
         return replace(outcome, curve=before.curve, losses=before.losses, steps=before.steps)
 
     def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
-        """Return the outcome, failed where the training raised; None where its worker was lost and it may be resent."""
+        """Return the outcome, failed where the training raised; None where its worker was lost and it is sent again."""
         try:
             return future.result()
         except WorkerLostError as lost:
-            if sent.attempt >= ATTEMPTS:
-                return failure(f"its worker was lost {ATTEMPTS} times, the last time: {lost}")
+            if lost.final:
+                return failure(str(lost))
             logger.warning(f"{sent.job.label}: {lost}; sent again")
             return None
         except TaskError:
@@ -177,7 +175,6 @@ class _Sent(NamedTuple):
     job: Job
     task: Task
     key: TrainingKey
-    attempt: int
 
 
 class _Waiting(NamedTuple):

@@ -7,12 +7,13 @@ import pickle
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scalesearch.execute import processes
-from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError
+from scalesearch.execute import processes, pulse
+from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError, WorkerLostError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
@@ -26,6 +27,10 @@ from tests.execute.workers import (
     assert_refused,
     count,
     die_once,
+    fall_sick,
+    hang,
+    lost_and_found,
+    meet,
     refuse,
     stick,
     tiny_task,
@@ -114,17 +119,61 @@ def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
     try:
         first = worker_facts(executor, tiny_task(tmp_path))["pid"]
         os.kill(int(first), signal.SIGKILL)
-        os.waitid(os.P_PID, int(first), os.WEXITED | os.WNOWAIT)  # gone, and left for the executor to notice
         assert worker_facts(executor, tiny_task(tmp_path))["pid"] != first
     finally:
         executor.close()
 
 
+def test_a_sick_process_ends_and_its_task_goes_to_another(tmp_path: Path) -> None:
+    executor = LocalProcesses(1, fall_sick, prepare, (0.0,))
+    try:
+        lost, found = lost_and_found(executor, tiny_task(tmp_path / "task"))
+    finally:
+        executor.close()
+    assert lost.endswith("failed it (RuntimeError: CUDA error: an illegal memory access was encountered)")
+    assert found.reason != (tmp_path / "sick").read_text()
+
+
+def test_workers_that_hang_are_ended_and_their_tasks_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process is stopped as a whole; the other answers, but its training stands still past its time limit."""
+    monkeypatch.setattr(pulse, "SILENT", 12.0)
+    monkeypatch.setattr(pulse, "LEAST_GRACE", 1.0)
+    executor = LocalProcesses(2, hang, prepare, (0.0,))
+    try:
+        stopped = executor.submit(tiny_task(tmp_path / "stopped"), "")
+        still = replace(tiny_task(tmp_path / "still"), time_limit=1.0)
+        lost, _ = lost_and_found(executor, still)
+        assert lost.startswith("a worker on this machine hung: no progress for ")
+        assert lost.endswith(" past its time_limit of 1 s")
+        with pytest.raises(WorkerLostError, match="^a worker on this machine did not answer for "):
+            stopped.result(timeout=120)
+    finally:
+        executor.close()
+
+
+def test_this_process_leaves_training_to_another_once_its_gpu_fails_it(tmp_path: Path) -> None:
+    made: list[LocalProcesses] = []
+
+    def processes() -> Executor:
+        made.append(LocalProcesses(1, who, prepare, (0.0,)))
+        return made[-1]
+
+    executor = InProcess(lambda task, label: fall_sick(task), instead=processes)
+    try:
+        lost, found = lost_and_found(executor, tiny_task(tmp_path / "task"))
+    finally:
+        executor.close()
+    assert lost.endswith("; trainings go on in a process of their own")
+    assert found.reason.split()[0] != str(os.getpid()) and len(made) == 1
+
+
 def test_workers_have_their_environment_before_they_import_anything_in_turn(tmp_path: Path) -> None:
     environments = [{"CUDA_VISIBLE_DEVICES": name} for name in ("4", "7")]
-    executor = LocalProcesses(3, who, prepare, (0.3,), environments)
+    executor = LocalProcesses(3, meet, prepare, (0.3,), environments)
     try:
-        seen = [executor.submit(tiny_task(tmp_path), "") for _ in range(3)]
+        seen = [executor.submit(tiny_task(tmp_path / str(i)), "") for i in range(3)]
         found = sorted(future.result().reason.split()[1] for future in seen)
     finally:
         executor.close()

@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 
-from scalesearch.execute import ray_executor
+from scalesearch.execute import attempts
 from scalesearch.execute.executor import UnfitWorkerError
-from scalesearch.execute.ray_executor import RayExecutor, Slots, connect, fit_slots
+from scalesearch.execute.ray_cluster import Slots, connect, fit_slots
+from scalesearch.execute.ray_executor import RayExecutor
 from scalesearch.plan.task import Outcome, Task
 from tests.execute.workers import (
     Trials,
     assert_nothing_lost_or_twice,
     assert_refused,
     count,
+    count_sick,
     die_once,
+    prepare_counted,
     prepared,
     refuse,
     tiny_task,
@@ -70,7 +73,7 @@ def test_without_ray_the_mend_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attempt(task: Task, name: str) -> Task:
-    return replace(task, folder=task.folder / f"{ray_executor._span(task)}{name}")
+    return replace(task, folder=task.folder / f"{attempts.span(task)}{name}")
 
 
 def written(task: Task, **files: str) -> None:
@@ -85,19 +88,19 @@ def content(folder: Path) -> dict[str, str]:
 def test_an_attempt_begins_where_the_latest_one_is_and_writes_nowhere_else(tmp_path: Path) -> None:
     task = tiny_task(tmp_path / "task", epochs=4)
     one, two, three = (attempt(task, name) for name in "123")
-    ray_executor._begin(one)
+    attempts.begin(one)
     assert content(one.folder) == {}
     written(one, last="epoch 1", best="epoch 1")
     (one.folder / "half.part").write_text("torn")
-    ray_executor._begin(two)
+    attempts.begin(two)
     assert content(two.folder) == {"last": "epoch 1", "best": "epoch 1"}
     written(two, last="epoch 3")
     # The first was taken for dead, wakes, and goes on: its successor's successor does not see it.
     written(one, last="epoch 2")
-    ray_executor._begin(three)
+    attempts.begin(three)
     assert content(three.folder) == {"last": "epoch 3", "best": "epoch 1"}
     written(three, last="epoch 4")
-    ray_executor._publish(three)
+    attempts.publish(three)
     assert content(task.folder) == {"last": "epoch 4", "best": "epoch 1"}
     assert [path.name for path in task.folder.iterdir() if path.is_dir()] == []
 
@@ -106,13 +109,13 @@ def test_a_later_part_of_the_training_does_not_look_at_attempts_at_an_earlier(tm
     whole = tiny_task(tmp_path / "task", epochs=4)
     first, second = replace(whole, to_epoch=2), replace(whole, from_epoch=2)
     done, woken = attempt(first, "1"), attempt(first, "2")
-    ray_executor._begin(done)
+    attempts.begin(done)
     written(done, last="epoch 2")
-    ray_executor._publish(done)
-    ray_executor._begin(woken)
+    attempts.publish(done)
+    attempts.begin(woken)
     written(woken, last="epoch 1")
     later = attempt(second, "3")
-    ray_executor._begin(later)
+    attempts.begin(later)
     assert content(later.folder) == {"last": "epoch 2"}
 
 
@@ -200,6 +203,31 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
         assert len(begun(task)) == 1 + (done[i] > 0)
         assert (task.folder / "last.pt").read_text() == "12"
         assert not list(task.folder.glob("*attempt-*"))
+
+
+def test_a_sick_node_loses_three_tasks_and_an_unfit_one_none(
+    make: Make, cluster: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And data and imports are paid once a worker."""
+    sick, unfit, _ = (node.node_id for node in (cluster.head_node, *cluster.worker_nodes))
+    (tmp_path / "sick").write_text(sick)
+    executor = make(count_sick, prepare_counted, tmp_path)
+    trial = Trials(executor, [tiny_task(tmp_path / f"t{i}", epochs=3) for i in range(8)])
+    trial.lose(3)
+    assert len(trial.finish()) == 8 and trial.lost == 3
+    executor.close()
+    (line,) = caplog.messages
+    assert f"({sick[:8]}) has lost the workers of 3 trainings in a row and gets no new ones" in line
+    nodes = [line.split()[1] for line in (tmp_path / "prepared").read_text().splitlines()]
+    assert (nodes.count(sick), len(nodes)) == (3, 5)
+
+    (tmp_path / "unfit").write_text(unfit)
+    caplog.clear()
+    connect(cluster.address, cpus=None, gpus=None, workers=None)
+    trial = Trials(make(count, prepare_counted, tmp_path), [tiny_task(tmp_path / f"u{i}", epochs=3) for i in range(4)])
+    assert len(trial.finish()) == 4 and trial.lost == 0
+    (line,) = caplog.messages
+    assert line.endswith(f"({unfit[:8]}) gets no trainings: a worker lacks the data")
 
 
 def test_a_study_whose_workers_are_killed_loses_nothing(

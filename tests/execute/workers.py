@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scalesearch.arch.scaling import named
-from scalesearch.execute.executor import Executor, WorkerLostError
+from scalesearch.execute.executor import Executor, UnfitWorkerError, WorkerLostError
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run_study
@@ -84,6 +84,46 @@ def who(task: Task) -> Outcome:
     time.sleep(0.3)
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "none") or "empty"
     return outcome(f"{os.getpid()} {seen} {os.environ.get('OMP_NUM_THREADS')}")
+
+
+def meet(task: Task) -> Outcome:
+    """As `who`, when three processes train at a time: none takes the task of another."""
+    (root(task).parent / f"{os.getpid()}.here").touch()
+    while len(list(root(task).parent.glob("*.here"))) < 3:
+        time.sleep(0.02)
+    return who(task)
+
+
+def fall_sick(task: Task) -> Outcome:
+    """The first process that trains has a GPU's sticky error, now and ever after; others train."""
+    sick = root(task).parent / "sick"
+    try:
+        with open(sick, "x") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        pass
+    if sick.read_text() in ("", str(os.getpid())):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")
+    return outcome(str(os.getpid()))
+
+
+def hang(task: Task) -> Outcome:
+    """Hangs in its first attempt: as a process that is stopped, or as a training that makes no progress."""
+    root(task).mkdir(exist_ok=True)
+    if not (before := root(task) / "hung").exists():
+        before.touch()
+        if root(task).name == "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(600)
+    return outcome()
+
+
+def lost_and_found(executor: Executor, task: Task) -> tuple[str, Outcome]:
+    """How the task was lost, once, and what came out when it was sent again."""
+    with pytest.raises(WorkerLostError) as caught:
+        executor.submit(task, "").result(timeout=120)
+    assert not caught.value.final
+    return str(caught.value), executor.submit(task, "").result(timeout=120)
 
 
 def worker_facts(executor: Executor, task: Task) -> dict[str, str]:
@@ -193,3 +233,31 @@ def _halted(task: Task) -> int:
     if not any(state.read_text() == str(HALT) for state in states):
         return 0
     return int((task.folder / "begun").read_text().split()[-1])
+
+
+# ---- on a cluster ----
+
+
+def here() -> str:
+    """The node that this process is a worker of."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def prepare_counted(folder: Path) -> None:
+    """Notes the process that is prepared; a node named in `unfit` cannot be."""
+    with open(folder / "prepared", "a") as file:
+        file.write(f"{os.getpid()} {here()}\n")
+    if (unfit := folder / "unfit").exists() and unfit.read_text() == here():
+        raise UnfitWorkerError("a worker lacks the data")
+
+
+def count_sick(task: Task) -> Outcome:
+    """`count`, but the node named in `sick` has a GPU that fails every training."""
+    sick = root(task).parent / "sick"
+    if sick.exists() and sick.read_text() == here():
+        with open(root(task).parent / "failed", "a") as file:
+            file.write(f"{root(task).name}\n")
+        raise RuntimeError("CUDA error: unspecified launch failure")
+    return count(task)
