@@ -75,7 +75,7 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(
     assert all(row.state == "complete" and row.final["ap"] is not None for row in rows)
     lines = (folder / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["spec_id"] for line in lines] == [row.spec_id for row in rows]
-    for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "optuna.journal"):
+    for name in ("plan.yaml", "front.csv", "trials.csv", "front.png", "report.md", "report.html", "optuna.journal"):
         assert (folder / name).stat().st_size > 0
     assert "boxes that an anchor matches at IoU 0.5, over the frames: red " in done.out
     assert (
@@ -84,7 +84,7 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(
     *_, front, winners, report = done.out.splitlines()
     assert front.startswith("front: ") and front.endswith(": results/tiny/front.csv")
     assert winners.startswith("winners: 1, the best AP ") and winners.endswith(" on val: results/tiny/weights")
-    assert report == "report: results/tiny/report.md"
+    assert report == "report: results/tiny/report.md, and as a page report.html"
 
     arguments = ("search", "tiny.yaml", "--out", "cut")
     for kind in (signal.SIGINT, signal.SIGKILL):

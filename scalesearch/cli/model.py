@@ -177,7 +177,8 @@ def _train_front(
     claim_folder(study, "a study")
     from scalesearch.app.train_front import train_front
     from scalesearch.console.progress import RichConsole
+    from scalesearch.webpage.write_page import NAME
 
     with RichConsole():
         report = train_front(study, top=top, recipe=recipe, changes=changes, seeds=seeds, data=data)
-        logger.info(f"report: {report}")
+        logger.info(f"report: {report}, and as a page {NAME}")

@@ -83,6 +83,7 @@ def search(
     from scalesearch.app.workers import Where
     from scalesearch.console.progress import RichConsole
     from scalesearch.nn.onnx_file import need_onnx
+    from scalesearch.webpage.write_page import NAME
 
     if finish:
         need_onnx()  # fail now rather than after the search
@@ -93,7 +94,7 @@ def search(
         report_path = run(study, folder, where, storage)
         if finish:
             finish_winners(folder, study)
-        logger.info(f"report: {report_path}")
+        logger.info(f"report: {report_path}, and as a page {NAME}")
 
 
 @click.command()

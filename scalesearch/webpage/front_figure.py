@@ -16,6 +16,7 @@ from scalesearch.webpage.style import (
     ACCENT,
     CLEAR,
     COSTS,
+    GROUND,
     INK,
     LINE,
     MUTED,
@@ -23,6 +24,7 @@ from scalesearch.webpage.style import (
     axis,
     cost_axis,
     figure,
+    for_plot,
     legend,
 )
 
@@ -35,11 +37,12 @@ def front_figure(facts: Facts, found: Sequence[ShownDetector]) -> Figure:
     """Return the figure, whose `views` hold for each cost what its traces and layout change."""
     finals = [(number, group) for number, one in enumerate(found) for group in one.finals]
     parts = [_part(facts, found, which) for which in (_STOPPED, _RANDOM, _ASKED)]
+    unsure = _unsure(facts, found)
     names = ", ".join(sorted({trial.proposed_by for trial in facts.asked})) or "the sampler"
     traces = [
         _candidates(found, parts[_STOPPED], "stopped early, at its last epoch", symbol="x-thin", color=MUTED, line=1.2),
         _candidates(found, parts[_RANDOM], "random in the band", symbol="circle-open", color=MUTED, line=1.5),
-        _candidates(found, parts[_ASKED], f"proposed by {names}", symbol="circle", color=ACCENT, line=0),
+        _candidates(found, parts[_ASKED], f"proposed by {for_plot(names)}", symbol="circle", color=ACCENT, line=0),
         go.Scatter(
             name="front of the search",
             mode="lines",
@@ -48,6 +51,14 @@ def front_figure(facts: Facts, found: Sequence[ShownDetector]) -> Figure:
         ),
         go.Scatter(mode="lines", line={"color": MUTED, "width": 1, "dash": "dot"}, hoverinfo="skip", showlegend=False),
         go.Scatter(mode="lines", line={"color": LINE, "width": 1.2}, hoverinfo="skip", showlegend=False),
+        go.Scatter(
+            name="on the front, but not told apart from one that costs no more (95 %)",
+            mode="markers",
+            y=[_round(found[number].ap) for number in unsure],
+            marker={"symbol": "circle", "size": 8, "color": GROUND, "line": {"width": 2, "color": ACCENT}},
+            hoverinfo="skip",
+            visible=bool(unsure),
+        ),
         _finals(found, finals, "winner", "winner, fully trained, on val", "diamond"),
         _finals(found, finals, "baseline", "named design, trained like the winners", "square-open"),
         go.Scatter(
@@ -66,7 +77,7 @@ def front_figure(facts: Facts, found: Sequence[ShownDetector]) -> Figure:
         xaxis=axis(),
         yaxis=axis("AP (IoU 0.50:0.95)", tickformat=".2f"),
     )
-    made["views"] = {cost: _view(facts, found, parts, finals, cost) for cost in costs_shown(facts, found)}
+    made["views"] = {cost: _view(facts, found, parts, unsure, finals, cost) for cost in costs_shown(facts, found)}
     return made
 
 
@@ -89,6 +100,12 @@ def _part(facts: Facts, found: Sequence[ShownDetector], which: int) -> list[int]
         return _STOPPED if one.stopped else _RANDOM if one.row.ordinal in random else _ASKED
 
     return [number for number, one in enumerate(found) if one.trial and one.runs and kind(one) == which]
+
+
+def _unsure(facts: Facts, found: Sequence[ShownDetector]) -> list[int]:
+    """Return the numbers of the candidates of the front that noise does not tell from one that costs no more."""
+    near = {} if facts.plan.family else facts.not_told_apart or {}
+    return [number for number, one in enumerate(found) if one.trial and near.get(one.row.ordinal)]
 
 
 def _candidates(
@@ -147,6 +164,7 @@ def _view(
     facts: Facts,
     found: Sequence[ShownDetector],
     parts: Sequence[Sequence[int]],
+    unsure: Sequence[int],
     finals: Sequence[tuple[int, Group]],
     cost: str,
 ) -> dict[str, Any]:
@@ -165,7 +183,7 @@ def _view(
             links_y += [_round(one.ap), _round(spread.mean), None]
     changes = [{"x": [x(number) for number in part]} for part in parts]
     changes.append({"x": [value for value, _ in front], "y": [ap for _, ap in front]})
-    changes += [{"x": links_x, "y": links_y}, _families(facts, found, cost)]
+    changes += [{"x": links_x, "y": links_y}, _families(facts, found, cost), {"x": [x(number) for number in unsure]}]
     for kind in ("winner", "baseline"):
         changes.append({"x": [x(number) for number, group in finals if group.first.kind == kind and group.spread()]})
     values = [x(number) for number in range(len(found))]

@@ -38,8 +38,20 @@ class PageSection(NamedTuple):
     after: Markup = Markup()
 
 
+class ProxyNote(NamedTuple):
+    """What an audit says of short trainings, in sentences; the first is the verdict."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
 def sections(
-    facts: Facts, found: Sequence[ShownDetector], axes: Importances | None, steps: Sequence[ProgressStep], folder: Path
+    facts: Facts,
+    found: Sequence[ShownDetector],
+    axes: Importances | None,
+    proxies: Sequence[ProxyNote],
+    steps: Sequence[ProgressStep],
+    folder: Path,
 ) -> list[PageSection]:
     """Return the sections that this study has something for."""
     parts = [
@@ -47,6 +59,7 @@ def sections(
         _winners(facts),
         _detections(facts, folder),
         _curves(facts, found),
+        _proxies(proxies),
         _importance(axes),
         _progress(facts, steps),
         _noise(facts),
@@ -162,6 +175,17 @@ def _rungs(facts: Facts) -> str:
             ]
         )
     return table(["epochs", "candidates that reached them", "went on", "were stopped"], lines)
+
+
+def _proxies(notes: Sequence[ProxyNote]) -> PageSection | None:
+    if not notes:
+        return None
+    parts = []
+    for note in notes:
+        first, *rest = (sentence if "`" in sentence else for_markdown(sentence) for sentence in note.sentences)
+        parts += [f"### {for_markdown(note.title[:1].upper() + note.title[1:])}", first, " ".join(rest)]
+    body = html_of("\n\n".join(part for part in parts if part))
+    return PageSection("proxy", "Proxy", "Can short trainings be trusted?", body)
 
 
 def _importance(axes: Importances | None) -> PageSection | None:

@@ -21,7 +21,7 @@ Figure = dict[str, Any]
 """A figure of Plotly as plain JSON data: `data`, `layout`, and what page.js reads of it."""
 
 INK, MUTED, LINE, ACCENT = "var(--ink)", "var(--muted)", "var(--line)", "var(--accent)"
-CLEAR, PANEL = "rgba(0,0,0,0)", "var(--panel)"
+CLEAR, GROUND, PANEL = "rgba(0,0,0,0)", "var(--ground)", "var(--panel)"
 COSTS = {
     "macs": "FLOPs",
     "params": "parameters",

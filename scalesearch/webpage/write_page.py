@@ -30,7 +30,7 @@ from scalesearch.webpage.front_figure import SHOWN, front_figure
 from scalesearch.webpage.graph_figure import graph_changes, graph_figure
 from scalesearch.webpage.progress import progress
 from scalesearch.webpage.render import html_of
-from scalesearch.webpage.sections import sections
+from scalesearch.webpage.sections import ProxyNote, sections
 from scalesearch.webpage.study_figures import importance_figure, progress_figure
 from scalesearch.webpage.style import COSTS, Figure
 from scalesearch.webpage.table import table_of
@@ -46,14 +46,17 @@ class HeadNumber(NamedTuple):
     note: str = ""
 
 
-def write_page(folder: Path, facts: Facts, axes: Importances | None = None) -> Path:
-    """Write the page into the study's folder, and return its path; `axes` is the importance of the axes."""
+def write_page(folder: Path, facts: Facts, axes: Importances | None = None, proxies: Sequence[ProxyNote] = ()) -> Path:
+    """Write the page into the study's folder, and return its path.
+
+    `axes` is the importance of the axes, `proxies` what audits say of the short trainings.
+    """
     path = folder / NAME
-    publish(path, web_page(folder, facts, axes))
+    publish(path, web_page(folder, facts, axes, proxies))
     return path
 
 
-def web_page(folder: Path, facts: Facts, axes: Importances | None = None) -> str:
+def web_page(folder: Path, facts: Facts, axes: Importances | None = None, proxies: Sequence[ProxyNote] = ()) -> str:
     """Return the page as HTML; pictures come from the study's folder."""
     found = candidates(facts)
     steps = progress(facts.trials, facts.plan.objectives)
@@ -75,7 +78,7 @@ def web_page(folder: Path, facts: Facts, axes: Importances | None = None) -> str
         start=html_of(start_text(facts)),
         biased=html_of(biased_text(facts)),
         numbers=_numbers(facts),
-        sections=sections(facts, found, axes, steps, folder),
+        sections=sections(facts, found, axes, proxies, steps, folder),
         candidates=[{"choice": _choice(one), "cells": line} for one, line in zip(found, cells, strict=True)],
         columns=columns,
         views=[
@@ -142,12 +145,12 @@ def _numbers(facts: Facts) -> list[HeadNumber]:
                 f"{sd} on {for_terminal(best.first.splits['evaluated'])}, {seeds}".strip(),
             )
         )
-        found.append(HeadNumber("FLOPs", human(best.first.cost["macs"]), "multiply-adds, of the best"))
-        found.append(HeadNumber("Parameters", human(best.first.cost["params"]), "of the best"))
+        found.append(HeadNumber("FLOPs", human(best.first.cost["macs"]), "multiply-adds of the best"))
+        found.append(HeadNumber("Parameters", human(best.first.cost["params"]), "trainable, of the best"))
     done = sum(trial.complete for trial in facts.trials)
     found.append(HeadNumber("Candidates", f"{len(facts.trials):,}", f"{done:,} trained to the end"))
     if facts.seeds is not None:
-        found.append(HeadNumber("Noise", f"{facts.seeds:.3f}", "standard deviation of AP over seeds"))
+        found.append(HeadNumber("Noise", f"{facts.seeds:.3f}", "sd of AP over seeds"))
     hours = sum(row.seconds for row in rows) / 3600
     found.append(
         HeadNumber("Training", f"{hours:.2f} h" if hours < 10 else f"{hours:.0f} h", f"{len(rows):,} trainings")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scalesearch.app.report_study import proxy_notes
 from scalesearch.execute.executor import InProcess
 from scalesearch.mirror.importance import importances
 from scalesearch.plan.task import Outcome, Task
@@ -20,6 +21,7 @@ from scalesearch.study.study import Study
 from scalesearch.webpage.candidates import candidates
 from scalesearch.webpage.detections import PICTURE, DrawnBy, source_of, tiles, write_picture
 from scalesearch.webpage.progress import progress
+from scalesearch.webpage.sections import ProxyNote
 from scalesearch.webpage.write_page import web_page
 from tests.report.test_hostile_names import HOSTILE
 from tests.studies import PLAN, learn, make_plan, make_study
@@ -137,3 +139,14 @@ def test_the_picture_of_detections_is_shown_while_it_is_of_the_best_winner(tmp_p
     assert "of an earlier winner" in "".join(page.shown)
     Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(folder / PICTURE)  # not ours
     assert source_of(folder / PICTURE) is None
+
+
+def test_an_audit_is_told_in_its_sentences(tmp_path: Path) -> None:
+    study = finished(tmp_path, "ladder")
+    notes = proxy_notes(study.folder.path)
+    assert len(notes) == 1 and "Kendall's tau with full training is" in notes[0].sentences[0]
+    noted = [ProxyNote("the search & <b>", ("It *cannot* be <i>trusted</i>.", "More."))]
+    page = Document(web_page(study.folder.path, gather(study.plan, study.folder.rows()), None, noted))
+    text = "".join(page.shown)
+    assert "The search & <b>" in text and "It *cannot* be <i>trusted</i>." in text
+    assert proxy_notes(make_study(tmp_path / "none", make_plan(tmp_path)).folder.path) == []
