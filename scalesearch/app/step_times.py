@@ -22,6 +22,7 @@ from scalesearch.plan.task import Task
 from scalesearch.profile.latency_benchmark import deployed
 from scalesearch.profile.latency_setting import setting_of
 from scalesearch.training.loop import Training
+from scalesearch.training.together import steps_together
 
 _LEAST, _SECONDS = 3, 1.0
 """Timed runs at least, and seconds after which there are no more. A first run, which allocates, does not count."""
@@ -33,10 +34,16 @@ class StepTimes:
 
     frozen: float
     """A training step by the recipe of the search."""
+    behind: float
+    """The same of another candidate, trained together with that one."""
     whole: float
     """A training step by that of the winners."""
     latency: float
     """An image through the detector, on one thread or on the GPU."""
+
+    def shared(self, candidates: float) -> float:
+        """Return the seconds of a candidate's step where so many are trained together."""
+        return (self.frozen + (candidates - 1) * self.behind) / candidates
 
 
 @releasing
@@ -48,22 +55,31 @@ def step_times(spec: DetectorSpec, search: Recipe, final: Recipe, split: Split, 
     with _threads(threads), tempfile.TemporaryDirectory() as folder:
         pixels = replace(open_pixels(few, spec.size), normalisation=spec.normalisation)
         clock = _clock(device, threads)
-        frozen, whole = (
-            _median(_epoch(spec, recipe, pixels, device, Path(folder)), clock) for recipe in (search, final)
+        task = Task(spec=spec, recipe=search, seed=0, to_epoch=1, folder=Path(folder))
+        frozen, two, whole = (
+            _median(_epoch(replace(task, recipe=recipe), count, pixels, device), clock)
+            for recipe, count in ((search, 1), (search, 2), (final, 1))
         )
     with _threads(1):
         setting = setting_of(device.type, "eager", "fp32", 1 if device.type == "cpu" else None, 1)
         latency = _median(deployed(spec, setting)[0], _clock(device, 1))
-    return StepTimes(frozen=frozen, whole=whole, latency=latency)
+    return StepTimes(frozen=frozen, behind=max(0.0, two - frozen), whole=whole, latency=latency)
 
 
-def _epoch(
-    spec: DetectorSpec, recipe: Recipe, pixels: Pixels, device: torch.device, folder: Path
-) -> Callable[[], None]:
-    """Return a function that trains an epoch, which is one step: there are as many images as in a batch."""
-    recipe = replace(recipe, epochs=1000, steps=0, weights=NONE, weights_hash=NONE)
-    task = Task(spec=spec, recipe=recipe, seed=0, to_epoch=1000, folder=folder)
-    return Training(task, pixels, device).train_epoch
+def _epoch(task: Task, count: int, pixels: Pixels, device: torch.device) -> Callable[[], None]:
+    """Return a function that trains an epoch of so many together, which is one step: there are as many images as in a batch."""
+    recipe = replace(task.recipe, epochs=1000, steps=0, weights=NONE, weights_hash=NONE)
+    trainings = [Training(replace(task, recipe=recipe), pixels, device) for _ in range(count)]
+    for one in trainings[1:]:
+        one.share_backbone(trainings[0])
+
+    def run() -> None:
+        for training, batch, common in steps_together(trainings):
+            training.train_step(batch, common)
+        for training in trainings:
+            training.end_epoch()
+
+    return run
 
 
 def _clock(device: torch.device, threads: int) -> Callable[[], float]:

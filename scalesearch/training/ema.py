@@ -15,10 +15,11 @@ class Average:
     decay of 0 follows the model exactly.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, *, fixed: tuple[str, ...] = ()) -> None:
+        """Parts of the model whose names begin with one of `fixed` are never trained, and cost nothing here."""
         self.model = copy.deepcopy(model).requires_grad_(False)
-        self.decay, self._followed = decay, model
-        self._mine, self._theirs = _floats(self.model), _floats(model)
+        self.decay = decay
+        self._mine, self._theirs = _floats(self.model, fixed), _floats(model, fixed)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -26,12 +27,7 @@ class Average:
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
 
-    def share(self, part: str, other: Average) -> None:
-        """Take the other's average of a part that is never trained; it is not updated here any more."""
-        setattr(self.model, part, getattr(other.model, part))
-        self._mine, self._theirs = (_floats(model, (f"{part}.",)) for model in (self.model, self._followed))
 
-
-def _floats(model: nn.Module, without: tuple[str, ...] = ()) -> list[Tensor]:
+def _floats(model: nn.Module, without: tuple[str, ...]) -> list[Tensor]:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     return [one.detach() for name, one in tensors if one.is_floating_point() and not name.startswith(without)]

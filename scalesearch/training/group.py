@@ -6,7 +6,7 @@ Imports nn, data and plan.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -58,6 +58,12 @@ class GroupMember:
         """Whether there are epochs to train."""
         return self.result is None and self.training.epoch < self.curve.task.to_epoch
 
+    def share_backbone(self, others: Iterable[GroupMember]) -> None:
+        """Take the backbone of one of the others that has an equal one, which frees this one's memory."""
+        for other in others:
+            if self.training.share_backbone(other.training):
+                return
+
     @contextmanager
     def judged(self) -> Iterator[None]:
         """Keep what is raised inside as the result."""
@@ -91,12 +97,10 @@ class GroupMember:
 
 
 def train_group(members: Sequence[GroupMember], held_out: Pixels, update: Update) -> None:
-    """Train members of one trunk to their tasks' end, those that are behind first; their results say who failed."""
-    apart = list(members)
-    while apart:  # once, unless a backbone differs, which a checkpoint of other weights could have
-        first, *others = apart
-        shared = [first, *(one for one in others if one.training.share_backbone(first.training))]
-        apart = [one for one in others if one not in shared]
+    """Train members to their tasks' end, those that share a backbone together; their results say who failed."""
+    # One backbone, unless a checkpoint has another.
+    for backbone in dict.fromkeys(one.training.model.backbone for one in members):
+        shared = [one for one in members if one.training.model.backbone is backbone]
         while going := [one for one in shared if one.unfinished]:
             epoch = min(one.training.epoch for one in going)
             _train_epoch([one for one in going if one.training.epoch == epoch], held_out, _Progress(members, update))
@@ -119,9 +123,9 @@ def _train_epoch(members: Sequence[GroupMember], held_out: Pixels, progress: _Pr
     for one in members:
         one.curve.evaluated = {}
     with closing(steps_together([*of])) as steps:
-        for training, batch, maps in steps:
+        for training, batch, common in steps:
             with of[training].judged():
-                loss = training.train_step(batch, maps)
+                loss = training.train_step(batch, common)
                 progress.tell(f"epoch {training.epoch + 1}, loss {loss:.3f}")
                 of[training].curve.save(at_once=False)
                 of[training].check_time()

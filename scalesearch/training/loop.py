@@ -19,7 +19,7 @@ from scalesearch.data.shard import WHOLE
 from scalesearch.nn.anchors import anchor_boxes
 from scalesearch.nn.detector import Detector
 from scalesearch.nn.frozen import frozen_names, same_tensors, set_frozen, train_unfrozen
-from scalesearch.nn.losses import Losses, assign, detection_loss
+from scalesearch.nn.losses import Losses, Targets, assign, detection_loss
 from scalesearch.nn.recompute import set_recompute
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task, TaskError
@@ -33,7 +33,7 @@ from scalesearch.training.loader import Ready, epoch_seed, prepared
 from scalesearch.training.norms import advice
 from scalesearch.training.optimizer import learning_rate, make_optimizer, set_rate
 from scalesearch.training.precision import Precision
-from scalesearch.training.together import evaluated_together, own_random, steps_together
+from scalesearch.training.together import Common, evaluated_together, own_random, steps_together
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -67,7 +67,7 @@ class Training:
         self.model = cast(Detector, team.norms(model.to(device).to(memory_format=torch.channels_last)))
         self.anchors = anchor_boxes(task.spec, device)
         self.optimizer = make_optimizer(self.model, recipe)
-        self.average = Average(self.model, recipe.ema)
+        self.average = Average(self.model, recipe.ema, fixed=("backbone.",) if recipe.frozen_backbone else ())
         self.epoch = self.step = 0
         """Whole epochs done, and steps of the next one."""
         self._freezable = frozen_names(model, recipe.freeze)
@@ -97,8 +97,8 @@ class Training:
     def train_epoch(self, on_step: OnStep | None = None) -> None:
         """Train one epoch, a function of the state, the seed and the epoch only. Raises NonFinite."""
         with closing(steps_together([self])) as steps:
-            for _, batch, maps in steps:
-                loss = self.train_step(batch, maps)
+            for _, batch, common in steps:
+                loss = self.train_step(batch, common)
                 if on_step is not None:
                     on_step(self.step, loss)
         self.end_epoch()
@@ -112,14 +112,14 @@ class Training:
             for norm in norms_of(self.model):
                 norm.eval()
 
-    def train_step(self, batch: Ready, maps: list[Tensor] | None = None) -> float:
+    def train_step(self, batch: Ready, common: Common | None = None) -> float:
         """Do the epoch's next step and return its loss. Raises NonFinite.
 
-        `maps` are the backbone's of the batch, where another training with the same one has computed them.
+        `common` is what trainings on the same batch have in common, where that is computed.
         """
         start, done = time.perf_counter(), self.epoch * self.steps_per_epoch + self.step
         rate = learning_rate(self.recipe, done, self.recipe.epochs * self.steps_per_epoch)
-        loss = self._step(batch, rate, maps)
+        loss = self._step(batch, rate, common)
         if not math.isfinite(loss):
             raise NonFinite(self._where(done, rate, loss, batch))
         self.average.update(done + 1)
@@ -134,6 +134,11 @@ class Training:
         rate = learning_rate(self.recipe, last, self.recipe.epochs * self.steps_per_epoch)
         self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
+
+    def targets(self, batch: Ready) -> Targets:
+        """Assign a batch's boxes to the anchors."""
+        recipe = self.recipe
+        return assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's maps of a batch, as a step computes them."""
@@ -150,7 +155,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["params"] = [taken.get(id(parameter), parameter) for parameter in group["params"]]
         self.model.backbone = other.model.backbone
-        self.average.share("backbone", other.average)
+        self.average.model.backbone = other.average.model.backbone
         return True
 
     def _frozen_now(self) -> frozenset[str]:
@@ -186,9 +191,9 @@ class Training:
     def _prepared(self, **where: Any) -> Iterator[Ready]:
         return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
 
-    def _step(self, batch: Ready, rate: float, maps: list[Tensor] | None) -> float:
+    def _step(self, batch: Ready, rate: float, common: Common | None) -> float:
         """Do one optimiser step; return the loss, or nan and keep the weights where the gradient is not finite."""
-        loss = self._loss(batch, maps)
+        loss = self._loss(batch, common)
         self.optimizer.zero_grad()
         self.precision.backward(loss, self.optimizer)
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
@@ -199,11 +204,11 @@ class Training:
         self.precision.step(self.optimizer)
         return value
 
-    def _loss(self, batch: Ready, maps: list[Tensor] | None) -> Tensor:
+    def _loss(self, batch: Ready, common: Common | None) -> Tensor:
         recipe = self.recipe
-        targets = assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
+        targets = common.targets if common else self.targets(batch)
         with self.precision.autocast():
-            outputs = self._outputs(batch.images) if maps is None else self.model.from_maps(maps)
+            outputs = self.model.from_maps(common.maps) if common else self._outputs(batch.images)
         found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
         self.averages.add(found, len(batch.images))
         return found.total

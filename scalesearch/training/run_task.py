@@ -90,7 +90,9 @@ def run_tasks(
         for i, task in enumerate(tasks):
             if i not in results:
                 try:
-                    members[i] = _begun(task, data, pixels[0], place, team, memory, tensorboard)
+                    member = _begun(task, data, pixels[0], place, team, memory, tensorboard)
+                    member.share_backbone(members.values())
+                    members[i] = member
                 except Exception as error:  # noqa: BLE001  the caller judges it
                     results[i] = let_go(error)
         train_group(list(members.values()), pixels[1], bar(label))

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from contextlib import AbstractContextManager, closing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from scalesearch.arch.spec import DetectorSpec
 from scalesearch.nn.detector import Detector
+from scalesearch.nn.losses import Targets
 from scalesearch.training.evaluation import refresh_norms
 from scalesearch.training.loader import Ready, fed
 
@@ -22,10 +24,19 @@ if TYPE_CHECKING:
     from scalesearch.training.loop import Training
 
 
-def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, Ready, list[Tensor] | None]]:
+class Common(NamedTuple):
+    """What trainings on the same batch have in common."""
+
+    maps: list[Tensor]
+    """The backbone's, finest first."""
+    targets: Targets
+    """Those of trainings with equal anchors."""
+
+
+def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, Ready, Common | None]]:
     """Yield each step of an epoch of trainings on the same batches, which the caller does by `train_step`.
 
-    Several share a backbone, whose maps of the batch come along. Those behind within the epoch catch up first; one whose
+    Several share a backbone, and what is common to them comes along. Those behind within the epoch catch up first; one whose
     step is not done falls out. Each training's time is that of its own steps and an equal share of what it shares.
     """
     first = min(trainings, key=lambda one: one.step)
@@ -40,15 +51,27 @@ def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, R
             batch = next(batches)
             waited = time.perf_counter() - asked
             now = [one for one in trainings if one.step == step]
-            maps = first.maps(batch.images) if len(trainings) > 1 and now else None
+            common = _common(now, batch) if len(trainings) > 1 and now else {}
             shared, start = time.perf_counter() - start, time.perf_counter()
             for one in now:
                 one.waited += waited / len(now)
                 one.seconds += shared / len(now)
                 before = one.seconds
-                yield one, batch, maps
+                yield one, batch, common.get(_boxes(one.spec))
                 one.seconds, start = before + time.perf_counter() - start, time.perf_counter()
             step += 1
+
+
+def _common(trainings: Sequence[Training], batch: Ready) -> dict[Hashable, Common]:
+    """Return what is common to trainings that have the same anchor boxes."""
+    maps = trainings[0].maps(batch.images)
+    by_boxes = {_boxes(one.spec): one for one in trainings}
+    return {boxes: Common(maps, one.targets(batch)) for boxes, one in by_boxes.items()}
+
+
+def _boxes(spec: DetectorSpec) -> Hashable:
+    """Return what the anchor boxes of a spec depend on, besides its size."""
+    return spec.anchors, spec.levels
 
 
 def evaluated_together(trainings: Sequence[Training]) -> list[Detector]:

