@@ -32,7 +32,7 @@ from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.result import Rehearsed
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
-from scalesearch.study import driver
+from scalesearch.study import derive
 from scalesearch.study import successive_halving as ladder
 from scalesearch.study.propose import Proposal, propose
 
@@ -83,7 +83,7 @@ class Searches:
             ladder=stage.plan.ladder if climbs else None,
         )
         with ExitStack() as patched:
-            patched.enter_context(mock.patch.object(driver, "propose", next_one))
+            patched.enter_context(mock.patch.object(derive, "propose", next_one))
             if perfect:
                 patched.enter_context(mock.patch.object(ladder, "_expected", at_end))
             return rehearse(plan, stage.band, stage.surrogate, self._yardstick, stage.setup), made

@@ -24,7 +24,7 @@ from scalesearch.evidence.noise import Spread
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
-from scalesearch.study import driver
+from scalesearch.study import derive
 from scalesearch.study.propose import Proposal, propose
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
@@ -62,7 +62,7 @@ def main() -> None:
             plan = dataclasses.replace(
                 stage.plan, sampler=dataclasses.replace(stage.plan.sampler, name=sampler), seed=seed, ladder=None
             )
-            with mock.patch.object(driver, "propose", noted):
+            with mock.patch.object(derive, "propose", noted):
                 rehearse(plan, stage.band, stage.surrogate, yardstick, stage.setup)
             specs = [one.candidate.members[0] for one in made[len(made) // 2 :]]
             size = np.log([one.candidate.costs[0]["macs"] for one in made[len(made) // 2 :]])

@@ -62,7 +62,8 @@ class StudyFolder:
         (path / ROWS).mkdir(parents=True, exist_ok=True)
         lock = _locked(path)
         try:
-            rows = read_rows(path)
+            read = _read(path)
+            rows = [row for row, _ in read]
             if rows or inside - {PLAN, LOCK, ROWS, RESULTS}:
                 _check_plan(path, plan)
             if other := sorted({row.data for row in rows} - {data}):
@@ -74,8 +75,8 @@ class StudyFolder:
                 discard_leftovers(path, name)
             discard_leftovers(path / ROWS, "*.json")
             publish(path / PLAN, plan.to_yaml())
+            publish(path / RESULTS, "".join(text for _, text in read))
             folder = cls(path, plan, rows, lock)
-            folder.collect()
         except BaseException:
             os.close(lock)
             raise
@@ -150,16 +151,23 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
 
     Raises StudyError, which names the file, for one that is torn, not a row, or of another schema.
     """
+    return tuple(row for row, _ in _read(Path(path)))
+
+
+def _read(path: Path) -> list[tuple[Row, str]]:
+    """Return the rows in order, each with its line of results.jsonl."""
     rows = []
-    for file in (Path(path) / ROWS).glob("*.json"):
+    for file in (path / ROWS).glob("*.json"):
         try:
-            row = from_json(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            row = from_json(text)
         except (RowError, UnicodeDecodeError) as error:
             raise StudyError(f"{file}: {error}; delete this file and the study trains that candidate again") from None
         if file.name != row.file_name:
             raise StudyError(f"{file}: this row's file is {row.file_name}; rename it, or delete it if it is a copy")
-        rows.append(row)
-    return tuple(sorted(rows, key=lambda row: row.order))
+        # As it was written, unless someone has laid it out anew: to write 2,000 rows again takes a second.
+        rows.append((row, text if text.count("\n") == 1 and text.endswith("}\n") else row.to_json() + "\n"))
+    return sorted(rows, key=lambda one: one[0].order)
 
 
 def read_sent(path: Path) -> list[Row]:
