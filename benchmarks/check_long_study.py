@@ -39,7 +39,19 @@ WORKERS, FIRST = 4, 50
 """Trainings at a time; trials after which the memory is read first, once everything is imported and the band is priced."""
 MEMORY, OPENING = 50.0, 2.0
 """Limits: MB beyond the rows, and seconds."""
-METRICS = ("ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
+METRICS = (
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "ar1",
+    "ar10",
+    "ar100",
+    "ar_small",
+    "ar_medium",
+    "ar_large",
+)
 
 
 @cache

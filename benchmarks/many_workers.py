@@ -69,7 +69,8 @@ class Cluster:
     """An executor on a simulated clock; `wait` takes the place of concurrent.futures.wait in the driver."""
 
     def __init__(self, workers: int, sigma: float, seed: int, answers: Answers) -> None:
-        self.workers, self._sigma, self._answers = workers, sigma, answers
+        self.workers = self.processes = workers
+        self._sigma, self._answers = sigma, answers
         self._rng = np.random.default_rng([seed, workers])
         per_node = 8 if workers > 10 else 2
         self.sick = set(range(per_node)) if workers > 1 else set[int]()
@@ -94,6 +95,9 @@ class Cluster:
         self._queue.append((future, task, label))
         self._begin(self.clock)
         return future
+
+    def start(self) -> None:
+        """Do nothing: what is sent begins at once."""
 
     def close(self) -> None:
         """Do nothing."""

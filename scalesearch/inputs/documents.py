@@ -29,7 +29,7 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises JsonError.
     """
-    hooks = {"parse_constant": _no_constant, "parse_int": _whole, "object_pairs_hook": _distinct}
+    hooks: dict[str, Any] = {"parse_constant": _no_constant, "parse_int": _whole, "object_pairs_hook": _distinct}
     try:
         data = _bounded(text, finite=True, **hooks)
     except OverflowError:  # read again to say which: a call for each number takes a third of the time of reading a row
@@ -52,7 +52,7 @@ def parse_large(text: bytes, object_hook: Callable[[dict[str, Any]], Any]) -> An
 
 
 def _bounded(text: str | bytes, finite: bool = False, **hooks: Any) -> Any:
-    """Return the value of a text that is not nested too deep. OverflowError where numbers are to be `finite` and are not."""
+    """Return the value of a text not nested too deep. OverflowError where numbers are to be `finite` and are not."""
     try:
         data = json.loads(text, **hooks)
     except JsonError:

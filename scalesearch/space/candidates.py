@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Protocol
 
 from scalesearch.arch.genes import Genes
@@ -31,6 +32,17 @@ class Candidate:
     def key(self) -> tuple[str, ...]:
         """The identity of the candidate: the ids of its members."""
         return tuple(spec.id for spec in self.members)
+
+    def mean_cost(self, name: str) -> float:
+        """Return the mean of a metric over its members."""
+        if name not in self._means:
+            self._means[name] = fmean(cost[name] for cost in self.costs)
+        return self._means[name]
+
+    @cached_property
+    def _means(self) -> dict[str, float]:
+        """Cache of `mean_cost`, which a sampler calls for thousands of candidates before each proposal."""
+        return {}
 
 
 class Unit(Protocol):

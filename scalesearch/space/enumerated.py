@@ -56,6 +56,14 @@ class EnumeratedBand:
         """Return the positions of the candidates with these keys; others are left out."""
         return [self._numbers[key] for key in keys if key in self._numbers]
 
+    def key(self, point: Point) -> tuple[str, ...]:
+        """Return the key of a candidate of the band, or of any point."""
+        return self._keys.get(tuple(sorted(point.items()))) or self.unit.solve(point).key
+
+    @cached_property
+    def _keys(self) -> dict[tuple[tuple[str, AxisValue], ...], tuple[str, ...]]:
+        return {tuple(sorted(candidate.point.items())): candidate.key for candidate in self.candidates}
+
     @cached_property
     def _places(self) -> NDArray[np.float64]:
         return np.array([_place(self.unit.axes, c.point) for c in self.candidates], dtype=float)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,18 @@ from scalesearch.space.candidates import Candidate, inside
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.features import FeatureTable, features
 from scalesearch.space.space import Point
+from scalesearch.study.believer import Believer
 from scalesearch.study.ehvi import ehvi
 from scalesearch.study.evolution import mutant
-from scalesearch.study.gaussian_process import predict
+from scalesearch.study.gaussian_process import Prediction, predict
 
-_MOST = 4_000
-"""The most candidates that are compared: 0.6 s with 1,000 observations."""
+_MOST, _ENTRIES = 4_000, 2_000_000
+"""The most candidates that are compared: 0.6 s with 1,000 observations. While others train, their number times that of the
+observations is bounded, too: a proposal must not take long, since each has a draw of its own."""
+_CHUNK = 256
+"""Candidates whose improvement is computed exactly at a time, best bounds first."""
+_FITTED = 128
+"""Observations that hyperparameters are fitted to while others train."""
 _DRAWN, _PROJECTED, _PROJECTED_GRAPHS = 1_000, 64, 8
 """Draws of a pool. A projected band moves a number into it in 2 ms, a random graph in 30 ms."""
 _MUTANTS, _MUTANT_GRAPHS, _CHANGES = 600, 200, 3
@@ -63,23 +68,48 @@ def choose(
         return band.draw(seen, rng)
     first = len(observed) + busy
     up = [k for k, name in enumerate(objectives) if name in UP]
-    ap = np.array([values[up[0]] for values in observed])
+    ap = np.array([values[up[0]] for _, values in observed])
     costs = _costs(candidates, [name for name in objectives if name not in UP])
     here, groups = table.values, table.groups
-    fitted = _milestone(len(ap))
-    if busy:
-        expected = predict(here[: len(ap)], ap, groups, here[len(ap) : first], fitted).wanted.mean
-        ap = np.append(ap, expected)
-    found = predict(here[:first], ap, groups, here[first:], fitted)
-    level = float(np.quantile(found.observed, _QUANTILE))
     ends = costs.max(axis=0) + _MARGIN * np.ptp(costs, axis=0)
+    if busy:
+        fitted = _fitted([trial.ordinal for trial, _ in observed])
+        posterior = Believer(here[: len(ap)], ap, groups, here[len(ap) : first], here[first:], fitted)
+        return candidates[first + _best(posterior, costs[first:], costs[:first], ends)]
+    found = predict(here[:first], ap, groups, here[first:], _milestone(len(ap)))
+    level = float(np.quantile(found.observed, _QUANTILE))
     gains = ehvi(found.wanted, costs[first:], found.observed, costs[:first], level, ends)
     return candidates[first + int(np.argmax(_rounded(gains)))]
 
 
-_Contenders = tuple[FeatureTable, list[Candidate], list[Sequence[float]], int]
-"""Features of all candidates; the candidates: the observed ones, those in training, then the pool; the values of the
-observed ones; the number in training."""
+def _best(
+    posterior: Believer, costs: NDArray[np.float64], known: NDArray[np.float64], ends: NDArray[np.float64]
+) -> int:
+    """Return the candidate of the highest improvement, exact for as many as may have it: improvement grows with the
+    deviation, which has a bound."""
+    level = float(np.quantile(posterior.known, _QUANTILE))
+
+    def improvement(rows: NDArray[np.int64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+        return ehvi(Prediction(posterior.mean[rows], deviation), costs[rows], posterior.known, known, level, ends)
+
+    every = np.arange(len(costs))
+    bounds = improvement(every, posterior.bound)
+    order = np.argsort(-bounds, kind="stable")
+    posterior.believe(order[:_CHUNK])
+    gains = np.zeros(len(costs))
+    for start in range(0, len(order), _CHUNK):
+        some = order[start : start + _CHUNK]
+        if start and gains.max() > bounds[some[0]]:
+            break
+        gains[some] = improvement(some, posterior.deviations(some))
+    return int(np.argmax(_rounded(gains)))
+
+
+_KnownTrials = Sequence[tuple[Trial, Sequence[float]]]
+"""The observed trials with their objectives."""
+_Contenders = tuple[FeatureTable, list[Candidate], _KnownTrials, int]
+"""Features of all candidates; the candidates: the observed ones, those in training, then the pool; the observed ones;
+the number in training."""
 
 
 def _enumerated(
@@ -90,13 +120,14 @@ def _enumerated(
     rng: np.random.Generator,
 ) -> _Contenders:
     pool = band.unseen(seen)
-    if len(pool) > _MOST:
-        pool = np.sort(rng.choice(pool, _MOST, replace=False))
-    observed = [(place, values) for trial, values in known for place in band.positions([trial.key])]
-    busy = band.positions(band.unit.solve(point).key for point in pending)
+    most = _MOST if not pending else min(_MOST, _ENTRIES // max(len(known), 1))
+    if len(pool) > most:
+        pool = np.sort(rng.choice(pool, most, replace=False))
+    observed = [(place, item) for item in known for place in band.positions([item[0].key])]
+    busy = band.positions(band.key(point) for point in pending)
     rows = [*(place for place, _ in observed), *busy, *pool.tolist()]
     table = FeatureTable(band.features.values[rows], band.features.groups)
-    return table, [band.candidates[i] for i in rows], [values for _, values in observed], len(busy)
+    return table, [band.candidates[i] for i in rows], [item for _, item in observed], len(busy)
 
 
 def _pooled(
@@ -111,7 +142,7 @@ def _pooled(
     pool = {candidate.key: candidate for candidate in _pool(band, front, seen, rng)}
     points = [*(trial.point for trial, _ in known), *pending]
     candidates = [*map(band.unit.solve, points), *pool.values()]
-    return features(band.unit, candidates), candidates, [values for _, values in known], len(pending)
+    return features(band.unit, candidates), candidates, list(known), len(pending)
 
 
 def _pool(band: Band, front: Sequence[Point], seen: Seen, rng: np.random.Generator) -> Iterator[Candidate]:
@@ -137,7 +168,7 @@ def _pool(band: Band, front: Sequence[Point], seen: Seen, rng: np.random.Generat
 
 def _costs(candidates: Sequence[Candidate], names: Sequence[str]) -> NDArray[np.float64]:
     """Return the logarithms of the costs [N, C], the mean over members as of a trial's objectives."""
-    logs = [[math.log(max(fmean(cost[name] for cost in one.costs), _LEAST)) for name in names] for one in candidates]
+    logs = [[math.log(max(one.mean_cost(name), _LEAST)) for name in names] for one in candidates]
     return np.array(logs, dtype=np.float64).reshape(len(candidates), len(names)).round(_DIGITS)
 
 
@@ -145,6 +176,14 @@ def _milestone(count: int) -> int:
     """Return how many of the first observations hyperparameters are fitted to: steps of a tenth, so that they are
     fitted anew only now and then."""
     return count if count < 20 else count - count % (count // 10)
+
+
+def _fitted(ordinals: Sequence[int]) -> list[int]:
+    """Return the positions of the observations that hyperparameters are fitted to while others train: of ordinals spread
+    evenly, so that those that come late change few of them."""
+    milestone = _milestone(ordinals[-1] + 1)
+    spread = set(np.linspace(0, milestone - 1, min(milestone, _FITTED)).astype(np.int64).tolist())
+    return [i for i, ordinal in enumerate(ordinals) if ordinal in spread] or list(range(len(ordinals)))
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

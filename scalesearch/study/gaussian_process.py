@@ -90,12 +90,17 @@ def predict(x: Array, y: Array, groups: NDArray[np.int64], wanted: Array, fitted
     """
     middle, spread = float(y.mean()), float(y.std()) or 1.0
     first = len(y) if fitted is None else fitted
-    theta = _hyperparameters(x[:first].tobytes(), y[:first].tobytes(), tuple(groups.tolist()))
+    theta = hyperparameters(x[:first], y[:first], groups)
     model = GaussianProcessRegressor(_kernel(groups, theta), optimizer=None).fit(x, (y - middle) / spread)
     mean, deviation = model.predict(wanted, return_std=True)
     latent = np.sqrt(np.maximum(deviation**2 - math.exp(theta[-1]), 1e-10))
     known: Array = model.predict(x)
     return Posterior(Prediction(middle + spread * mean, spread * latent), middle + spread * known)
+
+
+def hyperparameters(x: Array, y: Array, groups: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return the logarithms of signal, length scales and noise that are most probable given `y` [N] at `x` [N, D]."""
+    return _hyperparameters(x.tobytes(), y.tobytes(), tuple(groups.tolist()))
 
 
 def _kernel(groups: NDArray[np.int64], theta: tuple[float, ...] | None = None) -> Any:
@@ -109,7 +114,7 @@ def _kernel(groups: NDArray[np.int64], theta: tuple[float, ...] | None = None) -
 
 @lru_cache(maxsize=256)  # of a study's next proposal most observations are known from the last one
 def _hyperparameters(x: bytes, y: bytes, groups: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the logarithms of signal, length scales and noise that are most probable given these observations."""
+    """`hyperparameters`, with arrays as bytes."""
     places, values = np.frombuffer(x).reshape(-1, len(groups)), np.frombuffer(y)
     if len(values) > _FITTED:
         some = np.linspace(0, len(values) - 1, _FITTED).astype(np.int64)

@@ -30,7 +30,8 @@ class Shuffled:
     """Workers whose trainings end in an order drawn from a seed; the driver's wait ends one of them."""
 
     def __init__(self, workers: int, seed: int = 0, train: Callable[[Task, str], Outcome] = learn) -> None:
-        self.workers, self._rng, self._train = workers, random.Random(seed), train
+        self.workers = self.processes = workers
+        self._rng, self._train = random.Random(seed), train
         self.most = 0
         self._out: dict[Future[Outcome], tuple[Task, str]] = {}
 
@@ -47,6 +48,9 @@ class Shuffled:
         except RuntimeError as error:
             future.set_exception(error)
         return {future}, set(self._out)
+
+    def start(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
