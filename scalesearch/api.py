@@ -127,14 +127,21 @@ def audit(source: str | Path, *, against: str | Path | None = None) -> dict[str,
     return audit_study.audit_study(Path(source), Path(against) if against is not None else None)
 
 
-def fit(source: str | Path, *, budgets: Sequence[float | str] = (), flops_are: str | None = None) -> dict[str, Any]:
+def fit(
+    source: str | Path,
+    *,
+    budgets: Sequence[float | str] = (),
+    flops_are: str | None = None,
+    design: str | None = None,
+) -> dict[str, Any]:
     """Return the scaling law of each family in `source`, and what it predicts at `budgets`, as plain data (docs/scaling.md).
 
     source     a study's folder, or a CSV or Parquet file of detectors
     budgets    multiply-adds, as `3e9` or `"3G"`
     flops_are  what a column flops counts: `multiply-adds`, or `twice` those
+    design     what a family of a file's rows is made of, as `d0`
     """
-    return fit_scaling.fit_scaling(Path(source), flops_are, [quantity(budget) for budget in budgets])
+    return fit_scaling.fit_scaling(Path(source), flops_are, [quantity(budget) for budget in budgets], design)
 
 
 def _model(model: Model | str | Path) -> Model:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scalesearch.app.scaling_rows import ScalingRows, read_scaling_rows
+from scalesearch.app.scaling_family import FARTHEST, FamilyMember, family_for
+from scalesearch.app.scaling_rows import ScalingRows, dimensions_of, read_scaling_rows
+from scalesearch.arch import spec as specs
 from scalesearch.cost.budget import human
 from scalesearch.evidence.family_prior import published_families
-from scalesearch.evidence.scaling_law import FEW, IntervalEstimate, Member, ScalingError, ScalingLaw, fit_law
+from scalesearch.evidence.scaling_law import (
+    FEW,
+    IntervalEstimate,
+    Member,
+    ScalingError,
+    ScalingLaw,
+    estimate,
+    fit_law,
+)
+from scalesearch.evidence.scaling_surface import fit_surface
+from scalesearch.plan.design import read_design
 
 
-def fit_scaling(source: Path, flops_are: str | None, budgets: Sequence[float]) -> dict[str, Any]:
+def fit_scaling(
+    source: Path, flops_are: str | None, budgets: Sequence[float], design: str | None = None
+) -> dict[str, Any]:
     """Return the laws of the families in `source`, and their predictions at `budgets` (multiply-adds), as plain data.
 
-    AP is in the unit of the source. Raises ValueError for rows that cannot be read or fitted.
+    Where the rows vary in two dimensions or more, and it is known what to price (a study's detectors, or `design`), also the
+    best dimensions at each budget. AP is in the unit of the source. Raises ValueError for rows that cannot be read or fitted.
     """
     rows = read_scaling_rows(source, flops_are)
+    if design:
+        rows = dataclasses.replace(rows, base=read_design(design))
     return {
         "source": str(source),
         "ap_unit": "fraction" if rows.unit > 1 else "points",
@@ -63,6 +81,40 @@ def _family(rows: ScalingRows, name: str, members: Sequence[Member], budgets: Se
         else {"families": law.prior.families, "groups": law.prior.groups, "without": group},
         "notes": _notes(law, group),
         "predictions": predictions,
+        "scaled": _scaled(rows, members, budgets),
+    }
+
+
+def _scaled(rows: ScalingRows, members: Sequence[Member], budgets: Sequence[float]) -> dict[str, Any] | None:
+    """Return the family for the budgets; None where no surface can be fitted or priced, or no budget is asked for."""
+    known = [one.macs for one in members]
+    near = [budget for budget in budgets if min(known) / FARTHEST <= budget <= max(known) * FARTHEST]
+    if rows.base is None or not near or (surface := fit_surface(members)) is None:
+        return None
+    family = family_for(surface, rows.base, near)
+    return {
+        "varied": [*surface.varied, surface.solved],
+        "solved": surface.solved,
+        "kinds": len(surface.kinds),
+        "noise": _shown(estimate(surface.scatter), rows.unit),
+        "growth_per_doubling": {name: _shown(one) for name, one in family.growth.items()},
+        "anchors_per_cell": rows.base.anchors.per_cell,
+        "left_out": [budget for budget in budgets if budget not in near],
+        "members": [_member(one, rows.unit) for one in family.members],
+    }
+
+
+def _member(one: FamilyMember, unit: float) -> dict[str, Any]:
+    return {
+        "budget": one.budget,
+        "macs": one.macs,
+        "params": one.params,
+        **dimensions_of(one.spec),
+        "ap": _shown(one.ap, unit),
+        "flat": {name: dataclasses.asdict(flat) for name, flat in one.flat.items()},
+        "times_largest": one.times_largest,
+        "beyond": list(one.beyond),
+        "spec": specs.to_dict(one.spec),
     }
 
 

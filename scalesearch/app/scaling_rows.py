@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.cost.budget import quantity
 from scalesearch.evidence.scaling_law import Member
 from scalesearch.inputs.quoting import quoted
@@ -19,7 +21,9 @@ from scalesearch.rehearsal.table_file import SUFFIXES, CellValue, TableFile, rea
 
 FLOPS_ARE = {"multiply-adds": 1.0, "twice": 0.5}
 """What a column `flops` counts, and the multiply-adds of one."""
-COLUMNS = ("name", "family", "macs", "flops", "ap", "size", "params", "seed", "epoch")
+SHAPE = ("width", "repeats", "head_depth")
+"""Dimensions that a table may have as columns, besides the size."""
+COLUMNS = ("name", "family", "macs", "flops", "ap", "size", "params", "seed", "epoch", *SHAPE)
 _LEAST_MACS = 1e5
 """Below this a number is probably one in units of 10^9, as papers print."""
 
@@ -34,6 +38,8 @@ class ScalingRows:
     unit: float
     """AP points of one unit of the file's AP: 1 where it is written as 34.3, 100 where as 0.343."""
     facts: tuple[str, ...]
+    base: DetectorSpec | None = None
+    """A detector of the kind that most rows are of; None for a table."""
 
 
 def read_scaling_rows(path: Path, flops_are: str | None) -> ScalingRows:
@@ -71,17 +77,51 @@ def _of_study(folder: Path) -> ScalingRows:
     for runs in by_spec.values():
         first = next(iter(runs.values()))
         aps = tuple(100 * float(row.final["ap"] or 0) for row in runs.values())
-        size = math.sqrt(math.prod(first.spec.size))
-        members.append(Member(name=first.name or first.spec_id, macs=float(first.cost["macs"]), size=size, aps=aps))
+        members.append(
+            Member(
+                name=first.name or first.spec_id,
+                macs=float(first.cost["macs"]),
+                size=math.sqrt(math.prod(first.spec.size)),
+                aps=aps,
+                dimensions=dimensions_of(first.spec),
+                kind=kind_of(first.spec),
+            )
+        )
     facts = [f"{len(members)} detectors trained by one recipe for {chosen[2]} epochs"]
     if count < len(rows):
         facts.append(f"{len(rows) - count} trainings left out: another recipe, other data or another split")
-    return ScalingRows(folder, {folder.name: tuple(members)}, 100.0, tuple(facts))
+    common = Counter(one.kind for one in members).most_common(1)[0][0]
+    base = next(runs for runs in by_spec.values() if kind_of(next(iter(runs.values())).spec) == common)
+    return ScalingRows(
+        folder,
+        {folder.name: tuple(members)},
+        100.0,
+        tuple(facts),
+        base=next(iter(base.values())).spec,
+    )
+
+
+def dimensions_of(spec: DetectorSpec) -> dict[str, float]:
+    """Return the dimensions by which a family grows; none where the heads have a width of their own."""
+    if spec.head_width != spec.width:
+        return {}
+    shape = {name: float(getattr(spec, name)) for name in SHAPE}
+    return {"size": float(max(spec.size)), **shape}
+
+
+def kind_of(spec: DetectorSpec) -> str:
+    """Return what a detector is besides its dimensions: equal for two that differ in these, and in anchors, alone."""
+    height, width = (round(512 * side / max(spec.size)) for side in spec.size)
+    same = dataclasses.replace(
+        spec, size=(height, width), width=64, head_width=64, repeats=1, head_depth=1, anchors=Anchors()
+    )
+    return same.id
 
 
 def _of_table(file: TableFile, flops_are: str | None) -> ScalingRows:
     share = _share(file, flops_are)
     numbers = _TableCells(file)
+    shape = {name: numbers.whole(name) for name in SHAPE if name in file.columns}
     macs = numbers.costs("macs" if "macs" in file.columns else "flops", share)
     sizes = numbers.sizes() if "size" in file.columns else [None] * len(file.lines)
     ap = numbers.ap()
@@ -111,7 +151,9 @@ def _of_table(file: TableFile, flops_are: str | None) -> ScalingRows:
         short += len(known) - len(whole)
         if whole:
             aps = tuple(unit * ap[row] for row in whole)
-            member = Member(name=name, macs=macs[whole[0]], size=sizes[whole[0]], aps=aps)
+            first, size = whole[0], sizes[whole[0]]
+            dimensions = {key: float(column[first]) for key, column in shape.items()} | ({"size": size} if size else {})
+            member = Member(name=name, macs=macs[first], size=size, aps=aps, dimensions=dimensions)
             families.setdefault(label, []).append(member)
     facts = [f"{sum(map(len, families.values()))} detectors of {file.path.name}"]
     if flops_are == "twice":
@@ -209,6 +251,7 @@ class _TableCells:
                 if cell is None:
                     raise self._wrong(row, "name", "must be a name")
             return [str(cell) for cell in cells]
-        apart = [name for name in self.file.columns if name in ("macs", "flops", "size") or name not in COLUMNS]
+        own = ("macs", "flops", "size", *SHAPE)
+        apart = [name for name in self.file.columns if name in own or name not in COLUMNS]
         rows: list[tuple[Any, ...]] = list(zip(*(self.file.columns[name] for name in apart), strict=True))
         return [" ".join(f"{name}={cell}" for name, cell in zip(apart, row, strict=True)) for row in rows]

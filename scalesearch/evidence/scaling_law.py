@@ -7,8 +7,8 @@ with a prior over published families (`family_prior.py`); many by least squares,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Member:
     """Square root of the pixels of the input."""
     aps: tuple[float, ...]
     """AP points, 0 to 100, of each run."""
+    dimensions: Mapping[str, float] = field(default_factory=dict)
+    """size (the longer side), width, repeats and head_depth, as far as they are known."""
+    kind: str = ""
+    """What it is besides its dimensions, such as its backbone and its feature network."""
 
     @property
     def ap(self) -> float:
@@ -80,12 +84,12 @@ class ScalingLaw:
         """A, B, c; or A, B, a, C, b: the least-squares values and intervals."""
         names = ("A", "B", "c") if self.size is None else ("A", "B", "a", "C", "b")
         best, draws = self._natural(self.solution.values[None])[0], self._natural(self.draws)
-        return {name: _estimate(draws[:, i], float(best[i])) for i, name in enumerate(names)}
+        return {name: estimate(draws[:, i], float(best[i])) for i, name in enumerate(names)}
 
     @property
     def noise(self) -> IntervalEstimate:
         """Standard deviation of a member about the law, in AP points; its value is the median."""
-        return _estimate(self.scatter)
+        return estimate(self.scatter)
 
     @property
     def ceiling_is_open(self) -> bool:
@@ -120,7 +124,7 @@ class ScalingLaw:
         rng = np.random.default_rng(seed)
         means = curve(self.draws, factors)
         found = np.clip(means + self.scatter[:, None] * rng.standard_normal(means.shape), *CEILING)
-        return [_estimate(column) for column in found.T]
+        return [estimate(column) for column in found.T]
 
     def residuals(self) -> list[float]:
         """Return the AP of each member minus the law's, in AP points, in the order of `members`."""
@@ -144,14 +148,15 @@ class ScalingLaw:
         columns = np.array([_at_size(np.full(len(sizes), macs), sizes, self.size), sizes / self.size])
         factors = columns / np.array(self._least(self.size))[:, None]
         best = sizes[curve(self.solution.values, factors).argmax()]
-        return _estimate(sizes[curve(self.draws, factors).argmax(1)], float(best))
+        return estimate(sizes[curve(self.draws, factors).argmax(1)], float(best))
 
     def extrapolates(self, macs: float) -> float:
         """Return the ratio of these multiply-adds to the largest known ones."""
         return macs / self.members[-1].macs
 
 
-def _estimate(draws: Reals, value: float | None = None) -> IntervalEstimate:
+def estimate(draws: Reals, value: float | None = None) -> IntervalEstimate:
+    """Return the median of draws, or `value`, with the intervals of 80 % and 95 % of them."""
     inner, outer = (np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) for level in LEVELS)
     middle = float(np.median(draws)) if value is None else value
     return IntervalEstimate(middle, (float(inner[0]), float(inner[1])), (float(outer[0]), float(outer[1])))
@@ -238,7 +243,7 @@ def _bootstrap(
 
 
 def _with_prior(members: tuple[Member, ...], prior: Population, rng: np.random.Generator) -> ScalingLaw:
-    variance = _seed_variance(members)
+    variance = seed_variance(members)
     macs, ap = (np.array([getattr(member, key) for member in members]) for key in ("macs", "ap"))
     draws, scatter = posterior(likelihood(macs, ap, variance), prior, POSTERIOR_DRAWS, rng, variance)
     # The penalty in units of the residuals, whose scale is the scatter.
@@ -248,7 +253,7 @@ def _with_prior(members: tuple[Member, ...], prior: Population, rng: np.random.G
     return ScalingLaw(members=members, size=None, solution=solution, draws=draws, scatter=scatter, prior=prior)
 
 
-def _seed_variance(members: Sequence[Member]) -> float:
+def seed_variance(members: Sequence[Member]) -> float:
     """Return the variance of a member's mean AP from its seeds, pooled; 0 where none has two."""
     freedom = sum(len(member.aps) - 1 for member in members)
     if not freedom:

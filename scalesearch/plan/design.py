@@ -18,6 +18,7 @@ from scalesearch.inputs.documents import JsonError, parse_json
 from scalesearch.inputs.quoting import quoted
 from scalesearch.plan.axes import read_axes
 from scalesearch.plan.graph_file import NamedGraphs, read_graph_file
+from scalesearch.plan.plan import read_plan
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.recipe import PRESETS, Recipe
 from scalesearch.plan.sections import read_anchors, read_detector, read_recipe
@@ -46,6 +47,7 @@ def read_design(design: str, classes: int | None = None, size: str | None = None
 
     A file is JSON with the fields of a detector as in results, a row of results, or the output of `cost --json`; or
     YAML with a plan's sections `space` (constants only), `topology` (a graph), `detector`, `anchors` and `classes`.
+    FILE#NAME is the baseline of that name in a plan, as a member of the family that `fit -o` writes.
     Raises ValueError for a name that is neither, or a file that is no detector.
     """
     if published_name(design) in PUBLISHED:
@@ -54,6 +56,8 @@ def read_design(design: str, classes: int | None = None, size: str | None = None
         spec = retinanet_nasfpn(classes=classes or 90)
     elif Path(design).is_file():
         spec = _from_file(Path(design))
+    elif member := _baseline(design):
+        spec = _from_plan(*member)
     else:
         raise ValueError(f"a design is one of {', '.join(DESIGNS)} or a file, but {quoted(design)} is neither")
     changes: dict[str, Any] = {"classes": classes} if classes else {}
@@ -64,12 +68,15 @@ def read_design(design: str, classes: int | None = None, size: str | None = None
 
 def fits_anchors(design: str) -> bool:
     """Whether the file has `anchors: auto`: its spec has the published anchors until they are fitted to boxes."""
-    if design in DESIGNS or not Path(design).is_file():
+    file = member[0] if (member := _baseline(design)) else Path(design)
+    if design in DESIGNS or not file.is_file():
         return False
     try:
-        value = read_section(Path(design)).get("anchors")
+        value = read_section(file).get("anchors")
     except PlanError:
         return False
+    if member and value is None:  # a plan's default
+        return True
     return value is not None and value.is_word("auto")
 
 
@@ -121,6 +128,23 @@ def read_size(text: str) -> tuple[int, int]:
     if not match:
         raise ValueError(f"a size is HEIGHTxWIDTH in pixels, as 384x640, but got {quoted(text)}")
     return int(match[1]), int(match[2])
+
+
+def _baseline(design: str) -> tuple[Path, str] | None:
+    """Return the file and the name of FILE#NAME; None where there is no such file, or the text names a file itself."""
+    file, mark, name = design.rpartition("#")
+    return (Path(file), name) if mark and not Path(design).is_file() and Path(file).is_file() else None
+
+
+def _from_plan(path: Path, name: str) -> DetectorSpec:
+    plan = read_plan(path)
+    if name not in plan.baselines:
+        names = ", ".join(plan.baselines) or "none"
+        raise PlanError(f"{path}: a design after # is one of its baselines ({names}), but got {quoted(name)}")
+    if plan.family:
+        raise PlanError(f"{path}: a design is one detector, but its baselines are families, one detector for each band")
+    fitted = Anchors() if plan.anchors == "auto" else plan.anchors
+    return plan.space(classes=90, anchors=fitted).spec(plan.baselines[name])
 
 
 def _from_file(path: Path) -> DetectorSpec:
