@@ -20,6 +20,7 @@ import dataclasses
 import math
 import platform
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -38,10 +39,11 @@ from scalesearch.rehearsal.landscape import Landscape
 
 OUT = Path(__file__).parents[1] / "results" / "checks" / "family.txt"
 KINDS = ("lines", "landscape")
-ROWS, NOISE, RIVALS = 60, 0.8, 150
+ROWS, NOISE, RIVALS = 60, 0.8, 100
 """Rows, standard deviation of a training in AP points, and random designs that a member is compared with."""
 BUDGETS = (0.35, 0.9, 2.0, 4.0)
 """By the cost of the dearest row."""
+SIZES = range(96, 1025, 32)
 BASE = DetectorSpec(
     size=(256, 256),
     classes=10,
@@ -120,9 +122,9 @@ def rivals(budget: float, rng: np.random.Generator) -> list[DetectorSpec]:
             "repeats": int(rng.integers(1, 8)),
             "head_depth": int(rng.integers(1, 6)),
         }
-        sizes = [shaped(size=size, **values) for size in range(96, 1025, 32)]
-        fits = [spec for spec in sizes if 0.85 * budget <= price(spec).macs <= budget]
-        found += fits[-1:]
+        place = bisect_right(SIZES, budget, key=lambda size: price(shaped(size=size, **values)).macs) - 1
+        spec = shaped(size=SIZES[max(place, 0)], **values)
+        found += [spec] if 0.85 * budget <= price(spec).macs <= budget else []
     return found
 
 
@@ -147,7 +149,7 @@ def judge(kind: str, number: int) -> list[Judged]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, default=40, help="Worlds of each kind.")
+    parser.add_argument("--worlds", type=int, default=30, help="Worlds of each kind.")
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
     start = time.process_time()

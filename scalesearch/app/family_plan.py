@@ -113,6 +113,8 @@ def _header(found: Mapping[str, Any], family: Mapping[str, Any], out: Path) -> l
         f"scalesearch train {out.name}#{member_name(scaled['members'][0]['budget'])} --data FOLDER trains one member,",
         f"scalesearch search {out.name} --data FOLDER all as baselines, and searches what the rows do not tell apart.",
         "",
+        f"Priced with {scaled['anchors_per_cell']} anchors at a position; anchors: auto may fit another number.",
+        "",
         "Predicted AP of one more training, with its 80 % interval; exact multiply-adds; times the largest known cost:",
     ]
     for one in scaled["members"]:

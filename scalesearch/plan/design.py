@@ -167,6 +167,10 @@ def _from_file(path: Path) -> DetectorSpec:
 
 def _from_sections(path: Path) -> DetectorSpec:
     top = read_section(path)
+    if value := top.get("baselines"):
+        names = value.section().keys
+        example = names[0] if names else "NAME"
+        raise value.error(f"are of a plan, and a design is one detector; name one of them, as {path}#{example}")
     section, graphs = top.section("space"), NamedGraphs(path.parent)
     (axes, genes), anchors = read_axes(section, graphs), read_anchors(top.get("anchors"))
     if value := top.get("topology"):

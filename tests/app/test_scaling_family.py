@@ -110,6 +110,8 @@ def test_a_study_s_family_is_a_plan_whose_members_are_designs(tmp_path: Path) ->
         assert spec.backbone.name == "test_byobnet"
     with pytest.raises(ValueError, match=r"one of its baselines \(20M, 40M, 80M\), but got '30M'"):
         read_design(f"{out}#30M")
+    with pytest.raises(ValueError, match=r"a design is one detector; name one of them, as .*family\.yaml#20M"):
+        read_design(str(out))
     with pytest.raises(ValueError, match="exists"):
         CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
