@@ -84,7 +84,7 @@ def fit_surface(members: Sequence[Member], seed: int = 0) -> ScalingSurface | No
     if len(members) < LEAST_ROWS or len(varied) < 2 or ordered[-1].macs <= ordered[0].macs:
         return None
     solved, *own = varied
-    posterior = _Posterior(ordered, own)
+    posterior = _SurfacePosterior(ordered, own)
     best = _mode(posterior)
     draws = _sampled(posterior, best, np.random.default_rng(seed))
     return ScalingSurface(members=ordered, varied=tuple(own), solved=solved, draws=draws, kinds=posterior.kinds)
@@ -110,7 +110,7 @@ def _surface(parameters: Reals, f: Reals, log_factor: Reals, logs: Reals) -> Rea
     return np.asarray(found)
 
 
-class _Posterior:
+class _SurfacePosterior:
     """The log density of the parameters, given the rows."""
 
     def __init__(self, members: Sequence[Member], varied: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ class _Posterior:
         return np.where(parameters[:, 0] <= CEILING[1], density, -np.inf)
 
 
-def _mode(posterior: _Posterior) -> Reals:
+def _mode(posterior: _SurfacePosterior) -> Reals:
     """Return the parameters of the highest density, from several starts."""
     from scipy.optimize import minimize  # Imported here: it takes a fifth of a second, which `--help` does not need.
 
@@ -171,7 +171,7 @@ def _mode(posterior: _Posterior) -> Reals:
     return np.asarray(min(ended, key=lambda one: float(one.fun)).x)
 
 
-def _sampled(posterior: _Posterior, best: Reals, rng: np.random.Generator) -> Reals:
+def _sampled(posterior: _SurfacePosterior, best: Reals, rng: np.random.Generator) -> Reals:
     """Draw from Student's t about the mode, and draw of these by importance."""
     step = 1e-3 * posterior.spread
     size = len(best)
