@@ -146,16 +146,15 @@ def curve_figure() -> Figure:
 
 def curve_changes(one: ShownDetector) -> dict[str, Any] | None:
     """Return what fills `curve_figure`; None where the candidate has neither two evaluations nor losses."""
+    losses = [(epoch, round(float(loss), 4)) for epoch, loss, _, _ in one.row.losses] if one.trial else []
+    final = [row for group in one.finals for row in group.rows]
+    if not losses and not any(len(curve) > 1 for curve in (one.curve, *map(curve_of, final))):
+        return None
     final_x: list[float | None] = []
     final_y: list[float | None] = []
-    for group in one.finals:
-        for row in group.rows:
-            points = curve_of(row)
-            final_x += [*(epochs for epochs, _ in points), None]
-            final_y += [*(round(ap, 4) for _, ap in points), None]
-    losses = [(epoch, round(float(loss), 4)) for epoch, loss, _, _ in one.row.losses] if one.trial else []
-    if len(one.curve) < 2 and len(final_x) < 3 and not losses:
-        return None
+    for points in map(curve_of, final):
+        final_x += [*(epochs for epochs, _ in points), None]
+        final_y += [*(round(ap, 4) for _, ap in points), None]
     lines = [(list(map(float, x)), y) for x, y in (_pair(one.curve), _pair(losses))]
     (x, y), (loss_x, loss_y) = lines
     data = [

@@ -52,7 +52,7 @@ def front_figure(facts: Facts, found: Sequence[ShownDetector]) -> Figure:
         go.Scatter(mode="lines", line={"color": MUTED, "width": 1, "dash": "dot"}, hoverinfo="skip", showlegend=False),
         go.Scatter(mode="lines", line={"color": LINE, "width": 1.2}, hoverinfo="skip", showlegend=False),
         go.Scatter(
-            name="on the front, but not told apart from one that costs no more (95 %)",
+            name="on the front, but not told apart",
             mode="markers",
             y=[_round(found[number].ap) for number in unsure],
             marker={"symbol": "circle", "size": 8, "color": GROUND, "line": {"width": 2, "color": ACCENT}},
@@ -135,7 +135,10 @@ def _finals(
     values = [[row.final["ap"] or 0.0 for row in group.rows if row.final.get("ap") is not None] for _, group in own]
     return go.Scatter(
         name=name,
-        mode="markers",
+        mode="markers+text" if kind == "baseline" else "markers",
+        text=[for_plot(found[number].name) for number, _ in own] if kind == "baseline" else None,
+        textposition="top right",
+        textfont={"size": 11, "color": INK},
         y=[_round(sum(aps) / len(aps)) for aps in values],
         error_y=_bars(values, INK, 1.5),
         customdata=[number for number, _ in own],

@@ -14,8 +14,8 @@ from scalesearch.webpage.style import ACCENT, INK, LINE, MUTED, PANEL, Figure, a
 
 _KINDS = {"up": (ACCENT, "solid"), "down": (INK, "dash"), "same": (MUTED, "solid"), "out": (LINE, "solid")}
 """Colour and dashes of the arrows to a finer and to a coarser level, within one, and to the outputs."""
-_POINTS = 16
-"""Points of a bent arrow."""
+_OFF = 0.012
+"""The most by which a drawn line leaves the layout's, where levels are 1 apart."""
 
 
 def graph_figure() -> Figure:
@@ -104,13 +104,14 @@ def _name(topology: Topology, source: int) -> str:
 
 
 def _thinned(line: Line) -> Line:
-    """Return two points of a straight line, and few of a bent one."""
+    """Return as few points of the line as keep within `_OFF` of it (Ramer 1972, Douglas and Peucker 1973)."""
     a, b = line[0], line[-1]
     along = (b - a) / (np.linalg.norm(b - a) or 1)
-    off = np.abs((line - a) @ np.array([-along[1], along[0]])).max()
-    count = 2 if off < 0.01 else _POINTS
-    places = np.linspace(0, len(line) - 1, count).round().astype(np.intp)
-    return np.asarray(line[places], dtype=np.float64)
+    off = np.abs((line - a) @ np.array([-along[1], along[0]]))
+    place = int(off.argmax())
+    if off[place] <= _OFF:
+        return np.stack([a, b])
+    return np.vstack([_thinned(line[: place + 1])[:-1], _thinned(line[place:])])
 
 
 def _shafts(lines: list[Line]) -> dict[str, list[float | None]]:

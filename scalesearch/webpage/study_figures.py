@@ -28,7 +28,7 @@ def importance_figure(found: Sequence[Importance]) -> Figure:
             "thickness": 1.5,
             "width": 5,
         },
-        marker={"color": ACCENT, "opacity": 0.75},
+        marker={"color": ACCENT},
         hovertemplate="%{y}: %{x:.0%}<extra></extra>",
         width=0.55,
     )
@@ -70,7 +70,7 @@ def progress_figure(steps: Sequence[ProgressStep], trials: Sequence[Trial]) -> F
                     "symbol": "circle-open" if random else "circle",
                     "size": 9,
                     "color": MUTED if random else ACCENT,
-                    "line": {"width": 1.5},
+                    "line": {"width": 1.5, "color": MUTED if random else ACCENT},
                 },
                 visible=bool(own),
             )
