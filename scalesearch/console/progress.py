@@ -60,7 +60,8 @@ class RichConsole:
         self._installed.close()
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
-        self._progress.stop()
+        if not self._progress.disable:  # rich before 15 ends even a disabled bar with an empty line
+            self._progress.stop()
 
     @property
     def detail(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import huggingface_hub
 import torch
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from timm.models._hub import download_cached_file, hf_split
 
@@ -93,6 +93,8 @@ def _fetched(known: PretrainedCfg) -> Path:
     for name in others:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+        except LocalEntryNotFoundError:  # the hub did not answer: no other name would fare better
+            raise
         except EntryNotFoundError:
             continue
     return Path(huggingface_hub.hf_hub_download(repository, last, revision=revision))
