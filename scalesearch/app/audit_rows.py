@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
+from scalesearch.arch.depth import path_lengths
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.evidence.audit import AuditedCandidate, AuditedTraining, ProxyComparison
 from scalesearch.evidence.noise import NoiseFloor, noise_floor
@@ -17,7 +18,6 @@ from scalesearch.records.folder import RESULTS, check_study, read_rows
 from scalesearch.records.row import Row
 from scalesearch.rehearsal.plain_table import PlainTable, ScoreCurve
 from scalesearch.rehearsal.table_file import SUFFIXES, read_table_file
-from scalesearch.space.features import graph_shape
 from scalesearch.space.space import shown
 
 _SEARCHED = ("search", "repeat")
@@ -138,7 +138,7 @@ def free_of(spec: DetectorSpec) -> dict[str, float]:
     path; `connected` the share of those pairs that have one.
     """
     levels = len(spec.levels)
-    paths = [1 / near - 1 for near in graph_shape(spec.topology).paths if near]
+    paths = path_lengths(spec.topology)
     return {
         "size": math.sqrt(math.prod(spec.size)),
         "width": float(spec.width),

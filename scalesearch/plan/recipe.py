@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalesearch.io.hashes import short_hash
+from scalesearch.plan.recipe_values import RANGES, typed_value
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "sgd"),
@@ -106,6 +107,12 @@ class Recipe:
     """Epoch from which everything is trained, as fine-tuning in two phases; 0: never."""
     backbone_lr: float = 1.0
     """Factor of the backbone's learning rate."""
+    rate_width: int = 0
+    """Width at which `learning_rate` is right: kernels that read the feature network's or the heads' n channels take
+    rate_width / n of it (muP for Adam, docs/recipe.md). 0: the same rate for every width."""
+    rate_depth: float = 0.0
+    """Effective depth (`arch/depth.py`) at which `learning_rate` is right: feature network and heads of depth d take
+    (rate_depth / d)^1.5 of it. 0: the same rate for every depth."""
     precision: str = "fp32"
     """Precision of the network in training: bf16 and fp16 by autocast, fp16 (on CUDA only) with dynamic loss scaling.
     Weights, loss, evaluation and batch-norm statistics stay in float32. bf16 is slower on a CPU without bf16 units."""
@@ -124,8 +131,8 @@ class Recipe:
         if type(level) is int:
             object.__setattr__(self, "freeze", str(level))
         for item in dataclasses.fields(self):
-            object.__setattr__(self, item.name, _typed(item.name, getattr(self, item.name), item.default))
-        for name, (low, high) in _RANGES.items():
+            object.__setattr__(self, item.name, typed_value(item.name, getattr(self, item.name), item.default))
+        for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must satisfy {low:g} <= {name} <= {high:g}, but got {getattr(self, name)!r}")
         for name, words in CHOICES.items():
@@ -134,6 +141,10 @@ class Recipe:
         if self.source and self.pretrained:
             raise ValueError(
                 f"weights and pretrained are two starts, but got {self.weights!r} and pretrained: true; keep one of them"
+            )
+        if self.rate_width and self.optimizer != "adamw":
+            raise ValueError(
+                f"rate_width is a rule for adamw, but got {self.rate_width} and optimizer: {self.optimizer}; set it to 0"
             )
         if self.freeze not in FREEZES:
             raise ValueError(
@@ -235,50 +246,6 @@ class Recipe:
         if "epochs" in data and "steps" not in data:
             data = {**data, "steps": 0}
         return dataclasses.replace(self, **data)
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 100_000),
-    "steps": (0, 100_000_000),
-    "batch": (1, 65_536),
-    "learning_rate": (0, 100),
-    "reference_batch": (0, 65_536),
-    "warmup": (0, 1),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 10),
-    "clip": (0, math.inf),
-    "ema": (0, 0.999999),
-    "norm_batches": (0, 100_000),
-    "match_iou": (0.05, 0.95),
-    "match_best": (0, 1000),
-    "focal_alpha": (0, 1),
-    "focal_gamma": (0, 10),
-    "label_smoothing": (0, 0.5),
-    "box_weight": (0, 10_000),
-    "huber_delta": (1e-4, 100),
-    "mosaic": (0, 1),
-    "mixup": (0, 1),
-    "stochastic_depth": (0, 0.9),
-    "unfreeze_at": (0, 100_000),
-    "backbone_lr": (1e-6, 1000),
-    "eval_every": (0, 100_000),
-}
-
-
-def _typed(name: str, value: object, default: object) -> object:
-    """Return `value` in the type of the field's default (an integer may stand for a float); ValueError otherwise."""
-    if isinstance(default, tuple):
-        if isinstance(value, tuple) and len(value) == len(default):
-            return tuple(_typed(name, part, like) for part, like in zip(value, default, strict=True))
-        raise ValueError(f"{name} must be a list of {len(default)} numbers, but got {value!r}")
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not type(default):
-        words = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
-        raise ValueError(f"{name} must be {words[type(default)]}, but got {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, but got {value!r}")
-    return value
 
 
 PRESETS: dict[str, Recipe] = {

@@ -1,13 +1,15 @@
-"""The optimiser of a recipe and its learning rate at a step. Imports torch and plan."""
+"""The optimiser of a recipe and its learning rate at a step. Imports torch, arch, nn and plan."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from scalesearch.arch.depth import effective_depth
+from scalesearch.nn.detector import Detector
 from scalesearch.plan.recipe import Recipe
 
 
@@ -18,18 +20,38 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     it, too, so that they can be trained later; without gradient they take neither step nor memory.
     """
     groups = _groups(list(model.parameters()), recipe.weight_decay)
-    if recipe.backbone_lr != 1:
-        inside = [p for name, p in model.named_parameters() if name.startswith("backbone.")]
-        rest = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
-        factors = (rest, 1.0), (inside, recipe.backbone_lr)
+    if recipe.backbone_lr != 1 or recipe.rate_width or recipe.rate_depth:
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        named = sorted(model.named_parameters(), key=lambda item: item[0].startswith("backbone."))  # the others first
+        for name, parameter in named:
+            factor = recipe.backbone_lr if name.startswith("backbone.") else rate_factor(model, name, parameter, recipe)
+            by_factor.setdefault(factor, []).append(parameter)
         groups = [
-            group | {"factor": factor} for part, factor in factors for group in _groups(part, recipe.weight_decay)
+            group | {"factor": factor}
+            for factor, part in by_factor.items()
+            for group in _groups(part, recipe.weight_decay)
+            if group["params"]
         ]
     # Fused: one kernel for all, instead of a call for each of hundreds of small parameters.
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def rate_factor(model: nn.Module, name: str, parameter: nn.Parameter, recipe: Recipe) -> float:
+    """Return the factor of the learning rate of a parameter behind the backbone, by the detector's width and depth.
+
+    Kernels that read as many channels as the network is wide take rate_width / channels (Yang et al., Tensor Programs V,
+    arXiv 2203.03466, Table 3, Adam: hidden and output weights). Depthwise kernels read one channel and laterals the
+    backbone's; these, norms and biases keep their rate.
+    """
+    factor = 1.0
+    if recipe.rate_width and parameter.ndim == 4 and parameter.shape[1] > 1 and "lateral" not in name:
+        factor = recipe.rate_width / parameter.shape[1]
+    if recipe.rate_depth:
+        factor *= (recipe.rate_depth / effective_depth(cast(Detector, model).spec)) ** 1.5
+    return factor
 
 
 def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -93,6 +93,8 @@ def test_replaced_keeps_the_rest() -> None:
         ({"unfreeze_at": 3}, "unfreeze_at is for frozen stages, but got 3 and freeze: none"),
         ({"freeze": 2, "unfreeze_at": 30}, "unfreeze_at must be below the 30 epochs, but got 30"),
         ({"backbone_lr": 0.0}, "backbone_lr must satisfy 1e-06 <= backbone_lr"),
+        ({"rate_width": 64, "optimizer": "sgd"}, "rate_width is a rule for adamw, but got 64 and optimizer: sgd"),
+        ({"rate_depth": -1}, "rate_depth must satisfy 0 <= rate_depth"),
         ({"weights": "a.pth", "pretrained": True}, "weights and pretrained are two starts"),
         ({"compile": True, "checkpointing": True}, "compile and checkpointing cannot both be true"),
     ],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scalesearch.arch.backbone import EfficientNet, TimmBackbone
+from scalesearch.arch.depth import effective_depth
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.memory import TrainingSettings as Setting
 from scalesearch.cost.memory import training_memory
@@ -131,6 +132,44 @@ def test_two_phases_go_on_where_they_stopped(
     assert same(tmp_path / "whole", tmp_path / "parts")
     second = weights(tmp_path / "parts")
     assert not torch.equal(second["model.backbone.conv_stem.weight"], before["backbone.conv_stem.weight"])
+
+
+def rates_of(spec: DetectorSpec, recipe: Recipe) -> dict[str, float]:
+    """The rate of each parameter, by the base's of 1."""
+    detector = build(spec)
+    optimizer = make_optimizer(detector, recipe)
+    set_rate(optimizer, 1.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(detector.parameters())) and all(group["params"] for group in optimizer.param_groups)
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] > 0 for p in group["params"]}
+    assert decayed == {id(p) for p in detector.parameters() if p.ndim > 1}
+    return {name: rates[id(parameter)] for name, parameter in detector.named_parameters()}
+
+
+def test_a_rate_that_follows_the_width() -> None:
+    wide = dataclasses.replace(TINY, width=32, head_width=32)
+    rates = rates_of(wide, Recipe(rate_width=8, backbone_lr=0.5))
+    shapes = {name: parameter.shape for name, parameter in build(wide).named_parameters()}
+    for name, rate in rates.items():
+        if name.startswith("backbone."):
+            assert rate == 0.5
+        elif len(shapes[name]) == 4 and shapes[name][1] == 32 and "lateral" not in name:
+            assert rate == 0.25
+        else:  # depthwise, laterals, norms and biases
+            assert rate == 1.0
+    assert {0.25, 0.5, 1.0} == set(rates.values())
+    assert set(rates_of(TINY, Recipe(rate_width=8)).values()) == {1.0}
+
+
+def test_a_rate_that_follows_the_depth() -> None:
+    reference = effective_depth(TINY)
+    assert set(rates_of(TINY, Recipe(rate_depth=reference)).values()) == {1.0}
+    deep = dataclasses.replace(TINY, repeats=4)
+    rates = rates_of(deep, Recipe(rate_depth=reference))
+    expected = (reference / effective_depth(deep)) ** 1.5
+    for name, rate in rates.items():
+        assert rate == pytest.approx(1.0 if name.startswith("backbone.") else expected)
+    assert expected < 0.5
 
 
 def test_the_backbones_rate_has_a_factor() -> None:
