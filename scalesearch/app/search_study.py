@@ -13,6 +13,7 @@ import optuna
 import torch
 
 from scalesearch.app.confirm_latency import confirmation, plan_table
+from scalesearch.app.gpu_workers import fill_gpus, training_settings
 from scalesearch.app.messages import look_at, tell_data, tell_found
 from scalesearch.app.prepare import check_start, identified, in_epochs
 from scalesearch.app.report_study import report_study
@@ -22,7 +23,6 @@ from scalesearch.arch.networks import fpn
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import Anchors
 from scalesearch.cost.latency import predict_latency
-from scalesearch.cost.memory import TrainingSettings
 from scalesearch.cost.metrics import Meter, meter_of
 from scalesearch.data.pixels import split_targets
 from scalesearch.data.sets import Data, open_data
@@ -70,6 +70,9 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
     plan = with_epochs(plan, data)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
         study = make_study(plan, data, folder, storage)
+        engine = fill_gpus(engine, plan, where, study.band)
+        torch.set_num_threads(engine.threads)
+        study = dataclasses.replace(study, provenance=provenance(plan, data))  # the threads, which the band may decide
         executor = make_executor(engine, plan, data, folder.path)
         try:
             run_study(study, executor)
@@ -137,19 +140,8 @@ def unit_of(plan: Plan, classes: int, anchors: Anchors | Mapping[Frame, Anchors]
 
 
 def make_meter(plan: Plan) -> Meter:
-    """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe.
-
-    Where that freezes some stages of the backbone or for some epochs, it is that of training all of them.
-    """
-    recipe = plan.recipe
-    training = TrainingSettings(
-        batch=recipe.batch,
-        optimizer=recipe.optimizer,
-        momentum=recipe.momentum > 0,
-        frozen=recipe.frozen_backbone,
-        half=recipe.precision != "fp32",
-        checkpointing=recipe.checkpointing,
-    )
+    """Return the meter of the metrics in the plan's bands and objectives; training memory is for the plan's recipe."""
+    training = training_settings(plan.recipe)
     table = plan_table(plan)
     if table is None:
         return meter_of(plan.metrics, training=training)

@@ -9,10 +9,18 @@ from pathlib import Path
 import optuna
 import torch
 
+from scalesearch.app.gpu_workers import fill_gpus
 from scalesearch.app.messages import tell_found
 from scalesearch.app.prepare import identified, in_epochs
 from scalesearch.app.report_study import report_study
-from scalesearch.app.search_study import backbones_of, check_starts, final_images, make_study, open_plan_data
+from scalesearch.app.search_study import (
+    backbones_of,
+    check_starts,
+    final_images,
+    make_study,
+    open_plan_data,
+    provenance,
+)
 from scalesearch.app.workers import HERE, find_engine, make_executor
 from scalesearch.plan.design import read_recipe_file
 from scalesearch.plan.plan import Plan, read_plan
@@ -57,6 +65,9 @@ def train_front(
     with StudyFolder.open(path, begun, data=opened.fingerprint) as folder:
         study = make_study(plan, opened, folder)
         _check_front(study, path)
+        engine = fill_gpus(engine, plan, HERE, study.band)
+        torch.set_num_threads(engine.threads)
+        study = dataclasses.replace(study, provenance=provenance(plan, opened))  # as in a search
         executor = make_executor(engine, plan, opened, folder.path)
         try:
             train_winners(study, executor, winners, name)

@@ -77,7 +77,7 @@ def find_engine(plan: Plan, where: Where) -> Engine:
     if where.ray is None:
         if where.cpus is not None or where.gpus is not None:
             raise ValueError("--cpus-per-task and --gpus-per-task are for --ray; without it use threads and --workers")
-        workers = where.workers or plan.workers
+        workers = where.workers or plan.workers or 1
         if plan.threads and plan.threads > (most := processors()):
             raise ValueError(
                 f"threads must be at most the {most} processors of this machine, but the plan has {plan.threads}; "

@@ -65,9 +65,9 @@ class Plan:
     repeats: float = 0.0
     """Share of the trials that train candidates again with other seeds, those that decide the front."""
     seed: int = 0
-    workers: int = 1
-    """Trainings at a time, each in its own process if there are several. May change when a study is resumed. But a
-    proposal sees only the trials at least this many ordinals back, so another number gives another study."""
+    workers: int | None = None
+    """Trainings at a time, each in its own process if there are several. May change when a study is resumed. By default one,
+    or as many as keep the GPUs of this machine busy."""
     together: int = 1
     """Candidates with the same frozen backbone that a worker trains at a time, by one forward pass of it. They are proposed
     before the results of each other are known."""
@@ -281,7 +281,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         trials=top.integer("trials", Plan.trials, low=1, high=100_000),
         repeats=sections.read_repeats(top.get("repeats")),
         seed=sections.read_seed(top.get("seed")),
-        workers=top.integer("workers", Plan.workers, low=1, high=4096),
+        workers=top.integer("workers", 1, low=1, high=4096) if top.get("workers") else None,
         together=top.integer("together", Plan.together, low=1, high=256),
         threads=top.integer("threads", 1, low=1, high=1024) if top.get("threads") else None,
         time_limit=limit.seconds() if (limit := top.get("time_limit")) else None,

@@ -69,8 +69,9 @@ def _followed(plan: Plan, band: Band, found: list[Trial], taken: Mapping[int, Ta
 def _as_before(plan: Plan, band: Band, ordinal: int, found: list[Trial], taken: Mapping[int, Taken]) -> Proposal:
     """Return a proposal from before rows had `told`: it saw all at least as many ordinals back as there are workers, and
     only ehvi knew what was in training."""
-    earlier = [trial for trial in found if trial.ordinal <= ordinal - plan.workers]
-    busy = [taken[at].point for at in range(max(0, ordinal - plan.workers + 1), ordinal)]
+    workers = plan.workers or 1
+    earlier = [trial for trial in found if trial.ordinal <= ordinal - workers]
+    busy = [taken[at].point for at in range(max(0, ordinal - workers + 1), ordinal)]
     return propose(
         band,
         plan.sampler,

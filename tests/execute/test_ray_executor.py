@@ -33,6 +33,9 @@ from tests.execute.workers import (
     worker_facts,
 )
 
+# Ray 2.40 leaves a node's logs open (ray/_private/node.py, start_raylet), and warnings are errors here.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/logs/raylet:ResourceWarning")
+
 # ---- how tasks fit into nodes: no Ray needed ----
 
 
