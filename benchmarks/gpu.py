@@ -1,237 +1,117 @@
-"""Every check that wants a GPU, in one call; writes results/gpu/. Ends at once, and says so, where there is none.
+"""Every check that wants a GPU, in parts; writes results/gpu/gpu.md as it goes.
 
-    python benchmarks/gpu.py [--out results/gpu] [--rounds 30] [--batch 32]
+    python benchmarks/gpu.py [--only equality workers] [--out results/gpu/gpu.md]
+    python benchmarks/gpu.py --device cpu --out /tmp/gpu.md       # the parts at a small size, to test them
 
-1. The D0 training step at 512 beside effdet 0.4.1's: images a second in fp32, in mixed precision, channels last,
-   compiled (steps.md). Asked: at least 2 times effdet's eager fp32 step and 1.3 times its best.
-2. The whole training of D0 at 512 in bf16, with its loader: images a second (steps.md has the bare step's), and the share of
-   its time that it waited for batches (loop.md). Asked: the loader is not the limit.
-3. The other scripts that use a GPU where there is one: memory, latency.
-4. The tests that skip without CUDA.
+    equality   CUDA against CPU: batches, labels, loss, gradients, detections
+    precision  fp32, bf16 and fp16 training, whole and resumed
+    memory     a training that runs out of memory, and the next one in its process
+    workers    one to eight workers on one GPU
+    effdet     the D0 training step beside effdet 0.4.1's
+    latency    latency by CUDA events, twice
+    loop       the training loop with its loader (not among the default parts)
 
-A part that fails is reported at the end, and the others run. Needs the extras test and onnx; takes about 15 minutes.
+Each part is a process of its own, which is ended after four minutes, and all parts after twelve: a part that fails, hangs or
+leaves the GPU in an error is reported in the table, and the others run. A bare machine needs Linux, Python 3.11 or newer, a
+driver, and these wheels with what they need: torch and torchvision (of one CUDA version), timm, numpy, pillow, PyYAML, msgspec,
+psutil, safetensors, huggingface_hub, pycocotools, faster-coco-eval; the parts effdet and latency also rich; the
+part effdet also effdet 0.4.1. The repository need not be installed: the script adds it to the path.
+
+What was run: on a CPU all parts (tests/benchmarks/test_gpu.py runs a sample). On a GPU none yet: limits of time and of
+differences are estimates, and results/gpu/ does not exist.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import os
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-
-import torch
-from effdet_speed import BOXES, NAME
-from peer import peer_model, peer_spec
-from torch import Tensor
-
-from scalesearch.arch.scaling import named
-from scalesearch.arch.spec import DetectorSpec
-from scalesearch.data.pixels import Pixels, open_pixels
-from scalesearch.data.sets import open_data
-from scalesearch.nn.anchors import anchor_boxes
-from scalesearch.nn.detector import build
-from scalesearch.nn.losses import assign, detection_loss
-from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Task
-from scalesearch.profile.environment import machine, versions
-from scalesearch.training.loop import Training
 
 HERE = Path(__file__).parent
-SIZE = 512
+PARTS = {
+    "equality": "gpu_checks",
+    "precision": "gpu_checks",
+    "memory": "gpu_checks",
+    "workers": "gpu_checks",
+    "effdet": "gpu_speed",
+    "latency": "gpu_speed",
+    "loop": "gpu_speed",
+}
+DEFAULT = tuple(name for name in PARTS if name != "loop")
+LONGEST, TOGETHER = 240.0, 720.0
+"""Seconds of a part, and of all."""
+RUN = (
+    "import sys, torch, {module} as parts\nfor line in parts.{part}(torch.device({device!r})): print(line, flush=True)"
+)
 
 
-def main() -> None:
-    """Run all parts; exit 1 where one failed."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the parts; exit 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=32)
-    args = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("these checks need a CUDA device, and torch finds none here")
-    warnings.simplefilter("ignore")
-    args.out.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, Callable[[], None]] = {
-        "steps": lambda: steps(args.out / "steps.md", args.batch, args.rounds),
-        "loop": lambda: loop(args.out / "loop.md", args.batch),
-    }
-    for name, command in commands(args.out).items():
-        parts[name] = lambda name=name, command=command: run(args.out / f"{name}.log", command)  # type: ignore[misc]
-    failed = []
-    for name, part in parts.items():
-        start = time.perf_counter()
-        try:
-            part()
-        except Exception:  # noqa: BLE001  a machine with a GPU is rarely at hand: the other parts are to run
-            traceback.print_exc()
-            failed.append(name)
-        print(f"{name}: {'FAILED' if name in failed else 'done'} after {time.perf_counter() - start:.0f} s", flush=True)
+    parser.add_argument("--only", nargs="+", choices=[*PARTS], default=[*DEFAULT], metavar="PART")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu/gpu.md"))
+    args = parser.parse_args(argv)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write(args.out, title(args.device), "w")
+    start, failed = time.monotonic(), []
+    for part in args.only:
+        left = min(LONGEST, TOGETHER - (time.monotonic() - start))
+        fault = run(part, args.device, args.out, left) if left > 0 else "not run: the twelve minutes are over"
+        if fault:
+            failed.append(part)
+            write(args.out, f"\n{part} FAILED: {fault}\n")
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
-def commands(out: Path) -> dict[str, list[str]]:
-    """The scripts and tests that run on CUDA by themselves."""
-    scripts = {
-        "memory": ["check_memory.py", "--out", str(out / "memory.txt")],
-        "latency": ["check_latency.py", "--device", "cuda", "--out", str(out / "latency.txt")],
-    }
-    found = {name: [sys.executable, str(HERE / script), *rest] for name, (script, *rest) in scripts.items()}
-    return {**found, "tests": [sys.executable, "-m", "pytest", "-q", "-rs", "-k", "cuda or gpu"]}
+def title(device: str) -> str:
+    """The head of the table. Exits where there is no GPU."""
+    import torch
+
+    sys.path.insert(0, str(HERE.parent))
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("these checks need a CUDA device, and torch finds none here; --device cpu tests the parts themselves")
+    name = torch.cuda.get_device_name() if device == "cuda" else "a CPU: a test of the script, at a small size"
+    return f"# Checks on {name}\n\ntorch {torch.__version__}, CUDA {torch.version.cuda}, python {sys.version.split()[0]}.\n"
 
 
-def run(log: Path, command: list[str]) -> None:
-    """A command in a process of its own, its output in `log`."""
-    with log.open("w") as file:
-        subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True, timeout=900)
+def run(part: str, device: str, out: Path, seconds: float) -> str:
+    """Run a part in a process of its own and add its lines to the table as they come; say how it failed, or ''."""
+    start = time.monotonic()
+    write(out, f"\n## {part}\n\n")
+    path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    code = RUN.format(module=PARTS[part], part=part, device=device)
+    log = out.with_name(f"{out.stem}-{part}.log")
+    with log.open("w") as errors, out.open("a") as table:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code],
+            stdout=table,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)  # its workers, too
+            process.wait()
+            return f"it was ended after {seconds:.0f} s"
+    print(f"{part}: {'done' if status == 0 else 'FAILED'} after {time.monotonic() - start:.0f} s", flush=True)
+    if status:
+        return (log.read_text().strip().splitlines() or [f"status {status}"])[-1]
+    write(out, f"\n{time.monotonic() - start:.0f} s.\n")
+    log.unlink()
+    return ""
 
 
-def steps(out: Path, batch: int, rounds: int) -> None:
-    """Images a second of the training step, ours and effdet's, every candidate once in each round."""
-    candidates = {
-        "effdet, fp32": (theirs, False, None),
-        "effdet, fp32, channels last": (theirs, True, None),
-        "effdet, bf16, channels last": (theirs, True, torch.bfloat16),
-        "effdet, fp16, channels last": (theirs, True, torch.float16),
-        "ours, fp32": (ours, True, None),
-        "ours, bf16": (ours, True, torch.bfloat16),
-        "ours, bf16, compiled": (compiled, True, torch.bfloat16),
-    }
-    calls = {who: make(batch, last, precision) for who, (make, last, precision) in candidates.items()}
-    times: dict[str, list[float]] = {who: [] for who in calls}
-    for round_ in range(-3, rounds):
-        for who, call in calls.items():
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            call()
-            torch.cuda.synchronize()
-            if round_ >= 0:
-                times[who].append(time.perf_counter() - start)
-    speed = {who: batch / median(seconds) for who, seconds in times.items()}
-    best = max(value for who, value in speed.items() if who.startswith("effdet"))
-    lines = [
-        f"# The D0 training step at {SIZE}, batch {batch}",
-        "",
-        f"`python benchmarks/gpu.py`, {rounds} interleaved rounds, medians. Labelling, loss and backward inside.",
-        "",
-        f"Machine: {', '.join(machine().values())}. " + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".",
-        "",
-        "| who | images a second | of effdet's fp32 | of effdet's best |",
-        "| --- | ---: | ---: | ---: |",
-        *(f"| {who} | {v:.0f} | {v / speed['effdet, fp32']:.2f} | {v / best:.2f} |" for who, v in speed.items()),
-    ]
-    out.write_text("\n".join(lines) + "\n")
-    print(out.read_text(), flush=True)
-
-
-def loop(out: Path, batch: int) -> None:
-    """The training loop on digits, plain, and with what is dear for a loader or makes the step quicker."""
-    device, spec = torch.device("cuda"), named("d0")
-    digits = open_data("digits").train
-    spec = dataclasses.replace(spec, size=(SIZE, SIZE), classes=len(digits.categories))
-    pixels = open_pixels(digits, spec.size)
-    plain = Recipe(epochs=1000, batch=batch, precision="bf16")
-    recipes = {"flip and jitter": plain, "colour too": dataclasses.replace(plain, colour=(0.4, 0.4, 0.4, 0.1))}
-    recipes["mosaic and mixup too"] = dataclasses.replace(recipes["colour too"], mosaic=0.5, mixup=0.3)
-    recipes["compiled"] = dataclasses.replace(plain, compile=True)
-    lines = [
-        f"# The training loop of D0 at {SIZE}, bf16, batch {batch}, with its loader",
-        "",
-        "`python benchmarks/gpu.py`, the second epoch of digits (decoded in memory) by `Training.train_epoch`.",
-        "",
-        f"Machine: {', '.join(machine().values())}. " + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".",
-        "",
-        "| recipe | images a second | of its time waiting for batches |",
-        "| --- | ---: | ---: |",
-    ]
-    for name, recipe in recipes.items():
-        speed, waited = second_epoch(spec, recipe, pixels, device)
-        lines.append(f"| {name} | {speed:.0f} | {waited:.1%} |")
-    out.write_text("\n".join(lines) + "\n")
-    print(out.read_text(), flush=True)
-
-
-def second_epoch(spec: DetectorSpec, recipe: Recipe, pixels: Pixels, device: torch.device) -> tuple[float, float]:
-    """Images a second, and the share of the time that the loop waited for batches; the first epoch warms up."""
-    with tempfile.TemporaryDirectory() as folder:
-        task = Task(spec=spec, recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=Path(folder))
-        training = Training(task, pixels, device)
-    training.train_epoch()
-    seconds, waited = training.seconds, training.waited
-    training.train_epoch()
-    return training.logged["images_per_second"], (training.waited - waited) / (training.seconds - seconds)
-
-
-def data(batch: int, last: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Random images [B, 3, H, W] and boxes on the GPU."""
-    generator = torch.Generator().manual_seed(0)
-    corner = torch.rand(batch, BOXES, 2, generator=generator) * SIZE * 0.7
-    sides = (0.05 + 0.25 * torch.rand(batch, BOXES, 2, generator=generator)) * SIZE
-    labels = torch.randint(0, 90, (batch, BOXES), generator=generator).cuda()
-    images = torch.randn(batch, 3, SIZE, SIZE, generator=generator).cuda()
-    if last:
-        images = images.contiguous(memory_format=torch.channels_last)
-    return images, torch.cat([corner, corner + sides], 2).cuda(), labels
-
-
-def theirs(batch: int, last: bool, precision: torch.dtype | None) -> Callable[[], None]:
-    """effdet's step by its own loss and labeler."""
-    from effdet import DetBenchTrain
-
-    spec = peer_spec(NAME)
-    bench = DetBenchTrain(peer_model(NAME, spec, seed=None), create_labeler=True).train().cuda()
-    if last:
-        bench = bench.to(memory_format=torch.channels_last)
-    images, boxes, labels = data(batch, last)
-    target = {"bbox": boxes[..., [1, 0, 3, 2]], "cls": labels + 1}
-
-    def loss() -> Tensor:
-        with mixed(precision):
-            return bench(images, target)["loss"]
-
-    return stepped(bench, loss, precision)
-
-
-def ours(batch: int, last: bool, precision: torch.dtype | None, *, compile_: bool = False) -> Callable[[], None]:
-    """Our step, as training/loop.py takes it."""
-    spec = peer_spec(NAME)
-    model = build(spec).train().cuda().to(memory_format=torch.channels_last)
-    forward = torch.compile(model) if compile_ else model
-    images, boxes, labels = data(batch, last)
-    anchors = anchor_boxes(spec, torch.device("cuda"))
-
-    def loss() -> Tensor:
-        with mixed(precision):
-            outputs = forward(images)
-        return detection_loss(outputs, assign(anchors, boxes, labels)).total
-
-    return stepped(model, loss, precision)
-
-
-def compiled(batch: int, last: bool, precision: torch.dtype | None) -> Callable[[], None]:
-    """Our step with the network through torch.compile."""
-    return ours(batch, last, precision, compile_=True)
-
-
-def stepped(model: torch.nn.Module, loss: Callable[[], Tensor], precision: torch.dtype | None) -> Callable[[], None]:
-    """Loss and backward; fp16 with the usual scale, so that gradients do not vanish."""
-
-    def step() -> None:
-        model.zero_grad()
-        (loss() * (2**10 if precision is torch.float16 else 1)).backward()  # type: ignore[no-untyped-call]
-
-    return step
-
-
-def mixed(precision: torch.dtype | None) -> torch.autocast:
-    """Around the forward pass; nothing in full precision."""
-    return torch.autocast("cuda", dtype=precision, enabled=precision is not None)
+def write(out: Path, text: str, mode: str = "a") -> None:
+    """Add text to the table, at once."""
+    with out.open(mode) as table:
+        table.write(text)
 
 
 if __name__ == "__main__":
