@@ -44,9 +44,7 @@ PARTS = {
 DEFAULT = tuple(name for name in PARTS if name != "loop")
 LONGEST, TOGETHER = 240.0, 720.0
 """Seconds of a part, and of all."""
-RUN = (
-    "import sys, torch, {module} as parts\nfor line in parts.{part}(torch.device({device!r})): print(line, flush=True)"
-)
+RUN = "import {module} as parts\nfor line in parts.{part}({device!r}): print(line, flush=True)"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -32,7 +32,7 @@ def effdet(place: str) -> Iterator[str]:
     """The D0 training step beside effdet's: labelling, loss and backward, interleaved rounds."""
     device = torch.device(place)
     cpu = device.type == "cpu"
-    side, batch, rounds = (128, 1, 1) if cpu else (512, 32, 15)
+    side, batch, rounds = (128, 2, 1) if cpu else (512, 32, 15)
     calls = candidates(device, side, batch)
     times: dict[str, list[float]] = {who: [] for who in calls}
     for round_ in range(-1 if cpu else -3, rounds):
