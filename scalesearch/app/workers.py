@@ -11,19 +11,22 @@ import functools
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from scalesearch.app.train_one import group_trainer, trainer
 from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.sets import Data, open_data
-from scalesearch.execute.executor import Answer, Executor, InProcess, UnfitWorkerError, portable
+from scalesearch.execute.executor import Answer, Executor, InProcess, Payload, Reply, UnfitWorkerError, portable
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.execute.ray_cluster import Slots, connect
 from scalesearch.execute.ray_executor import RayExecutor
 from scalesearch.execute.together import TaskGroup, Together
+from scalesearch.execute.worker_executor import WorkerExecutor
 from scalesearch.inputs.machine import processors
 from scalesearch.plan.plan import Plan
 from scalesearch.plan.sections import DataPlan
@@ -84,11 +87,6 @@ def find_engine(plan: Plan, where: Where) -> Engine:
                 f"go on with --set threads={most}"
             )
         return Engine(workers=workers, threads=plan.threads or max(1, torch.get_num_threads() // workers))
-    if plan.together > 1:
-        raise ValueError(
-            f"together is for workers of this machine, but the plan has {plan.together} and --ray is given: go on with "
-            "--set together=1"
-        )
     slots = connect(where.ray, cpus=where.cpus or plan.threads, gpus=where.gpus, workers=where.workers)
     logger.info(slots.summary)
     return Engine(workers=slots.workers, threads=slots.cpus, slots=slots)
@@ -107,20 +105,27 @@ def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Execu
         gpu=engine.slots.gpus > 0 if engine.slots else torch.cuda.is_available(),
         versions=_versions(),
     )
-    if engine.slots is not None:
-        return RayExecutor(engine.slots, _train_here, _prepare, (footing,))
-    where = (_prepare, (footing,), environments(engine))
+    worker = (_prepare, (footing,))
     if plan.together > 1:
+        return Together(_executor(engine, group_trainer(data), _train_group_here, *worker), plan.together)
+    return _executor(engine, trainer(data), _train_here, *worker)
 
-        def groups() -> LocalProcesses[TaskGroup, list[Answer]]:
-            return LocalProcesses(engine.workers, _train_group_here, *where)
 
-        return Together(InProcess(group_trainer(data), groups) if engine.workers == 1 else groups(), plan.together)
+def _executor(
+    engine: Engine,
+    train: Callable[[Payload, str], Reply],
+    train_there: Callable[[Payload], Reply],
+    prepare: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> InProcess[Payload, Reply] | WorkerExecutor[Payload, Reply]:
+    """Return the executor that trains by `train` in this process, else by `train_there` in its workers."""
+    if engine.slots is not None:
+        return RayExecutor(engine.slots, train_there, prepare, arguments)
 
-    def tasks() -> LocalProcesses[Task, Outcome]:
-        return LocalProcesses(engine.workers, _train_here, *where)
+    def processes() -> LocalProcesses[Payload, Reply]:
+        return LocalProcesses(engine.workers, train_there, prepare, arguments, environments(engine))
 
-    return InProcess(trainer(data), tasks) if engine.workers == 1 else tasks()
+    return InProcess(train, processes) if engine.workers == 1 else processes()
 
 
 def environments(engine: Engine) -> list[dict[str, str]]:

@@ -9,21 +9,20 @@ from typing import Any
 from scalesearch.execute.losses import Tasks
 from scalesearch.execute.pulse import Beat
 from scalesearch.execute.site import Place, Worker
-from scalesearch.execute.together import TaskGroup
-from scalesearch.plan.task import Task
+from scalesearch.execute.together import Trainable, tasks_of
 
 
 @dataclass
 class QueuedWork:
     """A task, or several that are trained together, on the way to a worker."""
 
-    task: Task | TaskGroup
+    task: Trainable
     label: str
     future: Future[Any]
 
     @property
     def tasks(self) -> Tasks:
-        return self.task.tasks if isinstance(self.task, TaskGroup) else (self.task,)
+        return tasks_of(self.task)
 
 
 @dataclass(eq=False)

@@ -16,25 +16,25 @@ from concurrent.futures import Future
 from typing import Any
 
 from scalesearch.execute import attempts
-from scalesearch.execute.executor import Answer, UnfitWorkerError, answer, prepared
+from scalesearch.execute.executor import Payload, Reply, UnfitWorkerError, answer, prepared
 from scalesearch.execute.pulse import BEAT, Beat, Pulse
 from scalesearch.execute.ray_cluster import Slots, import_ray, room
 from scalesearch.execute.site import Answered, Begun, Event, Gone, Place, WorkerReady
+from scalesearch.execute.together import TaskGroup, Trainable, tasks_of
 from scalesearch.execute.worker_executor import WorkerExecutor
 from scalesearch.io.progress import displayed
-from scalesearch.plan.task import Outcome, Task
 
 _WATCH = "watch"
 """The concurrency group of an actor's reports, beside its training, which stays in the main thread."""
 
 
-class RayExecutor(WorkerExecutor[Task, Outcome]):
+class RayExecutor(WorkerExecutor[Payload, Reply]):
     """Trains tasks on the cluster that `connect` joined; `train` and `prepare` are module-level functions."""
 
     def __init__(
         self,
         slots: Slots,
-        train: Callable[[Task], Outcome],
+        train: Callable[[Payload], Reply],
         prepare: Callable[..., None],
         arguments: tuple[Any, ...],
     ) -> None:
@@ -93,13 +93,14 @@ class _RayWorker:
         # Ray must not retry: it does not know the attempts' folders, and the driver would not learn of the loss.
         options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_restarts": 0, "max_task_retries": 0}
         self._actor = actor.options(scheduling_strategy=self._here, **options).remote()
-        self._task: Task | None = None
+        self._task: Trainable | None = None
         self._pid = 0
         self._when(self._actor.begin.remote(), self._begun)
         self._when(self._actor.prepare.remote(work, slots.gpus > 0), lambda unfit: tell(WorkerReady(unfit)))
 
-    def train(self, task: Task) -> None:
-        self._task = attempts.new_attempt(task)
+    def train(self, task: Trainable) -> None:
+        anew = tuple(attempts.new_attempt(one) for one in tasks_of(task))
+        self._task = TaskGroup(anew) if isinstance(task, TaskGroup) else anew[0]
         self._when(self._actor.train.remote(self._task), lambda result: self._tell(Answered(result)))
 
     def listen(self) -> None:
@@ -108,7 +109,8 @@ class _RayWorker:
 
     def keep(self) -> None:
         assert self._task is not None, "what is kept has been trained"
-        attempts.publish(self._task)
+        for one in tasks_of(self._task):
+            attempts.publish(one)
 
     def end(self, *, hangs: bool = False) -> None:
         with contextlib.suppress(Exception):  # the cluster may be gone already
@@ -157,7 +159,7 @@ class _Actor:
 
     def __init__(self) -> None:
         self._pulse = Pulse()
-        self._train: Callable[[Task], Outcome] | None = None
+        self._train: Callable[[Any], Any] | None = None
 
     def begin(self) -> int:
         """Return the process's id, when it has one."""
@@ -173,13 +175,14 @@ class _Actor:
             return UnfitWorkerError(f"a worker cannot be prepared: {type(error).__name__}: {error}")
         return prepared(prepare, arguments)
 
-    def train(self, task: Task) -> Answer:
-        """Train the task, which is an attempt at one."""
+    def train(self, task: Trainable) -> Any:
+        """Train the task, or several together, which are attempts at them."""
         assert self._train is not None, "a worker is prepared before it trains"
         train = self._train
 
-        def attempt(task: Task) -> Outcome:
-            attempts.begin(task)
+        def attempt(task: Trainable) -> Any:
+            for one in tasks_of(task):
+                attempts.begin(one)
             return train(task)
 
         self._pulse.begin()

@@ -30,6 +30,15 @@ class TaskGroup:
         return sum(limit for limit in limits if limit) if all(limits) else None
 
 
+Trainable = Task | TaskGroup
+"""What a worker trains at a time."""
+
+
+def tasks_of(sent: Trainable) -> tuple[Task, ...]:
+    """Return the task, or those of the group."""
+    return sent.tasks if isinstance(sent, TaskGroup) else (sent,)
+
+
 class GroupExecutor(Protocol):
     """Trains groups, each in one of its workers; the answers are in the order of the tasks."""
 

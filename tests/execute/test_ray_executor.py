@@ -16,12 +16,15 @@ from scalesearch.execute import attempts
 from scalesearch.execute.executor import UnfitWorkerError
 from scalesearch.execute.ray_cluster import Slots, connect, fit_slots
 from scalesearch.execute.ray_executor import RayExecutor
+from scalesearch.execute.together import Together
+from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from tests.execute.workers import (
     Trials,
     assert_nothing_lost_or_twice,
     assert_refused,
     count,
+    count_all,
     count_sick,
     die_once,
     prepare_counted,
@@ -206,6 +209,21 @@ def test_a_killed_worker_and_a_removed_node_cost_one_task_each(make: Make, clust
         assert len(begun(task)) == 1 + (done[i] > 0)
         assert (task.folder / "last.pt").read_text() == "12"
         assert not list(task.folder.glob("*attempt-*"))
+
+
+def test_tasks_of_one_trunk_have_an_attempt_each(slots: Slots, tmp_path: Path) -> None:
+    executor = Together(RayExecutor(slots, count_all, prepared, (0.0,)), 4)
+    try:
+        first = replace(tiny_task(tmp_path), recipe=Recipe(epochs=1, freeze="backbone"))
+        tasks = [replace(first, spec=replace(first.spec, width=8 * i), folder=tmp_path / str(i)) for i in range(1, 7)]
+        futures = [executor.submit(task, "") for task in tasks]
+        executor.start()
+        assert [future.result(timeout=300).state for future in futures] == ["complete"] * 6
+        for task in tasks:
+            assert (task.folder / "last.pt").read_text() == "1" and not list(task.folder.glob("*attempt-*"))
+            assert len(begun(task)) == 1
+    finally:
+        executor.close()
 
 
 def test_a_sick_node_loses_three_tasks_and_an_unfit_one_none(

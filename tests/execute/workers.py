@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from scalesearch.arch.scaling import named
-from scalesearch.execute.executor import Executor, UnfitWorkerError, WorkerLostError
+from scalesearch.execute.executor import Answer, Executor, UnfitWorkerError, WorkerLostError
+from scalesearch.execute.together import TaskGroup
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run_study
@@ -251,6 +252,11 @@ def prepare_counted(folder: Path) -> None:
         file.write(f"{os.getpid()} {here()}\n")
     if (unfit := folder / "unfit").exists() and unfit.read_text() == here():
         raise UnfitWorkerError("a worker lacks the data")
+
+
+def count_all(group: TaskGroup) -> list[Answer]:
+    """`count` for each."""
+    return [count(task) for task in group.tasks]
 
 
 def count_sick(task: Task) -> Outcome:
