@@ -1,10 +1,10 @@
 """Are the workers of a large cluster busy, and is a search by many as good as by few? Writes results/benchmarks/many_workers.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/many_workers.py                              # about an hour on one core
-    python benchmarks/many_workers.py --only busy --workers 10 --trials 60 --out /tmp/many.md
+    OMP_NUM_THREADS=1 python benchmarks/many_workers.py                              # about half an hour on one core
+    python benchmarks/many_workers.py --only busy --workers 10 --trials 60 --band own --out /tmp/many.md
 
-The real driver on the landscape of search_spaces/landscape.yaml in a wider band. Only time is simulated: trainings take log-normal
-times with a mean of an hour, 2 % of them lose their worker on the way and go on from their checkpoint, and on the first
+The real driver on the landscape of search_spaces/landscape.yaml, in a wider band or its own. Only time is simulated: trainings take
+log-normal times with a mean of an hour, 2 % of them lose their worker on the way and go on from their checkpoint, and on the first
 node (of eight workers; of two where there are ten) every training is lost within a minute, until it is benched after three in
 a row, as the Ray executor does. The clock also runs while the driver works, by its processor time: meanwhile
 workers wait. The busy share is of the workers on healthy nodes, until the last candidate is sent.
@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import heapq
 import math
+import sys
 import tempfile
 import time
 from collections import deque
@@ -24,24 +25,28 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 import optuna
+from check_samplers import trial_of
 
 from scalesearch.app.rehearse import Scenario, on_landscape
 from scalesearch.evidence.noise import Spread
 from scalesearch.execute.executor import WorkerLostError
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.plan.ladder import epochs_at
+from scalesearch.plan.sections import SamplerPlan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.latency_setting import processor
 from scalesearch.records.folder import StudyFolder
 from scalesearch.records.front import best_trials
 from scalesearch.rehearsal.simulation import REHEARSED, Answers, MemoryStore, Yardstick
+from scalesearch.space.enumerated import EnumeratedBand
 from scalesearch.study import pending
 from scalesearch.study.check import check_proposals
 from scalesearch.study.driver import search
+from scalesearch.study.propose import Proposal, propose
 from scalesearch.study.study import Store, Study
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
@@ -222,27 +227,29 @@ def run(
     )
 
 
-def stage_of() -> tuple[Scenario, Yardstick]:
+def stage_of(wide: bool) -> tuple[Scenario, Yardstick]:
     """The problem and its measure."""
-    stage = on_landscape(PLAN, [BAND], "plain")
+    stage = on_landscape(PLAN, [BAND] if wide else [], "plain")
     return stage, Yardstick(stage.band, stage.surrogate, stage.plan.objectives)
 
 
 def main() -> None:
     """Writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("busy", "front"))
+    parser.add_argument("--only", choices=("busy", "proposal", "front"))
+    parser.add_argument("--band", choices=("wide", "own"), default="wide")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000])
     parser.add_argument("--sigmas", type=float, nargs="+", default=[0.25, 0.5])
     parser.add_argument("--samplers", nargs="+", default=["random", "ehvi"])
     parser.add_argument("--trials", type=int, help="in place of the number of each case")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/many_workers.md"))
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    stage, yardstick = stage_of()
+    stage, yardstick = stage_of(args.band == "wide")
+    command = f"OMP_NUM_THREADS=1 python benchmarks/many_workers.py {' '.join(sys.argv[1:])}".strip()
     lines = [
-        "`OMP_NUM_THREADS=1 python benchmarks/many_workers.py`: the driver on simulated workers\n",
+        f"`{command}`: the driver on simulated workers\n",
         f"{processor()}, one thread; {stage.facts[1]}\n",
     ]
 
@@ -252,7 +259,7 @@ def main() -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text("\n".join(lines) + "\n")
 
-    if args.only != "front":
+    if args.only in (None, "busy"):
         add(
             "| sampler | rows in | workers | sigma | trials | busy | driver, s a trial | of the last 100 | hours | failed |",
             "| --- " * 10 + "|",
@@ -264,7 +271,13 @@ def main() -> None:
         if "random" in args.samplers and 100 in args.workers:
             with tempfile.TemporaryDirectory() as place:
                 add(_busy(stage, yardstick, "random", 100, 0.5, args.trials, Path(place) / "study"))
-    if args.only != "busy":
+    if args.only in (None, "proposal"):
+        took = [f"{proposal(stage, 1_000, out):.3f} s with {out:,} in training" for out in (0, 100, 1_000)]
+        add(
+            "",
+            "A proposal of ehvi after 1,000 trials, median of 5, without fitting hyperparameters: " + ", ".join(took),
+        )
+    if args.only in (None, "front"):
         trials = args.trials or 1_000
         add("", f"Hypervolume of the front after {trials:,} trials of ehvi, {args.seeds} seeds, sigma 0.5\n")
         for workers in (10, 100):
@@ -272,9 +285,36 @@ def main() -> None:
                 run(stage, yardstick, sampler="ehvi", workers=workers, sigma=0.5, trials=trials, seed=seed).front
                 for seed in range(args.seeds)
             ]
-            spread = Spread(tuple(found))
-            each = ", ".join(f"{one:.4f}" for one in found)
-            add(f"- {workers} workers: {fmean(found):.4f} ± {spread.interval:.4f} (95 %): {each}")
+            between = Spread(tuple(found)).interval
+            interval = f", 95 % interval {between[0]:.4f} to {between[1]:.4f}" if between else ""
+            add(f"- {workers} workers: mean {fmean(found):.4f}{interval}; {', '.join(f'{one:.4f}' for one in found)}")
+
+
+def proposal(stage: Scenario, count: int, out: int) -> float:
+    """Return the processor seconds of a proposal after `count` random trials, with `out` candidates in training."""
+    band = stage.band
+    assert isinstance(band, EnumeratedBand)
+    drawn = [band.candidates[i] for i in np.random.default_rng(0).permutation(len(band.candidates))[: count + out]]
+    epochs = stage.plan.recipe.epochs
+    trials = [
+        trial_of(i, Proposal(one, "random"), stage.surrogate.ap(one.members[0], 0, epochs))
+        for i, one in enumerate(drawn[:count])
+    ]
+    busy, seconds = drawn[count:], []
+    for i in range(6):
+        began = time.process_time()
+        propose(
+            band,
+            SamplerPlan(name="ehvi"),
+            stage.plan.objectives,
+            0,
+            count + out + i,
+            trials,
+            taken=[one.key for one in busy],
+            pending=[one.point for one in busy],
+        )
+        seconds.append(time.process_time() - began)
+    return median(seconds[1:])
 
 
 def _busy(
@@ -287,9 +327,8 @@ def _busy(
     folder: Path | None = None,
 ) -> str:
     """A line of the table. Many workers have several rounds to do, except with the dear sampler."""
-    count = trials or (max(1_000, 5 * workers) if sampler == "random" else max(300, 2 * workers))
-    if sampler == "ehvi" and workers == 100 and not trials:
-        count = 1_000
+    dear = {1: 300, 10: 300, 100: 1_000, 1000: 1_500}
+    count = trials or (max(1_000, 5 * workers) if sampler == "random" else dear.get(workers, 300))
     ran = run(stage, yardstick, sampler=sampler, workers=workers, sigma=sigma, trials=count, folder=folder)
     place = "memory" if folder is None else "a folder"
     return (
