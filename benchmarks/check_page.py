@@ -1,12 +1,13 @@
 """How large is the page of a study of 200 trials, how long is it written and drawn? Writes results/checks/page.txt.
 
-    python benchmarks/check_page.py                  # half a minute; needs Chromium and `pip install 'scalesearch[test]'`
+    python benchmarks/check_page.py                  # a minute; needs Chromium and `pip install 'scalesearch[test]'`
     python benchmarks/check_page.py --trials 1000 --out /tmp/page.txt --keep /tmp/page
 
 The study is searched on a made-up landscape, whose trainings are answered at once: 200 candidates on a ladder of three
 rungs with a loss for each epoch, free graphs in one study and named ones in the other, winners and a named design with three
 seeds each, a picture of detections. The browser is a headless Chromium, at two widths and in both themes; a console error or
-a request that leaves the file fails the check. `--keep` keeps the studies and a picture of each page.
+a request that leaves the file fails the check. The limits hold for processor seconds, which are those of a clock on a machine without other work
+(writing is one thread, drawing almost): a line has both, and the load beside which they were measured. `--keep` keeps the studies and a picture of each page.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ MADE_UP = Provenance(
     versions={"python": "3"},
 )
 CASES = ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"))
-LIMITS = {"MB": 8.0, "seconds to write": 20.0, "seconds to draw": 3.0}
+LIMITS = {"MB": 8.0, "processor seconds to write": 20.0, "processor seconds to draw": 3.0}
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -205,19 +206,20 @@ def main() -> None:
             start, begun = time.perf_counter(), time.process_time()
             facts = read_study(study).facts
             report_study(study, facts)
-            seconds, page = time.perf_counter() - start, study / "report.html"
+            seconds, busy = time.perf_counter() - start, time.process_time() - begun
+            page = study / "report.html"
             size = page.stat().st_size / 1e6
             graphs = len({row.spec.topology for trial in facts.trials for row in trial.rows})
             lines.append(
-                f"{name}: {len(facts.trials)} trials, {graphs} graphs: {size:.2f} MB, whole report written in {seconds:.1f} s ({time.process_time() - begun:.1f} s of processor time)"
+                f"{name}: {len(facts.trials)} trials, {graphs} graphs: {size:.2f} MB, whole report written in {seconds:.1f} s ({busy:.1f} s of processor time)"
             )
             times = drawn(page, args.browser, args.keep)
             lines += [
-                f"  {case}: drawn in {took:.2f} s ({busy:.2f} s of processor time), no console error, no request, no overflow"
-                for case, took, busy in times
+                f"  {case}: drawn in {took:.2f} s ({own:.2f} s of processor time), no console error, no request, no overflow"
+                for case, took, own in times
             ]
-            own = (size, seconds, max(took for _, took, _ in times))
-            worst = {limit: max(before, value) for (limit, before), value in zip(worst.items(), own, strict=True)}
+            values = (size, busy, max(own for _, _, own in times))
+            worst = {limit: max(before, value) for (limit, before), value in zip(worst.items(), values, strict=True)}
     met = {limit: worst[limit] <= most for limit, most in LIMITS.items()}
     lines += [
         "",

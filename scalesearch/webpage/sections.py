@@ -139,7 +139,7 @@ def _detections(facts: Facts, folder: Path) -> PageSection | None:
         text = (
             f"The best winner, {design_cell(best.first)} with seed {for_markdown(source.seed)}, on images of "
             f"{for_markdown(best.first.splits['evaluated'])} that it was not trained on: evenly spaced in their order, not "
-            f"chosen by how well it does. Frames have a score of at least {SCORE}."
+            f"chosen by how well it does. Frames have a score of at least {SCORE}; without a frame nothing was found."
         )
     elif source:
         text = "The picture of detections is of an earlier winner; `scalesearch search ... --finish` draws it again."
