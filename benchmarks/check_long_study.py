@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/check_long_study.py          # writes results/checks/long_study.txt
     python benchmarks/check_long_study.py --trials 60 --out /tmp/long_study.txt
+    python benchmarks/check_long_study.py --open FOLDER              # only opens a study that is there
 
 The real driver with rows, results and Optuna's journal in a folder, on the landscape of search_spaces/landscape.yaml in a wider
 band; each training answers at once, with a curve, losses and scores by class of the size that a real one has. Memory is
 the driver's resident set, from after its first trials to the end. What the rows take is measured in a process of its own that
-reads them. A report is not written. Exit status 1 where a limit is exceeded.
+reads them. Opening is held to its limit by processor time, since other work beside it makes the wall time longer. Exit status 1 where a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from many_workers import BAND, PLAN
 from scalesearch.app.rehearse import Scenario, on_landscape
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.mirror.ledger import OptunaLedger
+from scalesearch.plan.plan import read_plan
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.profile.latency_setting import processor
 from scalesearch.records.folder import StudyFolder, read_rows
@@ -99,13 +101,30 @@ def of_rows(folder: Path) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def opening(folder: Path) -> tuple[float, float]:
+    """Processor and wall seconds that opening a study takes."""
+    plan, rows = read_plan(folder / "plan.yaml"), read_rows(folder)
+    began, clock = time.process_time(), time.perf_counter()
+    opened = StudyFolder.open(folder, plan, data=rows[0].data)
+    took = time.process_time() - began, time.perf_counter() - clock
+    opened.close()
+    return took
+
+
 def main() -> int:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--sampler", default="random")
+    parser.add_argument("--open", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results/checks/long_study.txt"))
     args = parser.parse_args()
+    if args.open:
+        own, wall = opening(args.open)
+        print(
+            f"opening {len(read_rows(args.open)):,} rows: {own:.2f} s of processor time (limit {OPENING:g}), {wall:.2f} s of wall time"
+        )
+        return int(own > OPENING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     problem = stage()
     sampler = dataclasses.replace(problem.plan.sampler, name=args.sampler, startup=10)
@@ -131,10 +150,7 @@ def main() -> int:
                 grown = resident() - before
         finally:
             executor.close()
-        plan = dataclasses.replace(plan, trials=args.trials)
-        began = time.perf_counter()
-        StudyFolder.open(path, plan, data=REHEARSED.data).close()
-        opened = time.perf_counter() - began
+        opened, wall = opening(path)
         count, rows = len(read_rows(path)), of_rows(path) * (1 - FIRST / args.trials)
         size = sum(file.stat().st_size for file in (path / "rows").iterdir()) / 1e6
     assert count == args.trials
@@ -146,7 +162,7 @@ def main() -> int:
         f"{processor()}; {WORKERS} local workers; rows of {size:.1f} MB on disk",
         f"memory of the driver, from trial {FIRST} on: {grown:.1f} MB more, of which the rows are {rows:.1f} MB",
         f"beyond the rows: {beyond:.1f} MB (limit {MEMORY:g})",
-        f"opening the folder again and closing it: {opened:.2f} s (limit {OPENING:g})",
+        f"opening the folder again: {opened:.2f} s of processor time (limit {OPENING:g}), {wall:.2f} s of wall time",
         f"processor time of the driver: {1e3 * own / done:.1f} ms a trial; wall time: {1e3 * took / done:.1f} ms a trial",
         "within the limits" if fine else "NOT within the limits",
     ]
