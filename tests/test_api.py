@@ -40,7 +40,7 @@ def test_a_study_is_searched_and_read_as_a_frame(coco: Path, tmp_path: Path, cap
     found = ss.search(plan, out=tmp_path / "study")
     # A room is silenced by its logger, and the others are not.
     heard = {record.name for record in caplog.records}
-    assert {"scalesearch.training.run_task", "scalesearch.app.search_study"} <= heard
+    assert {"scalesearch.training.group", "scalesearch.app.search_study"} <= heard
     assert not any(name.startswith("scalesearch.study") for name in heard)
     assert len(found.trials) == 2 and len(found.rows) == 3 and found.best_trials
     frame = ss.read_study(tmp_path / "study").trials_dataframe()
