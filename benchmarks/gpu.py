@@ -17,8 +17,8 @@ driver, and these wheels with what they need: torch and torchvision (of one CUDA
 psutil, safetensors, huggingface_hub, pycocotools, faster-coco-eval; the parts effdet and latency also rich; the
 part effdet also effdet 0.4.1. The repository need not be installed: the script adds it to the path.
 
-What was run: on a CPU all parts (tests/benchmarks/test_gpu.py runs a sample). On a GPU none yet: limits of time and of
-differences are estimates, and results/gpu/ does not exist.
+What was run: on a CPU all parts by --device cpu, each in 35 to 150 s on two busy cores (tests/benchmarks/test_gpu.py runs a
+sample). On a GPU none yet: limits of time and of differences are estimates, and results/gpu/ does not exist.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ from tests.execute.workers import (
     worker_facts,
 )
 
-# Ray 2.40 leaves a node's logs open (ray/_private/node.py, start_raylet), and warnings are errors here.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/logs/raylet:ResourceWarning")
+# Ray 2.40 leaves the logs of its processes open (ray/_private/node.py), and warnings are errors here.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/session_.*/logs/:ResourceWarning")
 
 # ---- how tasks fit into nodes: no Ray needed ----
 
