@@ -124,12 +124,15 @@ def _training(spec: DetectorSpec, params: Any, dimensions: Dimensions, training:
     held = each * params + BYTES * 2 * (2 + training.average) * norms
     held += training.batch * (HALF if training.half else BYTES) * _kept(spec, dimensions, training)
     held -= 2 * (each - BYTES * training.copies) * norms  # scale and shift of a norm are no kernel
+    whole = training.half and training.checkpointing and isinstance(spec.backbone, TimmBackbone)
+    if not (training.frozen or whole):
+        return held
     own, _, _ = backbones.cost(spec, dimensions[0], areas_of(spec, dimensions[0]))
     fixed = backbones.norms(spec, dimensions[0])
     if training.frozen:  # weights, average and statistics alone
         held -= (each - BYTES * (1 + training.average)) * own + BYTES * 2 * fixed
         held += 2 * (each - BYTES * training.copies) * fixed
-    elif training.half and training.checkpointing and isinstance(spec.backbone, TimmBackbone):
+    else:
         held += HALF * (own - 2 * fixed)  # as a whole it is one segment
     return held
 

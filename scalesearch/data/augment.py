@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -83,11 +84,21 @@ def move(images: Tensor, boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -
 def normalise(images: Tensor, by: str = "imagenet") -> Tensor:
     """uint8 [B, h, w, 3] -> float32 [B, 3, h, w] in `channels_last`: (x - mean) / deviation, `by` NORMALISATIONS."""
     count, height, width, _ = images.shape
-    mean, deviation = (torch.tensor(values, device=images.device) for values in NORMALISATIONS[by])
+    factors, shifts = _row(by, width, images.device)
     # Whole rows at once: 1.2 ms for [16, 192, 192, 3] on one core; an inner axis of 3 takes 3.1 ms.
-    rows = images.reshape(count, height, width * 3)
-    made = rows.mul((1 / (255 * deviation)).repeat(width)).add_((-mean / deviation).repeat(width))
+    made = images.reshape(count, height, width * 3).mul(factors).add_(shifts)
     return made.view(count, height, width, 3).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _row(by: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the factor and the shift of each number of a row of pixels, on the device.
+
+    Kept, since a device would wait for them in each batch; sent when they are complete, so that any stream may read them.
+    """
+    mean, deviation = (torch.tensor(values) for values in NORMALISATIONS[by])
+    factors, shifts = (1 / (255 * deviation)).repeat(width), (-mean / deviation).repeat(width)
+    return factors.to(device), shifts.to(device)
 
 
 def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, float], flip: bool) -> Move:

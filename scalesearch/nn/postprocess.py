@@ -6,6 +6,7 @@ Imports torch and torchvision.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -92,6 +93,13 @@ def detect(
             kept, scores = _soft(boxes, scores, labels, sigma, least, most)
         found.append(Detections(boxes[kept], scores[kept], labels[kept]))
     return found
+
+
+def on_host(found: Sequence[Detections]) -> list[Detections]:
+    """Return detections on the CPU: by three copies for all images, since the host waits for each."""
+    counts = [len(one.scores) for one in found]
+    columns = (torch.split(torch.cat(column).cpu(), counts) for column in zip(*found, strict=True))
+    return [Detections(*one) for one in zip(*columns, strict=True)]
 
 
 def _check(method: str, *, candidates: int, iou: float, sigma: float, most: int) -> None:

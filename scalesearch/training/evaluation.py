@@ -6,20 +6,21 @@ Imports torch, nn and data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scalesearch.data.augment import normalise
-from scalesearch.data.pixels import Pixels, eval_batches
+from scalesearch.data.pixels import Pixels
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.data.split import ground_truth
 from scalesearch.nn.frozen import outputs_together
-from scalesearch.nn.postprocess import Detections, detect
+from scalesearch.nn.postprocess import Detections, detect, on_host
 from scalesearch.training.coco_metrics import Evaluation, coco_numbers
 from scalesearch.training.distributed import ALONE, Team
+from scalesearch.training.loader import fed, unchanged
 
 BATCH = 16
 
@@ -75,11 +76,12 @@ def _predict(
     for model in models:
         model.eval()
     results: list[list[dict[str, Any]]] = [[] for _ in models]
-    for batch in eval_batches(pixels, BATCH, shard):
-        images = normalise(batch.images.to(anchors[0].device), pixels.normalisation)
-        for one, own, outputs in zip(results, anchors, outputs_together(models, images), strict=True):
-            found = detect(outputs, own, pixels.size, candidates=CANDIDATES)
-            one += coco_results(found, batch.index.tolist(), pixels)
+    device = anchors[0].device
+    with closing(fed(unchanged(pixels, BATCH, shard, device), device)) as batches:
+        for batch in batches:
+            for one, own, outputs in zip(results, anchors, outputs_together(models, batch.images), strict=True):
+                found = detect(outputs, own, pixels.size, candidates=CANDIDATES)
+                one += coco_results(found, batch.places.tolist(), pixels)
     return results
 
 
@@ -87,7 +89,7 @@ def coco_results(found: Sequence[Detections], index: Sequence[int], pixels: Pixe
     """Convert detections at these positions from input pixels to COCO results in the images' own pixels."""
     results: list[dict[str, Any]] = []
     split = pixels.split
-    for position, (boxes, scores, labels) in zip(index, found, strict=True):
+    for position, (boxes, scores, labels) in zip(index, on_host(found), strict=True):
         image, scale = split.images[position], float(pixels.scales[position])
         limit = boxes.new_tensor([image.width, image.height] * 2)
         boxes = (boxes / scale).minimum(limit)

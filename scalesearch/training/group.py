@@ -129,10 +129,12 @@ def _train_epoch(members: Sequence[GroupMember], held_out: Pixels, progress: _Pr
                 progress.tell(f"epoch {training.epoch + 1}, loss {loss:.3f}")
                 of[training].curve.save(at_once=False)
                 of[training].check_time()
-    members = [one for one in members if one.result is None]
     for one in members:
-        one.training.end_epoch()
-        one.curve.add_losses()
+        if one.result is None:
+            with one.judged():
+                one.training.end_epoch()
+                one.curve.add_losses()
+    members = [one for one in members if one.result is None]
     if members and members[0].curve.due(members[0].training.epoch):
         progress.tell(f"epoch {members[0].training.epoch}, evaluating")
         _evaluate(members, held_out)

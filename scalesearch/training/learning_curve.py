@@ -82,6 +82,8 @@ class LearningCurve:
         """Write the checkpoint unless it is too early for one; of several processes the first one writes."""
         if not self.training.team.first or not (at_once or time.monotonic() - self.saved > SAVE_SECONDS):
             return
+        if not self.training.is_sound():  # not raised here: the other processes are not in this function
+            return
         saved = {"curve": self.curve, "losses": self.losses, "per_class": self.per_class, "seconds": self.seconds}
         state = {
             **self.training.state(),

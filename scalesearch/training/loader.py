@@ -6,8 +6,10 @@ Imports torch, data and plan.
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Iterator
-from typing import NamedTuple
+from collections.abc import Generator, Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +17,11 @@ from torch import Tensor
 from scalesearch.data.augment import jitter, normalise
 from scalesearch.data.colour import jitter_colour
 from scalesearch.data.mix import mixup, mosaic
-from scalesearch.data.pixels import Batch, Pixels, batches
+from scalesearch.data.pixels import Batch, Pixels, batches, eval_batches
 from scalesearch.data.prefetch import ahead
 from scalesearch.data.shard import WHOLE, Shard
 from scalesearch.inputs.machine import usable_processors
+from scalesearch.nn.losses import Targets
 from scalesearch.plan.recipe import Recipe
 
 
@@ -35,6 +38,8 @@ class Ready(NamedTuple):
     """[B, M], -1 where there is no object."""
     random: Tensor
     """The generator's state after this batch, from which the next one starts."""
+    targets: Mapping[Any, Targets] = MappingProxyType({})
+    """The positives, by what the anchor boxes depend on, where they were found ahead."""
 
 
 def prepared(
@@ -73,6 +78,13 @@ def prepared(
             images, boxes, labels = mixup(images, boxes, labels, generator, share=recipe.mixup)
         places, images, boxes, labels = map(later.of, (batch.index, images, boxes, labels))
         yield Ready(places, normalise(images, pixels.normalisation), boxes, labels, generator.get_state())
+
+
+def unchanged(pixels: Pixels, batch: int, shard: Shard, device: torch.device) -> Iterator[Ready]:
+    """Yield all images in order, as `eval_batches`, for an evaluation: nothing is drawn."""
+    for one in eval_batches(pixels, batch, shard):
+        images, boxes, labels = _moved(one, device)
+        yield Ready(one.index, normalise(images, pixels.normalisation), boxes, labels, torch.empty(0))
 
 
 def fed(batches: Iterator[Ready], device: torch.device) -> Generator[Ready]:
@@ -126,6 +138,6 @@ def _in_stream(batches: Iterator[Ready], device: torch.device) -> Iterator[Ready
     for ready, event in ahead(made()):
         here = torch.cuda.current_stream(device)
         here.wait_event(event)
-        for tensor in (ready.images, ready.boxes, ready.labels):
+        for tensor in (ready.images, ready.boxes, ready.labels, *chain.from_iterable(ready.targets.values())):
             tensor.record_stream(here)  # keeps its memory from being reused while this stream may still read it
         yield ready

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ from scalesearch.training.loader import Ready, epoch_seed, prepared
 from scalesearch.training.norms import advice
 from scalesearch.training.optimizer import learning_rate, make_optimizer, set_rate
 from scalesearch.training.precision import Precision
-from scalesearch.training.together import Common, evaluated_together, own_random, steps_together
+from scalesearch.training.together import Common, boxes_of, evaluated_together, own_random, steps_together
 
 OnStep = Callable[[int, float], None]
 """Called after each step with (steps of this epoch done, loss)."""
@@ -41,6 +41,29 @@ OnStep = Callable[[int, float], None]
 
 class NonFinite(ArithmeticError):
     """The loss or its gradient is no longer a number; the message says where."""
+
+
+class _Unread(NamedTuple):
+    """A step whose loss is not read yet."""
+
+    step: int
+    all_steps: int
+    """`Training.step` and `Training.done` before it."""
+    at: int
+    """Its number from the start of the recipe."""
+    rate: float
+    numbers: Tensor
+    """[2] on the host: the loss, and the norm of the gradient."""
+    there: torch.cuda.Event | None
+    """When they have arrived."""
+    places: Tensor
+
+    def read(self) -> tuple[float, float]:
+        """Return the loss and the norm of the gradient, as soon as the device has them."""
+        if self.there is not None:
+            self.there.synchronize()
+        loss, size = self.numbers.tolist()
+        return loss, size
 
 
 class Training:
@@ -80,6 +103,11 @@ class Training:
         """Within an epoch: the generators' states after its last step."""
         self.seconds = self.waited = self.began = 0.0
         """Seconds of training, seconds of waiting for batches, and `seconds` at the start of the epoch."""
+        self.late = device.type == "cuda"
+        """Whether the host runs ahead of the device: the loader finds a batch's labels, and a step's loss is read when the
+        next one has been sent, so that the device never waits for either. Weights and messages are the same."""
+        self._sent: _Unread | None = None
+        self._loss_read = math.nan
         self.averages = EpochAverages(device)
         self.logged: dict[str, float] = {}
         """The last epoch's learning_rate, loss and its parts, images_per_second."""
@@ -113,32 +141,59 @@ class Training:
                 norm.eval()
 
     def train_step(self, batch: Ready, common: Common | None = None) -> float:
-        """Do the epoch's next step and return its loss. Raises NonFinite.
+        """Do the epoch's next step and return its loss, or where it is read late that of the step before (at first nan).
 
-        `common` is what trainings on the same batch have in common, where that is computed.
+        Raises NonFinite. `common` is what trainings on the same batch have in common, where that is computed.
         """
         start, done = time.perf_counter(), self.epoch * self.steps_per_epoch + self.step
         rate = learning_rate(self.recipe, done, self.recipe.epochs * self.steps_per_epoch)
-        loss = self._step(batch, rate, common)
-        if not math.isfinite(loss):
-            raise NonFinite(self._where(done, rate, loss, batch))
+        numbers = torch.stack(self._gradients(batch, common)).to("cpu", non_blocking=True)
+        there = torch.cuda.current_stream(self.device).record_event() if self.device.type == "cuda" else None
+        before, self._sent = self._sent, _Unread(self.step, self.done, done, rate, numbers, there, batch.places)
+        if not self.late:
+            self.settle()
+        set_rate(self.optimizer, rate)
+        self.precision.step(self.optimizer)
         self.average.update(done + 1)
         self.step, self.done = self.step + 1, self.done + 1
         self.random = {"batches": batch.random}
+        if before is not None:
+            self._judge(before)
         self.seconds += time.perf_counter() - start
-        return loss
+        return self._loss_read
+
+    def is_sound(self) -> bool:
+        """Whether the last step is known to be finite, so that its state is worth keeping."""
+        return self._sent is None or all(map(math.isfinite, self._sent.read()))
+
+    def settle(self) -> None:
+        """Read the loss of the last step, if that has not been done. Raises NonFinite."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            self._judge(sent)
+
+    def _judge(self, sent: _Unread) -> None:
+        """Raise NonFinite, with the counts as before that step, where the loss or its gradient is not finite."""
+        loss, size = sent.read()
+        if not (math.isfinite(loss) and self.precision.accepts(size)):
+            self._sent, self.step, self.done = None, sent.step, sent.all_steps
+            raise NonFinite(self._where(sent.at, sent.rate, sent.places))
+        self._loss_read = loss
 
     def end_epoch(self) -> None:
-        """Count the epoch whose steps are done, and average what it logs."""
+        """Count the epoch whose steps are done, and average what it logs. Raises NonFinite."""
+        self.settle()
         last = self.epoch * self.steps_per_epoch + self.step - 1
         rate = learning_rate(self.recipe, last, self.recipe.epochs * self.steps_per_epoch)
         self.logged = self.averages.finish(rate, self.seconds - self.began, self.team)
         self.epoch, self.step, self.random, self.began = self.epoch + 1, 0, {}, self.seconds
 
     def targets(self, batch: Ready) -> Targets:
-        """Assign a batch's boxes to the anchors."""
+        """Assign a batch's boxes to the anchors, unless the loader has done that."""
         recipe = self.recipe
-        return assign(self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best)
+        return batch.targets.get(boxes_of(self.spec)) or assign(
+            self.anchors, batch.boxes, batch.labels, iou=recipe.match_iou, best=recipe.match_best
+        )
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's maps of a batch, as a step computes them."""
@@ -191,25 +246,19 @@ class Training:
     def _prepared(self, **where: Any) -> Iterator[Ready]:
         return prepared(self.pixels, self.recipe, seed=self.seed, device=self.device, **where)
 
-    def _step(self, batch: Ready, rate: float, common: Common | None) -> float:
-        """Do one optimiser step; return the loss, or nan and keep the weights where the gradient is not finite."""
+    def _gradients(self, batch: Ready, common: Common | None) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch and the norm of its gradient, which the parameters have, clipped."""
         loss = self._loss(batch, common)
         self.optimizer.zero_grad()
         self.precision.backward(loss, self.optimizer)
         size = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
-        value = float(self.team.mean(loss.detach()))
-        if not (math.isfinite(value) and self.precision.accepts(float(size))):
-            return value if not math.isfinite(value) else math.nan
-        set_rate(self.optimizer, rate)
-        self.precision.step(self.optimizer)
-        return value
+        return self.team.mean(loss.detach()), size
 
     def _loss(self, batch: Ready, common: Common | None) -> Tensor:
-        recipe = self.recipe
         targets = common.targets if common else self.targets(batch)
         with self.precision.autocast():
             outputs = self.model.from_maps(common.maps) if common else self._outputs(batch.images)
-        found = losses(outputs, targets, recipe, self.team.positives(len(targets.places), self.device))
+        found = losses(outputs, targets, self.recipe, self.team.positives(len(targets.places), self.device))
         self.averages.add(found, len(batch.images))
         return found.total
 
@@ -225,8 +274,8 @@ class Training:
                 f"{len(images)}: set batch to 2 or more, or freeze_norms=true"
             ) from error
 
-    def _where(self, step: int, rate: float, loss: float, batch: Ready) -> str:
-        parts = self.team.gathered(batch.places.tolist())
+    def _where(self, step: int, rate: float, places: Tensor) -> str:
+        parts = self.team.gathered(places.tolist())
         ids = self.team.shared(lambda: [self.pixels.split.images[i].id for part in parts for i in part])
         return (
             f"the loss or its gradient is not finite at step {step + 1} (epoch {self.epoch + 1}, learning rate "

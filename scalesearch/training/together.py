@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -43,7 +43,7 @@ def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, R
     start = time.perf_counter()
     for one in trainings:
         one.begin_epoch()
-    with own_random(first.device), closing(fed(first.batches(), first.device)) as batches:
+    with own_random(first.device), closing(fed(labelled(trainings), first.device)) as batches:
         first.seed_draws()  # for dropout and stochastic depth; a frozen backbone, necks and heads draw nothing
         step = first.step
         while step < first.steps_per_epoch and any(one.step >= step for one in trainings):
@@ -57,7 +57,7 @@ def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, R
                 one.waited += waited / len(now)
                 one.seconds += shared / len(now)
                 before = one.seconds
-                yield one, batch, common.get(_boxes(one.spec))
+                yield one, batch, common.get(boxes_of(one.spec))
                 one.seconds, start = before + time.perf_counter() - start, time.perf_counter()
             step += 1
 
@@ -65,13 +65,20 @@ def steps_together(trainings: Sequence[Training]) -> Generator[tuple[Training, R
 def _common(trainings: Sequence[Training], batch: Ready) -> dict[Hashable, Common]:
     """Return what is common to trainings that have the same anchor boxes."""
     maps = trainings[0].maps(batch.images)
-    by_boxes = {_boxes(one.spec): one for one in trainings}
+    by_boxes = {boxes_of(one.spec): one for one in trainings}
     return {boxes: Common(maps, one.targets(batch)) for boxes, one in by_boxes.items()}
 
 
-def _boxes(spec: DetectorSpec) -> Hashable:
+def boxes_of(spec: DetectorSpec) -> Hashable:
     """Return what the anchor boxes of a spec depend on, besides its size."""
     return spec.anchors, spec.levels
+
+
+def labelled(trainings: Sequence[Training]) -> Iterator[Ready]:
+    """Yield the batches of the training that is behind, with the positives of those that want them ahead."""
+    for batch in min(trainings, key=lambda one: one.step).batches():
+        by_boxes = {boxes_of(one.spec): one for one in trainings if one.late}
+        yield batch._replace(targets={boxes: one.targets(batch) for boxes, one in by_boxes.items()})
 
 
 def evaluated_together(trainings: Sequence[Training]) -> list[Detector]:

@@ -11,7 +11,7 @@ from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 from torchvision.tv_tensors import Image as Picture
 
 from scalesearch.data.augment import VISIBLE, Move, move
-from scalesearch.data.colour import OPERATIONS, factor, jitter_colour
+from scalesearch.data.colour import OPERATIONS, factor, jitter_colour, together
 from scalesearch.data.decoded_file import PAD
 from scalesearch.data.mix import mixup, mosaic, packed, tiles
 
@@ -95,6 +95,20 @@ def test_colour_is_v2s_with_factors_and_an_order_of_each_images_own() -> None:
             picture = OPERATIONS[place](picture, factor(place, STRENGTHS[place], float(draws[row, 0, place])))
         assert torch.equal(changed[row], picture.permute(1, 2, 0))
     assert not torch.equal(changed, images)
+
+
+@pytest.mark.parametrize("strengths", [STRENGTHS, (0.0, 0.5, 0.0, 0.5), (0.9, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)])
+def test_colours_of_a_batch_at_once_are_those_of_each_image(
+    strengths: tuple[float, float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.randint(0, 256, (9, 33, 40, 3), generator=seeded(1), dtype=torch.uint8)
+    alone = jitter_colour(images, seeded(5), strengths=strengths)
+    monkeypatch.setattr("scalesearch.data.colour.one_by_one", together)
+    at_once = jitter_colour(images, seeded(5), strengths=strengths)
+    assert at_once.dtype == torch.uint8 and at_once.shape == images.shape
+    difference = (alone.int() - at_once.int()).abs()
+    assert int(difference.max()) <= 3 and float((difference > 0).float().mean()) < 0.01
+    assert torch.equal(alone, images) is not any(strengths)
 
 
 def test_the_ranges_of_colour_are_v2_colour_jitters() -> None:

@@ -11,13 +11,30 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 from scalesearch.nn.detector import Outputs
-from scalesearch.nn.postprocess import Detections, _best_pairs, _hard, _soft, decode_boxes, detect, encode_boxes
+from scalesearch.nn.postprocess import (
+    Detections,
+    _best_pairs,
+    _hard,
+    _soft,
+    decode_boxes,
+    detect,
+    encode_boxes,
+    on_host,
+)
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     corner = 100 * torch.rand(count, 2, generator=generator, dtype=torch.float64)
     return torch.cat([corner, corner + 1 + 50 * torch.rand(count, 2, generator=generator, dtype=torch.float64)], dim=1)
+
+
+def test_detections_come_to_the_host_as_they_are() -> None:
+    found = [
+        Detections(random_boxes(k, k), torch.linspace(1, 0, k), torch.arange(k)) for k in (3, 0, 5)
+    ]  # an image may have none
+    for one, other in zip(on_host(found), found, strict=True):
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
 def test_encode_and_decode_are_inverse() -> None:

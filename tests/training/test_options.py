@@ -106,7 +106,48 @@ def test_batches_made_ahead_are_the_same(data: Data, monkeypatch: pytest.MonkeyP
         return [ready for epoch in (0, 1) for ready in fed(prepared(pixels, ALL, seed=3, epoch=epoch, device=CPU), CPU)]
 
     for one, other in zip(all_batches(True), all_batches(False), strict=True):
-        assert all(torch.equal(first, second) for first, second in zip(one, other, strict=True))
+        assert one.targets == other.targets == {}
+        assert all(torch.equal(first, second) for first, second in zip(one[:-1], other[:-1], strict=True))
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training as on a GPU: labels from the loader, losses read a step later."""
+    begin = Training.begin_epoch
+
+    def begin_late(training: Training) -> None:
+        training.late = True
+        begin(training)
+
+    monkeypatch.setattr(Training, "begin_epoch", begin_late)
+
+
+BROKEN = dataclasses.replace(RECIPE, learning_rate=100.0, optimizer="sgd", clip=0.0, warmup=0.0, ema=0.0)
+
+
+def test_what_is_read_late_changes_nothing(
+    data: Data,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr("scalesearch.training.learning_curve.SAVE_SECONDS", 0.0)
+    whole = dataclasses.replace(ALL, epochs=2)
+    recipes = [whole, *(dataclasses.replace(BROKEN, batch=batch) for batch in (5, 10))]
+    before = [run_task(task(tmp_path / f"at-once {i}", recipe, spec=DEEP), data) for i, recipe in enumerate(recipes)]
+    request.getfixturevalue("late")
+    for i, recipe in enumerate(recipes):
+        seen: list[str] = []
+        with watched(lambda done, total, text, seen=seen: seen.append(text)):  # type: ignore[misc]
+            after = run_task(task(tmp_path / f"late {i}", recipe, spec=DEEP), data)
+        times = {"seconds": 0.0, "peak_memory": 0, "images_per_second": 0.0, "notes": ()}
+        assert dataclasses.replace(before[i], **times) == dataclasses.replace(after, **times)  # type: ignore[arg-type]
+        losses = [text for text in seen if "loss" in text]
+        assert (after.state == "failed") is bool(i) and losses[0].endswith("loss nan")
+        if i == 0:
+            assert same(tmp_path / "at-once 0", tmp_path / "late 0") and not losses[1].endswith("nan")
+        elif state := checkpoint.load(tmp_path / f"late {i}"):
+            assert all(value.isfinite().all() for value in state["model"].values())
 
 
 def test_all_epochs_prepare_their_batches_in_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +186,7 @@ def test_too_little_room_is_noted_and_changes_no_bit(
 ) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
     run_task(task(tmp_path / "plain", recipe), data)
-    monkeypatch.setattr("scalesearch.data.pixels.free_bytes", lambda cache: 0)
+    monkeypatch.setattr("scalesearch.data.decoded_file.free_bytes", lambda cache: 0)
     outcome = run_task(task(tmp_path / "fly", recipe), data, cache=tmp_path / "cache")
     assert same(tmp_path / "plain", tmp_path / "fly")
     assert (
