@@ -35,6 +35,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scalesearch.arch.scaling import named
+from scalesearch.arch.spec import DetectorSpec
 from scalesearch.data.colour import together
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.split import Category, Image, Split
@@ -191,11 +192,11 @@ def images(count: int, size: tuple[int, int], objects: int) -> Pixels:
     return Pixels(split=split, array=array, scales=np.ones(count, np.float32), boxes=list(boxes), labels=list(labels))
 
 
-def count_step(recipe: Recipe, pixels: Pixels, name: str, *, late: bool) -> Counts:
+def count_step(recipe: Recipe, pixels: Pixels, design: DetectorSpec, *, late: bool) -> Counts:
     """Count the third step of a training; `late`: as on a GPU, where the loader finds labels and losses are read late."""
     counts = Counts(late=late)
     with tempfile.TemporaryDirectory() as folder:
-        spec = dataclasses.replace(named(name), size=pixels.size, classes=3)
+        spec = dataclasses.replace(design, size=pixels.size, classes=3)
         task = Task(spec=spec, recipe=recipe, seed=0, to_epoch=recipe.epochs, folder=Path(folder))
         training = Training(task, pixels, torch.device("cpu"))
     training.late = late
@@ -263,7 +264,7 @@ def main() -> None:
     }
     found = {
         f"{what}{', read at once' if not late else ''}": count_step(
-            recipe, images(3 * args.batch, size, 6), args.design, late=late
+            recipe, images(3 * args.batch, size, 6), named(args.design), late=late
         )
         for what, recipe in recipes.items()
         for late in ((False, True) if recipe is plain else (True,))
