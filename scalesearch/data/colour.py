@@ -22,7 +22,7 @@ OPERATIONS: tuple[Callable[[Tensor, float], Tensor], ...] = (
 )
 
 
-Changes = list[tuple[int, float]]
+ColourPlan = list[tuple[int, float]]
 """The operations on one image in their order: position in OPERATIONS, and factor."""
 
 
@@ -50,12 +50,12 @@ def jitter_colour(
     return one_by_one(images, plans) if images.device.type == "cpu" else together(images, plans)
 
 
-def _plan(strengths: Sequence[float], amounts: Sequence[float], ranks: Sequence[float]) -> Changes:
+def _plan(strengths: Sequence[float], amounts: Sequence[float], ranks: Sequence[float]) -> ColourPlan:
     order = sorted(range(len(OPERATIONS)), key=ranks.__getitem__)
     return [(place, factor(place, strengths[place], amounts[place])) for place in order if strengths[place]]
 
 
-def one_by_one(images: Tensor, plans: Sequence[Changes]) -> Tensor:
+def one_by_one(images: Tensor, plans: Sequence[ColourPlan]) -> Tensor:
     """Change uint8 [B, H, W, 3] image by image, which then stays in a processor's cache."""
     changed = torch.empty_like(images)
     for row, plan in enumerate(plans):
@@ -66,7 +66,7 @@ def one_by_one(images: Tensor, plans: Sequence[Changes]) -> Tensor:
     return changed
 
 
-def together(images: Tensor, plans: Sequence[Changes]) -> Tensor:
+def together(images: Tensor, plans: Sequence[ColourPlan]) -> Tensor:
     """Change uint8 [B, H, W, 3] by as many kernels for any number of images, some 300: one by one they are 77 an image,
     which a GPU does in less time than they are launched in. A last bit may round otherwise than `one_by_one`'s: one value in a thousand differs, by 1 or 2.
 
