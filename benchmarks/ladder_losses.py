@@ -2,12 +2,14 @@
 
     python benchmarks/ladder_losses.py --samplers evolution --seeds 100:140
     python benchmarks/ladder_losses.py --samplers gp --trials 80 --seeds 100:110
+    python benchmarks/ladder_losses.py --samplers ehvi --seeds 200:216
 
-Each seed is searched five times: `full` trains every candidate to its end; `replayed` is the ladder with the candidates
+Each seed is searched several times: `full` trains every candidate to its end; `replayed` is the ladder with the candidates
 that full training proposed, so that its whole loss is due to the choice of who goes on; `perfect` is the same with the
 AP at the end in place of the expected one, so that the difference is due to the expectation; `ladder` is the ladder as
 it is; and `its own in full` trains all the candidates that the ladder proposed to their end, so that its loss is due to
-a sampler that observed less.
+a sampler that observed less. Where a model says who goes on (ehvi, gp), `by rank` is the ladder with the rank of the estimated
+final AP in its place.
 """
 
 from __future__ import annotations
@@ -32,16 +34,16 @@ from scalesearch.rehearsal.comparison_page import spread_text
 from scalesearch.rehearsal.landscape import LANDSCAPES
 from scalesearch.rehearsal.result import Rehearsed
 from scalesearch.rehearsal.simulation import Yardstick, rehearse
-from scalesearch.study import derive
+from scalesearch.study import derive, driver
 from scalesearch.study import successive_halving as ladder
-from scalesearch.study.propose import Proposal, propose
+from scalesearch.study.propose import MODELLED, Proposal, propose
 
 PLAN = Path(__file__).parents[1] / "search_spaces" / "landscape.yaml"
-KINDS = ("replayed", "perfect", "ladder", "its own in full")
+KINDS = ("replayed", "perfect", "ladder", "its own in full", "by rank")
 
 
 class Searches:
-    """The five searches of a stage."""
+    """The searches of a stage."""
 
     def __init__(self, stage: Scenario) -> None:
         self._stage = stage
@@ -51,16 +53,25 @@ class Searches:
         run = partial(self._run, sampler, seed)
         full, proposed = run(climbs=False)
         mine, own = run(climbs=True)
+        modelled = {"by rank": run(climbs=True, by_rank=True)[0]} if sampler in MODELLED else {}
         return {
             "full": full,
             "replayed": run(climbs=True, given=proposed)[0],
             "perfect": run(climbs=True, given=proposed, perfect=True)[0],
             "ladder": mine,
             "its own in full": run(climbs=False, given=own)[0],
+            **modelled,
         }
 
     def _run(
-        self, sampler: str, seed: int, *, climbs: bool, given: Sequence[Proposal] = (), perfect: bool = False
+        self,
+        sampler: str,
+        seed: int,
+        *,
+        climbs: bool,
+        given: Sequence[Proposal] = (),
+        perfect: bool = False,
+        by_rank: bool = False,
     ) -> tuple[Rehearsed, list[Proposal]]:
         """The search, and its proposals by ordinal: those `given`, or the sampler's own."""
         stage, made = self._stage, list(given)
@@ -84,6 +95,8 @@ class Searches:
         )
         with ExitStack() as patched:
             patched.enter_context(mock.patch.object(derive, "propose", next_one))
+            if perfect or by_rank:
+                patched.enter_context(mock.patch.object(driver, "promotion_gains", return_value=None))
             if perfect:
                 patched.enter_context(mock.patch.object(ladder, "_expected", at_end))
             return rehearse(plan, stage.band, stage.surrogate, self._yardstick, stage.setup), made
@@ -93,7 +106,7 @@ def line(name: str, sampler: str, seeds: Sequence[int], found: Sequence[dict[str
     """One sampler on one landscape: means over seeds, ratios seed by seed."""
     full = spread_text(Spread(tuple(one["full"].last.volume for one in found)))
     parts = [f"full {full}"]
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind in found[0]):
         by = Spread(tuple(one[kind].last.volume / one["full"].last.volume for one in found))
         above = Spread(tuple(one[kind].last.above / one["full"].last.above for one in found))
         parts.append(f"{kind} {spread_text(by)} ({spread_text(above)})")

@@ -2,7 +2,7 @@
 
 Only AP is modelled, by a Gaussian process over what is known of a candidate without training (`space/features.py`). A
 cost is known exactly, so a model of it would be waste. The candidate is chosen among the band itself where it is
-enumerated, else among a pool inside it.
+enumerated, else among a pool inside it. On a ladder the model also observes the AP at the rungs, and says who goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from scalesearch.space.space import Point
 from scalesearch.study.believer import Believer
 from scalesearch.study.ehvi import ehvi
 from scalesearch.study.evolution import mutant
-from scalesearch.study.gaussian_process import Prediction, predict
+from scalesearch.study.final_ap import final_ap, milestone
+from scalesearch.study.gaussian_process import Prediction
 
 _MOST, _ENTRIES = 4_000, 2_000_000
 """The most candidates that are compared: 0.6 s with 1,000 observations. While others train, their number times that of the
@@ -67,16 +68,15 @@ def choose(
     if not observed:  # all that was trained is outside a band that has changed
         return band.draw(seen, rng)
     first = len(observed) + busy
-    up = [k for k, name in enumerate(objectives) if name in UP]
-    ap = np.array([values[up[0]] for _, values in observed])
     costs = _costs(candidates, [name for name in objectives if name not in UP])
     here, groups = table.values, table.groups
-    ends = costs.max(axis=0) + _MARGIN * np.ptp(costs, axis=0)
-    if busy:
-        fitted = _fitted([trial.ordinal for trial, _ in observed])
-        posterior = Believer(here[: len(ap)], ap, groups, here[len(ap) : first], here[first:], fitted)
+    ends = _ends(costs)
+    trials, ap = [trial for trial, _ in observed], _ap_of(observed, objectives)
+    if busy and not any(trial.stopped for trial in trials):
+        fitted = _fitted([trial.ordinal for trial in trials])
+        posterior = Believer(here[: len(ap)], np.array(ap), groups, here[len(ap) : first], here[first:], fitted)
         return candidates[first + _best(posterior, costs[first:], costs[:first], ends)]
-    found = predict(here[:first], ap, groups, here[first:], _milestone(len(ap)))
+    found = final_ap(trials, ap, here[: len(ap)], groups, here[first:], here[len(ap) : first])
     level = float(np.quantile(found.observed, _QUANTILE))
     gains = ehvi(found.wanted, costs[first:], found.observed, costs[:first], level, ends)
     return candidates[first + int(np.argmax(_rounded(gains)))]
@@ -166,23 +166,81 @@ def _pool(band: Band, front: Sequence[Point], seen: Seen, rng: np.random.Generat
             yield candidate
 
 
+def promotion_gains(
+    band: Band,
+    objectives: Sequence[str],
+    known: Sequence[tuple[Trial, Sequence[float]]],
+    waiting: Sequence[Trial],
+    ahead: Sequence[Trial],
+) -> list[float] | None:
+    """Return the expected hypervolume improvement of each trial `waiting` at a rung over those `ahead`; None where no trial
+    is expected to improve it, or one is outside a band that has changed.
+
+    It is that of the final AP: what a trial has shown at the rungs counts as much as the model can tell from it.
+    """
+    if (modelled := _known_features(band, known)) is None:
+        return None
+    trials, candidates, table = modelled
+    place = {trial.ordinal: i for i, trial in enumerate(trials)}
+    mine, others = ([place[trial.ordinal] for trial in some] for some in (waiting, ahead))
+    costs = _costs(candidates, [name for name in objectives if name not in UP])
+    found = final_ap(trials, _ap_of(known, objectives), table.values, table.groups, table.values[mine])
+    level = float(found.observed.min())  # not the median: the front's cheap end is on the ladder, too
+    gains = _rounded(ehvi(found.wanted, costs[mine], found.observed[others], costs[others], level, _ends(costs)))
+    return gains.tolist() if gains.max() > 0 else None
+
+
+def expected(
+    band: Band, objectives: Sequence[str], known: Sequence[tuple[Trial, Sequence[float]]]
+) -> Sequence[tuple[Trial, Sequence[float]]]:
+    """Return `known` with the modelled final AP of stopped trials in place of an estimate from their last rung alone."""
+    if not any(trial.stopped for trial, _ in known) or (modelled := _known_features(band, known)) is None:
+        return known
+    trials, _, table = modelled
+    found = final_ap(trials, _ap_of(known, objectives), table.values, table.groups, table.values[:1])
+    modelled_ap = found.observed.round(_DIGITS).tolist()
+
+    def values_of(trial: Trial, values: Sequence[float], ap: float) -> Sequence[float]:
+        both = zip(objectives, values, strict=True)
+        return [ap if name in UP else value for name, value in both] if trial.stopped else values
+
+    return [(trial, values_of(trial, values, ap)) for (trial, values), ap in zip(known, modelled_ap, strict=True)]
+
+
+def _known_features(band: Band, known: _KnownTrials) -> tuple[list[Trial], list[Candidate], FeatureTable] | None:
+    """Return trials, their candidates and features; None where one is outside a band that has changed."""
+    trials = [trial for trial, _ in known]
+    if isinstance(band, EnumeratedBand):
+        rows = band.positions(trial.key for trial in trials)
+        if len(rows) < len(trials):
+            return None
+        table = FeatureTable(band.features.values[rows], band.features.groups)
+        return trials, [band.candidates[i] for i in rows], table
+    candidates = [band.unit.solve(trial.point) for trial in trials]
+    return trials, candidates, features(band.unit, candidates)
+
+
+def _ap_of(observed: _KnownTrials, objectives: Sequence[str]) -> list[float]:
+    place = next(k for k, name in enumerate(objectives) if name in UP)
+    return [values[place] for _, values in observed]
+
+
+def _ends(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the costs up to which hypervolume counts [C]."""
+    return np.asarray(costs.max(axis=0) + _MARGIN * np.ptp(costs, axis=0))
+
+
 def _costs(candidates: Sequence[Candidate], names: Sequence[str]) -> NDArray[np.float64]:
     """Return the logarithms of the costs [N, C], the mean over members as of a trial's objectives."""
     logs = [[math.log(max(one.mean_cost(name), _LEAST)) for name in names] for one in candidates]
     return np.array(logs, dtype=np.float64).reshape(len(candidates), len(names)).round(_DIGITS)
 
 
-def _milestone(count: int) -> int:
-    """Return how many of the first observations hyperparameters are fitted to: steps of a tenth, so that they are
-    fitted anew only now and then."""
-    return count if count < 20 else count - count % (count // 10)
-
-
 def _fitted(ordinals: Sequence[int]) -> list[int]:
     """Return the positions of the observations that hyperparameters are fitted to while others train: of ordinals spread
     evenly, so that those that come late change few of them."""
-    milestone = _milestone(ordinals[-1] + 1)
-    spread = set(np.linspace(0, milestone - 1, min(milestone, _FITTED)).astype(np.int64).tolist())
+    count = milestone(ordinals[-1] + 1)
+    spread = set(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64).tolist())
     return [i for i, ordinal in enumerate(ordinals) if ordinal in spread] or list(range(len(ordinals)))
 
 

@@ -21,7 +21,7 @@ from scalesearch.space.space import Point
 from scalesearch.study.derive import Taken, Turn, derive_proposal, derive_repeat, repeat_told, repeats_by_turn
 from scalesearch.study.jobs import TASKS, Job, final_jobs, repeat_jobs, winner_jobs
 from scalesearch.study.pending import PendingJobs
-from scalesearch.study.propose import reads_results
+from scalesearch.study.propose import promotion_gains, reads_results
 from scalesearch.study.study import Study
 from scalesearch.study.study_progress import StudyProgress
 from scalesearch.study.successive_halving import promotion
@@ -169,6 +169,7 @@ class _Steps:
             objectives=plan.objectives,
             no_more=no_more,
             least=plan.winners.top,
+            gains=promotion_gains(self._study.band, plan.sampler, plan.objectives, done),
         )
         if found is None:
             return []

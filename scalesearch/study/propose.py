@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -23,10 +24,14 @@ from scalesearch.space.space import Choices, Point
 from scalesearch.study import cost_aware, evolution, graph_start, samplers
 from scalesearch.study.evolution import Observations, mutant
 from scalesearch.study.observations import observed_values
+from scalesearch.study.successive_halving import Gains
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
 """Candidates that GP chooses among: (from anywhere in the band, mutants of the front). Projecting a random graph into a
 narrow band takes 30 ms, a mutant of a graph inside it 6 ms."""
+
+MODELLED = ("ehvi", "gp")
+"""Samplers on whose ladder a model of AP says who goes on."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def propose(
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "ehvi":
         return Proposal(cost_aware.choose(band, objectives, known, pending, seen, rng), "ehvi")
-    observed = [(trial.point, values) for trial, values in known]
+    modelled = cost_aware.expected(band, objectives, known) if sampler.name == "gp" else known
+    observed = [(trial.point, values) for trial, values in modelled]
     point = _ask(band, sampler, objectives, observed, pending, seen, rng)
     return Proposal(band.nearest(point, seen, rng), sampler.name)
 
@@ -78,6 +84,16 @@ def reads_results(band: Band, sampler: SamplerPlan, ordinal: int) -> bool:
     if sampler.name in ("grid", "random", "qmc") or not band.unit.axes:
         return False
     return sampler.name == "nsga2" or ordinal >= sampler.startup
+
+
+def promotion_gains(
+    band: Band, sampler: SamplerPlan, objectives: Sequence[str], trials: Sequence[Trial]
+) -> Gains | None:
+    """Return the sampler's rule of who goes on from a rung; None where it has none and the rank decides."""
+    known = observed_values(trials, objectives) if sampler.name in MODELLED else []
+    if len(known) < sampler.startup or not known:
+        return None
+    return partial(cost_aware.promotion_gains, band, objectives, known)
 
 
 def _starting(sampler: SamplerPlan, ordinal: int, observed: int) -> bool:

@@ -29,6 +29,10 @@ _MARGIN = 0.1
 share of the cost's range."""
 
 
+Gains = Callable[[Sequence[Trial], Sequence[Trial]], list[float] | None]
+"""Expected improvement by each trial that waits at a rung, given those ahead of it; None where there is nothing to tell."""
+
+
 class Promotion(NamedTuple):
     """A trial to promote, and the rung that it is trained to."""
 
@@ -45,6 +49,7 @@ def promotion(
     objectives: Sequence[str],
     no_more: bool,
     least: int,
+    gains: Gains | None = None,
 ) -> Promotion | None:
     """Return the next promotion, from the highest rung that has one; None where no trial may be promoted.
 
@@ -55,6 +60,7 @@ def promotion(
         keep: share of a rung's trials to promote, rounded down while more trials may reach the rung.
         no_more: whether no more candidates will be proposed. At a rung that no trial can reach any more, the share is
             then rounded up and at least `least` trials are promoted.
+        gains: what a model expects of those that wait at a rung, given those ahead. It chooses in place of the rank.
     """
 
     def best(rung: int, last: bool) -> Promotion | None:
@@ -68,6 +74,10 @@ def promotion(
         def waits(i: int) -> bool:
             return here[i].ordinal not in heading and here[i].epochs_done < rungs[rung + 1]
 
+        if gains and (waiting := [i for i in range(len(here)) if waits(i)]):
+            ahead = [trial for i, trial in enumerate(here) if i not in set(waiting)]
+            if (expected := gains([here[i] for i in waiting], ahead)) is not None:
+                return Promotion(here[waiting[expected.index(max(expected))]], rung + 1)
         found = _first(here, rungs[rung], objectives, count, waits)
         return None if found is None else Promotion(here[found], rung + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from scalesearch.space.band import Band
 from scalesearch.space.candidates import inside
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.find_band import find_band
+from scalesearch.study import cost_aware, final_ap
 from scalesearch.study.driver import search
-from scalesearch.study.propose import propose
+from scalesearch.study.observations import observed_values
+from scalesearch.study.propose import promotion_gains, propose
 from tests.studies import FAMILY, learn, make_plan, make_study
 from tests.study.test_samplers import BOTH, numbers_band, trial
 
@@ -79,3 +82,73 @@ def test_families(tmp_path: Path) -> None:
     trials = study.trials()
     assert [t.proposed_by for t in trials] == ["random"] * 2 + ["ehvi"] * 2 and len({t.key for t in trials}) == 4
     assert all(len(t.rows) == 2 and inside(study.unit, study.unit.solve(t.point)) for t in trials)
+
+
+def climbed(band: Band, count: int) -> list[Trial]:
+    """Trials on a ladder of three rungs: of three, one is whole, one was stopped at the second rung, one at the first."""
+    rng, seen, trials = np.random.default_rng(3), set[tuple[str, ...]](), list[Trial]()
+    for ordinal in range(count):
+        candidate = band.draw(seen, rng)
+        seen.add(candidate.key)
+        curve = [share * ap(candidate.members[0]) for share in (0.4, 0.7, 1.0)][: 3 - ordinal % 3]
+        state = "complete" if len(curve) == 3 else "stopped"
+        trials.append(trial(ordinal, candidate, *curve, state=state, epochs=3))
+    return trials
+
+
+def test_on_a_ladder_the_rungs_tell_who_goes_on() -> None:
+    band = numbers_band()
+    trials = climbed(band, 18)
+    gains = promotion_gains(band, PLAN, BOTH, trials)
+    waiting = [t for t in trials if t.epochs_done == 2]
+    assert gains is not None and (found := gains(waiting, [t for t in trials if t.complete])) is not None
+    # With AP alone, the best is the one with the highest AP at the rung: nothing is noisy here.
+    by_ap = promotion_gains(band, PLAN, ["ap"], trials)
+    assert by_ap is not None and (alone := by_ap(waiting, [])) is not None
+    last = [t.aps[2] for t in waiting]
+    assert alone.index(max(alone)) == last.index(max(last)) and len(found) == len(waiting) and min(found) >= 0
+    assert promotion_gains(band, PLAN, BOTH, trials[:3]) is None  # the random start
+    assert promotion_gains(band, SamplerPlan(name="tpe", startup=4), BOTH, trials) is None
+
+
+@pytest.mark.parametrize("name", ["ehvi", "gp"])
+def test_what_is_proposed_on_a_ladder(name: str) -> None:
+    band, plan = numbers_band(), SamplerPlan(name=name, startup=4)
+    trials = climbed(band, 18)
+    first = propose(band, plan, BOTH, 0, 18, trials).candidate
+    assert first.key not in {t.key for t in trials} and inside(band.unit, first)
+    second = propose(band, plan, BOTH, 0, 18, trials, taken=[first.key], pending=[first.point]).candidate
+    assert second.key not in {first.key, *(t.key for t in trials)}
+
+
+def test_other_samplers_are_told_the_modelled_ap_of_stopped_trials() -> None:
+    band = numbers_band()
+    trials = climbed(band, 18)
+    before = observed_values(trials, BOTH)
+    after = cost_aware.expected(band, BOTH, before)
+    assert [values for t, values in after if t.complete] == [values for t, values in before if t.complete]
+    assert [values[1] for _, values in after] == [values[1] for _, values in before]
+
+    def off(known: Sequence[tuple[Trial, Sequence[float]]]) -> float:
+        return max(abs(values[0] - ap(t.rows[0].spec)) for t, values in known if t.stopped)
+
+    assert off(after) < off(before)
+    whole = [t for t in trials if t.complete]
+    assert cost_aware.expected(band, BOTH, observed_values(whole, BOTH)) == observed_values(whole, BOTH)
+
+
+def test_of_very_many_scores_those_of_the_farthest_and_latest_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = climbed(numbers_band(), 9)  # 18 scores
+    monkeypatch.setattr(final_ap, "_MOST_SCORES", 15)
+    scores = final_ap.rung_scores(trials)
+    assert scores.trial.tolist() == [0, 0, 0, 1, 1, 3, 3, 3, 4, 4, 6, 6, 6, 7, 7]
+    monkeypatch.setattr(final_ap, "_MOST_SCORES", 17)
+    assert {2, 5, 8} & set(final_ap.rung_scores(trials).trial.tolist()) == {5, 8}
+    assert scores.rung.tolist() == [0, 1, 2, 0, 1] * 3
+
+
+def test_families_on_a_ladder(tmp_path: Path) -> None:
+    text = FAMILY.replace("{name: grid}", "{name: ehvi, startup: 1}") + "ladder: {rungs: [0.5], keep: 0.5}\n"
+    study = make_study(tmp_path, make_plan(tmp_path, text, "recipe.epochs=2"))
+    search(study, InProcess(learn))
+    assert [t.complete for t in study.trials()].count(True) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +110,22 @@ def test_a_cheap_one_that_learns_nothing_does_not_go_on_for_being_cheap(make_row
     assert second is not None and second[0] not in (0, 4)
 
 
+def test_a_model_says_who_goes_on(make_row: MakeRow) -> None:
+    trials = make_trials(
+        make_row, {0: [0.1], 1: [0.3, 0.4], 2: [0.2], 3: [0.1], 4: [0.2], 5: [0.1]}, dict.fromkeys(range(6), 100)
+    )
+    asked = []
+
+    def gains(waiting: Sequence[Trial], ahead: Sequence[Trial]) -> list[float]:
+        asked.append(([trial.ordinal for trial in waiting], [trial.ordinal for trial in ahead]))
+        return [float(trial.ordinal == 3) for trial in waiting]
+
+    assert ask(trials, heading={2: 0}, gains=gains) == (3, 1)  # the second of the two that a third of six allows
+    assert asked == [([0, 3, 4, 5], [1, 2])]
+    assert ask(trials, heading={3: 1}, gains=gains) is None and len(asked) == 1
+    assert ask(trials, gains=lambda waiting, ahead: None) == (2, 1)  # a model that knows nothing leaves it to the rank
+
+
 def test_failed_ones_do_not_count(make_row: MakeRow) -> None:
     trials = make_trials(make_row, {0: [0.1], 1: [0.3], 2: [0.2]}, dict.fromkeys(range(3), 100))
     failed = Trial(1, {}, "random", (replace(trials[1].rows[0], state="failed"),))
@@ -129,7 +145,7 @@ def test_a_ladder_spends_less_and_its_top_is_the_front(tmp_path: Path, said: pyt
     assert any("rung 2/3" in line for line in said.messages)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "ehvi"])
 def test_an_interrupted_ladder_continues_to_the_same_rows(tmp_path: Path, sampler: str) -> None:
     text, options = LADDER, ("trials=9", f"sampler.name={sampler}")
     (tmp_path / "whole").mkdir()
