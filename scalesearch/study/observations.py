@@ -1,6 +1,7 @@
 """Observations: the objective values of each trial that a sampler sees, also of a trial that was stopped early.
 
-The final AP of a stopped trial is estimated; `gain_slope` serves both this and successive halving.
+The final AP of a stopped trial is estimated; `gain_slope` serves both this and successive halving. Samplers with a model of AP
+observe every rung instead (`final_ap`).
 """
 
 from __future__ import annotations

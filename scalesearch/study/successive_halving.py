@@ -8,7 +8,8 @@ be promoted at every rung, however little it has learned.
 Two things differ from MO-ASHA, both from docs/rehearsal.md. Never more than the share is promoted: a sampler that
 improves would otherwise push its later candidates past those already promoted, and the ladder would exceed its cost.
 And the ranking is by the expected final AP, since cheap detectors learn fast and lead at a low rung: the gain from the
-rung to the end is fitted, linear in the logarithm of the cost, to the trials that are complete.
+rung to the end is fitted, linear in the logarithm of the cost, to the trials that are complete. A sampler with a model of AP
+says itself who goes on (`Gains`); how many do is the ladder's.
 """
 
 from __future__ import annotations
