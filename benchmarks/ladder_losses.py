@@ -8,7 +8,7 @@ Each seed is searched several times: `full` trains every candidate to its end; `
 that full training proposed, so that its whole loss is due to the choice of who goes on; `perfect` is the same with the
 AP at the end in place of the expected one, so that the difference is due to the expectation; `ladder` is the ladder as
 it is; and `its own in full` trains all the candidates that the ladder proposed to their end, so that its loss is due to
-a sampler that observed less. Where a model says who goes on (ehvi, gp), `by rank` is the ladder with the rank of the estimated
+a sampler that observed less. Where a model says who goes on (ehvi), `by rank` is the ladder with the rank of the estimated
 final AP in its place.
 """
 

@@ -190,23 +190,6 @@ def promotion_gains(
     return gains.tolist() if gains.max() > 0 else None
 
 
-def expected(
-    band: Band, objectives: Sequence[str], known: Sequence[tuple[Trial, Sequence[float]]]
-) -> Sequence[tuple[Trial, Sequence[float]]]:
-    """Return `known` with the modelled final AP of stopped trials in place of an estimate from their last rung alone."""
-    if not any(trial.stopped for trial, _ in known) or (modelled := _known_features(band, known)) is None:
-        return known
-    trials, _, table = modelled
-    found = final_ap(trials, _ap_of(known, objectives), table.values, table.groups, table.values[:1])
-    modelled_ap = found.observed.round(_DIGITS).tolist()
-
-    def values_of(trial: Trial, values: Sequence[float], ap: float) -> Sequence[float]:
-        both = zip(objectives, values, strict=True)
-        return [ap if name in UP else value for name, value in both] if trial.stopped else values
-
-    return [(trial, values_of(trial, values, ap)) for (trial, values), ap in zip(known, modelled_ap, strict=True)]
-
-
 def _known_features(band: Band, known: _KnownTrials) -> tuple[list[Trial], list[Candidate], FeatureTable] | None:
     """Return trials, their candidates and features; None where one is outside a band that has changed."""
     trials = [trial for trial, _ in known]

@@ -30,7 +30,7 @@ _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
 """Candidates that GP chooses among: (from anywhere in the band, mutants of the front). Projecting a random graph into a
 narrow band takes 30 ms, a mutant of a graph inside it 6 ms."""
 
-MODELLED = ("ehvi", "gp")
+MODELLED = ("ehvi",)
 """Samplers on whose ladder a model of AP says who goes on."""
 
 
@@ -73,8 +73,7 @@ def propose(
         return Proposal(band.draw(seen, rng), "random")
     if sampler.name == "ehvi":
         return Proposal(cost_aware.choose(band, objectives, known, pending, seen, rng), "ehvi")
-    modelled = cost_aware.expected(band, objectives, known) if sampler.name == "gp" else known
-    observed = [(trial.point, values) for trial, values in modelled]
+    observed = [(trial.point, values) for trial, values in known]
     point = _ask(band, sampler, objectives, observed, pending, seen, rng)
     return Proposal(band.nearest(point, seen, rng), sampler.name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,8 @@ from scalesearch.space.band import Band
 from scalesearch.space.candidates import inside
 from scalesearch.space.enumerated import EnumeratedBand, PricedBand
 from scalesearch.space.find_band import find_band
-from scalesearch.study import cost_aware, final_ap
+from scalesearch.study import final_ap
 from scalesearch.study.driver import search
-from scalesearch.study.observations import observed_values
 from scalesearch.study.propose import promotion_gains, propose
 from tests.studies import FAMILY, learn, make_plan, make_study
 from tests.study.test_samplers import BOTH, numbers_band, trial
@@ -111,30 +109,13 @@ def test_on_a_ladder_the_rungs_tell_who_goes_on() -> None:
     assert promotion_gains(band, SamplerPlan(name="tpe", startup=4), BOTH, trials) is None
 
 
-@pytest.mark.parametrize("name", ["ehvi", "gp"])
-def test_what_is_proposed_on_a_ladder(name: str) -> None:
-    band, plan = numbers_band(), SamplerPlan(name=name, startup=4)
+def test_what_is_proposed_on_a_ladder() -> None:
+    band, plan = numbers_band(), PLAN
     trials = climbed(band, 18)
     first = propose(band, plan, BOTH, 0, 18, trials).candidate
     assert first.key not in {t.key for t in trials} and inside(band.unit, first)
     second = propose(band, plan, BOTH, 0, 18, trials, taken=[first.key], pending=[first.point]).candidate
     assert second.key not in {first.key, *(t.key for t in trials)}
-
-
-def test_other_samplers_are_told_the_modelled_ap_of_stopped_trials() -> None:
-    band = numbers_band()
-    trials = climbed(band, 18)
-    before = observed_values(trials, BOTH)
-    after = cost_aware.expected(band, BOTH, before)
-    assert [values for t, values in after if t.complete] == [values for t, values in before if t.complete]
-    assert [values[1] for _, values in after] == [values[1] for _, values in before]
-
-    def off(known: Sequence[tuple[Trial, Sequence[float]]]) -> float:
-        return max(abs(values[0] - ap(t.rows[0].spec)) for t, values in known if t.stopped)
-
-    assert off(after) < off(before)
-    whole = [t for t in trials if t.complete]
-    assert cost_aware.expected(band, BOTH, observed_values(whole, BOTH)) == observed_values(whole, BOTH)
 
 
 def test_of_very_many_scores_those_of_the_farthest_and_latest_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
