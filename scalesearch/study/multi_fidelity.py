@@ -93,7 +93,7 @@ def predict_final(
     return Posterior(Prediction(middle + spread * (across.T @ weights), spread * deviation), middle + spread * known)
 
 
-class _Model(NamedTuple):
+class _RungKernel(NamedTuple):
     length: Array
     """[G]."""
     smooth: Array
@@ -139,10 +139,10 @@ def _ratios(scores: Scores, rungs: int) -> Array:
     return np.clip(found, *_RATIOS)
 
 
-def _model(theta: Array, rungs: int, groups: int) -> _Model:
+def _model(theta: Array, rungs: int, groups: int) -> _RungKernel:
     rho, kappa, tau, pace = _loadings(theta, rungs, groups)
     signal, seed, white = np.exp(theta[[0, 1 + groups, 2 + groups]])
-    return _Model(
+    return _RungKernel(
         np.exp(theta[1 : 1 + groups]),
         signal * np.outer(rho, rho) + np.outer(pace, pace),
         seed * np.outer(kappa, kappa) + np.outer(tau, tau),
@@ -220,7 +220,7 @@ class _Loss:
         slope = self._slope(theta, model, np.outer(weights, weights) - inverse, kernel, (1 + far) * decay)
         return float(off @ off) / 2 - likelihood, np.asarray(off / self._width - slope / 2)
 
-    def _slope(self, theta: Array, model: _Model, by: Array, kernel: Array, steep: Array) -> Array:
+    def _slope(self, theta: Array, model: _RungKernel, by: Array, kernel: Array, steep: Array) -> Array:
         """Return the slope by each hyperparameter, given that by each element of the covariance."""
         rungs = np.ix_(self._scores.rung, self._scores.rung)
         smooth = self._at_rung.T @ (by * kernel) @ self._at_rung

@@ -24,7 +24,7 @@ from scalesearch.space.space import Choices, Point
 from scalesearch.study import cost_aware, evolution, graph_start, samplers
 from scalesearch.study.evolution import Observations, mutant
 from scalesearch.study.observations import observed_values
-from scalesearch.study.successive_halving import Gains
+from scalesearch.study.successive_halving import PromotionGains
 
 _POOL, _POOL_OF_GRAPHS = (128, 128), (8, 40)
 """Candidates that GP chooses among: (from anywhere in the band, mutants of the front). Projecting a random graph into a
@@ -87,7 +87,7 @@ def reads_results(band: Band, sampler: SamplerPlan, ordinal: int) -> bool:
 
 def promotion_gains(
     band: Band, sampler: SamplerPlan, objectives: Sequence[str], trials: Sequence[Trial]
-) -> Gains | None:
+) -> PromotionGains | None:
     """Return the sampler's rule of who goes on from a rung; None where it has none and the rank decides."""
     known = observed_values(trials, objectives) if sampler.name in MODELLED else []
     if len(known) < sampler.startup or not known:

@@ -9,7 +9,7 @@ Two things differ from MO-ASHA, both from docs/rehearsal.md. Never more than the
 improves would otherwise push its later candidates past those already promoted, and the ladder would exceed its cost.
 And the ranking is by the expected final AP, since cheap detectors learn fast and lead at a low rung: the gain from the
 rung to the end is fitted, linear in the logarithm of the cost, to the trials that are complete. A sampler with a model of AP
-says itself who goes on (`Gains`); how many do is the ladder's.
+says itself who goes on (`PromotionGains`); how many do is the ladder's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARGIN = 0.1
 share of the cost's range."""
 
 
-Gains = Callable[[Sequence[Trial], Sequence[Trial]], list[float] | None]
+PromotionGains = Callable[[Sequence[Trial], Sequence[Trial]], list[float] | None]
 """Expected improvement by each trial that waits at a rung, given those ahead of it; None where there is nothing to tell."""
 
 
@@ -50,7 +50,7 @@ def promotion(
     objectives: Sequence[str],
     no_more: bool,
     least: int,
-    gains: Gains | None = None,
+    gains: PromotionGains | None = None,
 ) -> Promotion | None:
     """Return the next promotion, from the highest rung that has one; None where no trial may be promoted.
 
