@@ -17,9 +17,9 @@ from tests.studies import PLAN, learn, make_plan, make_study
 
 
 class Lagging(InProcess):
-    """In-process training that counts as two workers."""
+    """In-process training that counts as two workers in two processes."""
 
-    workers = 2
+    workers = processes = 2
 
 
 def test_what_is_expected_is_what_comes(tmp_path: Path) -> None:
