@@ -12,7 +12,7 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from scalesearch.execute import attempts
@@ -25,7 +25,7 @@ from scalesearch.execute.worker_executor import WorkerExecutor
 from scalesearch.io.progress import displayed
 
 _WATCH = "watch"
-"""The concurrency group of an actor's reports, beside its training, which stays in the main thread."""
+"""The concurrency group of an actor's reports, beside its training."""
 
 
 class RayExecutor(WorkerExecutor[Payload, Reply]):
@@ -155,11 +155,16 @@ class _RayWorker:
 
 
 class _Actor:
-    """A worker's process on the cluster."""
+    """A worker's process on the cluster. It works in one thread of Python's.
+
+    Ray calls each method in a thread of its own making with a new state of the interpreter, in which torch 2.11 waited for
+    ever for the interpreter's lock that it held (`torch.get_rng_state`, by pybind11's state of an earlier call).
+    """
 
     def __init__(self) -> None:
         self._pulse = Pulse()
         self._train: Callable[[Any], Any] | None = None
+        self._thread = ThreadPoolExecutor(1)
 
     def begin(self) -> int:
         """Return the process's id, when it has one."""
@@ -167,6 +172,13 @@ class _Actor:
 
     def prepare(self, work: bytes, on_gpu: bool) -> UnfitWorkerError | None:
         """Import what trains, and open the data; return why this worker is not fit."""
+        return self._thread.submit(self._prepared, work, on_gpu).result()
+
+    def train(self, task: Trainable) -> Any:
+        """Train the task, or several together, which are attempts at them."""
+        return self._thread.submit(self._trained, task).result()
+
+    def _prepared(self, work: bytes, on_gpu: bool) -> UnfitWorkerError | None:
         if not on_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray restricts the GPUs of actors that have some, not of others
         try:
@@ -175,8 +187,7 @@ class _Actor:
             return UnfitWorkerError(f"a worker cannot be prepared: {type(error).__name__}: {error}")
         return prepared(prepare, arguments)
 
-    def train(self, task: Trainable) -> Any:
-        """Train the task, or several together, which are attempts at them."""
+    def _trained(self, task: Trainable) -> Any:
         assert self._train is not None, "a worker is prepared before it trains"
         train = self._train
 
