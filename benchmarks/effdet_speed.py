@@ -305,7 +305,7 @@ def _table(rows: list[Row], rounds: int) -> str:
         "# Our D0 beside effdet's",
         "",
         f"One interleaved run of {rounds} rounds, ratios of medians, {torch.get_num_threads()} threads.",
-        "`python benchmarks/effdet_speed.py` writes this table.",
+        f"`{' '.join(['python', 'benchmarks/effdet_speed.py', *sys.argv[1:]])}` writes this table.",
         "",
         f"Machine: {machine()['cpu']}, {machine()['cores']} cores, {machine()['system']}. "
         f"Python {platform.python_version()}, " + ", ".join(f"{p} {metadata.version(p)}" for p in packages) + ".",
