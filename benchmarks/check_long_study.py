@@ -7,7 +7,7 @@
 The real driver with rows, results and Optuna's journal in a folder, on the landscape of search_spaces/landscape.yaml in a wider
 band; each training answers at once, with a curve, losses and scores by class of the size that a real one has. Memory is
 the driver's resident set, from after its first trials to the end. What the rows take is measured in a process of its own that
-reads them. Opening is held to its limit by processor time, since other work beside it makes the wall time longer. Exit status 1 where a limit is exceeded.
+reads them. Opening is on the clock, so the machine must be quiet. Exit status 1 where a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -36,24 +36,12 @@ from scalesearch.records.folder import StudyFolder, read_rows
 from scalesearch.rehearsal.simulation import REHEARSED
 from scalesearch.study.driver import search
 from scalesearch.study.study import Study
+from scalesearch.training.coco_metrics import NUMBERS
 
 WORKERS, FIRST = 4, 50
 """Trainings at a time; trials after which the memory is read first, once everything is imported and the band is priced."""
 MEMORY, OPENING = 50.0, 2.0
 """Limits: MB beyond the rows, and seconds."""
-METRICS = (
-    "ap50",
-    "ap75",
-    "ap_small",
-    "ap_medium",
-    "ap_large",
-    "ar1",
-    "ar10",
-    "ar100",
-    "ar_small",
-    "ar_medium",
-    "ar_large",
-)
 
 
 @cache
@@ -71,7 +59,7 @@ def train(task: Task) -> Outcome:
     """What a training of the landscape leaves, at once."""
     epochs = range(1, task.to_epoch + 1)
     found = [(epoch, stage().surrogate.ap(task.spec, task.seed, epoch)) for epoch in epochs if epoch % 4 == 0]
-    curve = tuple((epoch, {"ap": ap} | dict.fromkeys(METRICS, ap)) for epoch, ap in found)
+    curve = tuple((epoch, dict.fromkeys(NUMBERS, ap)) for epoch, ap in found)
     return Outcome(
         state="complete",
         curve=curve,
@@ -122,9 +110,9 @@ def main() -> int:
     if args.open:
         own, wall = opening(args.open)
         print(
-            f"opening {len(read_rows(args.open)):,} rows: {own:.2f} s of processor time (limit {OPENING:g}), {wall:.2f} s of wall time"
+            f"opening {len(read_rows(args.open)):,} rows: {wall:.2f} s (limit {OPENING:g}), {own:.2f} s of processor time"
         )
-        return int(own > OPENING)
+        return int(wall > OPENING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     problem = stage()
     sampler = dataclasses.replace(problem.plan.sampler, name=args.sampler, startup=10)
@@ -156,13 +144,13 @@ def main() -> int:
     assert count == args.trials
     done = args.trials - FIRST
     beyond = grown - rows
-    fine = beyond <= MEMORY and opened <= OPENING
+    fine = beyond <= MEMORY and wall <= OPENING
     lines = [
         f"OMP_NUM_THREADS=1 python benchmarks/check_long_study.py --trials {args.trials} --sampler {args.sampler}",
         f"{processor()}; {WORKERS} local workers; rows of {size:.1f} MB on disk",
         f"memory of the driver, from trial {FIRST} on: {grown:.1f} MB more, of which the rows are {rows:.1f} MB",
         f"beyond the rows: {beyond:.1f} MB (limit {MEMORY:g})",
-        f"opening the folder again: {opened:.2f} s of processor time (limit {OPENING:g}), {wall:.2f} s of wall time",
+        f"opening the folder again: {wall:.2f} s (limit {OPENING:g}), {opened:.2f} s of processor time",
         f"processor time of the driver: {1e3 * own / done:.1f} ms a trial; wall time: {1e3 * took / done:.1f} ms a trial",
         "within the limits" if fine else "NOT within the limits",
     ]

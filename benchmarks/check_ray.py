@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from check_workers import PLAN
 
 from scalesearch.app.search_study import make_study, open_plan_data, with_epochs
 from scalesearch.data.sets import Data, open_data
@@ -39,23 +40,7 @@ from scalesearch.records.folder import StudyFolder
 from scalesearch.study.driver import run_study
 from scalesearch.training.run_task import run_task
 
-PLAN = """
-data: {source: digits}
-space:
-  backbone: test_byobnet
-  topology: [fpn, panet, bifpn]
-  width: {low: 16, high: 48, step: 8}
-  repeats: [1, 2]
-  head_depth: 1
-  size: {low: 48, high: 96, step: 16}
-  min_level: [2, 3]
-  max_level: 5
-detector: {padding: symmetric, activation: relu, bias_before_norm: false, laterals: level, separable: false}
-band: {macs: {min: 5M, max: 30M}}
-sampler: {name: random}
-recipe: {epochs: 2, batch: 8, flip: false, norm_batches: 1}
-winners: {top: 0}
-"""
+SHORT = ("recipe.epochs=2", "recipe.batch=8", "recipe.norm_batches=1")
 IMAGES = 32
 """Of each split, so that a training takes seconds."""
 NODE = {"node_ip_address": "127.0.0.1", "num_cpus": 1}
@@ -201,7 +186,7 @@ def check(folder: Path, trials: int) -> list[str]:
             place = folder / name
             place.mkdir()
             (place / "plan.yaml").write_text(PLAN)
-            plan = read_plan(place / "plan.yaml", [f"trials={count}"])
+            plan = read_plan(place / "plan.yaml", [f"trials={count}", *SHORT])
             lines.lines.clear()
             done: list[str] = []
             if name == "faults":

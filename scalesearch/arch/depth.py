@@ -12,15 +12,22 @@ from scalesearch.arch.topology import Topology
 @lru_cache(maxsize=4096)
 def path_lengths(topology: Topology) -> tuple[int, ...]:
     """Return the nodes on the shortest path of each pair of an input and an output level of one cell that has one."""
-    start = len(topology.levels)
-    distances: list[dict[int, int]] = [{i: 0} for i in range(start)]
+    return tuple(far for distances in output_distances(topology) for far in distances.values())
+
+
+def output_distances(topology: Topology) -> list[dict[int, int]]:
+    """Return for each output level, finest first, the nodes on the shortest path from each input that reaches it.
+
+    Inputs are numbered from 0, the finest.
+    """
+    distances: list[dict[int, int]] = [{i: 0} for i in range(len(topology.levels))]
     for node in topology.nodes:
         reached: dict[int, int] = {}
         for i in node.inputs:
             for source, far in distances[i].items():
                 reached[source] = min(reached.get(source, far + 1), far + 1)
         distances.append(reached)
-    return tuple(far for output in topology.outputs for far in distances[output].values())
+    return [distances[output] for output in topology.outputs]
 
 
 def effective_depth(spec: DetectorSpec) -> float:

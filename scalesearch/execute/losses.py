@@ -16,7 +16,7 @@ BLAMED = 3
 BENCHED = 3
 """Tasks lost in a row after which no worker is started in a place: three are likely its own fault."""
 ENDLESS = 20
-"""WorkerLosses after which a task counts as failed even if each was in a place that is gone or sick."""
+"""Losses after which a task counts as failed even if each was in a place that is gone or sick."""
 
 
 Tasks = tuple[Task, ...]
@@ -24,7 +24,7 @@ Tasks = tuple[Task, ...]
 
 
 class WorkerLosses:
-    """WorkerLosses by task and by place.
+    """Lost workers by task and by place.
 
     A place is suspected for the losses in slots that have completed nothing since. A task is to blame if it lost three
     workers in places that are fit, in three different ones if there are so many; its losses then excuse their places.

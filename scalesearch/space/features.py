@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scalesearch.arch.depth import output_distances
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.arch.topology import LEVELS, Topology
 from scalesearch.cost.price import breakdown
@@ -158,17 +159,10 @@ class GraphShape(NamedTuple):
 def graph_shape(topology: Topology) -> GraphShape:
     """Return the shape of a topology: what short paths, directions and nodes it has."""
     low, high = LEVELS
-    count, start = high - low + 1, len(topology.levels)
+    count = high - low + 1
     paths = np.zeros((count, count))
-    distances = [{i: 0} for i in range(start)]
-    for node in topology.nodes:
-        reached: dict[int, int] = {}
-        for i in node.inputs:
-            for source, far in distances[i].items():
-                reached[source] = min(reached.get(source, far + 1), far + 1)
-        distances.append(reached)
-    for level, output in zip(topology.levels, topology.outputs, strict=True):
-        for source, far in distances[output].items():
+    for level, distances in zip(topology.levels, output_distances(topology), strict=True):
+        for source, far in distances.items():
             paths[topology.min_level + source - low, level - low] = 1 / (1 + far)
     steps = [topology.level_of(i) - node.level for node in topology.nodes for i in node.inputs]
     nodes = np.bincount([node.level - low for node in topology.nodes], minlength=count)

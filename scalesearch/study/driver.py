@@ -101,7 +101,7 @@ def _repeat(study: Study, out: PendingJobs, workers: int) -> None:
         told = repeat_told(trials, (at for at, one in given.items() if one.again not in running))
         again = derive_repeat(plan, turn, told, trials, given)
         if again is None:
-            return
+            break
         given[turn] = Turn(again, told)
         _again(study, out, workers, turn, given[turn])
     out.collect()
