@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from scalesearch.arch import backbone as backbones
 from scalesearch.arch import spec as specs
-from scalesearch.arch.networks import TOPOLOGIES
-from scalesearch.arch.topology import FUSIONS, Topology
+from scalesearch.arch.networks import published_name
 from scalesearch.cost.budget import Bound, Budget, human
 from scalesearch.evidence.scaling_surface import DIMENSIONS
 from scalesearch.io.publish import publish
@@ -19,7 +17,7 @@ from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import DETECTOR, DataPlan, SamplerPlan, WinnersPlan
 from scalesearch.records.folder import PLAN
-from scalesearch.space.space import OWN, AxisValue, Choices, Point
+from scalesearch.space.space import AxisValue, Choices, Point
 
 _GRAPH = "graph"
 """Name of a feature network that is not a published one."""
@@ -52,11 +50,12 @@ def _plan(scaled: Mapping[str, Any], source: Path, name: str) -> Plan:
     designs = [specs.from_dict(one["spec"]) for one in members]
     first = designs[0]
     study = read_plan(source / PLAN) if (source / PLAN).is_file() else None
-    network, fusion, graph = _network(first.topology)
+    graph = (named := published_name(first.topology)) is None
+    network, fusion = named or (_GRAPH, None)
     if backbones.parse(first.backbone.name) != backbones.from_dict(backbones.to_dict(first.backbone)):
         raise ValueError(f"-o names a backbone as plans do, but {first.backbone.name!r} has no such name; take --json")
     axes: dict[str, Choices] = {"backbone": Choices((first.backbone.name,)), "topology": Choices((network,))}
-    if fusion != OWN:
+    if fusion:
         axes["fusion"] = Choices((fusion,))
     for dimension in DIMENSIONS:
         values: set[AxisValue] = {int(one[dimension]) for one in members}
@@ -89,19 +88,6 @@ def _plan(scaled: Mapping[str, Any], source: Path, name: str) -> Plan:
 
 def _point(member: Mapping[str, Any], axes: Mapping[str, Choices]) -> Point:
     return {name: int(member[name]) for name in DIMENSIONS if len(axes[name].values) > 1}
-
-
-def _network(topology: Topology) -> tuple[str, str, bool]:
-    """Return the network's name on the axis topology, its fusion there, and whether it is a graph of its own."""
-    for name, fusion in product(TOPOLOGIES, (OWN, *FUSIONS)):
-        try:
-            own = TOPOLOGIES[name](topology.min_level, topology.max_level)
-            found = own if fusion == OWN else own.fused(fusion)
-        except ValueError:
-            continue  # it does not exist for these levels, or with this fusion
-        if found == topology:
-            return name, fusion, False
-    return _GRAPH, OWN, True
 
 
 def _header(found: Mapping[str, Any], family: Mapping[str, Any], out: Path) -> list[str]:

@@ -15,6 +15,7 @@ from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.cost.budget import quantity
 from scalesearch.evidence.scaling_law import Member
 from scalesearch.inputs.quoting import quoted
+from scalesearch.records.comparable import comparable_rows
 from scalesearch.records.folder import RESULTS, read_rows
 from scalesearch.records.row import Row
 from scalesearch.rehearsal.table_file import SUFFIXES, CellValue, TableFile, read_table_file
@@ -61,18 +62,12 @@ def read_scaling_rows(path: Path, flops_are: str | None) -> ScalingRows:
 
 
 def _of_study(folder: Path) -> ScalingRows:
-    rows = [row for row in read_rows(folder) if row.state == "complete" and row.final.get("ap") is not None]
+    rows, left_out = comparable_rows(read_rows(folder))
     if not rows:
         raise ValueError(f"{folder}: a law needs complete trainings with an AP, but there is none; search first")
-
-    def kind(row: Row) -> tuple[object, ...]:
-        return row.recipe_id, row.data, row.epochs_planned, tuple(sorted(row.splits.items()))
-
-    chosen, count = Counter(map(kind, rows)).most_common(1)[0]
     by_spec: dict[str, dict[int, Row]] = {}
     for row in rows:
-        if kind(row) == chosen:
-            by_spec.setdefault(row.spec_id, {}).setdefault(row.seed, row)
+        by_spec.setdefault(row.spec_id, {})[row.seed] = row
     members = []
     for runs in by_spec.values():
         first = next(iter(runs.values()))
@@ -87,9 +82,9 @@ def _of_study(folder: Path) -> ScalingRows:
                 kind=kind_of(first.spec),
             )
         )
-    facts = [f"{len(members)} detectors trained by one recipe for {chosen[2]} epochs"]
-    if count < len(rows):
-        facts.append(f"{len(rows) - count} trainings left out: another recipe, other data or another split")
+    facts = [f"{len(members)} detectors trained by one recipe for {rows[0].epochs_planned} epochs"]
+    if left_out:
+        facts.append(f"{left_out} trainings left out: another recipe, other data or another split")
     common = Counter(one.kind for one in members).most_common(1)[0][0]
     base = next(runs for runs in by_spec.values() if kind_of(next(iter(runs.values())).spec) == common)
     return ScalingRows(

@@ -7,8 +7,9 @@ that reads 2 and 5. If the edges were never published, the docstring says which 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 
-from scalesearch.arch.topology import Node, Topology, TopologyError, check_span
+from scalesearch.arch.topology import FUSIONS, Node, Topology, TopologyError, check_span
 
 
 class _Builder:
@@ -189,3 +190,16 @@ and sum for NAS-FPN."""
 
 ONE_SPAN = {"nasfpn": (3, 7), "nasfpn_avg": (3, 7)}
 """The networks that exist for one span of levels only, with that span."""
+
+
+def published_name(topology: Topology) -> tuple[str, str | None] | None:
+    """Return the name of the network that a topology is, and its fusion unless that is the network's own; None for a graph."""
+    for name, fusion in product(TOPOLOGIES, (None, *FUSIONS)):
+        try:
+            own = TOPOLOGIES[name](topology.min_level, topology.max_level)
+            found = own.fused(fusion) if fusion else own
+        except ValueError:
+            continue  # it does not exist for these levels, or with this fusion
+        if found == topology:
+            return name, fusion
+    return None

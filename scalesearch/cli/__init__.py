@@ -12,7 +12,7 @@ import sys
 import click
 
 from scalesearch import __version__
-from scalesearch.cli import audit, design, fit, latency, model, rehearse, space, starter, study, trained
+from scalesearch.cli import audit, curves, design, fit, latency, model, rehearse, space, starter, study, trained
 from scalesearch.console.lines import logged, speaks
 from scalesearch.inputs.quoting import shortened
 from scalesearch.io.text import for_terminal, hide_in_line
@@ -34,6 +34,7 @@ for verb in (
     study.search,
     study.report,
     rehearse.rehearse,
+    curves.curves,
     audit.audit,
     fit.fit,
     design.cost,
