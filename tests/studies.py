@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
 from scalesearch.cost import budget
+from scalesearch.cost.metrics import meter_of
 from scalesearch.cost.price import price
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.plan.plan import Plan, read_plan
@@ -79,6 +81,28 @@ def make_study(folder: Path, plan: Plan) -> Study:
     opened = StudyFolder.open(folder / "study", plan, data=PROVENANCE.data)
     ledger = OptunaLedger(opened.path, plan.name, plan.objectives, unit.axes)
     return Study(plan=plan, unit=unit, band=find_band(unit), folder=opened, provenance=PROVENANCE, ledger=ledger)
+
+
+def make_latency_study(folder: Path, plan: Plan) -> Study:
+    """A study of `plan` whose band bounds a latency, too, which each candidate is predicted to be inside."""
+    study = make_study(folder, plan)
+    assert isinstance(study.unit, SpecUnit)
+    bounds = {**study.unit.budget.bounds, "latency": budget.Bound(0, 0.02)}
+    meter = meter_of(bounds, predict=lambda spec: price(spec).macs * 1e-9)
+    unit = SpecUnit(study.unit.space, budget.Budget(**bounds), meter)
+    return replace(study, unit=unit, band=find_band(unit), confirm=True)
+
+
+def measure(task: Task) -> Outcome:
+    """What is wider than 40 is measured outside its band."""
+    slow = task.spec.width > 40
+    return Outcome(
+        state="failed" if slow else "complete",
+        reason="latency 30 ms is 50% over 20 ms" if slow else "",
+        seconds=0.0,
+        peak_memory=0,
+        images_per_second=0.0,
+    )
 
 
 def learn(task: Task, label: str) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import torch
 
 from scalesearch.arch.spec import DetectorSpec
@@ -11,11 +9,9 @@ from scalesearch.cost.budget import Budget, human
 from scalesearch.cost.latency import LatencySetting, LatencyTable, predict_latency
 from scalesearch.plan.latency_table import read_table
 from scalesearch.plan.plan import Plan
+from scalesearch.plan.task import OtherDeviceError, Outcome, Task
 from scalesearch.profile.latency_benchmark import measure_latency
 from scalesearch.profile.latency_setting import setting_of
-from scalesearch.study.study import Confirm
-
-logger = logging.getLogger(__name__)
 
 
 def plan_table(plan: Plan) -> LatencyTable | None:
@@ -31,34 +27,33 @@ def plan_table(plan: Plan) -> LatencyTable | None:
     return table
 
 
-def confirmation(plan: Plan) -> Confirm | None:
-    """Return the function that measures a plan's latency bands; None without such bands or on another machine.
+def confirm_latency(task: Task, table: LatencyTable | None) -> Outcome:
+    """Measure the task's detector; the outcome says as its reason what is missed of the band `task.latency`.
 
     A measured time is the ratio to the reference operation times the seconds of the reference in the table, so that a
-    machine busy with trainings measures the same as an idle one.
+    machine busy with other work measures the same as an idle one. Raises OtherDeviceError, and what building or running
+    the detector raises.
     """
-    if not any("latency" in band.bounds for band in plan.bands):
-        return None
-    table = plan_table(plan)
-    assert table, "a plan whose band bounds a latency names a table"
+    assert task.latency and table, "a plan whose band bounds a latency names a table"
     if strange := _strange(table.setting):
-        logger.warning(f"latency is predicted, not confirmed by measurement, since {strange}")
-        return None
-
-    def confirm(spec: DetectorSpec, band: Budget) -> str:
-        if "latency" not in band.bounds:
-            return ""
-        found, predicted = measured_latency(spec, table), predict_latency(spec, table)
-        missed = Budget(latency=band.bounds["latency"]).miss({"latency": found})
-        return f"{missed} (predicted {human(predicted, 'latency')})" if missed else ""
-
-    return confirm
+        raise OtherDeviceError(strange)
+    found = measured_latency(task.spec, table)
+    missed = Budget(latency=task.latency).miss({"latency": found})
+    predicted = human(predict_latency(task.spec, table), "latency")
+    return Outcome(
+        state="failed" if missed else "complete",
+        reason=f"{missed} (predicted {predicted})" if missed else "",
+        seconds=0.0,
+        peak_memory=0,
+        images_per_second=0.0,
+    )
 
 
 def measured_latency(spec: DetectorSpec, table: LatencyTable) -> float:
     """Return the measured seconds of a detector in the table's setting, scaled to the table's reference."""
     threads = torch.get_num_threads()
     try:
+        torch.set_num_threads(table.setting.threads)  # a worker may have others
         return measure_latency(spec, table.setting).ratio * table.reference
     finally:
         torch.set_num_threads(threads)

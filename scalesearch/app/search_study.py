@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import torch
 
-from scalesearch.app.confirm_latency import confirmation, plan_table
+from scalesearch.app.confirm_latency import plan_table
 from scalesearch.app.gpu_workers import fill_gpus, training_settings
 from scalesearch.app.messages import look_at, tell_data, tell_found
 from scalesearch.app.prepare import check_start, identified, in_epochs
@@ -97,7 +97,7 @@ def make_study(plan: Plan, data: Data, folder: StudyFolder, storage: str | None 
         folder=folder,
         provenance=provenance(plan, data),
         ledger=ledger,
-        confirm=confirmation(plan),
+        confirm=True,
     )
 
 

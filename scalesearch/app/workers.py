@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 
+from scalesearch.app.confirm_latency import confirm_latency, plan_table
 from scalesearch.app.train_one import group_trainer, trainer
+from scalesearch.cost.latency import LatencyTable
 from scalesearch.data.decoded_file import decoded_folder
 from scalesearch.data.sets import Data, open_data
 from scalesearch.execute.executor import Answer, Executor, InProcess, Payload, Reply, UnfitWorkerError, portable
@@ -105,10 +107,20 @@ def make_executor(engine: Engine, plan: Plan, data: Data, folder: Path) -> Execu
         gpu=engine.slots.gpus > 0 if engine.slots else torch.cuda.is_available(),
         versions=_versions(),
     )
-    worker = (_prepare, (footing,))
+    table = plan_table(plan)
+    worker = (_prepare, (footing, table))
+    train, train_group = trainer(data), group_trainer(data)
+
+    def run(task: Task, label: str) -> Outcome:
+        return confirm_latency(task, table) if task.latency else train(task, label)
+
+    def run_group(group: TaskGroup, label: str) -> list[Answer]:
+        first = group.tasks[0]
+        return [confirm_latency(first, table)] if first.latency else train_group(group, label)
+
     if plan.together > 1:
-        return Together(_executor(engine, group_trainer(data), _train_group_here, *worker), plan.together)
-    return _executor(engine, trainer(data), _train_here, *worker)
+        return Together(_executor(engine, run_group, _train_group_here, *worker), plan.together)
+    return _executor(engine, run, _train_here, *worker)
 
 
 def _executor(
@@ -189,23 +201,29 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 _footing: _Footing | None = None
+_table: LatencyTable | None = None
 
 
-def _prepare(footing: _Footing) -> None:
-    global _footing
+def _prepare(footing: _Footing, table: LatencyTable | None) -> None:
+    global _footing, _table
     torch.set_num_threads(footing.threads)
     _opened(footing)
-    _footing = footing
+    _footing, _table = footing, table
 
 
 def _train_here(task: Task) -> Outcome:
     assert _footing is not None, "a worker is prepared before it trains"
-    outcome = training.run_task(task, _opened(_footing), cache=decoded_folder())
+    if task.latency:
+        outcome = confirm_latency(task, _table)
+    else:
+        outcome = training.run_task(task, _opened(_footing), cache=decoded_folder())
     return dataclasses.replace(outcome, machine=machine())
 
 
 def _train_group_here(group: TaskGroup) -> list[Answer]:
     assert _footing is not None, "a worker is prepared before it trains"
+    if group.tasks[0].latency:
+        return [_train_here(group.tasks[0])]
     results = training.run_tasks(group.tasks, _opened(_footing), cache=decoded_folder())
     return [
         portable(one) if isinstance(one, Exception) else dataclasses.replace(one, machine=machine()) for one in results

@@ -70,6 +70,9 @@ class Successor(Protocol[_Given_contra, Reply]):
     def submit(self, task: _Given_contra, label: str) -> Future[Reply]:
         """Send a task."""
 
+    def start(self) -> None:
+        """Begin what was sent, where that waits for more."""
+
     def close(self) -> None:
         """Stop running trainings and release the workers."""
 
@@ -109,7 +112,9 @@ class InProcess(Generic[Payload, Reply]):
         return done
 
     def start(self) -> None:
-        """Do nothing: what was sent is trained, or begins by itself."""
+        """Start the executor that took over; here what was sent is trained."""
+        if self._instead:
+            self._instead.start()
 
     def close(self) -> None:
         """Close the executor that took over; no training is left running here."""

@@ -58,7 +58,7 @@ class _Cluster:
             here = room(node["Resources"], self._slots.cpus, self._slots.gpus) if node["Alive"] else 0
             if here:
                 name = f"node {node.get('NodeManagerHostname') or node['NodeManagerAddress']} ({node['NodeID'][:8]})"
-                found.append(Place(node["NodeID"], name, here))
+                found.append(Place(node["NodeID"], name, here, machine=node["NodeID"]))
         if not self._asked and sum(place.room for place in found) < self._slots.workers:
             self._asked = True
             self._ask()

@@ -17,6 +17,8 @@ class Place(NamedTuple):
     """As messages name it."""
     room: int
     """Number of workers that fit."""
+    machine: str = ""
+    """What it shares with other places: their workers have the same processors."""
 
 
 class Begun(NamedTuple):

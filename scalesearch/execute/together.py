@@ -49,6 +49,9 @@ class GroupExecutor(Protocol):
     def submit(self, task: TaskGroup, label: str) -> Future[list[Answer]]:
         """Send a group."""
 
+    def start(self) -> None:
+        """Begin what was sent, where that waits for more."""
+
     def close(self) -> None:
         """Stop running trainings and release the workers."""
 
@@ -58,6 +61,7 @@ class Together:
 
     Tasks wait until the driver has sent what it can; then those of one trunk are shared out to the free workers. Each has
     its own future, folder and outcome. A lost worker loses those that it had; they go on from their checkpoints.
+    While latencies are measured only full groups are sent: more tasks of their trunk may follow.
     """
 
     def __init__(self, groups: GroupExecutor, most: int) -> None:
@@ -65,7 +69,7 @@ class Together:
         self.workers, self.processes = groups.workers * most, groups.workers
         self._waiting: list[_Queued] = []
         self._lock = threading.Lock()
-        self._running = 0
+        self._running = self._measuring = 0
         self._lost: Counter[Path] = Counter()
 
     def submit(self, task: Task, label: str) -> Future[Outcome]:
@@ -77,15 +81,20 @@ class Together:
         """Send all waiting tasks, in as many groups as there are free workers, and more where those are full."""
         waiting, self._waiting = self._waiting, []
         free = max(1, self.processes - self._running)
-        most = min(self._most, -(-len(waiting) // free))
+        some = self._measuring > 0 or any(one.task.latency for one in waiting)
+        most = self._most if some else min(self._most, -(-len(waiting) // free))
         alike: defaultdict[str, list[_Queued]] = defaultdict(list)
         for one in waiting:
             alone = not one.task.trunk or self._lost[one.task.folder] >= LOSSES
             alike[str(one.task.folder) if alone else one.task.trunk].append(one)
         for found in alike.values():
+            if some and found[0].task.trunk:
+                found, rest = found[: len(found) // most * most], found[len(found) // most * most :]
+                self._waiting += rest
             parts = -(-len(found) // most)
             for i in range(parts):
                 self._send(found[i::parts])
+        self._groups.start()
 
     def close(self) -> None:
         """Stop running trainings and release the workers."""
@@ -93,8 +102,10 @@ class Together:
 
     def _send(self, members: Sequence[_Queued]) -> None:
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        measures = members[0].task.latency is not None
         with self._lock:
             self._running += 1
+            self._measuring += measures
         sent = self._groups.submit(TaskGroup(tuple(one.task for one in members)), members[0].label + more)
         sent.add_done_callback(lambda done: self._finish(done, members))
 
@@ -107,6 +118,7 @@ class Together:
             answers = [error] * len(members)
         with self._lock:
             self._running -= 1
+            self._measuring -= members[0].task.latency is not None
             self._lost.update(one.task.folder for one in members if isinstance(answers[0], WorkerLostError))
         for one, answer in zip(members, answers, strict=True):
             settle(one.future, answer)

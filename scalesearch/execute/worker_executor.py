@@ -14,12 +14,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 from scalesearch.execute.executor import Payload, Reply, UnfitWorkerError, WorkerLostError, settle
 from scalesearch.execute.hired import Hired, QueuedWork
 from scalesearch.execute.places import Places
 from scalesearch.execute.pulse import Beat, overdue
+from scalesearch.execute.quiet import QuietMachines, measures
 from scalesearch.execute.site import Answered, Begun, Event, Gone, Place, Site, WorkerReady
 from scalesearch.execute.together import TaskGroup
 from scalesearch.plan.task import Task, TaskError
@@ -42,12 +43,13 @@ class WorkerExecutor(Generic[Payload, Reply]):
     def __init__(self, site: Site, workers: int) -> None:
         self.workers = self.processes = workers
         self._site = site
-        self._inbox: queue.SimpleQueue[QueuedWork | tuple[Hired, Event] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[QueuedWork | tuple[Hired, Event] | Literal["start"] | None] = queue.SimpleQueue()
         self._waiting: deque[QueuedWork] = deque()
         self._members: list[Hired] = []
         self._places = Places(site)
         self._taken: dict[str, float] = {}
         """By place: until when no worker is started there: others hold it, or the last one ended at once."""
+        self._quiet = QuietMachines()
         self._now = self._looked = self._lone = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="workers")
@@ -61,7 +63,8 @@ class WorkerExecutor(Generic[Payload, Reply]):
         return sent.future
 
     def start(self) -> None:
-        """Do nothing: what was sent begins by itself."""
+        """Begin the trainings that waited for measurements; else what was sent begins by itself."""
+        self._inbox.put("start")
 
     def close(self) -> None:
         """End the workers without waiting for their trainings; checkpoints stay."""
@@ -99,6 +102,8 @@ class WorkerExecutor(Generic[Payload, Reply]):
             while item is not None:
                 if isinstance(item, QueuedWork):
                     self._waiting.append(item)
+                elif item == "start":
+                    self._quiet.release()
                 elif item[0] in self._members:
                     self._heard(*item)
                 item = self._inbox.get_nowait()
@@ -170,6 +175,8 @@ class WorkerExecutor(Generic[Payload, Reply]):
             self._end(member, f"on {member.place.name}: {answer}")
             return
         member.sent, member.beat = None, Beat()
+        if measures(sent):
+            self._quiet.ended(member.place)
         if not isinstance(answer, Exception):
             try:
                 member.worker.keep()
@@ -226,11 +233,17 @@ class WorkerExecutor(Generic[Payload, Reply]):
         """Give waiting tasks to free workers, and start the workers that they lack."""
         claimed: set[Hired] = set()
         fit = self._places.startable() if self._waiting else []
-        for sent in list(self._waiting):
+        usable = {place.key for place in self._open(fit)} | {member.place.key for member in self._members}
+        self._quiet.look(self._members, self._places.there)
+        for sent in sorted(self._waiting, key=lambda sent: not measures(sent)):
             # A place that gets no new workers keeps those that are well.
             keys = {place.key for place in fit} | {member.place.key for member in self._members}
             # Elsewhere than where it was lost; rather than wait, there a second time; all places are left in the end.
             away, left = (keys - self._places.losses.places(sent.tasks, least=least) for least in (1, 2))
+            if measures(sent):
+                self._placed(sent, self._quiet.keep(usable & away or usable & left or usable & keys), fit, claimed)
+                continue
+            keys, away, left = (self._quiet.without(some) for some in (keys, away, left))
             if not (away and self._placed(sent, away, fit, claimed)):
                 self._placed(sent, left or keys, fit, claimed)
         if self._waiting and not self._members and (error := self._places.why_none()):
@@ -256,11 +269,14 @@ class WorkerExecutor(Generic[Payload, Reply]):
         member.sent, member.beat, member.heard = sent, Beat(), self._now
         member.worker.train(sent.task)
 
+    def _open(self, places: Sequence[Place]) -> list[Place]:
+        """Return those of these places that are not taken by others."""
+        return [place for place in places if self._taken.get(place.key, 0.0) <= self._now]
+
     def _start(self, places: Sequence[Place], claimed: set[Hired]) -> Hired | None:
         """Start a worker in the least loaded of the places that have room, in place of an idle one if there are enough."""
         slots = {place.key: {m.slot for m in self._members if m.place.key == place.key} for place in self._places.there}
-        free = [place for place in places if len(slots[place.key]) < place.room]
-        free = [place for place in free if self._taken.get(place.key, 0.0) <= self._now]
+        free = self._open([place for place in places if len(slots[place.key]) < place.room])
         if not free:
             return None
         if len(self._members) >= self.workers:

@@ -1,4 +1,4 @@
-"""`Task` and `Outcome`: the input and the result of one training. Imports `arch` and `plan.recipe`.
+"""`Task` and `Outcome`: the input and the result of one training. Imports `arch`, `cost` and `plan.recipe`.
 
 A lost task is sent again and continues from the last checkpoint in its folder.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from scalesearch.arch.spec import DetectorSpec, to_dict
+from scalesearch.cost.budget import Bound
 from scalesearch.inputs.typed import Number
 from scalesearch.plan.recipe import Recipe
 
@@ -22,6 +23,10 @@ Numbers = Mapping[str, Number | None]
 
 class TaskError(ValueError):
     """An error that would stop every training, such as unreadable data, so that the user has to mend it first."""
+
+
+class OtherDeviceError(ValueError):
+    """A latency cannot be measured by this worker: it has not the device of the plan's table of timings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class Task:
     """Share of the input's sides in this part, including its evaluation."""
     time_limit: float | None = None
     """Seconds of training, over all parts, after which the task fails."""
+    latency: Bound | None = None
+    """Seconds: measure the latency of `spec` against this band, and train nothing. The outcome is "failed" outside it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_epoch < self.to_epoch <= self.recipe.epochs:
@@ -66,7 +73,7 @@ class Task:
         Tasks with the same can be trained together. Compiled, a forward pass is one piece.
         """
         recipe, spec = self.recipe, self.spec
-        if not recipe.frozen_backbone or recipe.compile:
+        if not recipe.frozen_backbone or recipe.compile or self.latency:
             return ""
         backbone = {name: value for name, value in to_dict(spec).items() if name in _OF_THE_TRUNK}
         of_training = (recipe.id, recipe.weights, str(self.weights), self.seed, self.train_on, self.evaluate_on)

@@ -1,4 +1,7 @@
-"""Trainings in flight: sent to the executor, resent when lost, and written as rows when done."""
+"""Trainings in flight: sent to the executor, resent when lost, and written as rows when done.
+
+A candidate whose band bounds its latency is first measured, in a task of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import NamedTuple
 
-from scalesearch.cost.budget import human
+from scalesearch.cost.budget import Bound, human
 from scalesearch.execute.executor import Executor, WorkerLostError
-from scalesearch.plan.task import Outcome, Task, TaskError
+from scalesearch.plan.task import OtherDeviceError, Outcome, Task, TaskError
 from scalesearch.records.row import OUTSIDE, Row, RowError, TrainingKey
 from scalesearch.space.space import shown
 from scalesearch.study.jobs import Job, row_of, same_as, task_of
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 HOPELESS = 10
 """Trainings after which a study ends if all failed: the cause is likely common to all."""
+CONFIRMED = "confirmed"
+"""File in a training's folder: its candidate was measured, and its latency is inside the band."""
 
 
 class PendingJobs:
@@ -38,6 +43,7 @@ class PendingJobs:
         self._waiting: list[_Waiting] = []
         """Jobs whose equal training is in flight, as of members that families share."""
         self._noted: set[str] = set()
+        self._confirm = study.confirm
 
     @property
     def count(self) -> int:
@@ -69,25 +75,21 @@ class PendingJobs:
         known = self._study.folder.known(empty.key)
         if known:
             self._write(job, task, same_as(empty, known, job.to_epoch), f" ({ALREADY})")
-        elif missed := self._missed(job):
-            self._write(job, task, row_of(self._study, job, task, failure(missed)), ", not trained")
         else:
             if job.kind == "repeat" or (job.kind == "search" and job.rung == 0):
                 self._study.folder.send(empty)
-            self._submit(_Sent(job, task, empty.key))
+            sent = _Sent(job, task, empty.key)
+            bound = self._unconfirmed(sent)
+            self._submit(sent._replace(task=replace(task, latency=bound)) if bound else sent)
 
-    def _missed(self, job: Job) -> str:
-        """Return why a search candidate is not trained (measured outside its band, or not measurable), else ''."""
-        if self._study.confirm is None or job.kind != "search" or job.rung > 0:
-            return ""
-        try:
-            missed = self._study.confirm(job.spec, self._study.unit.budgets[job.member or 0])
-        except Exception as error:  # noqa: BLE001  as in a training: the other candidates go on
-            return f"its latency could not be measured: {_error_text(error)}"
-        return OUTSIDE + missed if missed else ""
+    def _unconfirmed(self, sent: _Sent) -> Bound | None:
+        """Return the band in which a measurement must find the candidate before it is trained; None: it is trained."""
+        if not self._confirm or sent.job.kind != "search" or sent.job.rung or (sent.task.folder / CONFIRMED).exists():
+            return None
+        return self._study.unit.budgets[sent.job.member or 0].bounds.get("latency")
 
     def _submit(self, sent: _Sent) -> None:
-        future = self._executor.submit(sent.task, sent.job.label)
+        future = self._executor.submit(sent.task, sent.job.label + (", latency" if sent.task.latency else ""))
         self._out[future] = sent
         if future.done():
             self.collect_some()
@@ -103,14 +105,31 @@ class PendingJobs:
             self._executor.start()
         done, _ = wait(self._out, return_when=FIRST_COMPLETED)
         for future in [future for future in self._out if future in done]:
-            self._back(future, self._out.pop(future))
+            if future in self._out:  # else it came back while the one before it was sent on
+                self._back(future, self._out.pop(future))
 
     def _back(self, future: Future[Outcome], sent: _Sent) -> None:
         """Write the row of a finished training, or send a lost task again; it continues from its last checkpoint."""
         outcome = self._outcome(future, sent)
         if outcome is None:
             self._submit(sent)
+        elif sent.task.latency:
+            self._measured(outcome, sent._replace(task=replace(sent.task, latency=None)))
+        else:
+            self._trained(outcome, sent)
+
+    def _measured(self, outcome: Outcome, sent: _Sent) -> None:
+        """Train a candidate that was measured inside its band, or write the row of one that is not trained."""
+        if outcome.state == "failed":
+            self._write(sent.job, sent.task, row_of(self._study, sent.job, sent.task, outcome), ", not trained")
+            self._send_waiting(sent)
             return
+        if self._confirm:
+            sent.task.folder.mkdir(parents=True, exist_ok=True)
+            (sent.task.folder / CONFIRMED).touch()
+        self._submit(sent)
+
+    def _trained(self, outcome: Outcome, sent: _Sent) -> None:
         job, task, end = sent.job, sent.task, f", {outcome.seconds:.0f} s"
         if outcome.state == "failed" and not outcome.curve:
             outcome = self._with_curve(outcome, sent)
@@ -120,6 +139,10 @@ class PendingJobs:
             self._write(job, task, row_of(self._study, job, task, failure(str(error))), end)
         self._note(outcome)
         self._give_up()
+        self._send_waiting(sent)
+
+    def _send_waiting(self, sent: _Sent) -> None:
+        """Send the jobs that waited for an equal training."""
         for waiting in [one for one in self._waiting if one.key == sent.key]:
             self._waiting.remove(waiting)
             self.send(waiting.job)
@@ -133,17 +156,25 @@ class PendingJobs:
 
     def _outcome(self, future: Future[Outcome], sent: _Sent) -> Outcome | None:
         """Return the outcome, failed where the training raised; None where its worker was lost and it is sent again."""
+        before = "its latency could not be measured: " if sent.task.latency else ""
         try:
-            return future.result()
+            outcome = future.result()
+            outside = sent.task.latency and outcome.state == "failed"
+            return replace(outcome, reason=OUTSIDE + outcome.reason) if outside else outcome
         except WorkerLostError as lost:
             if lost.final:
-                return failure(str(lost))
+                return failure(before + str(lost))
             logger.warning(f"{sent.job.label}: {lost}; sent again")
             return None
         except TaskError:
             raise
+        except OtherDeviceError as other:
+            if self._confirm:
+                logger.warning(f"latency is predicted, not confirmed by measurement, since {other}")
+            self._confirm = False
+            return replace(failure(""), state="complete")
         except Exception as error:  # noqa: BLE001  an error of one candidate must not stop the others
-            return failure(_error_text(error))
+            return failure(before + _error_text(error))
 
     def _note(self, outcome: Outcome) -> None:
         """Say a training's notes, each kind only once: most trainings have the same."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.budget import Budget
 from scalesearch.plan.plan import Plan
 from scalesearch.records.row import Row, TrainingKey
 from scalesearch.records.trials import Trial
@@ -65,10 +63,6 @@ class Ledger(Protocol):
         """Write the trials so far; `over` once the search has ended."""
 
 
-Confirm = Callable[[DetectorSpec, Budget], str]
-"""Builds and measures a detector, and returns what it misses of its band; empty where it is inside."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A plan with its candidates, the store of its rows and their provenance."""
@@ -80,8 +74,8 @@ class Study:
     provenance: Provenance
     ledger: Ledger | None = None
     """None for a study without a mirror, such as a rehearsal."""
-    confirm: Confirm | None = None
-    """Called before a candidate's first training, where the band bounds a metric that can only be measured."""
+    confirm: bool = False
+    """Whether a candidate's latency is measured before its first training, where its band bounds it."""
 
     def trials(self) -> list[Trial]:
         """Return the search trials so far that have all their members, by ordinal."""

@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalesearch.app.confirm_latency import confirmation, plan_table
-from scalesearch.cost.budget import Bound, Budget
-from scalesearch.cost.latency import OTHER, HeldOut, LatencyTable
+from scalesearch.app import confirm_latency as app
+from scalesearch.app.confirm_latency import confirm_latency, plan_table
+from scalesearch.app.workers import Engine, make_executor
+from scalesearch.arch.spec import DetectorSpec
+from scalesearch.cost.budget import Bound
+from scalesearch.cost.latency import OTHER, HeldOut, LatencySetting, LatencyTable
+from scalesearch.data.sets import open_data
 from scalesearch.plan.latency_table import write_table
 from scalesearch.plan.plan import Plan, PlanError, changes, read_plan
+from scalesearch.plan.recipe import Recipe
+from scalesearch.plan.task import OtherDeviceError, Task
+from scalesearch.profile.latency_benchmark import Latency, measure_latency
 from scalesearch.profile.latency_setting import setting_of
 from tests.detectors import TINY
 
@@ -42,25 +49,55 @@ def plan(folder: Path, *changes: str) -> Plan:
     return read_plan(folder / "plan.yaml", changes)
 
 
-def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable, caplog: pytest.LogCaptureFixture) -> None:
-    confirm = confirmation(plan(tmp_path))
-    assert confirm is not None and caplog.messages == []
-    assert confirm(TINY, Budget(latency=Bound(0, 10.0))) == ""
-    assert confirm(TINY, Budget(macs=Bound(0, 1))) == ""
-    missed = confirm(TINY, Budget(latency=Bound(0, 1e-6)))
-    assert missed.startswith("latency ") and "over 1 us (predicted " in missed
-    assert torch.get_num_threads() == 1
+def measurement(folder: Path, bound: Bound) -> Task:
+    return Task(spec=TINY, recipe=Recipe(epochs=1), seed=0, to_epoch=1, folder=folder, latency=bound)
 
 
-def test_another_machine_is_said_and_not_measured(
-    tmp_path: Path, table: LatencyTable, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
+    inside = confirm_latency(measurement(tmp_path, Bound(0, 10.0)), table)
+    assert (inside.state, inside.reason, inside.curve) == ("complete", "", ())
+    outside = confirm_latency(measurement(tmp_path, Bound(0, 1e-6)), table)
+    assert outside.state == "failed" and outside.reason.startswith("latency ")
+    assert "over 1 us (predicted " in outside.reason and list(tmp_path.iterdir()) == [tmp_path / "table.json"]
+
+
+def test_threads_are_those_of_the_table(tmp_path: Path, table: LatencyTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def measured(spec: DetectorSpec, setting: LatencySetting) -> Latency:
+        seen.append(torch.get_num_threads())
+        return measure_latency(spec, setting, rounds=1)
+
+    monkeypatch.setattr(app, "measure_latency", measured)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        confirm_latency(measurement(tmp_path, Bound(0, 10.0)), table)
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_another_machine_is_said_and_not_measured(tmp_path: Path, table: LatencyTable) -> None:
     other = dataclasses.replace(table, setting=dataclasses.replace(table.setting, device="Another Processor"))
-    write_table(other, tmp_path / "table.json")
-    assert confirmation(plan(tmp_path)) is None
-    assert caplog.messages == [
-        "latency is predicted, not confirmed by measurement, since its table is of Another Processor"
-    ]
+    with pytest.raises(OtherDeviceError, match=r"^its table is of Another Processor$"):
+        confirm_latency(measurement(tmp_path, Bound(0, 10.0)), other)
+
+
+@pytest.mark.parametrize(("workers", "together"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_a_worker_measures(tmp_path: Path, table: LatencyTable, coco: Path, workers: int, together: int) -> None:
+    """In this process, or in one of two, as a task like others."""
+    bounded = plan(tmp_path, f"data={{source: {coco}}}", f"together={together}", "recipe.freeze=backbone")
+    source = bounded.data
+    data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
+    executor = make_executor(Engine(workers=workers, threads=1), bounded, data, tmp_path)
+    try:
+        inside, outside = (executor.submit(measurement(tmp_path, Bound(0, high)), "") for high in (10.0, 1e-6))
+        executor.start()
+        assert inside.result(timeout=300).state == "complete"
+        assert outside.result(timeout=300).reason.startswith("latency ")
+    finally:
+        executor.close()
 
 
 def test_a_table_made_anew_is_noticed(tmp_path: Path, table: LatencyTable) -> None:
@@ -84,8 +121,3 @@ def test_a_torn_or_foreign_table_is_named_with_its_line(tmp_path: Path, table: L
         PlanError, match=r"plan\.yaml:4: latency names a file that is no table of timings: table\.json: "
     ):
         plan(tmp_path)
-
-
-def test_no_latency_band_needs_no_confirmation(tmp_path: Path) -> None:
-    (tmp_path / "plan.yaml").write_text(PLAN.replace("band: {latency: {max: 20ms}}", "band: {macs: {max: 1G}}"))
-    assert confirmation(read_plan(tmp_path / "plan.yaml")) is None

@@ -17,7 +17,7 @@ from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.study.driver import run_study
 from tests.execute.workers import prepared, tiny_task
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, learn, make_latency_study, make_plan, make_study, measure
 
 FROZEN = Recipe(freeze="backbone", epochs=1)
 
@@ -118,3 +118,21 @@ def test_a_study_fills_its_groups(tmp_path: Path) -> None:
     rows = [row for row in study.folder.rows() if row.kind == "search"]
     assert [row.ordinal for row in rows] == list(range(12)) and all(row.state == "complete" for row in rows)
     assert sizes[:3] == [4, 4, 4] and sum(sizes) == len(study.folder.rows())
+
+
+def test_groups_are_filled_by_what_is_measured_inside_the_band(tmp_path: Path) -> None:
+    groups: list[list[Task]] = []
+
+    def train(group: TaskGroup, label: str) -> list[Answer]:
+        groups.append(list(group.tasks))
+        return [measure(group.tasks[0])] if group.tasks[0].latency else learn_all(group)
+
+    text = PLAN.replace("{low: 64, high: 128, step: 32}", "96").replace("min: 8M, max: 16M", "max: 1G")
+    text += "recipe: {freeze: backbone}\ntogether: 4\n"
+    study = make_latency_study(tmp_path, make_plan(tmp_path, text, "winners.top=0", "baselines={}"))
+    run_study(study, Together(InProcess(train), 4))
+    inside = sum(not trial.failed for trial in study.trials())
+    assert 0 < inside < 12
+    assert [len(group) for group in groups if group[0].latency] == [1] * 12
+    sizes = [len(group) for group in groups if not group[0].latency]
+    assert sizes == [4] * (inside // 4) + [inside % 4] * (inside % 4 > 0)

@@ -37,7 +37,7 @@ class Threads:
         self.closed = False
 
     def places(self) -> Sequence[Place]:
-        return [Place(name, f"node {name}", self.room) for name in self.nodes]
+        return [Place(name, f"node {name}", self.room, machine=name) for name in self.nodes]
 
     def start(self, place: Place, tell: Callable[[Event], None]) -> ThreadWorker:
         self.started[place.key] += 1

@@ -18,7 +18,7 @@ from scalesearch.report.write import write_report
 from scalesearch.study.driver import run_study
 from scalesearch.study.pending import failure
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
+from tests.studies import FAMILY, PLAN, learn, make_latency_study, make_plan, make_study, measure
 
 
 @pytest.fixture(params=[PLAN, FAMILY], ids=["spec", "family"])
@@ -58,8 +58,8 @@ def test_the_page_names_its_splits_and_has_the_noise(done: Study) -> None:
 
 def test_a_latency_says_what_predicts_it_and_what_was_not_confirmed(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, PLAN, "trials=4", "latency={table: t.json, timings: 'predicted for a CPU; error 4%'}")
-    study = replace(make_study(tmp_path, plan), confirm=lambda spec, band: "slow" if spec.width > 16 else "")
-    run_study(study, InProcess(learn))
+    study = make_latency_study(tmp_path, plan)
+    run_study(study, InProcess(lambda task, label: measure(task) if task.latency else learn(task, label)))
     outside = sum(trial.rows[0].outside for trial in study.trials())
     text = page(gather(study.plan, study.folder.rows()), "x")
     assert outside and "Latency is predicted for a CPU; error 4%." in text

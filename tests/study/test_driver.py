@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.budget import Budget
 from scalesearch.execute.executor import InProcess
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import OtherDeviceError, Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, learn, make_plan, make_study
+from tests.studies import FAMILY, learn, make_latency_study, make_plan, make_study, measure
 
 
 def plain(rows: tuple[Row, ...]) -> list[Row]:
@@ -149,20 +147,66 @@ def test_whatever_a_training_raises_is_its_rows_reason(
 
 
 def test_a_candidate_that_cannot_be_measured_is_recorded_and_the_search_goes_on(
-    study: Study, said: pytest.LogCaptureFixture
+    tmp_path: Path, said: pytest.LogCaptureFixture
 ) -> None:
-    def confirm(spec: DetectorSpec, band: Budget) -> str:
-        if spec.width > 40:
+    def train(task: Task, label: str) -> Outcome:
+        if not task.latency:
+            return learn(task, label)
+        if task.spec.width > 40:
             raise MemoryError
-        return ""
+        return measure(task)
 
-    study = replace(study, confirm=confirm)
-    run_study(study, InProcess(learn))
+    study = make_latency_study(tmp_path, make_plan(tmp_path))
+    run_study(study, InProcess(train))
     wide = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert wide and {trial.rows[0].reason for trial in wide} == {
         "its latency could not be measured: out of memory: MemoryError"
     }
     assert len(study.trials()) == 12
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 9, 16])
+def test_a_candidate_that_was_measured_is_not_measured_again(tmp_path: Path, at: int) -> None:
+    """The driver ends between tasks, measurements among them."""
+    (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()  # type: ignore[func-returns-value]
+    began: list[tuple[str, bool]] = []
+
+    def train(task: Task, label: str) -> Outcome:
+        began.append((task.spec.id, bool(task.latency)))
+        return measure(task) if task.latency else learn(task, label)
+
+    whole = make_latency_study(tmp_path / "whole", make_plan(tmp_path / "whole"))
+    run_study(whole, InProcess(train))
+    wanted = began.copy()
+    assert len({one for one, first in wanted if first}) == sum(first for _, first in wanted) == 12
+    began.clear()
+
+    def end(task: Task, label: str) -> Outcome:
+        if len(began) == at:
+            raise KeyboardInterrupt
+        return train(task, label)
+
+    cut = make_latency_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
+    with cut.folder, pytest.raises(KeyboardInterrupt):
+        run_study(cut, InProcess(end))
+    again = make_latency_study(tmp_path / "cut", make_plan(tmp_path / "cut"))
+    run_study(again, InProcess(train))
+    assert began == wanted and plain(again.folder.rows()) == plain(whole.folder.rows())
+
+
+def test_on_another_device_latency_is_predicted_and_that_is_said_once(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    def train(task: Task, label: str) -> Outcome:
+        if task.latency:
+            raise OtherDeviceError("its table is of Another Processor")
+        return learn(task, label)
+
+    study = make_latency_study(tmp_path, make_plan(tmp_path))
+    run_study(study, InProcess(train))
+    assert {trial.failed for trial in study.trials()} == {False}
+    (line,) = [line for line in said.messages if "latency is" in line]
+    assert line == "latency is predicted, not confirmed by measurement, since its table is of Another Processor"
 
 
 def test_a_number_that_is_not_finite_is_a_failure(study: Study, said: pytest.LogCaptureFixture) -> None:

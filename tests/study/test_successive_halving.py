@@ -10,8 +10,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from scalesearch.arch.spec import DetectorSpec
-from scalesearch.cost.budget import Budget
 from scalesearch.cost.price import price
 from scalesearch.execute.executor import InProcess, WorkerLostError
 from scalesearch.mirror.storage import FILE
@@ -21,7 +19,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.study.driver import run_study
 from scalesearch.study.successive_halving import promotion
-from tests.studies import PLAN, make_plan, make_study
+from tests.studies import PLAN, make_latency_study, make_plan, make_study, measure
 
 LADDER = PLAN + "ladder: {rungs: [0.2, 0.5], keep: 0.34}\nrecipe: {epochs: 10}\n"
 RUNGS = (2, 5, 10)
@@ -289,17 +287,16 @@ def test_what_a_measurement_finds_outside_the_band_is_not_trained(
     tmp_path: Path, said: pytest.LogCaptureFixture
 ) -> None:
     trained: list[str] = []
+    measured: list[str] = []
 
     def train(task: Task, label: str) -> Outcome:
-        trained.append(task.spec.id)
-        return learn(task, label)
+        (measured if task.latency else trained).append(task.spec.id)
+        assert label.endswith(", latency") == bool(task.latency)
+        return measure(task) if task.latency else learn(task, label)
 
-    def confirm(spec: DetectorSpec, band: Budget) -> str:
-        return "latency 30 ms is 50% over 20 ms" if spec.width > 40 else ""
-
-    plan = make_plan(tmp_path, LADDER, "trials=9")
-    study = replace(make_study(tmp_path, plan), confirm=confirm)
+    study = make_latency_study(tmp_path, make_plan(tmp_path, LADDER, "trials=9"))
     run_study(study, InProcess(train))
+    assert measured == [row.spec_id for row in study.folder.rows() if row.kind == "search"]  # once, at the first rung
     slow = [trial for trial in study.trials() if trial.rows[0].spec.width > 40]
     assert slow and all(trial.failed and trial.rows[0].reason.startswith("measured") for trial in slow)
     assert not {trial.rows[0].spec_id for trial in slow} & set(trained)
