@@ -20,9 +20,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
@@ -43,7 +41,6 @@ from scalesearch.records.folder import StudyFolder
 from scalesearch.records.front import best_trials
 from scalesearch.rehearsal.simulation import REHEARSED, Answers, MemoryStore, Yardstick
 from scalesearch.space.enumerated import EnumeratedBand
-from scalesearch.study import pending
 from scalesearch.study.check import check_proposals
 from scalesearch.study.driver import search
 from scalesearch.study.propose import Proposal, propose
@@ -71,7 +68,7 @@ class Ending:
 
 
 class Cluster:
-    """An executor on a simulated clock; `wait` takes the place of concurrent.futures.wait in the driver."""
+    """An executor on a simulated clock, which goes on when the driver waits."""
 
     def __init__(self, workers: int, sigma: float, seed: int, answers: Answers) -> None:
         self.workers = self.processes = workers
@@ -101,20 +98,16 @@ class Cluster:
         self._begin(self.clock)
         return future
 
-    def start(self) -> None:
-        """Do nothing: what is sent begins at once."""
-
     def close(self) -> None:
         """Do nothing."""
 
-    def wait(self, futures: object, return_when: object) -> tuple[set[Future[Outcome]], object]:
-        """Let trainings end until one of the driver's has."""
+    def start(self) -> None:
+        """Let a training end, and those that ended while the driver worked."""
         self._tick()
-        done: set[Future[Outcome]] = set()
-        while not done or (self._endings and self._endings[0].at <= self.clock):
-            done.add(self._end(heapq.heappop(self._endings)))
+        self._end(heapq.heappop(self._endings))
+        while self._endings and self._endings[0].at <= self.clock:
+            self._end(heapq.heappop(self._endings))
         self._worked = time.process_time()
-        return done, futures
 
     def busy(self) -> float:
         """Return the share of the healthy workers' time until the last candidate was sent in which they trained."""
@@ -137,7 +130,7 @@ class Cluster:
             self._number += 1
             heapq.heappush(self._endings, Ending(now + takes, self._number, now, worker, future, task, label, lost))
 
-    def _end(self, one: Ending) -> Future[Outcome]:
+    def _end(self, one: Ending) -> None:
         self.clock = max(self.clock, one.at)
         if one.worker not in self.sick:
             self.spans.append((one.begun, one.at))
@@ -150,7 +143,6 @@ class Cluster:
             one.future.set_exception(WorkerLostError("lost"))
         else:
             one.future.set_result(self._answers(one.task, one.label))
-        return one.future
 
 
 @dataclass(frozen=True)
@@ -167,17 +159,6 @@ class Ran:
     front: float
     """Hypervolume of the front by its true values, as a share of the whole band's."""
     failed: int
-
-
-@contextmanager
-def simulated(cluster: Cluster) -> Iterator[None]:
-    """Let the driver wait on the simulated clock."""
-    real = pending.wait
-    pending.wait = cluster.wait  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        pending.wait = real
 
 
 def run(
@@ -208,8 +189,7 @@ def run(
     study = Study(plan=plan, unit=stage.band.unit, band=stage.band, folder=store, provenance=REHEARSED, ledger=ledger)
     cluster = Cluster(workers, sigma, seed, Answers(stage.surrogate, epochs_at(plan.ladder, plan.recipe.epochs)))
     began = time.process_time()
-    with simulated(cluster):
-        search(study, cluster)
+    search(study, cluster)
     own = time.process_time() - began
     found = study.trials()
     if check:

@@ -54,7 +54,8 @@ class EnumeratedBand:
 
     def positions(self, keys: Iterable[tuple[str, ...]]) -> list[int]:
         """Return the positions of the candidates with these keys; others are left out."""
-        return [self._numbers[key] for key in keys if key in self._numbers]
+        numbers = self._numbers
+        return [number for key in keys if (number := numbers.get(key)) is not None]
 
     def key(self, point: Point) -> tuple[str, ...]:
         """Return the key of a candidate of the band, or of any point."""

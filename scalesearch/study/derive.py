@@ -12,7 +12,7 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.space.band import Band
 from scalesearch.space.space import Point
-from scalesearch.study.propose import Proposal, propose
+from scalesearch.study.propose import Proposal, propose, reads_results
 from scalesearch.study.repeats import Again, next_repeat
 from scalesearch.study.told import as_told
 
@@ -41,7 +41,9 @@ def derive_proposal(
     """
     known = as_told(trials, told, epochs_at(plan.ladder, plan.recipe.epochs)) if told else []
     observed = {trial.ordinal for trial in known}
-    others = {at: one for at, one in taken.items() if at < ordinal or at in observed}
+    out: list[int] = []
+    if reads_results(band, plan.sampler, ordinal):  # the others read no points
+        out = sorted(at for at in taken if at < ordinal and at not in observed)
     return propose(
         band,
         plan.sampler,
@@ -49,8 +51,8 @@ def derive_proposal(
         plan.seed,
         ordinal,
         known,
-        taken={one.key for one in others.values()},
-        pending=[one.point for at, one in sorted(others.items()) if at not in observed],
+        taken={one.key for at, one in taken.items() if at < ordinal or at in observed},
+        pending=[taken[at].point for at in out],
     )
 
 

@@ -146,9 +146,9 @@ class _Steps:
     def next(self, done: list[Trial], heading: Mapping[int, int]) -> list[Job]:
         """Return the jobs to send now; none where one in flight must finish first, or all is done."""
         if len(done) != len(self._done):
-            new = (trial for trial in done if trial.ordinal not in self._done)
+            new = [trial for trial in done if trial.ordinal not in self._done]
             self._taken |= {trial.ordinal: Taken(trial.key, trial.point) for trial in new}
-            self._done = {trial.ordinal for trial in done}
+            self._done |= {trial.ordinal for trial in new}
         while self._first in self._done or self._first in heading:
             self._first += 1
         ordinal = self._first

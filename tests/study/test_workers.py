@@ -15,7 +15,6 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import read_rows, read_sent
 from scalesearch.records.ordinals import Ordinals
 from scalesearch.records.row import Row
-from scalesearch.study import pending
 from scalesearch.study.check import Checked, StrayRowError, check_proposals
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
@@ -27,7 +26,7 @@ SHORT = ("trials=20", "repeats=0.2", "winners.top=0", "baselines={}")
 
 
 class Shuffled:
-    """Workers whose trainings end in an order drawn from a seed; the driver's wait ends one of them."""
+    """Workers whose trainings end in an order drawn from a seed; one of them ends when the driver waits."""
 
     def __init__(self, workers: int, seed: int = 0, train: Callable[[Task, str], Outcome] = learn) -> None:
         self.workers = self.processes = workers
@@ -41,16 +40,12 @@ class Shuffled:
         self.most = max(self.most, len(self._out))
         return future
 
-    def end_one(self, *_: object, **__: object) -> tuple[set[Future[Outcome]], set[Future[Outcome]]]:
+    def start(self) -> None:
         future = self._rng.choice(list(self._out))
         try:
             future.set_result(self._train(*self._out.pop(future)))
         except RuntimeError as error:
             future.set_exception(error)
-        return {future}, set(self._out)
-
-    def start(self) -> None:
-        pass
 
     def close(self) -> None:
         pass
@@ -66,18 +61,6 @@ def climb(task: Task, label: str) -> Outcome:
     return replace(end, curve=tuple(curve))
 
 
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> Callable[[Study, Shuffled], None]:
-    def run(study: Study, workers: Shuffled) -> None:
-        monkeypatch.setattr(pending, "wait", workers.end_one)
-        run_study(study, workers)
-
-    return run
-
-
-Run = Callable[[Study, Shuffled], None]
-
-
 def checked(study: Study) -> Checked:
     found = check_proposals(study.plan, study.band, read_rows(study.folder.path), read_sent(study.folder.path))
     assert found.unknown == 0
@@ -85,11 +68,11 @@ def checked(study: Study) -> Checked:
 
 
 @pytest.mark.parametrize("name", ["ehvi", "tpe", "gp", "nsga2", "evolution", "random", "qmc", "grid"])
-def test_no_worker_waits_and_every_proposal_follows_from_its_rows(tmp_path: Path, ran: Run, name: str) -> None:
+def test_no_worker_waits_and_every_proposal_follows_from_its_rows(tmp_path: Path, name: str) -> None:
     sampler = f"sampler={{name: {name}, startup: 4, population: 4}}"
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, *SHORT, sampler))
     workers = Shuffled(5)
-    ran(study, workers)
+    run_study(study, workers)
     assert workers.most == 5
     assert checked(study).derived == 20
     keys = [trial.key for trial in study.trials()]
@@ -100,21 +83,21 @@ def test_no_worker_waits_and_every_proposal_follows_from_its_rows(tmp_path: Path
     assert all(0 < 15 - len(Ordinals(text)) <= 4 for text in late.told)
 
 
-def test_what_reads_no_result_is_told_none_and_is_the_same_for_any_workers(tmp_path: Path, ran: Run) -> None:
+def test_what_reads_no_result_is_told_none_and_is_the_same_for_any_workers(tmp_path: Path) -> None:
     found = []
     for workers in (1, 7):
         (tmp_path / str(workers)).mkdir()
         study = make_study(tmp_path / str(workers), make_plan(tmp_path, PLAN, "sampler.name=random", "winners.top=0"))
-        ran(study, Shuffled(workers))
+        run_study(study, Shuffled(workers))
         found.append([(trial.key, trial.rows[0].told) for trial in study.trials()])
     assert found[0] == found[1] and {told for _, told in found[0]} == {()}
 
 
 @pytest.mark.parametrize("text", [PLAN, FAMILY.replace("grid", "ehvi, startup: 1")])
-def test_a_proposal_on_a_ladder_says_which_rung_of_each_it_was_told(tmp_path: Path, ran: Run, text: str) -> None:
+def test_a_proposal_on_a_ladder_says_which_rung_of_each_it_was_told(tmp_path: Path, text: str) -> None:
     plan = make_plan(tmp_path, text, EPOCHS, LADDER, *(["trials=24"] if text == PLAN else []))
     study = make_study(tmp_path, plan)
-    ran(study, Shuffled(4, train=climb))
+    run_study(study, Shuffled(4, train=climb))
     rows = [row for row in study.folder.rows() if row.kind == "search"]
     assert {row.state for row in rows} >= {"stopped", "complete"}
     assert checked(study).derived == len(study.trials())
@@ -126,7 +109,7 @@ def test_a_proposal_on_a_ladder_says_which_rung_of_each_it_was_told(tmp_path: Pa
 
 
 @pytest.mark.parametrize("at", [3, 9, 17])
-def test_an_interrupted_study_sends_again_what_was_in_training(tmp_path: Path, ran: Run, at: int) -> None:
+def test_an_interrupted_study_sends_again_what_was_in_training(tmp_path: Path, at: int) -> None:
     plan = make_plan(tmp_path, PLAN, *SHORT)
     trained: list[Task] = []
 
@@ -138,11 +121,11 @@ def test_an_interrupted_study_sends_again_what_was_in_training(tmp_path: Path, r
 
     cut = make_study(tmp_path, plan)
     with cut.folder, pytest.raises(KeyboardInterrupt):
-        ran(cut, Shuffled(5, train=train))
+        run_study(cut, Shuffled(5, train=train))
     sent = cut.folder.sent()
     assert len(sent) >= min(4, 20 - at) and len(cut.folder.rows()) == at
     again = make_study(tmp_path, plan)
-    ran(again, Shuffled(5, seed=1))
+    run_study(again, Shuffled(5, seed=1))
     rows = {row.file_name: row for row in again.folder.rows()}
     assert all(_proposal(rows[row.file_name]) == _proposal(row) for row in sent)
     assert checked(again).derived == 20
@@ -154,7 +137,7 @@ def _proposal(row: Row) -> tuple[object, ...]:
     return row.spec_id, row.told, row.turn, row.seed, row.proposed_by
 
 
-def test_members_that_families_share_are_trained_once_and_nobody_waits_for_them(tmp_path: Path, ran: Run) -> None:
+def test_members_that_families_share_are_trained_once_and_nobody_waits_for_them(tmp_path: Path) -> None:
     trained: list[str] = []
 
     def train(task: Task, label: str) -> Outcome:
@@ -163,7 +146,7 @@ def test_members_that_families_share_are_trained_once_and_nobody_waits_for_them(
 
     study = make_study(tmp_path, make_plan(tmp_path, FAMILY, "winners.top=0"))
     workers = Shuffled(4, train=train)
-    ran(study, workers)
+    run_study(study, workers)
     assert len(trained) == len(set(trained)) == 5 and workers.most == 4
     assert checked(study).derived == 4
 
@@ -192,11 +175,9 @@ def test_one_worker_is_told_all_that_came_before(tmp_path: Path) -> None:
         (19, {"seed": 77}, "a repeat follows from the rows that it was told"),
     ],
 )
-def test_a_row_that_was_changed_is_named(
-    tmp_path: Path, ran: Run, which: int, change: dict[str, object], says: str
-) -> None:
+def test_a_row_that_was_changed_is_named(tmp_path: Path, which: int, change: dict[str, object], says: str) -> None:
     study = make_study(tmp_path, make_plan(tmp_path, PLAN, *SHORT))
-    ran(study, Shuffled(4, seed=2))
+    run_study(study, Shuffled(4, seed=2))
     rows = list(study.folder.rows())
     rows[which] = replace(rows[which], **change)  # type: ignore[arg-type]
     with pytest.raises(StrayRowError, match=says):
