@@ -34,6 +34,11 @@ class QuietMachines:
         """Note that a measurement has ended there."""
         self._ended.add(place.machine)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether trainings wait for `release` somewhere."""
+        return bool(self._ended)
+
     def release(self) -> None:
         """Let trainings begin where measurements have ended: the driver sends no more for now."""
         self._ended.clear()

@@ -64,7 +64,8 @@ class WorkerExecutor(Generic[Payload, Reply]):
 
     def start(self) -> None:
         """Begin the trainings that waited for measurements; else what was sent begins by itself."""
-        self._inbox.put("start")
+        if self._quiet.waiting:
+            self._inbox.put("start")
 
     def close(self) -> None:
         """End the workers without waiting for their trainings; checkpoints stay."""
@@ -87,7 +88,8 @@ class WorkerExecutor(Generic[Payload, Reply]):
                 last = now
                 self._look()
                 self._watch()
-                self._arrange()
+                if self._waiting:
+                    self._arrange()
         except Exception as error:  # such as of a cluster that is gone: no training is at fault
             logger.debug("the executor ends", exc_info=True)
             ended = UnfitWorkerError(f"there are no workers any more: {type(error).__name__}: {error}")
@@ -232,7 +234,7 @@ class WorkerExecutor(Generic[Payload, Reply]):
     def _arrange(self) -> None:
         """Give waiting tasks to free workers, and start the workers that they lack."""
         claimed: set[Hired] = set()
-        fit = self._places.startable() if self._waiting else []
+        fit = self._places.startable()
         usable = {place.key for place in self._open(fit)} | {member.place.key for member in self._members}
         self._quiet.look(self._members, self._places.there)
         for sent in sorted(self._waiting, key=lambda sent: not measures(sent)):

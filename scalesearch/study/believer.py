@@ -2,8 +2,7 @@
 Ginsbourger et al. 2010).
 
 What is believed moves no mean, it only narrows the deviations. So the mean is that of the observations, and a deviation is
-computed only where a bound of it does not tell already that a candidate is not chosen: those of a whole band, with a
-thousand observations and a thousand candidates in training, are most of a proposal's work.
+computed only where a bound of it does not tell already that a candidate is not chosen.
 """
 
 from __future__ import annotations
