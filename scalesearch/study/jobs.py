@@ -71,27 +71,39 @@ def repeat_jobs(study: Study, trial: Trial, seed: int, told: tuple[str, ...] | N
 
 
 def final_jobs(study: Study) -> Iterator[Job]:
-    """Yield the jobs of winners, then of named baselines, by the same recipe and with several seeds."""
+    """Yield the jobs of winners and named baselines, by the same recipe and with several seeds.
+
+    All of them with the first seed come first: what is there after an interruption can be compared.
+    """
+    for seed in study.plan.winners.seeds:
+        yield from _winner_jobs(study, study.plan.winners, seed, "")
+        yield from _baseline_jobs(study, seed)
+
+
+def winner_jobs(study: Study, winners: WinnersPlan, name: str) -> Iterator[Job]:
+    """Yield the jobs of the search's best trials by another recipe than the plan's, which has this name, seed by seed."""
+    for seed in winners.seeds:
+        yield from _winner_jobs(study, winners, seed, name)
+
+
+def _baseline_jobs(study: Study, seed: int) -> Iterator[Job]:
     plan = study.plan
-    yield from winner_jobs(study, plan.winners)
     for name, point in plan.baselines.items():
         for i, spec in enumerate(study.unit.solve(point).members):
-            for seed in plan.winners.seeds:
-                yield Job(
-                    kind="baseline",
-                    name=name,
-                    spec=spec,
-                    recipe=plan.winners.recipe,
-                    to_epoch=plan.winners.recipe.epochs,
-                    seed=seed,
-                    member=i if len(study.unit.budgets) > 1 else None,
-                    point=dict(point),
-                    label=f"baseline {name}, seed {seed}",
-                )
+            yield Job(
+                kind="baseline",
+                name=name,
+                spec=spec,
+                recipe=plan.winners.recipe,
+                to_epoch=plan.winners.recipe.epochs,
+                seed=seed,
+                member=i if len(study.unit.budgets) > 1 else None,
+                point=dict(point),
+                label=f"baseline {name}, seed {seed}",
+            )
 
 
-def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[Job]:
-    """Yield the jobs of the search's best trials with several seeds; `name` is set for a recipe not the plan's."""
+def _winner_jobs(study: Study, winners: WinnersPlan, seed: int, name: str) -> Iterator[Job]:
     sent: set[str] = set()
     for rank, trial in enumerate(best_trials(study.trials(), study.plan.objectives)[: winners.top], 1):
         # Built anew from the point: a spec read from a row lacks the measurements of its timm backbone.
@@ -99,20 +111,19 @@ def winner_jobs(study: Study, winners: WinnersPlan, name: str = "") -> Iterator[
             if spec.id in sent:
                 continue
             sent.add(spec.id)
-            for seed in winners.seeds:
-                yield Job(
-                    kind="winner",
-                    name=name,
-                    spec=spec,
-                    recipe=winners.recipe,
-                    to_epoch=winners.recipe.epochs,
-                    seed=seed,
-                    ordinal=row.ordinal,
-                    member=row.member,
-                    proposed_by=row.proposed_by,
-                    point=dict(row.point),
-                    label=f"winner {rank}, seed {seed}",
-                )
+            yield Job(
+                kind="winner",
+                name=name,
+                spec=spec,
+                recipe=winners.recipe,
+                to_epoch=winners.recipe.epochs,
+                seed=seed,
+                ordinal=row.ordinal,
+                member=row.member,
+                proposed_by=row.proposed_by,
+                point=dict(row.point),
+                label=f"winner {rank}, seed {seed}",
+            )
 
 
 def task_of(study: Study, job: Job) -> Task:

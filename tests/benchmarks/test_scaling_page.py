@@ -1,0 +1,70 @@
+"""The scaling page: what it says of the committed rows, and of rows whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scalesearch.app.curves_table import write_curves
+from scalesearch.evidence.noise import Group
+from tests.benchmarks.scripts import FOLDER, script
+from tests.records.conftest import row
+
+RESULTS = FOLDER.parent / "results"
+
+
+@pytest.fixture(scope="module")
+def scaling() -> ModuleType:
+    return script("scaling_page")
+
+
+def design(name: str, macs: float, *aps: float, repeats: int = 1, width: int = 16) -> Group:
+    """A named design of this cost, with a seed for each score."""
+    one = row(kind="baseline", name=name, width=width)
+    cost, spec = {**one.cost, "macs": macs}, dataclasses.replace(one.spec, repeats=repeats)
+    return Group(
+        tuple(
+            dataclasses.replace(one, seed=seed, cost=cost, spec=spec, final={"ap": ap}) for seed, ap in enumerate(aps)
+        )
+    )
+
+
+def test_it_follows_from_the_committed_rows(scaling: ModuleType) -> None:
+    studies = [study for name in scaling.STUDIES if (study := scaling.read_designs(name))]
+    assert (scaling.OUT / "scaling.md").read_text(encoding="utf-8") == scaling.page(studies)
+
+
+@pytest.mark.parametrize("study", sorted(file.name for file in RESULTS.glob("table_*")))
+def test_its_tables_follow_from_the_committed_rows(study: str, tmp_path: Path) -> None:
+    write_curves(RESULTS / study, tmp_path / "curves.csv")
+    assert (RESULTS / study / "curves.csv").read_text() == (tmp_path / "curves.csv").read_text()
+
+
+def test_the_slope_of_a_star_is_for_a_doubling(scaling: ModuleType) -> None:
+    star = [design(f"size{i}", 1e7 * 2**i, 0.3 + 0.05 * i, 0.32 + 0.05 * i) for i in range(4)]
+    study = scaling.StudyDesigns("toy", {group.first.name: group for group in star})
+    slope, half = scaling.slope_of(study, star)
+    # The points lie on the line, so what is uncertain is the noise of a mean of two, over log2 costs of -1.5 .. 1.5.
+    sd = 0.02 / math.sqrt(2)
+    assert slope == pytest.approx(0.05) and study.noise.sd == pytest.approx(sd)
+    assert half == pytest.approx(4.302653 * sd / math.sqrt(2) / math.sqrt(5), rel=1e-5)
+
+
+def test_a_difference_is_told_only_beyond_the_noise(scaling: ModuleType) -> None:
+    near, far = design("near", 1e7, 0.31, 0.33), design("far", 1e7, 0.51, 0.53)
+    base = design("base", 1e7, 0.30, 0.32)
+    study = scaling.StudyDesigns("toy", {"base": base, "near": near, "far": far})
+    assert study.against(far, base) == "**+0.210** (told: beyond 0.045)"
+    assert study.against(near, base).startswith("+0.010 (not told; ") and "seeds would" in study.against(near, base)
+    assert study.against(base, base) == "+0.000 (not told; no difference)"
+
+
+def test_factors_that_round_to_one_width_are_one_design(scaling: ModuleType) -> None:
+    designs = [design("base", 1e7, 0.3, 0.31, width=64), design("f1_2phi1", 2e7, 0.35, 0.36, width=80, repeats=2)]
+    study = scaling.StudyDesigns("toy", {group.first.name: group for group in designs})
+    assert study.compound(1.2, 1) is study.compound(1.3, 1) is designs[1]
+    assert study.compound(1.35, 1) is None and study.compound(1.2, 1, "as_published") is None
