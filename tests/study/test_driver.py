@@ -31,6 +31,7 @@ def test_search_then_winners_on_val_then_baselines(study: Study, said: pytest.Lo
     rows = study.folder.rows()
     assert [row.kind for row in rows] == ["search"] * 12 + ["winner"] * 4 + ["baseline"] * 2
     assert [(t.train_on, t.evaluate_on) for t in tasks] == [("train", "select")] * 12 + [("train+select", "val")] * 6
+    assert [t.seed for t in tasks[12:]] == [0] * 3 + [1] * 3  # one seed of each before the next of any
     assert {row.splits["evaluated"] for row in rows if row.kind == "search"} == {"b"}
     assert {row.splits["evaluated"] for row in rows if row.kind != "search"} == {"c"}
     winners = {row.spec_id for row in rows if row.kind == "winner"}
