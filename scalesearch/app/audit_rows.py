@@ -246,14 +246,14 @@ def between(short: TrainingKind, full: TrainingKind) -> ProxyComparison | None:
 def against(proxy: Path, full: Path) -> ProxyComparison:
     """Compare the trainings of one study or table with those of another, of the candidates that both have.
 
-    Of PROXY, the search is taken; of FULL, the kind of trainings that shares most candidates with it, of two such the
-    longer. Raises ValueError where they share none.
+    Of each, the kind of trainings is taken that shares most candidates with the other's: of PROXY the search before winners and
+    baselines, of FULL the longer of two. Raises ValueError where they share none.
     """
-    short = read_kinds(proxy)[0]
-    found = [one for kind in read_kinds(full) if (one := between(short, kind))]
+    kinds = read_kinds(proxy)
+    found = [one for short in kinds for whole in read_kinds(full) if (one := between(short, whole))]
     if not found:
         raise ValueError(
-            f"{proxy} and {full} share no candidate ({_some(short.candidates.values())} in the first); train the same "
+            f"{proxy} and {full} share no candidate ({_some(kinds[0].candidates.values())} in the first); train the same "
             "candidates by both recipes"
         )
     return max(found, key=lambda one: (len(one.candidates), one.epochs))

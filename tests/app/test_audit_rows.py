@@ -88,6 +88,20 @@ def test_one_study_against_another_of_the_same_candidates(tmp_path: Path) -> Non
     found = against(proxy, full)
     assert (len(found.candidates), found.epochs, found.within) == (10, 4, False)
     assert [list(one.short[0].aps) for one in found.candidates] == [[1, 2]] * 10
+    designs = "baselines={a: {topology: fpn}, b: {topology: bifpn}, c: {topology: panet}}"
+    named = (
+        "trials=1",
+        "winners.top=0",
+        designs,
+        "space.size=96",
+        "space.width=24",
+        "space.repeats=1",
+        "band={macs: {max: 1G}}",
+    )
+    found = against(
+        studied(tmp_path / "named", sampler, *named, "recipe.epochs=2"), studied(tmp_path / "whole", sampler, *named)
+    )
+    assert sorted(one.name for one in found.candidates) == ["a", "b", "c"]
     other = studied(
         tmp_path / "other", sampler, "trials=2", "space.size=256", "band={macs: {max: 100M}}", "baselines={}"
     )
