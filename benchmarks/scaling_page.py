@@ -4,7 +4,8 @@
 
 Reads the rows of the studies table_bccd, table_lite0 and table_digits, whose named designs are stars about a centre and families
 at matched cost, three or two seeds each. Every difference stands beside the smallest one that so many seeds can tell, from the
-noise that is pooled over all designs of the study, and with the number of seeds that would tell it.
+noise that is pooled over all designs of the study, and with the number of seeds that would tell it. The studies rate_low, rate_high and
+rate_follows train some of the designs again at other learning rates.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from scipy.special import stdtrit
 
 from scalesearch.arch.scaling import round_width
@@ -38,6 +40,13 @@ STUDIES = {
     "table_lite0": "blood cells, frozen EfficientNet-Lite0 with ImageNet weights",
     "table_digits": "drawn digits, test_byobnet from random weights",
 }
+RATES = {
+    "rate_low": "0.003",
+    "table_bccd": "0.008",
+    "rate_high": "0.02",
+    "rate_follows": "0.008 at the centre's width and depth, else following them",
+}
+"""The studies that train the same compound designs at other learning rates, the lowest rate first."""
 FACTORS = (1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
 """EfficientDet sec. 4.2."""
 PUBLISHED = 1.35
@@ -204,9 +213,13 @@ def factor_lines(study: StudyDesigns, ending: str = "") -> Iterator[str]:
         best, worst = max(found, key=lambda one: study.mean(one[1])), min(found, key=lambda one: study.mean(one[1]))
         published = study.compound(PUBLISHED, phi, ending)
         assert published
+        if best[1] is published:
+            beside = "which 1.35 shares"
+        else:
+            beside = f"beside 1.35 it has {study.against(best[1], published)}"
         yield (
-            f"\nphi {phi}: the best factor is {best[0]:g}; beside 1.35 it has {study.against(best[1], published)}, beside the "
-            f"worst, {worst[0]:g}, {study.against(best[1], worst[1])}."
+            f"\nphi {phi}: the best factor is {best[0]:g}, {beside}; beside the worst, {worst[0]:g}, it has "
+            f"{study.against(best[1], worst[1])}."
         )
 
 
@@ -223,6 +236,30 @@ def network_lines(study: StudyDesigns) -> Iterator[str]:
             f"| {name.removesuffix('_matched')} | {max(group.first.spec.size)} | {human(group.first.cost['macs'])} | "
             f"{study.shown(group)} | {study.against(group, study.centre)} |"
         )
+
+
+def rate_lines() -> Iterator[str]:
+    """Show whether the width factor that wins is another at another learning rate."""
+    found = {name: study for name in RATES if (study := read_designs(name))}
+    if len(found) < 2:
+        return
+    noise = found["table_bccd"].noise
+    yield "| learning rate | " + " | ".join(f"{factor:g}" for factor in FACTORS) + " | the best | beyond the second |"
+    yield "|---|" + "---|" * (len(FACTORS) + 2)
+    for name, study in found.items():
+        runs = {factor: study.groups[f"f{factor:g}phi2".replace(".", "_")] for factor in FACTORS}
+        means = {factor: study.mean(group) for factor, group in runs.items()}
+        best, second = sorted(FACTORS, key=lambda factor: -means[factor])[:2]
+        ahead = means[best] - means[second]
+        told = ahead > noise.significant(len(runs[best].rows), len(runs[second].rows))
+        cells = [f"{means[factor]:.3f}" for factor in FACTORS]
+        yield (
+            f"| {RATES[name]} | {' | '.join(cells)} | {best:g} | {ahead:.3f}, {'told' if told else f'not told from {second:g}'} |"
+        )
+    yield (
+        f"\nOne training of each but at 0.008, which has {len(found['table_bccd'].centre.rows)}; two single ones differ by "
+        f"{noise.significant(1):.3f} or more by noise in one case of twenty."
+    )
 
 
 def shape(group: Group) -> str:
@@ -260,6 +297,8 @@ def page(studies: Sequence[StudyDesigns]) -> str:
             found = list(answer(study))
             if len(found) > 2:
                 lines += ["", f"### {question}", "", *found]
+    if rates := list(rate_lines()):
+        lines += ["", "## Is the width factor a learning-rate effect?", "", *rates]
     return "\n".join(lines) + "\n"
 
 
@@ -280,7 +319,8 @@ def draw(studies: Sequence[StudyDesigns], file: Path) -> None:
         ]
         if best:
             line(axes, study, [study.centre, *best], "compound", label="compound, best factor")
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: human(value).replace(" ", ""))
         axes.minorticks_off()
         axes.set_title(STUDIES[study.name].replace(", ", "\n"), fontsize=10)
