@@ -27,7 +27,7 @@ from scalesearch.plan.plan import Plan, read_plan
 from scalesearch.plan.reader import read_section
 from scalesearch.plan.sections import WinnersPlan, read_recipe
 from scalesearch.records.folder import PLAN, StudyFolder, check_study
-from scalesearch.records.front import best_trials
+from scalesearch.records.front import ranked_trials
 from scalesearch.report.facts import gather
 from scalesearch.study.driver import train_winners
 from scalesearch.study.study import Study
@@ -64,7 +64,7 @@ def train_front(
     winners = WinnersPlan(top=top, seeds=tuple(seeds or plan.winners.seeds), recipe=chosen)
     with StudyFolder.open(path, begun, data=opened.fingerprint) as folder:
         study = make_study(plan, opened, folder)
-        _check_front(study, path)
+        _check_front(study, path, top)
         engine = fill_gpus(engine, plan, HERE, study.band)
         torch.set_num_threads(engine.threads)
         study = dataclasses.replace(study, provenance=provenance(plan, opened))  # as in a search
@@ -85,9 +85,9 @@ def read_study_plan(path: Path) -> Plan:
     return read_plan(path / PLAN)
 
 
-def _check_front(study: Study, path: Path) -> None:
+def _check_front(study: Study, path: Path, top: int) -> None:
     """Raise ValueError where there is no front, or a spec built now differs from the one that was searched."""
-    front = best_trials(study.trials(), study.plan.objectives)
+    front = ranked_trials(study.trials(), study.plan.objectives, top)
     if not front:
         raise ValueError(f"{path}: a front has complete trials, but this study has none; search first")
     for trial in front:

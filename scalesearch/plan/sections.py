@@ -56,10 +56,10 @@ class SamplerPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class WinnersPlan:
-    """How the best of the front are trained after the search."""
+    """How the best of the search are trained after it."""
 
     top: int = 2
-    """The number of winners; 0 for none."""
+    """The number of winners, of the front first, then of the front of the others; 0 for none."""
     seeds: tuple[int, ...] = (0, 1, 2)
     recipe: Recipe
     """The recipe of the search, with the overrides of `winners.recipe`."""

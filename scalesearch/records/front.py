@@ -5,7 +5,7 @@ Where nothing was trained again, the estimate is the AP itself. Pure functions o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -82,16 +82,36 @@ def analysed(trials: Sequence[Trial]) -> tuple[list[float], Noise]:
 
 def best_trials(found: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
     """Return the complete trials that none beats in every objective, AP as estimated; the best AP first."""
-    complete = [trial for trial in found if trial.complete]
-    means = {trial.ordinal: trial.value("ap") for trial in complete}
-    if any(trial.repeats for trial in complete):
-        means = {trial.ordinal: one.mean for trial, one in zip(complete, estimates(complete), strict=True)}
+    return _front([trial for trial in found if trial.complete], _means(found), objectives)
 
+
+def ranked_trials(found: Sequence[Trial], objectives: Sequence[str], count: int) -> list[Trial]:
+    """Return `count` complete trials, or all there are: the front, then the front of the others, and so on.
+
+    With AP as the only objective, whose front is one trial, these are the ones of the highest AP.
+    """
+    rest, means, ranked = [trial for trial in found if trial.complete], _means(found), list[Trial]()
+    while rest and len(ranked) < count:
+        front = _front(rest, means, objectives)
+        ranked += front
+        taken = {trial.ordinal for trial in front}
+        rest = [trial for trial in rest if trial.ordinal not in taken]
+    return ranked[:count]
+
+
+def _means(found: Sequence[Trial]) -> dict[int, float]:
+    """Return the AP of each complete trial, estimated where any was trained again."""
+    complete = [trial for trial in found if trial.complete]
+    if any(trial.repeats for trial in complete):
+        return {trial.ordinal: one.mean for trial, one in zip(complete, estimates(complete), strict=True)}
+    return {trial.ordinal: trial.value("ap") for trial in complete}
+
+
+def _front(trials: Sequence[Trial], means: Mapping[int, float], objectives: Sequence[str]) -> list[Trial]:
     def values(trial: Trial) -> list[float]:
         return [means[trial.ordinal] if name == "ap" else trial.value(name) for name in objectives]
 
-    front = non_dominated(complete, values, objectives)
-    return sorted(front, key=lambda trial: (-means[trial.ordinal], trial.ordinal))
+    return sorted(non_dominated(trials, values, objectives), key=lambda trial: (-means[trial.ordinal], trial.ordinal))
 
 
 class Flattery(NamedTuple):

@@ -12,7 +12,7 @@ from scalesearch.plan.ladder import Rung
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
-from scalesearch.records.front import best_trials
+from scalesearch.records.front import ranked_trials
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.space.space import Point
@@ -105,7 +105,7 @@ def _baseline_jobs(study: Study, seed: int) -> Iterator[Job]:
 
 def _winner_jobs(study: Study, winners: WinnersPlan, seed: int, name: str) -> Iterator[Job]:
     sent: set[str] = set()
-    for rank, trial in enumerate(best_trials(study.trials(), study.plan.objectives)[: winners.top], 1):
+    for rank, trial in enumerate(ranked_trials(study.trials(), study.plan.objectives, winners.top), 1):
         # Built anew from the point: a spec read from a row lacks the measurements of its timm backbone.
         for row, spec in zip(trial.rows, study.unit.solve(trial.point).members, strict=True):
             if spec.id in sent:

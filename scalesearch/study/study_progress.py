@@ -10,7 +10,7 @@ from typing import NamedTuple
 from scalesearch.io.progress import bar
 from scalesearch.plan.ladder import epochs_at
 from scalesearch.plan.plan import Plan
-from scalesearch.records.front import best_trials
+from scalesearch.records.front import ranked_trials
 from scalesearch.study.study import Study
 
 
@@ -39,7 +39,7 @@ def work(study: Study, *, searched: bool) -> Work:
     final = sum(row.epochs_done for row in finals)
     top, expected = plan.winners.top, plan.candidates * members * epochs_of_a_candidate(plan)
     if searched:
-        top, expected = min(top, len(best_trials(study.trials(), plan.objectives))), search
+        top, expected = len(ranked_trials(study.trials(), plan.objectives, top)), search
     trainings = (top + len(plan.baselines)) * len(plan.winners.seeds) * members
     again = max(plan.repeated * members * plan.recipe.epochs, repeated)
     return Work(search + repeated + final, max(expected, search) + again + trainings * plan.winners.recipe.epochs)

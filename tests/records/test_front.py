@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scalesearch.records.front import analysed, best_trials, estimates, flattery
+from scalesearch.records.front import analysed, best_trials, estimates, flattery, ranked_trials
 from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial, trials
 
@@ -42,6 +42,22 @@ def test_without_repeats_the_front_is_that_of_the_runs(make_row: MakeRow) -> Non
     found = made(make_row, (0.3,), (0.5,), (0.4,))
     assert [trial.ordinal for trial in best_trials(found, ["ap"])] == [1]
     assert flattery(found) is None
+
+
+def test_behind_the_front_comes_the_front_of_the_others(make_row: MakeRow) -> None:
+    found = made(make_row, (0.3,), (0.5,), (0.4,))
+    assert [[one.ordinal for one in ranked_trials(found, ["ap"], count)] for count in (0, 1, 2, 9)] == [
+        [],
+        [1],
+        [1, 2],
+        [1, 2, 0],
+    ]
+    costs = {0: 5, 1: 9, 2: 10}  # 1 is dearer than 0 and better; 2 is dearer than 1 and worse
+    rows = [replace(row, cost={**row.cost, "macs": costs[row.ordinal]}) for trial in found for row in trial.rows]
+    assert [one.ordinal for one in ranked_trials(trials(rows), ["ap", "macs"], 3)] == [1, 0, 2]
+    assert ranked_trials(found, ["ap", "macs"], 9)[: len(best_trials(found, ["ap", "macs"]))] == best_trials(
+        found, ["ap", "macs"]
+    )
 
 
 def test_a_lucky_run_does_not_beat_a_mean_of_several(make_row: MakeRow) -> None:
