@@ -92,7 +92,9 @@ def test_a_worker_measures(tmp_path: Path, table: LatencyTable, coco: Path, work
     data = open_data(source.source, train=source.train, val=source.val, select=source.select, seed=source.seed)
     executor = make_executor(Engine(workers=workers, threads=1), bounded, data, tmp_path)
     try:
-        inside, outside = (executor.submit(measurement(tmp_path, Bound(0, high)), "") for high in (10.0, 1e-6))
+        inside, outside = (
+            executor.submit(measurement(tmp_path / str(high), Bound(0, high)), "") for high in (10.0, 1e-6)
+        )
         executor.start()
         assert inside.result(timeout=300).state == "complete"
         assert outside.result(timeout=300).reason.startswith("latency ")
