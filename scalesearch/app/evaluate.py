@@ -34,11 +34,19 @@ class Scored:
     """Precision at IoU 0.5 over recall, by class; see `training.coco_metrics.Evaluation`."""
 
     def own_results(self, own: Split) -> list[dict[str, Any]]:
-        """Return the results with the category ids of the data's own file, which may differ from the model's."""
+        """Return the results with the ids of the data's own file: its categories' may differ from the model's, or be text."""
         names = {category.id: category.name for category in self.split.categories}
-        ids = {category.name: category.id for category in own.categories}
+        texts = own.texts
+        ids = {category.name: texts.categories.get(category.id, category.id) for category in own.categories}
         kept = (result for result in self.results if names[result["category_id"]] in ids)
-        return [{**result, "category_id": ids[names[result["category_id"]]]} for result in kept]
+        return [
+            {
+                **result,
+                "image_id": texts.images.get(result["image_id"], result["image_id"]),
+                "category_id": ids[names[result["category_id"]]],
+            }
+            for result in kept
+        ]
 
 
 def evaluate(model: Model | OnnxModel, split: Split) -> Scored:

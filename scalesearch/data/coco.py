@@ -27,7 +27,8 @@ from scalesearch.data.headers import fill_sizes
 from scalesearch.data.layout import MEND, SplitFiles, find_split, missing
 from scalesearch.data.locate import locate
 from scalesearch.data.outlines import fill_boxes, needs_outline
-from scalesearch.data.split import Category, DataError, Image, Split, ground_truth, select_from
+from scalesearch.data.split import Category, DataError, IdTexts, Image, Split, ground_truth, select_from
+from scalesearch.data.text_ids import number_texts
 from scalesearch.data.units import check_units
 from scalesearch.inputs.documents import JsonError, parse_large
 
@@ -54,6 +55,10 @@ def read_split_files(found: SplitFiles) -> Split:
     place = found.file
     document = _document(place)
     entries, objects = document["images"], document["annotations"]
+    texts = IdTexts(
+        images=number_texts(entries, objects, "image_id", "images", place),
+        categories=number_texts(document["categories"], objects, "category_id", "categories", place),
+    )
     categories, grouping = read_categories(document["categories"], objects, place)
     check_names(entries, place)
     files, moved = locate([entry["file_name"] for entry in entries], found)
@@ -91,7 +96,9 @@ def read_split_files(found: SplitFiles) -> Split:
         for i, entry in enumerate(entries)
         for rows in [slice(bounds[i], bounds[i + 1])]
     ]
-    return Split(name=found.split, images=tuple(images), categories=categories, notes=notes, roots=grouping)
+    return Split(
+        name=found.split, images=tuple(images), categories=categories, notes=notes, roots=grouping, texts=texts
+    )
 
 
 def _group(entry: Item) -> str | None:

@@ -86,12 +86,16 @@ def positions(objects: Sequence[Item], key: str, ids: Sequence[int], of: str, pl
     found = [index.get(value, -1) for value in values]
     strangers = [i for i, position in enumerate(found) if position < 0]
     if strangers:
-        first = strangers[0]
-        raise DataError(
-            f"an annotation's {key} must be among the {of}, but {_named(objects[first])}{_more(strangers)} has "
-            f"{values[first]} in {place}: add it to {of!r}, or remove the annotation."
-        )
+        raise stranger(objects, strangers, key, values[strangers[0]], of, place)
     return np.array(found, dtype=np.int64)
+
+
+def stranger(objects: Sequence[Item], lost: Sequence[int], key: str, value: object, of: str, place: Path) -> DataError:
+    """Return the error of the annotations at `lost`, the first of which has `value`, which is not among the `of`."""
+    return DataError(
+        f"an annotation's {key} must be among the {of}, but {_named(objects[lost[0]])}{_more(lost)} has "
+        f"{value!r} in {place}: add it to {of!r}, or remove the annotation."
+    )
 
 
 def check_ids(objects: Sequence[Item], place: Path) -> tuple[str, ...]:
@@ -161,21 +165,22 @@ def read_crowds(objects: Sequence[Item], place: Path) -> NDArray[np.bool_]:
 
 
 def _whole_numbers(items: Sequence[Item], key: str, of: str, place: Path) -> list[int]:
-    """Return `key` of each item; 3.0 is 3 (tables of floats write ids so), but "3" and true are refused."""
+    """Return `key` of each item; 3.0 is 3 (tables of floats write ids so), but true is refused."""
     values: list[Any] = [item.get(key) for item in items]
     if not set(map(type, values)) <= {int} or max(map(abs, values), default=0) >= 2**53:
-        _refuse(items, values, lambda value: not _is_whole(value), f"{key!r} as int", of, place)
+        refuse(items, values, lambda value: not is_whole(value), f"{key!r} as int", of, place)
     return list(map(int, values))
 
 
 def _require_text(item: Item, key: str, of: str, place: Path) -> None:
     if not (isinstance(item.get(key), str) and item[key]):
-        _refuse([item], [item.get(key)], lambda _: True, f"{key!r} as str", of, place)
+        refuse([item], [item.get(key)], lambda _: True, f"{key!r} as str", of, place)
 
 
-def _refuse(
+def refuse(
     items: Sequence[Item], values: Sequence[object], is_bad: Callable[[Any], bool], what: str, of: str, place: Path
 ) -> None:
+    """Raise DataError where one of the values `is_bad`."""
     bad = [i for i, value in enumerate(values) if is_bad(value)]
     if bad:
         raise DataError(
@@ -211,7 +216,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
     """Whether the value is whole and in the range where a float is exact, so that no reader changes it."""
     return _is_number(value) and abs(value) < 2**53 and value == int(value)  # type: ignore[arg-type, call-overload]
 

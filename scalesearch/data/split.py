@@ -6,8 +6,8 @@ Standard library and NumPy only. `coco` reads splits from a folder, `sets` joins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,14 @@ class Image:
     """The image's extra key `group`: images of one group (a patient, a film) stay in one split."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class IdTexts:
+    """The ids that the annotation file has as text, by the numbers that stand for them here; empty where it has numbers."""
+
+    images: Mapping[int, str] = field(default_factory=dict)
+    categories: Mapping[int, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
     """Images with their categories. `name` describes it, e.g. "val" or "20 % of train (seed 0)"."""
@@ -61,6 +69,7 @@ class Split:
     """Changes and omissions while reading, and why, with counts."""
     roots: tuple[Category, ...] = ()
     """Categories of the file that are no classes: supercategories of others, without an object here."""
+    texts: IdTexts = field(default_factory=IdTexts)
 
 
 def with_classes(split: Split, known: Sequence[Category]) -> Split:

@@ -57,7 +57,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "an image is null": (lambda d: d["images"].append(None), "'images' must be a list of objects"),
     # categories
     "category id missing": (lose("categories", "id", 0), "each category must have 'id' as int, .*name 'blue' has None"),
-    "category id a string": (put("categories", 0, id="7"), "'id' as int, but id '7', name 'blue' has '7'"),
+    "category id a string of no annotation": (
+        put("categories", 0, id="blue"),
+        r"category_id must be among the categories, but id \d+ \(and \d+ more\) has 7 in .*: add it to 'categories'",
+    ),
+    "category id no text": (put("categories", 0, id=""), "'id' as int, but id '', name 'blue' has ''"),
     "category id a fraction": (put("categories", 0, id=7.5), "name 'blue' has 7.5"),
     "category id true": (put("categories", 0, id=True), "name 'blue' has True"),
     "category name missing": (lose("categories", "name", 0), "'name' as str, but id 7 has None"),
@@ -69,10 +73,18 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "category id twice": (put("categories", 0, id=3), "category ids must differ, but 3 occurs 2 times"),
     # images
     "image id missing": (lose("images", "id"), "each image must have 'id' as int, but file_name '2.png' has None"),
-    "image id a string": (put("images", id="20"), "'id' as int, but id '20', file_name '2.png' has '20'"),
-    "image ids strings, all": (
-        lambda d: [item.update(id=str(item["id"])) for item in d["images"]],
-        r"but id '0', file_name '0.png' \(and 9 more\) has '0'",
+    "image id a string of no annotation": (
+        put("images", id="020"),
+        r"image_id must be among the images, but id \d+ .*has 20 in .*: add it to 'images', or remove the annotation",
+    ),
+    "image id twice, once a string": (put("images", id="30"), "image ids must differ, but 30 occurs 2 times"),
+    "image id twice, a word": (
+        both(put("images", id="x"), put("images", 3, id="x")),
+        "ids of images must differ, but 'x' occurs 2 times",
+    ),
+    "image ids file names, of no annotation": (
+        lambda d: [item.update(image_id="x.png") for item in d["annotations"]],
+        r"image_id must be among the images, but id \d+ \(and \d+ more\) has 'x.png'",
     ),
     "image id beyond a float": (put("images", id=2**60), "file_name '2.png' has 1152921504606846976"),
     "image id not a number": (put("images", id=float("nan")), "file_name '2.png' has nan"),
@@ -201,6 +213,18 @@ ACCEPTED: dict[str, Change] = {
     "annotation id a word": put("annotations", id="second"),
     "annotation id a list": put("annotations", id=[2]),
     "image id a whole float": put("images", id=20.0),
+    "image ids strings": lambda d: [item.update(id=str(item["id"])) for item in d["images"]],
+    "an image_id a string": lambda d: d["annotations"][2].update(image_id=str(d["annotations"][2]["image_id"])),
+    "all ids strings": lambda d: [
+        item.update({key: str(item[key])})
+        for items, keys in (
+            ("images", ["id"]),
+            ("categories", ["id"]),
+            ("annotations", ["image_id", "category_id", "id"]),
+        )
+        for item in d[items]
+        for key in keys
+    ],
     "width a whole float": put("images", width=64.0),
     "image_id a whole float": lambda d: [item.update(image_id=float(item["image_id"])) for item in d["annotations"]],
     "category ids whole floats": lambda d: [item.update(id=float(item["id"])) for item in d["categories"]],
@@ -222,6 +246,33 @@ def test_what_is_harmless_changes_nothing(coco: Path, kind: str) -> None:
         assert image.boxes.tolist() == before[image.name].boxes.tolist()
         assert image.labels.tolist() == before[image.name].labels.tolist()
         assert (image.id, image.crowd.tolist()) == (before[image.name].id, before[image.name].crowd.tolist())
+
+
+def test_ids_that_are_words_are_numbered_alike_in_each_file(coco: Path) -> None:
+    before = {split: read_split(coco, split) for split in ("train", "val")}
+
+    def name(document: Document) -> None:
+        images = {item["id"]: f"image {item['id']:04}" for item in document["images"]}
+        for item in document["images"]:
+            item["id"] = images[item["id"]]
+        for item in document["annotations"]:
+            item |= {"image_id": images[item["image_id"]], "category_id": {3: "red", 7: "blue"}[item["category_id"]]}
+        for item in document["categories"]:
+            item["id"] = item["name"]
+        document["categories"].reverse()
+
+    for split in ("train", "val"):
+        edit(coco, name, split)
+        found = read_split(coco, split)
+        assert [(category.id, category.name) for category in found.categories] == [(1, "blue"), (2, "red")]
+        assert found.texts.categories == {1: "blue", 2: "red"} and found.notes == ()
+        for image, was in zip(found.images, before[split].images, strict=True):
+            assert found.texts.images[image.id] == f"image {was.id:04}"
+            names = [
+                [one.categories[label].name for label in labels]
+                for one, labels in ((found, image.labels), (before[split], was.labels))
+            ]
+            assert names[0] == names[1] and image.boxes.tolist() == was.boxes.tolist()
 
 
 @pytest.mark.parametrize("kind", ["in each image", "all alike", "of another image"])
