@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scalesearch.cost.latency import LatencyTable, from_dict, to_dict
 from scalesearch.inputs.documents import JsonError, parse_json
+from scalesearch.inputs.files import read_whole
 from scalesearch.io.publish import publish
 
 
@@ -16,7 +17,7 @@ def read_table(path: Path | str) -> LatencyTable:
     Raises FileNotFoundError, and ValueError for a file that is no such table, both with the remedy.
     """
     try:
-        data = parse_json(Path(path).read_bytes())
+        data = parse_json(read_whole(Path(path)))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no table of timings {path}; `scalesearch calibrate -o {path}` makes one"

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from scalesearch.inputs.files import read_start
 from scalesearch.inputs.quoting import quoted
 
 MOST_BYTES = 2**20
@@ -66,8 +67,7 @@ def read_nodes(path: Path | None, overrides: Sequence[str] = ()) -> Entries:
 
 def _read(path: Path) -> Entries:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+        raw = read_start(path, MOST_BYTES + 1)
         text = raw[:MOST_BYTES].decode("utf-8-sig", errors="strict" if len(raw) <= MOST_BYTES else "ignore")
     except OSError as error:
         raise PlanError(f"{path}: a plan is a file, but reading it failed ({error.strerror}); check the path") from None

@@ -21,6 +21,7 @@ from typing import Self
 
 import yaml
 
+from scalesearch.inputs.files import read_whole
 from scalesearch.io.lock import try_lock
 from scalesearch.io.publish import discard_leftovers, publish
 from scalesearch.io.target import claim_folder
@@ -159,7 +160,7 @@ def _read(path: Path) -> list[tuple[Row, str]]:
     rows = []
     for file in (path / ROWS).glob("*.json"):
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_whole(file).decode()
             row = from_json(text)
         except (RowError, UnicodeDecodeError) as error:
             raise StudyError(f"{file}: {error}; delete this file and the study trains that candidate again") from None
@@ -175,7 +176,7 @@ def read_sent(path: Path) -> list[Row]:
     rows = []
     for file in (path / SENT).glob("*.json"):
         with contextlib.suppress(OSError, UnicodeDecodeError, RowError):  # torn, or ended just now
-            rows.append(from_json(file.read_text(encoding="utf-8")))
+            rows.append(from_json(read_whole(file).decode()))
     return sorted(rows, key=lambda row: row.order)
 
 
@@ -234,7 +235,7 @@ def _has_rows(path: Path) -> bool:
 def _resolved(file: Path) -> bool:
     """Whether the file is a whole resolved plan, in the form that `Plan.to_yaml` writes."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_whole(file).decode()
         data = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
         return False

@@ -12,7 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from scalesearch.inputs.files import read_start
 from scalesearch.inputs.quoting import quoted
+from scalesearch.io.target import kind_of
 
 SUFFIXES = (".csv", ".parquet")
 MOST_BYTES = 2**28
@@ -22,6 +24,10 @@ MOST_COLUMNS = 256
 _BATCH = 1024
 """Rows of a Parquet file that are decoded at a time: a few bytes can stand for a million long names."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_TYPES = re.compile(
+    r"(dictionary<values=)?((large_)?string(_view)?|u?int\d+|halffloat|float|double|bool|null)(, indices.*)?"
+)
+"""Arrow's types of names, numbers and truth values."""
 _NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _EXACT = 2**53
 """Whole numbers below this are equal as integers and as floats."""
@@ -64,8 +70,7 @@ def read_table_file(path: Path) -> TableFile:
 
 
 def _csv(path: Path) -> TableFile:
-    with path.open("rb") as file:
-        raw = file.read(MOST_BYTES + 1)
+    raw = read_start(path, MOST_BYTES + 1)
     _bounded(path, len(raw), 0, 0)
     try:
         text = raw.decode("utf-8-sig")
@@ -99,11 +104,14 @@ def _parquet(path: Path) -> TableFile:
         raise TableError(
             f"{path}: a Parquet file is read by pyarrow, which is not installed; pip install pyarrow, or save it as CSV"
         ) from None
+    if kind := kind_of(path):
+        raise TableError(f"{path}: a Parquet table is a file, but this is {kind}; check the path")
     try:
         with ParquetFile(path) as file:
             about = file.metadata
             names = list(file.schema_arrow.names)
             _check_names(path, names)
+            _check_types(path, file.schema_arrow)
             _bounded(path, 0, about.num_rows, len(names))
             columns: list[list[Any]] = [[] for _ in names]
             size = 0
@@ -111,10 +119,20 @@ def _parquet(path: Path) -> TableFile:
                 _bounded(path, size := size + batch.nbytes, 0, 0)
                 for column, part in zip(columns, batch.columns, strict=True):
                     column += part.to_pylist()
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise TableError(f"{path}: not Parquet: {quoted(' '.join(str(error).split()))}") from None
     lines = range(1, about.num_rows + 1)
     return TableFile(path, _converted(path, names, columns, lines), lines)
+
+
+def _check_types(path: Path, schema: Any) -> None:
+    """Raise TableError for a column of dates, lists, bytes or the like, some of whose values Python cannot hold."""
+    for field in schema:
+        if not _TYPES.fullmatch(str(field.type)):
+            raise TableError(
+                f"{path}: column {quoted(field.name)}: cells are names or numbers, but its type is "
+                f"{quoted(str(field.type))}; write it as text, or leave it out"
+            )
 
 
 def _bounded(path: Path, size: int, rows: int, columns: int) -> None:
@@ -148,18 +166,15 @@ def _converted(
             try:
                 if key not in known:
                     known[key] = _cell(given)
-            except (ValueError, TypeError) as error:
-                reason = (
-                    error if isinstance(error, ValueError) else f"cells are names or numbers, but got {quoted(given)}"
-                )
-                raise TableError(f"{path}:{lines[row]}: column {quoted(name)}: {reason}") from None
+            except ValueError as error:
+                raise TableError(f"{path}:{lines[row]}: column {quoted(name)}: {error}") from None
             cells.append(known[key])
         found[name] = cells
     return found
 
 
 def _cell(given: Any) -> CellValue:
-    """Return the name or number; ValueError for NaN and infinity, TypeError for what is neither name nor number."""
+    """Return the name or number of a text, a number (of NumPy's too) or a truth value; ValueError for NaN and infinity."""
     if isinstance(given, str):
         given = given.strip()
         if _NO_NUMBER.fullmatch(given):
@@ -171,8 +186,6 @@ def _cell(given: Any) -> CellValue:
         return None
     if isinstance(given, bool):
         return str(given)
-    if not isinstance(given, (int, float)):
-        raise TypeError
     value = float(given) if abs(given) < 1e308 else math.inf * given if given else 0.0
     if not math.isfinite(value):
         raise ValueError(f"numbers are finite, but got {quoted(given)}")

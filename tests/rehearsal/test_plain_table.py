@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from pathlib import Path
 
@@ -148,6 +149,31 @@ def test_parquet_is_the_same_table(tmp_path: Path) -> None:
     file.write_bytes(b"PAR1 and nothing else")
     with pytest.raises(TableError, match="not Parquet"):
         read_table_file(file)
+
+
+def test_parquet_of_dates_lists_and_durations_is_refused_by_its_column(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    file = tmp_path / "t.parquet"
+    columns = {
+        "duration[s]": arrow.array([2**62], arrow.duration("s")),  # more days than Python's timedelta holds
+        "timestamp[us]": arrow.array([-(2**63) + 1], arrow.timestamp("us")),
+        "list<": arrow.array([[1, 2]]),
+        "struct<": arrow.array([{"a": 1}]),
+        "binary": arrow.array([b"x"]),
+        "decimal128": arrow.array([None], arrow.decimal128(38, 2)),
+    }
+    for kind, column in columns.items():
+        write_table(arrow.table({"ap": [0.5], "strange": column}), file)
+        with pytest.raises(
+            TableError, match=rf"'strange': cells are names or numbers, but its type is '{re.escape(kind)}"
+        ):
+            read_table_file(file)
+    numbers = {"a": arrow.array([1.5], arrow.float16()), "b": arrow.array([True]), "c": arrow.array([None])}
+    numbers |= {"d": arrow.array(["x"]).dictionary_encode(), "e": arrow.array(["2.5"], arrow.large_string())}
+    write_table(arrow.table(numbers), file)
+    assert read_table_file(file).columns == {"a": [1.5], "b": ["True"], "c": [None], "d": ["x"], "e": [2.5]}
 
 
 @pytest.mark.parametrize(
