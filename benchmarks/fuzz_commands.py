@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TRAIN, VAL = "coco/annotations/instances_train.json", "coco/annotations/instances_val.json"
 ROWS = tuple(f"study/rows/search-00000{ordinal}.json" for ordinal in range(3))
+LAWS = tuple(f"laws/rows/search-00000{ordinal}.json" for ordinal in (0, 4, 8))
 COMMANDS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     # verb: (command line, the files of which one is mutated)
     "search": (
@@ -56,10 +57,31 @@ COMMANDS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "rehearse": (
         ("rehearse plan.yaml --seeds 1 --trials 2 --samplers random,tpe -o reh", ("plan.yaml", "reh/runs.jsonl")),
         ("rehearse study --seeds 1 --samplers random --no-ladder", ("study/plan.yaml", *ROWS)),
+        ("rehearse points.csv --seeds 1 --trials 2 --samplers random --band macs=10%..90%", ("points.csv",)),
+        ("rehearse points.parquet --seeds 1 --trials 2 --samplers tpe -o out/r", ("points.parquet",)),
+    ),
+    "fit": (
+        (
+            "fit laws.csv --budgets 3M,6M --design design.yaml -o out/family.yaml",
+            ("laws.csv", "laws.csv", "design.yaml"),
+        ),
+        ("fit laws.parquet --flops-are twice --json", ("laws.parquet",)),
+        ("fit laws --budgets 3M,6M -o out/family.yaml", ("laws/plan.yaml", *LAWS)),
+    ),
+    "audit": (
+        ("audit points.csv", ("points.csv",)),
+        ("audit points.parquet --json", ("points.parquet",)),
+        ("audit laws", LAWS),
+        ("audit points.csv --against points.parquet", ("points.csv", "points.parquet")),
+        ("audit laws --against study --json", (LAWS[0], *ROWS)),
+    ),
+    "init": (
+        ("init coco -o out/first.yaml --minutes 1", ("coco", "coco", "coco", TRAIN, VAL, "coco/train/0.png")),
+        ("init coco --splits train,val -o out/first.yaml --minutes 1", ("coco",)),
     ),
     "report": (("report study", ("study/plan.yaml", *ROWS, "study/rows/baseline-plain-s0.json")),),
 }
 OURS = ("out", "reh", "run", "study", "results", "cache")
 """Where the commands write: their own folders. Of a study's, rows that are there and the plan stay as they are."""
-SHARE = {"search": 1.2, "train": 2, "calibrate": 0.3, "measure": 0.5}
+SHARE = {"search": 1.2, "train": 2, "calibrate": 0.3, "measure": 0.5, "rehearse": 1.5, "fit": 1.5, "audit": 1.5}
 """Inputs of a verb, where an even share is 1."""

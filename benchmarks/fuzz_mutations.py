@@ -1,10 +1,9 @@
-"""Seeded mutations of files and of command lines for check_fuzz.py: structured ones, of text and of bytes."""
+"""Seeded mutations of files for check_fuzz.py: structured ones, of text and of bytes."""
 
 from __future__ import annotations
 
 import json
 import random
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import yaml
 from safetensors.torch import save_file
 
 from scalesearch.nn.model_file import KEY
-
-# ---- mutations of files ----
 
 RAW = {"@NAN": "NaN", "@INF": "-Infinity", "@HUGE": "1e999", "@LONG": "9" * 5000, "@DEEP": "[" * 100_000}
 """What no library writes, by the word that stands for it while a mutated tree is written."""
@@ -230,110 +227,3 @@ MUTATORS: dict[str, Callable[[Path, random.Random], None]] = {
     ".safetensors": mutate_safetensors,
     ".png": mutate_bytes,
 }
-
-# ---- mutations of command lines ----
-
-VALUES = [
-    *("", " ", "9" * 5000, "a" * 10_000, "\u0661\u0662", "\x1b[31m", "\ud800", "[1,", "a=b", "a.b.c=1", "train,train"),
-    *[
-        "-1",
-        "0",
-        "1",
-        "2.5",
-        "nan",
-        "inf",
-        "-inf",
-        "1e999",
-        "10**9",
-        "1000000000",
-        "100000000",
-        "100000",
-        "true",
-        "null",
-        "None",
-        "{",
-        "*",
-        ",",
-        "=",
-        "--",
-        "0,0",
-        "../..",
-        "/",
-    ],
-    *[
-        "16000x16000",
-        "16384x16384",
-        "64x",
-        "x64",
-        "0x0",
-        "64X64",
-        "64x64x64",
-        "d0",
-        "lite9",
-        "Digits",
-        "cuda",
-        "fp64",
-        "dynamic",
-        "coco",
-        "design.yaml",
-    ],
-    *["nothing.yaml", "/dev/null", "/dev/zero"],
-]
-_SETS = [
-    *(
-        "space.size={low: 0, high: 1e9, step: 1}",
-        "band={macs: {max: -1}}",
-        "space.width=[8,8]",
-        "a: b",
-        "a=" + "[" * 5000,
-    ),
-    *[
-        "trials=0",
-        "trials=10**9",
-        "workers=100000",
-        "threads=100000",
-        "space={}",
-        "recipe.batch=100000000",
-        "recipe.epochs=x",
-        "epochs=x",
-    ],
-    *[
-        "batch=65536",
-        "space.width=9999999999",
-        "data.source=/",
-        "sampler.name=magic",
-        "seed=-1",
-        "name=../x",
-        "winners.top=1e9",
-    ],
-]
-
-
-def mutate_arguments(arguments: list[str], rng: random.Random) -> list[str]:
-    """The command line with one argument replaced, dropped, doubled or added."""
-    found = list(arguments)
-    at = rng.randrange(1, len(found)) if len(found) > 1 else 0
-    match rng.randrange(7):
-        case 0 if at:
-            del found[at]
-        case 1:
-            found.insert(at, found[at])
-        case 2:
-            found += ["--set", rng.choice(_SETS)]
-        case 3:
-            options = [
-                "--size",
-                "--seed",
-                "--classes",
-                "--count",
-                "--seeds",
-                "--trials",
-                "--threads",
-                "--batch",
-                "--score",
-            ]
-            found += [rng.choice([*options, "--nothing", "--top", "--data", "--split", "--levels"]), rng.choice(VALUES)]
-        case _ if at:
-            found[at] = rng.choice(VALUES)
-    # A path that only a process with such a name could be given.
-    return [re.sub("\x00", "", text) for text in found]

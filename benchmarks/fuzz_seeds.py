@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,10 @@ def make_inputs(folder: Path) -> None:
     _weights(folder, spec)
     _table(folder / "table.json")
     _study(folder, spec)
+    _laws(folder, spec)
+    _points(folder)
     _rehearsal(folder)
+    (folder / "link.yaml").symlink_to("design.yaml")
 
 
 def _coco(folder: Path, split: str, count: int) -> None:
@@ -162,6 +166,76 @@ def _row(spec: DetectorSpec, recipe: Recipe, data: Data, point: dict[str, Any], 
         machine={"cpu": "x", "cores": "2"},
         versions={"torch": "2"},
     )
+
+
+def _laws(folder: Path, spec: DetectorSpec) -> None:
+    """Nine detectors of two dimensions, as a study of two epochs and as tables."""
+    plan = read_plan(folder / "plan.yaml", ["trials=9", "anchors={octaves: 3}", "recipe.epochs=2", "name=laws"])
+    data = open_data(str(folder / "coco"), train="train", val="val", select=0.4, seed=0)
+    lines = []
+    with StudyFolder.open(folder / "laws", plan, data=data.fingerprint) as study:
+        for ordinal in range(9):
+            point: dict[str, Any] = {"topology": "fpn", "width": 8 + 8 * (ordinal // 3), "repeats": 1 + ordinal % 3}
+            found = plan.space(classes=2, anchors=spec.anchors).spec(point)
+            row = _row(found, plan.recipe, data, point, ordinal)
+            for seed in (0, 1):
+                ap = 0.2 + 0.05 * (ordinal // 3) + 0.02 * (ordinal % 3) + 0.01 * ((ordinal + seed) % 2)
+                curve = ((1, {"ap": ap / 2, "ap50": ap}), (2, {"ap": ap, "ap50": 0.9}))
+                losses = ((1, 2.0 - ap, 1.0, 0.5), (2, 1.0 - ap, 0.5, 0.2))
+                kind = replace(row, kind="repeat", seed=seed, turn=ordinal, proposed_by="repeats") if seed else row
+                study.write(
+                    replace(kind, epochs_done=2, epochs_planned=2, curve=curve, final=curve[-1][1], losses=losses)
+                )
+                size = f"{found.size[0]}x{found.size[1]}"
+                cells = (
+                    found.id,
+                    row.cost["macs"],
+                    f"{ap:.4f}",
+                    size,
+                    found.width,
+                    found.repeats,
+                    seed,
+                    row.cost["params"],
+                )
+                lines.append(cells)
+    head = ("name", "macs", "ap", "size", "width", "repeats", "seed", "params")
+    write_tables(folder / "laws.csv", [head, *lines], flops="flops")
+
+
+def _points(folder: Path) -> None:
+    """Eight points with two seeds and three epochs, whose later scores keep the order."""
+    lines: list[tuple[Any, ...]] = [("operator", "width", "seed", "epoch", "macs", "latency", "loss", "ap")]
+    for point in range(8):
+        for seed, epoch in ((seed, epoch) for seed in (0, 1) for epoch in (1, 2, 4)):
+            ap = 0.1 * epoch + 0.05 * point + 0.011 * ((point * 7 + seed * 3 + epoch) % 5)
+            operator, width = ("conv", "pool")[point % 2], 8 * (1 + point // 2)
+            lines.append((operator, width, seed, epoch, 10**6 * (point + 1), 0.01 + point / 1000, 2 - ap, round(ap, 4)))
+    write_tables(folder / "points.csv", lines)
+
+
+def write_tables(file: Path, lines: Sequence[tuple[Any, ...]], flops: str = "macs") -> None:
+    """The table as CSV, and as Parquet, with the column macs called `flops` there, where pyarrow is installed."""
+    file.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    other = file.with_suffix(".parquet")
+    try:
+        from pyarrow import Table
+        from pyarrow.parquet import write_table
+    except ImportError:
+        other.write_bytes(b"PAR1")
+        return
+    head, *rest = lines
+    names = [flops if name == "macs" else name for name in head]
+    columns = [
+        [float(cell) if name == "ap" else cell for cell in column]
+        for name, column in zip(head, zip(*rest, strict=True), strict=True)
+    ]
+    write_table(Table.from_arrays([*map(_array, columns)], names=names), other)
+
+
+def _array(cells: list[Any]) -> Any:
+    import pyarrow
+
+    return pyarrow.array(cells)
 
 
 def _rehearsal(folder: Path) -> None:
