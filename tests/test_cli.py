@@ -14,6 +14,7 @@ import pytest
 
 from scalesearch.arch.scaling import named
 from scalesearch.cost.price import price
+from scalesearch.plan.plan import read_plan
 from scalesearch.records.folder import read_rows
 from scalesearch.records.row import Row
 from tests.conftest import Command
@@ -161,6 +162,17 @@ def test_cost_prints_json_of_the_price(tmp_path: Path, command: Command) -> None
     assert first["total"] == price(named("d0", classes=7, size=(96, 128)))._asdict()
 
 
+def test_anchors_that_data_decide_are_said_to_be_assumed(coco: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "mine.yaml").write_text(DETECTOR + "\nanchors: auto\n")
+    (tmp_path / "fixed.yaml").write_text(DETECTOR + "\nanchors: {scale: 4}\n")
+    line = "mine.yaml: anchors: auto is not fitted here; 9 anchors at a position are assumed, a training may fit 12"
+    done = command("cost", "mine.yaml", "fixed.yaml", "--json")
+    assert done.err.splitlines() == [line] and len(json.loads(done.out)) == 2
+    done = command("anchors", "mine.yaml", "--data", coco, "--json")
+    assert "mine.yaml has anchors: auto: its own, below, are the published ones" in done.err
+    assert "anchors: auto" not in command("anchors", "fixed.yaml", "--data", coco, "--json").err
+
+
 def test_measure_times_a_detector_and_says_of_what(tmp_path: Path, command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(DETECTOR)
     done = command("measure", "tiny.yaml", "--threads", "1", "--json")
@@ -214,8 +226,12 @@ def test_a_space_is_looked_at_without_images(plan: Path, tmp_path: Path, command
     assert "0 of 12 points inside" in none.out and "the nearest misses: macs " in none.out
 
 
-@pytest.mark.parametrize("verb", [["search", "tiny.yaml"], ["train", "d0"], ["eval", "run"], ["anchors", "d0"]])
+@pytest.mark.parametrize(
+    "verb", [["search", "tiny.yaml"], ["train", "d0"], ["train", "--from", "study"], ["eval", "run"], ["anchors", "d0"]]
+)
 def test_a_wrong_folder_is_refused_before_torch_is_imported(plan: Path, tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "plan.yaml").write_text(read_plan(plan).to_yaml())
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
     (plan.parent / "coco").rename(tmp_path.parent / f"{tmp_path.name}-away")

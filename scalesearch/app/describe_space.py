@@ -12,6 +12,7 @@ from scalesearch.app.search_study import unit_of
 from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.data.sets import open_data
 from scalesearch.data.split import DataError
+from scalesearch.plan.design import UNFITTED
 from scalesearch.plan.plan import Plan
 from scalesearch.space.band import EmptyBandError
 from scalesearch.space.candidates import Candidate, FamilyUnit, SpecUnit
@@ -71,7 +72,7 @@ def describe_space(plan: Plan, *, classes: int | None = None, count: int = 5, se
     """
     anchors = Anchors() if plan.anchors == "auto" else plan.anchors
     if plan.anchors == "auto":
-        logger.info("anchors: auto is not fitted here; 9 anchors at a position are assumed, a search may fit 12")
+        logger.info(UNFITTED)
     unit = unit_of(plan, classes or _classes(plan), anchors)
     bands, rng = tuple(str(budget) for budget in unit.budgets), np.random.default_rng(seed)
     if isinstance(unit, FamilyUnit):

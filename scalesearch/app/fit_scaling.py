@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from scalesearch.evidence.scaling_law import (
     fit_law,
 )
 from scalesearch.evidence.scaling_surface import fit_surface
-from scalesearch.plan.design import read_design
+from scalesearch.plan.design import read_design, unfitted_note
+
+logger = logging.getLogger(__name__)
 
 
 def fit_scaling(
@@ -36,6 +39,8 @@ def fit_scaling(
     rows = read_scaling_rows(source, flops_are)
     if design:
         rows = dataclasses.replace(rows, base=read_design(design))
+        if note := unfitted_note(design):
+            logger.info(note)
     return {
         "source": str(source),
         "ap_unit": "fraction" if rows.unit > 1 else "points",

@@ -18,7 +18,7 @@ from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.latency import LatencyTable, predict_latency
 from scalesearch.cost.memory import inference_memory
 from scalesearch.cost.price import Breakdown, breakdown
-from scalesearch.plan.design import published_name, read_design
+from scalesearch.plan.design import published_name, read_design, unfitted_note
 from scalesearch.plan.reader import read_section
 from scalesearch.space.space import shown
 
@@ -74,6 +74,8 @@ def priced(designs: Sequence[str], classes: int | None, size: str | None, table:
             found += _of_plan(Path(design), classes)
         else:
             found.append((design, read_design(design, classes, size), *_published(design)))
+            if note := unfitted_note(design):
+                logger.info(note)
     return [_priced(*one, table) for one in found]
 
 

@@ -20,7 +20,7 @@ from scalesearch.nn.checkpoints import read_weights, translated
 from scalesearch.nn.detector import Detector, build
 from scalesearch.nn.memory_limit import check_inference
 from scalesearch.nn.model_file import Classes, load_trained, read_description
-from scalesearch.plan.design import read_design, read_size
+from scalesearch.plan.design import fits_anchors, read_design, read_size
 from scalesearch.profile.resolve import resolve_spec
 from scalesearch.training import checkpoint
 from scalesearch.training.evaluation import predict
@@ -73,6 +73,11 @@ def open_model(weights: Path, *, design: str | None = None, size: str | None = N
         mend = beside if beside.is_file() else "d0 .. lite4, or a file"
         raise ValueError(f"{file} does not record the detector of its weights: name it with --design ({mend})")
     spec = described.spec if described else _counted(read_design(str(design)), file)
+    if design and fits_anchors(design):
+        logger.warning(
+            f"{design} has anchors: auto, and {file} does not say which its training fitted: the published ones are taken, "
+            "and its boxes are wrong if others were fitted; write those under anchors"
+        )
     spec = resolve_spec(dataclasses.replace(spec, size=read_size(size)) if size else spec)
     if described and not described.evaluated:
         logger.warning(

@@ -127,10 +127,14 @@ def anchors(design: str, data: str, split: str, size: str | None, as_json: bool)
       scalesearch anchors my_detector.yaml --data digits --json
     """
     from scalesearch.data.sets import check_split, open_split
-    from scalesearch.plan.design import read_design
+    from scalesearch.plan.design import fits_anchors, read_design
 
     spec = read_design(design, size=size)
     check_split(data, split)
+    if fits_anchors(design):
+        logger.info(
+            f"{design} has anchors: auto: its own, below, are the published ones, which a training fits to the data"
+        )
     from scalesearch.app.anchor_report import anchor_report
     from scalesearch.console.anchor_tables import show_anchors
 

@@ -63,10 +63,12 @@ def measure(
     """
     from scalesearch.app import measure_latency as timing
     from scalesearch.console.latency_tables import show_latency
-    from scalesearch.plan.design import read_design
+    from scalesearch.plan.design import read_design, unfitted_note
     from scalesearch.profile.latency_setting import setting_of
 
     spec = read_design(design, size=size)
+    if note := unfitted_note(design):
+        logger.info(note)
     found = timing.measure(spec, setting_of(device, backend, precision, threads, batch))
     for warning in found.warnings:
         logger.warning(f"warning: {warning}")

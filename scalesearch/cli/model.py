@@ -115,7 +115,7 @@ def train(
             "--out": out,
         }
         _refuse("--from", {**others, "--tensorboard": tensorboard or None})
-        _train_front(study, top or 3, recipe, changes, seeds, data)
+        _train_front(study, top or 3, recipe, changes, seeds, data, device)
         return
     _refuse("DESIGN", {"--top": top, "--seeds": seeds})
     from scalesearch.io.cache import cache_folder
@@ -169,12 +169,20 @@ def _train_front(
     changes: tuple[str, ...],
     seeds: tuple[int, ...] | None,
     data: str | None,
+    device: str | None,
 ) -> None:
     from scalesearch.io.target import claim_folder
-    from scalesearch.records.folder import check_study
+    from scalesearch.plan.design import read_recipe_file
+    from scalesearch.plan.plan import read_plan
+    from scalesearch.records.folder import PLAN, check_study
 
     check_study(study)
+    plan = read_plan(study / PLAN)
+    if recipe:
+        read_recipe_file(recipe, changes)
+    need_data(data or plan.data.source, (plan.data.train, plan.data.val))
     claim_folder(study, "a study")
+    need_device(device)
     from scalesearch.app.train_front import train_front
     from scalesearch.console.progress import RichConsole
     from scalesearch.webpage.write_page import NAME

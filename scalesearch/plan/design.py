@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import re
@@ -29,6 +30,11 @@ logger = logging.getLogger(__name__)
 
 DESIGNS = (*PUBLISHED, "retinanet_nasfpn")
 """The published detectors."""
+
+UNFITTED = (
+    f"anchors: auto is not fitted here; {Anchors().per_cell} anchors at a position are assumed, a training may fit 12"
+)
+"""What a price says of anchors that the boxes of the data decide."""
 
 _ELSEWHERE = re.compile(r"(?:tf_)?(?:efficientdet[-_ ]?)?(d[0-7]x?|lite[0-4])(?:_ap)?", re.IGNORECASE)
 """The names in effdet, timm and papers: tf_efficientdet_d0, EfficientDet-D0."""
@@ -71,6 +77,9 @@ def fits_anchors(design: str) -> bool:
     file = member[0] if (member := _baseline(design)) else Path(design)
     if design in DESIGNS or not file.is_file():
         return False
+    with contextlib.suppress(JsonError):
+        parse_json(file.read_bytes())
+        return False  # a detector's own fields
     try:
         value = read_section(file).get("anchors")
     except PlanError:
@@ -78,6 +87,11 @@ def fits_anchors(design: str) -> bool:
     if member and value is None:  # a plan's default
         return True
     return value is not None and value.is_word("auto")
+
+
+def unfitted_note(design: str) -> str:
+    """Return the line that says how `read_design` reads `anchors: auto`; empty for a design without it."""
+    return f"{design}: {UNFITTED}" if fits_anchors(design) else ""
 
 
 def read_network(design: str, levels: str | None = None, fusion: str | None = None) -> Topology:

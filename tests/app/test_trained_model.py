@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from scalesearch.nn.detector import build
 from scalesearch.nn.model_file import KEY, read_description
+from scalesearch.plan.design import read_design
 from scalesearch.training.checkpoint import BEST, FORMER, LAST
 from tests.app.conftest import Command, Trained
 from tests.conftest import write_coco
@@ -77,6 +79,51 @@ def test_a_file_that_says_nothing_needs_a_design(trained: Trained, command: Comm
     assert json.loads(done.out)["numbers"] == expected
     refused = command("eval", trained.folder, "--data", trained.data, "--design", "d0")
     assert refused.status == 2 and "records its own detector" in refused.err
+
+
+def test_weights_that_do_not_say_what_anchors_auto_fitted_are_scored_with_a_warning(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    auto = tmp_path / "auto.yaml"
+    auto.write_text(
+        "space: {backbone: efficientnet-w0.25-d0.25, topology: bifpn, width: 8, repeats: 1, head_depth: 1, size: 64,\n"
+        "        aspect: 0.75, min_level: 3, max_level: 5}\n"
+        "anchors: auto\n"
+    )
+    torch.save(build(read_design(str(auto), classes=2)).state_dict(), tmp_path / "plain.pth")
+    said = (
+        f"{auto} has anchors: auto, and {tmp_path / 'plain.pth'} does not say which its training fitted: the published"
+    )
+    for design, expected in ((auto.read_text(), True), (auto.read_text().replace("auto", "{scale: 3}"), False)):
+        auto.write_text(design)
+        done = command("eval", tmp_path / "plain.pth", "--design", auto, "--data", trained.data, "--json")
+        assert done.status == 0, done.err
+        assert (said in done.err) is expected
+
+
+def test_detections_have_the_ids_of_the_file_also_where_these_are_text(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.data, tmp_path / "coco")
+    file = tmp_path / "coco" / "annotations" / "instances_val.json"
+    document = json.loads(file.read_text())
+    for item in document["images"]:
+        item["id"] = f"image-{item['id']}"
+    for item in document["annotations"]:
+        item |= {"image_id": f"image-{item['image_id']}", "category_id": str(item["category_id"])}
+    for item in document["categories"]:
+        item["id"] = str(item["id"])
+    file.write_text(json.dumps(document))
+    found = {}
+    for data in (trained.data, tmp_path / "coco"):
+        out = tmp_path / f"{data.parent.name}.json"
+        assert command("eval", trained.folder, "--data", data, "-o", out).status == 0
+        found[data] = json.loads(out.read_text())
+    own = [
+        {**one, "image_id": f"image-{one['image_id']}", "category_id": str(one["category_id"])}
+        for one in found[trained.data]
+    ]
+    assert own and found[tmp_path / "coco"] == own
 
 
 def test_an_interrupted_checkpoint_says_that_its_norms_were_not_evaluated(
