@@ -1,13 +1,13 @@
 """Does malformed input end in one line? All verbs over mutated files and command lines; writes results/checks/fuzz.txt.
 
-    python benchmarks/check_fuzz.py                       # 1,400 inputs, about 6 minutes on two busy cores, 5 at a time
+    python benchmarks/check_fuzz.py                       # 1,400 inputs, minutes on two quiet cores; needs pyarrow
     python benchmarks/check_fuzz.py --only 17,230 --show  # these again, with what they said
     python benchmarks/check_fuzz.py --verbs fit,audit --count 300 --out /tmp/fuzz.txt   # other inputs, of these verbs alone
 
 Each input is a fresh folder of valid files of which one is mutated, or a command line with one argument mutated, and runs
 in a process of its own, forked from one that has everything imported. It must end within 30 s of processor time (of two
-tries), and never stand still for so long, with status 0, or with 2 and one line of at most 1,000 printable characters on standard error, beside notes; no traceback, no signal, and no
-file changed but what the command is to write.
+tries), and never stand still for so long, with status 0, or with 2 and one line of at most 1,000 printable characters on
+standard error, beside notes; no traceback, no signal, and no file changed but what the command is to write.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from tests.benchmarks.scripts import FOLDER
 
 def test_malformed_input_ends_in_one_line() -> None:
     # A process of its own: it forks one for each input, which a process with threads must not.
-    numbers = ",".join(map(str, range(20)))
+    # Input 2 is valid, and `init` times training steps for 8 s.
+    numbers = ",".join(map(str, (0, 1, *range(3, 21))))
     command = [sys.executable, str(FOLDER / "check_fuzz.py"), "--jobs", "1", f"--only={numbers}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
