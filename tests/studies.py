@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from scalesearch.cost.metrics import meter_of
 from scalesearch.cost.price import price
 from scalesearch.mirror.ledger import OptunaLedger
 from scalesearch.plan.plan import Plan, read_plan
-from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.folder import StudyFolder
 from scalesearch.space.candidates import FamilyUnit, SpecUnit
 from scalesearch.space.find_band import find_band
@@ -91,26 +89,6 @@ def make_latency_study(folder: Path, plan: Plan) -> Study:
     meter = meter_of(bounds, predict=lambda spec: price(spec).macs * 1e-9)
     unit = SpecUnit(study.unit.space, budget.Budget(**bounds), meter)
     return replace(study, unit=unit, band=find_band(unit), confirm=True)
-
-
-def measure(task: Task) -> Outcome:
-    """What is wider than 40 is measured outside its band."""
-    slow = task.spec.width > 40
-    return Outcome(
-        state="failed" if slow else "complete",
-        reason="latency 30 ms is 50% over 20 ms" if slow else "",
-        seconds=0.0,
-        peak_memory=0,
-        images_per_second=0.0,
-    )
-
-
-def learn(task: Task, label: str) -> Outcome:
-    """AP grows with cost, falls with the distance from width 40, and wobbles with the seed."""
-    cost = price(task.spec)
-    ap = math.log10(cost.macs) / 20 - abs(task.spec.width - 40) / 400 + task.seed / 100
-    curve = ((task.to_epoch, {"ap": ap, "ap50": 2 * ap, "ap_large": None}),)
-    return Outcome(state="complete", curve=curve, seconds=1.0, peak_memory=1, images_per_second=10.0)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run_study
 from tests.detectors import TINY
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 TABLE = """depth,kind,macs,params,seed,epoch,loss,ap
 1,a,1e9,5,0,1,3.0,0.1

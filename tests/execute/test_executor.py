@@ -16,56 +16,35 @@ from scalesearch.execute import processes, pulse
 from scalesearch.execute.executor import Executor, InProcess, UnfitWorkerError, WorkerLostError
 from scalesearch.execute.processes import LocalProcesses
 from scalesearch.plan.recipe import Recipe
-from scalesearch.plan.task import Outcome, Task
+from scalesearch.plan.task import Task
 from scalesearch.records.row import Row
 from scalesearch.study.check import check_proposals
 from scalesearch.study.driver import run_study
 from tests.displays import watched
-from tests.execute.workers import (
-    Trials,
-    assert_nothing_lost_or_twice,
-    assert_refused,
+from tests.execute.workers import Trials, assert_nothing_lost_or_twice, assert_refused, lost_and_found, worker_facts
+from tests.studies import FAMILY, PLAN, make_plan, make_study
+from tests.trainings import (
     count,
     die_once,
     fall_sick,
     hang,
-    lost_and_found,
+    learn,
     meet,
+    prepared,
     refuse,
+    sleep,
     stick,
     tiny_task,
     unfit,
     who,
-    worker_facts,
+    work,
 )
-from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
-
-_slow = 0.0
-
-
-def prepare(slow: float) -> None:
-    """What a worker opens once."""
-    global _slow
-    _slow = slow
-
-
-def work(task: Task) -> Outcome:
-    """`learn`, slower for costlier detectors, so that trainings overtake each other."""
-    time.sleep(_slow * (task.spec.width % 24))
-    return learn(task, "")
-
-
-def sleep(task: Task) -> Outcome:
-    """A training that says who trains it and does not end by itself."""
-    (task.folder.parent.parent / "worker").write_text(str(os.getpid()))
-    time.sleep(600)
-    return learn(task, "")
 
 
 @pytest.fixture
 def pool() -> Iterator[Executor]:
     """Two workers."""
-    executor = LocalProcesses(2, work, prepare, (0.01,))
+    executor = LocalProcesses(2, work, prepared, (0.01,))
     yield executor
     executor.close()
 
@@ -91,7 +70,7 @@ def _ap(row: Row) -> float | None:
 
 
 def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> None:
-    executor = LocalProcesses(4, count, prepare, (0.0,))
+    executor = LocalProcesses(4, count, prepared, (0.0,))
     try:
         trial = Trials(executor, [tiny_task(tmp_path / str(i), epochs=12) for i in range(10)])
         for worker in trial.halted(4)[1:3]:
@@ -107,7 +86,7 @@ def test_killed_workers_cost_one_task_each_and_are_replaced(tmp_path: Path) -> N
 
 
 def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
-    executor = LocalProcesses(2, die_once, prepare, (0.0,))
+    executor = LocalProcesses(2, die_once, prepared, (0.0,))
     try:
         assert_nothing_lost_or_twice(tmp_path, executor, said)
     finally:
@@ -115,7 +94,7 @@ def test_a_study_whose_workers_are_killed_loses_nothing(tmp_path: Path, said: py
 
 
 def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
-    executor = LocalProcesses(1, who, prepare, (0.0,))
+    executor = LocalProcesses(1, who, prepared, (0.0,))
     try:
         first = worker_facts(executor, tiny_task(tmp_path))["pid"]
         os.kill(int(first), signal.SIGKILL)
@@ -125,7 +104,7 @@ def test_a_worker_that_died_idle_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_a_sick_process_ends_and_its_task_goes_to_another(tmp_path: Path) -> None:
-    executor = LocalProcesses(1, fall_sick, prepare, (0.0,))
+    executor = LocalProcesses(1, fall_sick, prepared, (0.0,))
     try:
         lost, found = lost_and_found(executor, tiny_task(tmp_path / "task"))
     finally:
@@ -140,7 +119,7 @@ def test_workers_that_hang_are_ended_and_their_tasks_sent_again(
     """One process is stopped as a whole; the other answers, but its training stands still past its time limit."""
     monkeypatch.setattr(pulse, "SILENT", 12.0)
     monkeypatch.setattr(pulse, "LEAST_GRACE", 1.0)
-    executor = LocalProcesses(2, hang, prepare, (0.0,))
+    executor = LocalProcesses(2, hang, prepared, (0.0,))
     try:
         stopped = executor.submit(tiny_task(tmp_path / "stopped"), "")
         still = replace(tiny_task(tmp_path / "still"), time_limit=1.0)
@@ -157,7 +136,7 @@ def test_this_process_leaves_training_to_another_once_its_gpu_fails_it(tmp_path:
     made: list[LocalProcesses] = []
 
     def processes() -> Executor:
-        made.append(LocalProcesses(1, who, prepare, (0.0,)))
+        made.append(LocalProcesses(1, who, prepared, (0.0,)))
         return made[-1]
 
     executor = InProcess(lambda task, label: fall_sick(task), instead=processes)
@@ -171,7 +150,7 @@ def test_this_process_leaves_training_to_another_once_its_gpu_fails_it(tmp_path:
 
 def test_workers_have_their_environment_before_they_import_anything_in_turn(tmp_path: Path) -> None:
     environments = [{"CUDA_VISIBLE_DEVICES": name} for name in ("4", "7")]
-    executor = LocalProcesses(3, meet, prepare, (0.3,), environments)
+    executor = LocalProcesses(3, meet, prepared, (0.3,), environments)
     try:
         seen = [executor.submit(tiny_task(tmp_path / str(i)), "") for i in range(3)]
         found = sorted(future.result().reason.split()[1] for future in seen)
@@ -181,12 +160,12 @@ def test_workers_have_their_environment_before_they_import_anything_in_turn(tmp_
 
 
 def test_what_a_training_raises_comes_out_as_it_was(tmp_path: Path) -> None:
-    for executor in (LocalProcesses(1, refuse, prepare, (0.0,)), InProcess(lambda task, label: refuse(task))):
+    for executor in (LocalProcesses(1, refuse, prepared, (0.0,)), InProcess(lambda task, label: refuse(task))):
         try:
             assert_refused(executor, tmp_path)
         finally:
             executor.close()
-    executor = LocalProcesses(1, stick, prepare, (0.0,))
+    executor = LocalProcesses(1, stick, prepared, (0.0,))
     with pytest.raises(RuntimeError, match="Sticky: not for pickle"):
         executor.submit(tiny_task(tmp_path), "").result()
     executor.close()
@@ -201,8 +180,8 @@ def test_a_worker_that_cannot_be_prepared_says_so(tmp_path: Path) -> None:
 
 def test_a_worker_whose_driver_is_gone_ends_without_a_word(tmp_path: Path) -> None:
     ours, theirs = processes._SPAWN.Pipe()
-    work = pickle.dumps((who, prepare, (0.0,)))
-    worker = processes._SPAWN.Process(target=processes._work, args=(theirs, os.getpid(), {}, work))
+    sent = pickle.dumps((who, prepared, (0.0,)))
+    worker = processes._SPAWN.Process(target=processes._work, args=(theirs, os.getpid(), {}, sent))
     worker.start()
     theirs.close()
     ours.send(tiny_task(tmp_path))
@@ -213,7 +192,7 @@ def test_a_worker_whose_driver_is_gone_ends_without_a_word(tmp_path: Path) -> No
 
 def test_closing_ends_the_workers(tmp_path: Path) -> None:
     study = make_study(tmp_path, make_plan(tmp_path))
-    executor = LocalProcesses(1, sleep, prepare, (0.0,))
+    executor = LocalProcesses(1, sleep, prepared, (0.0,))
     spec = study.band.grid(()).members[0]
     task = Task(spec=spec, recipe=study.plan.recipe, seed=0, to_epoch=1, folder=tmp_path / "a" / "b")
     executor.submit(task, "")

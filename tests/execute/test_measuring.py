@@ -24,8 +24,8 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.check import check_proposals
 from scalesearch.study.driver import run_study
 from tests.execute.test_worker_executor import Threads
-from tests.execute.workers import outcome, prepared, tiny_task
-from tests.studies import PLAN, learn, make_latency_study, make_plan, measure
+from tests.studies import PLAN, make_latency_study, make_plan
+from tests.trainings import learn, measure, outcome, prepared, tiny_task
 
 
 @contextmanager

@@ -19,10 +19,8 @@ from scalesearch.execute.ray_executor import RayExecutor
 from scalesearch.execute.together import Together
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task
-from tests.execute.workers import (
-    Trials,
-    assert_nothing_lost_or_twice,
-    assert_refused,
+from tests.execute.workers import Trials, assert_nothing_lost_or_twice, assert_refused, worker_facts
+from tests.trainings import (
     count,
     count_all,
     count_sick,
@@ -33,7 +31,6 @@ from tests.execute.workers import (
     tiny_task,
     unfit,
     who,
-    worker_facts,
 )
 
 # Ray 2.40 leaves the logs of its processes open (ray/_private/node.py), and warnings are errors here.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
@@ -16,25 +14,10 @@ from scalesearch.execute.together import TaskGroup, Together
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
 from scalesearch.study.driver import run_study
-from tests.execute.workers import prepared, tiny_task
-from tests.studies import PLAN, learn, make_latency_study, make_plan, make_study, measure
+from tests.studies import PLAN, make_latency_study, make_plan, make_study
+from tests.trainings import die, learn, learn_all, measure, prepared, tiny_task
 
 FROZEN = Recipe(freeze="backbone", epochs=1)
-
-
-def learn_all(group: TaskGroup) -> list[Answer]:
-    """`learn` for each; a task whose seed is odd raises."""
-    return [ValueError(f"seed {task.seed}") if task.seed % 2 else learn(task, "") for task in group.tasks]
-
-
-def die(group: TaskGroup) -> list[Answer]:
-    """Kills its worker where a task of width 9 is among the group, after it has written the group's size."""
-    first = group.tasks[0].folder
-    with open(first.parent / "sizes", "a") as file:
-        file.write(f"{len(group.tasks)}\n")
-    if any(task.spec.width == 9 for task in group.tasks):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return learn_all(group)
 
 
 def tasks(folder: Path, widths: range, recipe: Recipe = FROZEN) -> list[Task]:

@@ -16,7 +16,7 @@ from scalesearch.execute.pulse import Beat
 from scalesearch.execute.site import Answered, Begun, Event, Gone, Place, WorkerReady
 from scalesearch.execute.worker_executor import WorkerExecutor
 from scalesearch.plan.task import Outcome, Task, TaskError
-from tests.execute.workers import outcome, tiny_task
+from tests.trainings import outcome, tiny_task
 
 Conduct = Callable[[str, Task], Answer | Gone]
 """What comes of a task at a place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scalesearch.execute.losses import ENDLESS, WorkerLosses
-from tests.execute.workers import tiny_task
+from tests.trainings import tiny_task
 
 ONE, TWO, THREE, FOUR = (tiny_task(Path(name)) for name in ("1", "2", "3", "4"))
 NODES = {"a", "b", "c", "d"}

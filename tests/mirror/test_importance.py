@@ -13,7 +13,8 @@ from scalesearch.mirror.importance import FEWEST, importances
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.records.trials import Trial
 from scalesearch.study.driver import run_study
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 
 @pytest.fixture

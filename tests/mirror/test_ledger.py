@@ -28,7 +28,7 @@ from scalesearch.records.front import best_trials
 from scalesearch.records.trials import Trial
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
-from tests.studies import learn
+from tests.trainings import learn
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 

@@ -24,7 +24,8 @@ from scalesearch.space.find_band import find_band
 from scalesearch.space.finite import band_of
 from scalesearch.study.driver import run_study, search
 from scalesearch.study.study import Study
-from tests.studies import PLAN, PROVENANCE, learn, make_plan, make_study
+from tests.studies import PLAN, PROVENANCE, make_plan, make_study
+from tests.trainings import learn
 
 LADDER = Ladder(rungs=(Rung(epochs=0.2), Rung(epochs=0.5)))
 

@@ -15,7 +15,8 @@ from scalesearch.report.page import page
 from scalesearch.report.write import write_report
 from scalesearch.study.driver import run_study
 from scalesearch.study.pending import failure
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 HOSTILE = (
     "red\n\n<script>alert(1)</script>\n\n![x](http://evil.example/a.png)\n\n# Best: AP 0.999 | a\\|b \\| c `code`",

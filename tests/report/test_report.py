@@ -18,7 +18,8 @@ from scalesearch.report.write import write_report
 from scalesearch.study.driver import run_study
 from scalesearch.study.pending import failure
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, PLAN, learn, make_latency_study, make_plan, make_study, measure
+from tests.studies import FAMILY, PLAN, make_latency_study, make_plan, make_study
+from tests.trainings import learn, measure
 
 
 @pytest.fixture(params=[PLAN, FAMILY], ids=["spec", "family"])

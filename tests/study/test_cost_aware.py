@@ -21,8 +21,9 @@ from scalesearch.space.find_band import find_band
 from scalesearch.study import final_ap
 from scalesearch.study.driver import search
 from scalesearch.study.propose import promotion_gains, propose
-from tests.studies import FAMILY, learn, make_plan, make_study
+from tests.studies import FAMILY, make_plan, make_study
 from tests.study.test_samplers import BOTH, numbers_band, trial
+from tests.trainings import learn
 
 PLAN = SamplerPlan(name="ehvi", startup=4)
 

@@ -12,7 +12,8 @@ from scalesearch.plan.task import OtherDeviceError, Outcome, Task
 from scalesearch.records.row import Row
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, learn, make_latency_study, make_plan, make_study, measure
+from tests.studies import FAMILY, make_latency_study, make_plan, make_study
+from tests.trainings import learn, measure
 
 
 def plain(rows: tuple[Row, ...]) -> list[Row]:

@@ -13,7 +13,8 @@ from scalesearch.space.candidates import inside
 from scalesearch.study.driver import search
 from scalesearch.study.propose import propose
 from scalesearch.study.study import Study
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 
 def run(folder: Path, sampler: str, trials: int, seed: int = 0) -> Study:

@@ -19,7 +19,8 @@ from scalesearch.report.page import page
 from scalesearch.study.check import Checked, check_proposals
 from scalesearch.study.driver import run_study, search
 from scalesearch.study.repeats import next_repeat
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 MakeRow = Callable[..., Row]
 OPTIONS = ("trials=15", "repeats=0.4")

@@ -13,7 +13,8 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run_study, search
 from scalesearch.study.study_progress import StudyProgress, _clock, epochs_of_a_candidate, work
 from tests.displays import watched
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 
 class Lagging(InProcess):

@@ -19,7 +19,8 @@ from scalesearch.records.row import Row
 from scalesearch.records.trials import Trial
 from scalesearch.study.driver import run_study
 from scalesearch.study.successive_halving import promotion
-from tests.studies import PLAN, make_latency_study, make_plan, make_study, measure
+from tests.studies import PLAN, make_latency_study, make_plan, make_study
+from tests.trainings import measure
 
 LADDER = PLAN + "ladder: {rungs: [0.2, 0.5], keep: 0.34}\nrecipe: {epochs: 10}\n"
 RUNGS = (2, 5, 10)

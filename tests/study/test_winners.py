@@ -15,7 +15,8 @@ from scalesearch.report.facts import gather
 from scalesearch.report.page import page
 from scalesearch.study.driver import run_study, train_winners
 from scalesearch.study.study import Study
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 
 FULL = WinnersPlan(top=2, seeds=(0, 1, 2), recipe=Recipe(epochs=77))
 

@@ -18,7 +18,8 @@ from scalesearch.records.row import Row
 from scalesearch.study.check import Checked, StrayRowError, check_proposals
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, PLAN, learn, make_plan, make_study
+from tests.studies import FAMILY, PLAN, make_plan, make_study
+from tests.trainings import learn
 
 LADDER = "ladder={rungs: [0.2, 0.5], keep: 0.5}"
 EPOCHS = "recipe.epochs=10"

@@ -14,7 +14,8 @@ from scalesearch.execute.executor import InProcess
 from scalesearch.plan.task import Outcome, Task
 from scalesearch.study.driver import run_study
 from scalesearch.study.study import Study
-from tests.studies import FAMILY, PLAN, learn, make_plan, make_study, quiet_optuna
+from tests.studies import FAMILY, PLAN, make_plan, make_study, quiet_optuna
+from tests.trainings import learn
 
 __all__ = ["quiet_optuna"]
 

@@ -24,7 +24,8 @@ from scalesearch.webpage.progress import progress
 from scalesearch.webpage.sections import ProxyNote
 from scalesearch.webpage.write_page import web_page
 from tests.report.test_hostile_names import HOSTILE
-from tests.studies import PLAN, learn, make_plan, make_study
+from tests.studies import PLAN, make_plan, make_study
+from tests.trainings import learn
 from tests.webpage.conftest import Document, finished
 
 
