@@ -30,7 +30,7 @@ from scipy.special import stdtrit
 
 from scalesearch.arch.scaling import round_width
 from scalesearch.cost.budget import human
-from scalesearch.evidence.noise import Group, NoiseFloor, by_seed, floor_of
+from scalesearch.evidence.noise import Group, NoiseFloor, by_seed, floor_of, unsteady
 from scalesearch.records.folder import read_rows
 
 ROOT = Path(__file__).parents[1] / "results"
@@ -63,9 +63,14 @@ class StudyDesigns:
     groups: Mapping[str, Group]
 
     @cached_property
+    def unsteady(self) -> tuple[str, ...]:
+        """The designs whose seeds differ too much to be pooled with the others."""
+        return unsteady({name: spread.values for name, group in self.groups.items() if (spread := group.spread())})
+
+    @cached_property
     def noise(self) -> NoiseFloor:
-        """Of one training, pooled over the designs."""
-        floor = floor_of(self.groups.values())
+        """Of one training, pooled over the designs but the unsteady ones."""
+        floor = floor_of(group for name, group in self.groups.items() if name not in self.unsteady)
         assert floor, "designs are trained with several seeds"
         return floor
 
@@ -127,6 +132,11 @@ def noise_lines(study: StudyDesigns) -> Iterator[str]:
         f"{study.noise.sd:.4f} ({low:.4f} .. {high:.4f}). {runs} seeds of each of two designs tell a difference of "
         f"{study.noise.tellable(runs):.3f} four times in five; {study.noise.significant(runs):.3f} is significant."
     )
+    for name in study.unsteady:
+        spread = study.groups[name].spread()
+        assert spread
+        values = ", ".join(f"{value:.3f}" for value in spread.values)
+        yield f"\n`{name}` is not in that noise, since its seeds differ by more (Cochran's C test at 1 %): {values}."
 
 
 def star_lines(study: StudyDesigns) -> Iterator[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy.special import chdtri, stdtrit
+from scipy.special import chdtri, fdtri, stdtrit
 
 from scalesearch.records.row import Row
 
@@ -94,6 +94,26 @@ def noise_floor(items: Iterable[Sequence[float]]) -> NoiseFloor | None:
         return None
     squares = sum((value - fmean(values)) ** 2 for values in repeated for value in values)
     return NoiseFloor(math.sqrt(squares / freedom), freedom, len(repeated))
+
+
+def unsteady(items: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """Return the items whose seeds differ too much to be pooled with the others, the worst first.
+
+    Cochran's C test (1941) at 1 %: the largest variance as a share of all, again without it until none is too large. For items
+    of equally many values, or nearly so.
+    """
+    rest = {name: stdev(values) ** 2 for name, values in items.items() if len(values) > 1}
+    found = []
+    while len(rest) > 2 and (total := sum(rest.values())) > 0:
+        runs = fmean(len(items[name]) for name in rest) - 1
+        # The upper 0.01 / k point of F, of one variance against the mean of the k - 1 others.
+        f = float(fdtri(runs, (len(rest) - 1) * runs, 1 - 0.01 / len(rest)))
+        worst = max(rest, key=lambda name: rest[name])
+        if rest[worst] / total <= 1 / (1 + (len(rest) - 1) / f):
+            break
+        found.append(worst)
+        del rest[worst]
+    return tuple(found)
 
 
 @dataclass(frozen=True)

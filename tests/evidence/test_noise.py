@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from scalesearch.evidence.noise import NoiseFloor, Spread, noise_floor
+from scalesearch.evidence.noise import NoiseFloor, Spread, noise_floor, unsteady
 
 
 def test_a_spread_by_hand() -> None:
@@ -50,3 +50,16 @@ def test_the_seeds_for_a_difference_are_the_fewest_that_tell_it() -> None:
         assert runs and floor.tellable(runs) <= difference * (1 + 1e-9)
         assert runs == 1 or floor.tellable(runs - 1) > difference
     assert floor.runs_for(0.0) is None
+
+
+def test_an_item_whose_seeds_differ_more_than_the_others_is_unsteady() -> None:
+    # Cochran's critical value for 10 variances of 3 values each is 0.5358 at 1 % (Eisenhart, Hastay and Wallis 1947, Table 15.2).
+    def spread(variance: float) -> tuple[float, float, float]:
+        return -math.sqrt(variance), 0.0, math.sqrt(variance)
+
+    others = {str(i): spread(1.0) for i in range(9)}
+    share = 0.5358
+    edge = 9 * share / (1 - share)
+    assert unsteady({**others, "wild": spread(edge * 1.01)}) == ("wild",)
+    assert unsteady({**others, "wild": spread(edge * 0.99)}) == ()
+    assert unsteady({**others, "single": (5.0,)}) == () and unsteady({}) == ()
