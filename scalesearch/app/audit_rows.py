@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +13,7 @@ from statistics import fmean
 from scalesearch.arch.depth import path_lengths
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.evidence.audit import AuditedCandidate, AuditedTraining, ProxyComparison
-from scalesearch.evidence.noise import NoiseFloor, noise_floor
+from scalesearch.evidence.noise import NoiseFloor, noise_floor, unsteady
 from scalesearch.inputs.quoting import quoted
 from scalesearch.records.folder import RESULTS, check_study, read_rows
 from scalesearch.records.row import Row
@@ -49,8 +50,22 @@ class TrainingKind:
 
     @property
     def noise(self) -> NoiseFloor | None:
-        """Noise of one whole training; None where nothing was trained again."""
-        return noise_floor(list(one.whole.values()) for one in self.candidates.values())
+        """Noise of one whole training, without the unsteady candidates; None where nothing was trained again."""
+        return noise_floor(list(one.whole.values()) for key, one in self.candidates.items() if key not in self.unsteady)
+
+    @cached_property
+    def unsteady(self) -> tuple[str, ...]:
+        """The candidates whose seeds differ too much to be pooled with the others'."""
+        return unsteady({key: list(one.whole.values()) for key, one in self.candidates.items()})
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """A sentence for each candidate that is not in the noise."""
+        return tuple(
+            f"{self.candidates[key].name} is not in the noise: its seeds differ by more than the others' (Cochran's C test at "
+            f"1 %), {', '.join(f'{ap:.3f}' for ap in self.candidates[key].whole.values())}"
+            for key in self.unsteady
+        )
 
 
 def read_kinds(path: Path) -> list[TrainingKind]:
@@ -155,12 +170,13 @@ def free_of(spec: DetectorSpec) -> dict[str, float]:
 def _of_table(path: Path) -> TrainingKind:
     table = PlainTable(read_table_file(path))
     candidates = {}
+    varied = [name for name in table.candidates[0].point if len({one.point[name] for one in table.candidates}) > 1]
     for one in table.candidates:
         (spec,) = one.members
         curves = table.curves(spec)
         axes = {name: float(value) for name, value in one.point.items() if not isinstance(value, str)}
         candidates[spec.id] = TrainedCandidate(
-            name=shown(one.point),
+            name=shown({name: one.point[name] for name in varied}),
             runs=tuple(_of_curve(curve) for curve in curves),
             whole={curve.seed: curve.scores[-1] for curve in curves},
             free={**{name: float(value) for name, value in one.costs[0].items()}, **axes},
@@ -206,7 +222,7 @@ def within(kind: TrainingKind, fallback: TrainingKind | None = None) -> ProxyCom
         if runs:
             full = tuple(one.whole[run.seed] for run in runs)
             candidates.append(AuditedCandidate(name=one.name, short=tuple(runs), full=full, free=one.free))
-    noise, notes = kind.noise, list(kind.notes)
+    noise, notes = kind.noise, [*kind.notes, *kind.apart]
     if noise is None and fallback:
         noise = fallback.noise
         notes.append(f"no seed of {kind.label} is repeated; the noise is that of {fallback.label}")
@@ -240,6 +256,7 @@ def between(short: TrainingKind, full: TrainingKind) -> ProxyComparison | None:
         within=False,
         noise=full.noise,
         cost=short.cost,
+        notes=full.apart,
     )
 
 

@@ -36,7 +36,7 @@ def write_family(found: Mapping[str, Any], source: Path, out: Path) -> None:
         )
     (family,) = families
     plan = _plan(family["scaled"], source, out.stem)
-    text = "".join(f"# {line}\n" for line in _header(found, family, out)) + plan.to_yaml()
+    text = "".join(f"# {line}".rstrip() + "\n" for line in _header(found, family, out, plan)) + plan.to_yaml()
     publish(out, text)
 
 
@@ -90,7 +90,7 @@ def _point(member: Mapping[str, Any], axes: Mapping[str, Choices]) -> Point:
     return {name: int(member[name]) for name in DIMENSIONS if len(axes[name].values) > 1}
 
 
-def _header(found: Mapping[str, Any], family: Mapping[str, Any], out: Path) -> list[str]:
+def _header(found: Mapping[str, Any], family: Mapping[str, Any], out: Path, plan: Plan) -> list[str]:
     source, scaled = for_terminal(Path(found["source"]).name), family["scaled"]
     places = 1 if found["ap_unit"] == "points" else 3
     budgets = ",".join(member_name(one["budget"]) for one in scaled["members"])
@@ -99,8 +99,13 @@ def _header(found: Mapping[str, Any], family: Mapping[str, Any], out: Path) -> l
         f"scalesearch train {out.name}#{member_name(scaled['members'][0]['budget'])} --data FOLDER trains one member,",
         f"scalesearch search {out.name} --data FOLDER all as baselines, and searches what the rows do not tell apart.",
         "",
-        f"Priced with {scaled['anchors_per_cell']} anchors at a position; anchors: auto may fit another number.",
-        "",
+    ]
+    if plan.anchors == "auto":
+        lines += [
+            f"Priced with {scaled['anchors_per_cell']} anchors at a position; anchors: auto may fit another number.",
+            "",
+        ]
+    lines += [
         "Predicted AP of one more training, with its 80 % interval; exact multiply-adds; times the largest known cost:",
     ]
     for one in scaled["members"]:

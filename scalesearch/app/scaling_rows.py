@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scalesearch.arch.spec import Anchors, DetectorSpec
-from scalesearch.cost.budget import quantity
+from scalesearch.cost.budget import METRICS, quantity
 from scalesearch.evidence.scaling_law import Member
 from scalesearch.inputs.quoting import quoted
 from scalesearch.records.comparable import comparable_rows
@@ -24,7 +24,7 @@ FLOPS_ARE = {"multiply-adds": 1.0, "twice": 0.5}
 """What a column `flops` counts, and the multiply-adds of one."""
 SHAPE = ("width", "repeats", "head_depth")
 """Dimensions that a table may have as columns, besides the size."""
-COLUMNS = ("name", "family", "macs", "flops", "ap", "size", "params", "seed", "epoch", *SHAPE)
+COLUMNS = ("name", "family", "flops", "ap", "size", "seed", "epoch", "loss", *METRICS, *SHAPE)
 _LEAST_MACS = 1e5
 """Below this a number is probably one in units of 10^9, as papers print."""
 

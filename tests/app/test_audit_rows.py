@@ -38,6 +38,18 @@ def test_a_table_by_hand(tmp_path: Path) -> None:
     assert found.noise and found.noise.sd == pytest.approx(0.01 * 2**0.5) and found.noise.freedom == 1
 
 
+def test_an_unsteady_candidate_is_not_in_the_noise(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    lines = [f"{i},{1 + i}e9,{seed},{0.3 + 0.01 * i + 0.005 * seed}" for i in range(8) for seed in (0, 1, 2)]
+    lines += [f"8,9e9,{seed},{ap}" for seed, ap in enumerate((0.1, 0.3, 0.2))]
+    file.write_text("\n".join(["depth,macs,seed,ap", *lines]))
+    (found,) = comparisons(file)
+    assert found.noise and found.noise.sd == pytest.approx(0.005) and found.noise.freedom == 16
+    assert found.notes == (
+        "depth 8 is not in the noise: its seeds differ by more than the others' (Cochran's C test at 1 %), 0.100, 0.300, 0.200",
+    )
+
+
 def curved(task: Task, label: str) -> Outcome:
     """The toy's AP, of which an epoch teaches a quarter, and a loss of 4 minus the epoch."""
     outcome = learn(task, label)

@@ -98,3 +98,16 @@ def test_what_is_no_table_is_one_line(tmp_path: Path) -> None:
         read_scaling_rows(tmp_path / "rows.yaml", None)
     with pytest.raises(ValueError, match="reading it failed"):
         read_scaling_rows(tmp_path / "none.csv", None)
+
+
+def test_costs_and_losses_tell_no_detectors_apart(tmp_path: Path) -> None:
+    file = tmp_path / "curves.csv"
+    lines = [
+        f"bifpn,{size},{size}e6,{size}e3,{seed},{epoch},{3 / epoch + seed},{0.2 + 0.1 * epoch}"
+        for size in (64, 96)
+        for seed in (0, 1)
+        for epoch in (1, 2)
+    ]
+    file.write_text("\n".join(["topology,size,macs,activations,seed,epoch,loss,ap", *lines]))
+    (found,) = read_scaling_rows(file, None).families.values()
+    assert [one.aps for one in found] == [pytest.approx((40.0, 40.0))] * 2
