@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from scalesearch.app.family_plan import member_name
 from scalesearch.cli import cli
+from scalesearch.cost.price import price
+from scalesearch.plan.plan import read_plan
 
 CSV = "name,flops,ap,size,params\nn,8.7G,37.3,640,3.2M\ns,28.6G,44.9,640,11.2M\nm,78.9G,50.2,640,25.9M\nl,165.2G,52.9,640,43.7M\n"
+TABLE = Path(__file__).parents[1] / "results" / "table_bccd"
+OTHER_KINDS = 12
+"""Nine networks besides bifpn, and three spans of levels besides 2 to 5."""
 STUDY = Path(__file__).parents[1] / "results" / "width_grid"
 
 
@@ -65,6 +71,18 @@ def test_a_study(tmp_path: Path) -> None:
     assert found["ap_unit"] == "fraction" and family["detectors"] >= 8
     assert 0.2 < family["predictions"][0]["ap"]["value"] < 0.8
     assert "--flops-are is for a column flops" in refused(STUDY, "--flops-are", "twice")
+
+
+def test_the_family_of_oblong_inputs_is_priced_as_its_plan_builds_it(tmp_path: Path) -> None:
+    out = tmp_path / "family.yaml"
+    found = json.loads(fit(TABLE, "--budgets", "25M,100M", "-o", out, "--json"))
+    (family,) = found["families"]
+    assert family["scaled"]["aspect"] == 0.75 and family["scaled"]["kinds"] == 1 + OTHER_KINDS
+    plan = read_plan(out)
+    space = plan.space(classes=3, anchors=plan.anchors if plan.anchors != "auto" else None)
+    built = {name: price(space.spec(point)).macs for name, point in plan.baselines.items()}
+    assert built == {member_name(one["budget"]): one["macs"] for one in family["scaled"]["members"]}
+    assert "anchors: auto may fit another number" not in out.read_text()  # the study's anchors are given
 
 
 def test_what_cannot_be_fitted_is_one_line(table: Path) -> None:

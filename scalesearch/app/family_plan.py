@@ -65,8 +65,8 @@ def _plan(scaled: Mapping[str, Any], source: Path, name: str) -> Plan:
         axes[dimension] = Choices(tuple(sorted(values, key=float)))
     if not graph:
         axes |= {"min_level": Choices((first.levels[0],)), "max_level": Choices((first.levels[-1],))}
-    if first.size[0] != first.size[1]:
-        axes["aspect"] = Choices((first.size[0] / first.size[1],))
+    if scaled["aspect"] != 1:
+        axes["aspect"] = Choices((scaled["aspect"],))
     anchors = study.anchors if study else first.anchors
     recipe = study.recipe if study else Recipe()
     budgets = [one["budget"] for one in members]

@@ -96,13 +96,14 @@ def _scaled(rows: ScalingRows, members: Sequence[Member], budgets: Sequence[floa
     near = [budget for budget in budgets if min(known) / FARTHEST <= budget <= max(known) * FARTHEST]
     if rows.base is None or not near or (surface := fit_surface(members)) is None:
         return None
-    family = family_for(surface, rows.base, near)
+    family = family_for(surface, rows.base, near, rows.aspect)
     return {
         "varied": [*surface.varied, surface.solved],
         "solved": surface.solved,
         "kinds": len(surface.kinds),
         "noise": _shown(estimate(surface.scatter), rows.unit),
         "growth_per_doubling": {name: _shown(one) for name, one in family.growth.items()},
+        "aspect": rows.aspect or rows.base.size[0] / rows.base.size[1],
         "anchors_per_cell": rows.base.anchors.per_cell,
         "left_out": [budget for budget in budgets if budget not in near],
         "members": [_member(one, rows.unit) for one in family.members],

@@ -70,10 +70,13 @@ class ScaledFamily:
     """By dimension, the factor for each doubling of the multiply-adds; empty for one budget."""
 
 
-def family_for(surface: ScalingSurface, base: DetectorSpec, budgets: Sequence[float]) -> ScaledFamily:
+def family_for(
+    surface: ScalingSurface, base: DetectorSpec, budgets: Sequence[float], aspect: float | None = None
+) -> ScaledFamily:
     """Return the family of `base` (its backbone, network and all other fields) with the surface's dimensions chosen anew.
 
-    Of all designs of the grid inside a budget, each as large in the solved dimension as fits. No dimension shrinks from one
+    Inputs have this aspect (height / width), or that of `base`. Of all designs of the grid inside a budget, each as large in the
+    solved dimension as fits. No dimension shrinks from one
     member to the next dearer. Raises ValueError for a budget that no design of the grid fits.
     """
     rng = np.random.default_rng(0)
@@ -81,7 +84,7 @@ def family_for(surface: ScalingSurface, base: DetectorSpec, budgets: Sequence[fl
     least = dict.fromkeys(names, 0)
     members, best_of_draws = [], []
     for budget in sorted(set(budgets)):
-        grid = _DesignGrid(surface, names, base, budget)
+        grid = _DesignGrid(surface, names, base, budget, aspect or base.size[0] / base.size[1])
         designs = grid.inside()
         ap = surface.predict(designs.macs, {name: designs.of(name) for name in surface.varied})
         allowed = np.all([designs.of(name) >= least[name] for name in names], axis=0)
@@ -123,11 +126,13 @@ class _FittingDesigns:
 class _DesignGrid:
     """All designs that are tried for a budget, with their multiply-adds."""
 
-    def __init__(self, surface: ScalingSurface, names: Sequence[str], base: DetectorSpec, budget: float) -> None:
+    def __init__(
+        self, surface: ScalingSurface, names: Sequence[str], base: DetectorSpec, budget: float, aspect: float
+    ) -> None:
         self.names = names
         self._budget = budget
         self._solved = surface.solved
-        self._aspect = base.size[0] / base.size[1]
+        self._aspect = aspect
         self.values = {name: _tried(surface, name, budget) for name in names}
         if "size" in names:
             shorter = np.minimum(*self._sizes(self.values["size"]))

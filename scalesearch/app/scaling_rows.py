@@ -15,8 +15,9 @@ from scalesearch.arch.spec import Anchors, DetectorSpec
 from scalesearch.cost.budget import METRICS, quantity
 from scalesearch.evidence.scaling_law import Member
 from scalesearch.inputs.quoting import quoted
+from scalesearch.plan.plan import read_plan
 from scalesearch.records.comparable import comparable_rows
-from scalesearch.records.folder import RESULTS, read_rows
+from scalesearch.records.folder import PLAN, RESULTS, read_rows
 from scalesearch.records.row import Row
 from scalesearch.rehearsal.table_file import SUFFIXES, CellValue, TableFile, read_table_file
 
@@ -41,6 +42,8 @@ class ScalingRows:
     facts: tuple[str, ...]
     base: DetectorSpec | None = None
     """A detector of the kind that most rows are of; None for a table."""
+    aspect: float | None = None
+    """Height / width of inputs, before sides are rounded; that of `base` where it is not known."""
 
 
 def read_scaling_rows(path: Path, flops_are: str | None) -> ScalingRows:
@@ -86,13 +89,15 @@ def _of_study(folder: Path) -> ScalingRows:
     if left_out:
         facts.append(f"{left_out} trainings left out: another recipe, other data or another split")
     common = Counter(one.kind for one in members).most_common(1)[0][0]
-    base = next(runs for runs in by_spec.values() if kind_of(next(iter(runs.values())).spec) == common)
+    runs = next(runs for runs in by_spec.values() if kind_of(next(iter(runs.values())).spec) == common)
+    base = next(iter(runs.values())).spec
     return ScalingRows(
         folder,
         {folder.name: tuple(members)},
         100.0,
         tuple(facts),
-        base=next(iter(base.values())).spec,
+        base=base,
+        aspect=_aspect(folder, base),
     )
 
 
@@ -105,12 +110,21 @@ def dimensions_of(spec: DetectorSpec) -> dict[str, float]:
 
 
 def kind_of(spec: DetectorSpec) -> str:
-    """Return what a detector is besides its dimensions: equal for two that differ in these, and in anchors, alone."""
-    height, width = (round(512 * side / max(spec.size)) for side in spec.size)
+    """Return what a detector is besides its dimensions: equal for two that differ in these, in anchors and in the shape of the
+    input alone. (Sides are rounded, so that equal aspects give other ratios at other sizes.)
+    """
     same = dataclasses.replace(
-        spec, size=(height, width), width=64, head_width=64, repeats=1, head_depth=1, anchors=Anchors()
+        spec, size=(512, 512), width=64, head_width=64, repeats=1, head_depth=1, anchors=Anchors()
     )
     return same.id
+
+
+def _aspect(folder: Path, base: DetectorSpec) -> float:
+    """Return the aspect that a study's plan gives to all its inputs, else that of `base`."""
+    axis = read_plan(folder / PLAN).axes.get("aspect") if (folder / PLAN).is_file() else None
+    if axis and len(axis.values) == 1:
+        return float(axis.values[0])
+    return base.size[0] / base.size[1]
 
 
 def _of_table(file: TableFile, flops_are: str | None) -> ScalingRows:
