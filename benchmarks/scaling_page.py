@@ -2,10 +2,9 @@
 
     python benchmarks/scaling_page.py            # writes results/scaling: scaling.md, scaling.png
 
-Reads the rows of the studies table_bccd, table_lite0 and table_digits, whose named designs are stars about a centre and families
-at matched cost, three or two seeds each. Every difference stands beside the smallest one that so many seeds can tell, from the
-noise that is pooled over all designs of the study, and with the number of seeds that would tell it. The studies rate_low, rate_high and
-rate_follows train some of the designs again at other learning rates.
+Reads the rows of the committed table, whose named designs are stars about a centre and families at matched cost, three seeds
+each. Every difference stands beside the smallest one that so many seeds can tell, from the noise that is pooled over the designs,
+and with the number of seeds that would tell it.
 """
 
 from __future__ import annotations
@@ -35,18 +34,7 @@ from scalesearch.records.folder import read_rows
 
 ROOT = Path(__file__).parents[1] / "results"
 OUT = ROOT / "scaling"
-STUDIES = {
-    "table_bccd": "blood cells, test_byobnet from random weights",
-    "table_lite0": "blood cells, frozen EfficientNet-Lite0 with ImageNet weights",
-    "table_digits": "drawn digits, test_byobnet from random weights",
-}
-RATES = {
-    "rate_low": "0.003",
-    "table_bccd": "0.008",
-    "rate_high": "0.02",
-    "rate_follows": "0.008 at the centre's width and depth, else following them",
-}
-"""The studies that train the same compound designs at other learning rates, the lowest rate first."""
+STUDIES = {"table_bccd": "blood cells, test_byobnet from random weights"}
 FACTORS = (1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
 """EfficientDet sec. 4.2."""
 PUBLISHED = 1.35
@@ -102,11 +90,11 @@ class StudyDesigns:
         seeds = self.noise.runs_for(abs(difference))
         return f"{difference:+.3f} (not told; {f'{seeds:,} seeds would' if seeds else 'no difference'})"
 
-    def compound(self, factor: float, phi: int, ending: str = "") -> Group | None:
+    def compound(self, factor: float, phi: int) -> Group | None:
         """Return the compound design of a width factor, which several factors may share."""
         width, repeats = round_width(self.centre.first.spec.width * factor**phi), self.centre.first.spec.repeats + phi
         for name, group in self.groups.items():
-            if re.fullmatch(rf"f[0-9_]+phi{phi}{ending}", name) and group.first.spec.width == width:
+            if re.fullmatch(rf"f[0-9_]+phi{phi}", name) and group.first.spec.width == width:
                 assert group.first.spec.repeats == repeats
                 return group
         return None
@@ -198,14 +186,14 @@ def figure6_lines(study: StudyDesigns) -> Iterator[str]:
             yield f"| {label} | {shape(group)} | {human(group.first.cost['macs'])} | {study.shown(group)} | {beside} |"
 
 
-def found_compounds(study: StudyDesigns, phi: int, ending: str = "") -> list[tuple[float, Group]]:
+def found_compounds(study: StudyDesigns, phi: int) -> list[tuple[float, Group]]:
     """Return the compound designs at matched cost, by factor."""
-    return [(factor, group) for factor in FACTORS if (group := study.compound(factor, phi, ending))]
+    return [(factor, group) for factor in FACTORS if (group := study.compound(factor, phi))]
 
 
-def factor_lines(study: StudyDesigns, ending: str = "") -> Iterator[str]:
+def factor_lines(study: StudyDesigns) -> Iterator[str]:
     """Show the grid of width factors over the ladder of budgets."""
-    phis = [phi for phi in (1, 2) if found_compounds(study, phi, ending)]
+    phis = [phi for phi in (1, 2) if found_compounds(study, phi)]
     if not phis:
         return
     yield "| factor | " + " | ".join(f"phi {phi}: size, width, repeats, heads; FLOPs; AP" for phi in phis) + " |"
@@ -213,15 +201,15 @@ def factor_lines(study: StudyDesigns, ending: str = "") -> Iterator[str]:
     for factor in FACTORS:
         cells = []
         for phi in phis:
-            group = study.compound(factor, phi, ending)
+            group = study.compound(factor, phi)
             cells.append(
                 f"{shape(group)}; {human(group.first.cost['macs'])}; {study.shown(group)}" if group else "not trained"
             )
         yield f"| {factor:g} | " + " | ".join(cells) + " |"
     for phi in phis:
-        found = found_compounds(study, phi, ending)
+        found = found_compounds(study, phi)
         best, worst = max(found, key=lambda one: study.mean(one[1])), min(found, key=lambda one: study.mean(one[1]))
-        published = study.compound(PUBLISHED, phi, ending)
+        published = study.compound(PUBLISHED, phi)
         assert published
         if best[1] is published:
             beside = "which 1.35 shares"
@@ -248,30 +236,6 @@ def network_lines(study: StudyDesigns) -> Iterator[str]:
         )
 
 
-def rate_lines() -> Iterator[str]:
-    """Show whether the width factor that wins is another at another learning rate."""
-    found = {name: study for name in RATES if (study := read_designs(name))}
-    if len(found) < 2:
-        return
-    noise = found["table_bccd"].noise
-    yield "| learning rate | " + " | ".join(f"{factor:g}" for factor in FACTORS) + " | the best | beyond the second |"
-    yield "|---|" + "---|" * (len(FACTORS) + 2)
-    for name, study in found.items():
-        runs = {factor: study.groups[f"f{factor:g}phi2".replace(".", "_")] for factor in FACTORS}
-        means = {factor: study.mean(group) for factor, group in runs.items()}
-        best, second = sorted(FACTORS, key=lambda factor: -means[factor])[:2]
-        ahead = means[best] - means[second]
-        told = ahead > noise.significant(len(runs[best].rows), len(runs[second].rows))
-        cells = [f"{means[factor]:.3f}" for factor in FACTORS]
-        yield (
-            f"| {RATES[name]} | {' | '.join(cells)} | {best:g} | {ahead:.3f}, {'told' if told else f'not told from {second:g}'} |"
-        )
-    yield (
-        f"\nOne training of each but at 0.008, which has {len(found['table_bccd'].centre.rows)}; two single ones differ by "
-        f"{noise.significant(1):.3f} or more by noise in one case of twenty."
-    )
-
-
 def shape(group: Group) -> str:
     """Return the dimensions of a design in short."""
     spec = group.first.spec
@@ -283,9 +247,9 @@ def shape(group: Group) -> str:
 LIMITS = """
 ## What this is and is not good for
 
-- The trainings are short: 200 steps of 8 images, or five epochs. Deep networks from random weights learn more slowly and less
+- The trainings are short: 200 steps of 8 images. Deep networks from random weights learn more slowly and less
   steadily in so few steps, so that more cells or head layers lose here; a longer training may give them more.
-- The images are 205 + 87 of blood cells, or drawn digits. That a larger input pays most is what small objects want; COCO at
+- The images are 205 + 87 of blood cells. That a larger input pays most is what small objects want; COCO at
   512 pixels and more is elsewhere on that curve.
 - The backbone does not grow with phi, as it does in EfficientDet; only input, feature network and heads do.
 - All AP is on val, which nothing was chosen on: the designs were named before they were trained.
@@ -311,7 +275,6 @@ def page(studies: Sequence[StudyDesigns]) -> str:
         "Which dimension pays? One at a time from the centre": star_lines,
         "Compound scaling beside single dimensions at matched FLOPs (EfficientDet, Figure 6)": figure6_lines,
         "The grid of width factors at matched FLOPs (EfficientDet, section 4.2)": factor_lines,
-        "The same with the size as published, whatever it costs": lambda study: factor_lines(study, "as_published"),
         "Feature networks at matched FLOPs (EfficientDet, Table 5)": network_lines,
     }
     for study in studies:
@@ -320,8 +283,6 @@ def page(studies: Sequence[StudyDesigns]) -> str:
             found = list(answer(study))
             if len(found) > 2:
                 lines += ["", f"### {question}", "", *found]
-    if rates := list(rate_lines()):
-        lines += ["", "## Is the width factor a learning-rate effect?", "", *rates]
     return "\n".join(lines) + "\n" + LIMITS
 
 

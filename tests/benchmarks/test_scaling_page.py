@@ -67,4 +67,4 @@ def test_factors_that_round_to_one_width_are_one_design(scaling: ModuleType) -> 
     designs = [design("base", 1e7, 0.3, 0.31, width=64), design("f1_2phi1", 2e7, 0.35, 0.36, width=80, repeats=2)]
     study = scaling.StudyDesigns("toy", {group.first.name: group for group in designs})
     assert study.compound(1.2, 1) is study.compound(1.3, 1) is designs[1]
-    assert study.compound(1.35, 1) is None and study.compound(1.2, 1, "as_published") is None
+    assert study.compound(1.35, 1) is None and study.compound(1.2, 2) is None
