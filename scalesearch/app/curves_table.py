@@ -69,7 +69,7 @@ def _lines(rows: Sequence[Row], graphs: Mapping[Topology, str]) -> list[dict[str
     lines: list[dict[str, object]] = []
     for row, point in zip(rows, found, strict=True):
         before = 0
-        for epoch, ap in _curve(row):
+        for epoch, ap in row.ap_curve:
             line = {**point, **{name: row.cost[name] for name in costs}, "seed": row.seed, "epoch": epoch}
             line["ap"] = round(ap, _DIGITS)
             if losses:
@@ -81,11 +81,6 @@ def _lines(rows: Sequence[Row], graphs: Mapping[Topology, str]) -> list[dict[str
         for line in lines:
             del line["loss"]
     return lines
-
-
-def _curve(row: Row) -> list[tuple[int, float]]:
-    known = {epoch: float(ap) for epoch, numbers in row.curve if (ap := numbers.get("ap")) is not None}
-    return sorted({**known, row.epochs_done: float(row.final["ap"] or 0)}.items())
 
 
 def points(specs: Sequence[DetectorSpec], graphs: Mapping[Topology, str]) -> list[dict[str, object]]:

@@ -118,6 +118,12 @@ class Row:
         return TrainingKey(self.spec_id, self.recipe_id, self.data, self.seed, self.epochs_planned, splits)
 
     @property
+    def ap_curve(self) -> list[tuple[int, float]]:
+        """(epochs done, AP) of each evaluation that has one, and of the last; an AP that is None there counts as 0."""
+        known = {epoch: float(ap) for epoch, numbers in self.curve if (ap := numbers.get("ap")) is not None}
+        return sorted({**known, self.epochs_done: float(self.final["ap"] or 0)}.items())
+
+    @property
     def outside(self) -> bool:
         """Whether the detector was measured outside its band and therefore not trained."""
         return self.state == "failed" and self.reason.startswith(OUTSIDE)

@@ -53,7 +53,7 @@ class RecordedTable:
     @property
     def first_epoch(self) -> int:
         """Earliest epoch from which on every row has an AP."""
-        return max(_curve(row)[0][0] for rows in self._rows.values() for row in rows)
+        return max(row.ap_curve[0][0] for rows in self._rows.values() for row in rows)
 
     @property
     def fingerprint(self) -> str:
@@ -63,7 +63,7 @@ class RecordedTable:
 
     def ap(self, spec: DetectorSpec, seed: int, epoch: int) -> float:
         """Return the recorded AP, interpolated linearly between two recorded epochs."""
-        epochs, aps = zip(*_curve(self._drawn(spec, seed)), strict=True)
+        epochs, aps = zip(*self._drawn(spec, seed).ap_curve, strict=True)
         return float(np.interp(epoch, epochs, aps))
 
     def seconds(self, spec: DetectorSpec, seed: int, epochs: int) -> float:
@@ -79,9 +79,3 @@ class RecordedTable:
         """Return one of the detector's rows, the same one throughout a rehearsal."""
         rows = self._rows[spec.id]
         return rows[hashed_integer(f"{spec.id}/{seed}") % len(rows)]
-
-
-def _curve(row: Row) -> list[tuple[int, float]]:
-    """Return (epochs, AP) of each recorded evaluation, including the final one."""
-    known = {epoch: ap for epoch, numbers in row.curve if (ap := numbers.get("ap")) is not None}
-    return sorted({**known, row.epochs_done: row.final["ap"] or 0.0}.items())
