@@ -203,7 +203,7 @@ class DetectorSpec:
 
         Fields with their default value are left out, so a field that is added later changes no id.
         """
-        data = to_dict(dataclasses.replace(self, topology=canonical(self.topology)))
+        data = to_dict(self) | {"topology": topology_to_dict(canonical(self.topology))}
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return short_hash(text)
 

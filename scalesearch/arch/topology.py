@@ -147,22 +147,28 @@ def check_number(nodes: int, edges: int) -> None:
 def _check_nodes(topology: Topology) -> None:
     low, high = topology.min_level, topology.max_level
     for number, node in enumerate(topology.nodes, len(topology.levels)):
-        where = f"node {number} (level {node.level}, inputs {list(node.inputs)})"
-        if type(node.level) is not int or not low <= node.level <= high:
-            raise TopologyError(f"{where}: its level must be an integer in {low}..{high}")
-        if not node.inputs:
-            raise TopologyError(f"{where}: a node needs at least one input")
-        if late := [i for i in node.inputs if type(i) is not int or not 0 <= i < number]:
-            raise TopologyError(
-                f"{where}: inputs must be earlier numbers (0..{number - 1}), but got {late}; "
-                "a number that comes later would close a cycle, one that is not there dangles"
-            )
-        if node.fusion not in FUSIONS:
-            raise TopologyError(f"{where}: fusion must be one of {', '.join(FUSIONS)}, but got {node.fusion!r}")
-        if node.fusion in GATES and len(node.inputs) < 2:
-            raise TopologyError(f"{where}: the fusion {node.fusion} needs at least two inputs")
+        if fault := _fault(node, number, low, high):
+            raise TopologyError(f"node {number} (level {node.level}, inputs {list(node.inputs)}){fault}")
     if bare := sorted(set(topology.levels) - {node.level for node in topology.nodes}):
         raise TopologyError(f"every level needs a node (its last one is its output), but level {bare[0]} has none")
+
+
+def _fault(node: Node, number: int, low: int, high: int) -> str:
+    """Return what is wrong with node `number`, for a message; empty if nothing is."""
+    if type(node.level) is not int or not low <= node.level <= high:
+        return f": its level must be an integer in {low}..{high}"
+    if not node.inputs:
+        return ": a node needs at least one input"
+    if late := [i for i in node.inputs if type(i) is not int or not 0 <= i < number]:
+        return (
+            f": inputs must be earlier numbers (0..{number - 1}), but got {late}; "
+            "a number that comes later would close a cycle, one that is not there dangles"
+        )
+    if node.fusion not in FUSION:
+        return f": fusion must be one of {', '.join(FUSIONS)}, but got {node.fusion!r}"
+    if node.fusion in GATES and len(node.inputs) < 2:
+        return f": the fusion {node.fusion} needs at least two inputs"
+    return ""
 
 
 def _alive(start: int, nodes: Sequence[Node]) -> set[int]:
@@ -182,6 +188,8 @@ def pruned(min_level: int, max_level: int, nodes: Sequence[Node]) -> tuple[Topol
     """
     inputs = max_level - min_level + 1
     alive = _alive(inputs, nodes)
+    if alive.issuperset(range(inputs, inputs + len(nodes))):
+        return Topology(min_level, max_level, tuple(nodes)), ()
     kept = [i for i in range(inputs, inputs + len(nodes)) if i in alive]
     number = {old: new for new, old in enumerate([*range(inputs), *kept])}
     moved = []

@@ -162,7 +162,7 @@ def _pool(band: Band, front: Sequence[Point], seen: Seen, rng: np.random.Generat
         for _ in range(int(rng.integers(1, _CHANGES + 1))):
             point = mutant(point, unit.axes, unit.genes, rng)
         candidate = unit.solve(point)
-        if candidate.key not in seen and inside(unit, candidate):
+        if inside(unit, candidate) and candidate.key not in seen:
             yield candidate
 
 
