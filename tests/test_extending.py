@@ -1,6 +1,6 @@
 """The walks of docs/extending.md: each is short, its diffs fit the sources, and its trial passes in a patched copy.
 
-All four are tried in one copy, and the Python of three in one process, because importing torch takes longer than they do.
+All four are tried in one copy and in one process, because importing torch takes longer than they do.
 """
 
 from __future__ import annotations
@@ -52,10 +52,18 @@ def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> str:
-    known = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+@pytest.fixture(scope="module")
+def said(patched: Path) -> str:
+    """What the trials of all walks say: the Python of three, then the command of the last."""
+    trials = [code for walk in WALKS.values() for code in blocks(walk, "python")]
+    ((command,),) = (blocks(walk, "sh") for walk in WALKS.values() if blocks(walk, "sh"))
+    assert len(trials) == 3
+    name, *words = shlex.split(command)
+    last = f"import runpy, sys\nsys.argv = {[name, *words]!r}\nrunpy.run_module({name!r}, run_name='__main__')\n"
+    (patched / "trials.py").write_text("\n".join([*trials, last]))
+    known = {**os.environ, "PYTHONPATH": str(patched), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=known, capture_output=True, text=True, check=False
+        [sys.executable, "trials.py"], cwd=patched, env=known, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -67,15 +75,9 @@ def test_a_walk_is_short(name: str) -> None:
     assert 0 < len(added) < MOST
 
 
-def test_what_the_walks_build_is_priced_checked_and_trained(patched: Path) -> None:
-    trials = [code for walk in WALKS.values() for code in blocks(walk, "python")]
-    assert len(trials) == 3
-    file = patched / "trials.py"
-    file.write_text("\n".join(trials))
-    assert run(patched, str(file)).count("Cost(params=") == 3
+def test_what_the_walks_build_is_priced_checked_and_trained(said: str) -> None:
+    assert said.count("Cost(params=") == 3
 
 
-def test_the_sampler_of_the_last_walk_proposes(patched: Path) -> None:
-    ((command,),) = (blocks(walk, "sh") for walk in WALKS.values() if blocks(walk, "sh"))
-    said = run(patched, "-m", *shlex.split(command))
+def test_the_sampler_of_the_last_walk_proposes(said: str) -> None:
     assert "climb" in said and "random" in said

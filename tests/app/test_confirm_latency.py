@@ -11,6 +11,8 @@ import torch
 from scalesearch.app import confirm_latency as app
 from scalesearch.app.confirm_latency import confirm_latency, plan_table
 from scalesearch.app.workers import Engine, make_executor
+from scalesearch.arch.backbone import EfficientNet
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.spec import DetectorSpec
 from scalesearch.cost.budget import Bound
 from scalesearch.cost.latency import OTHER, HeldOut, LatencySetting, LatencyTable
@@ -23,6 +25,10 @@ from scalesearch.profile.latency_benchmark import Latency, measure_latency
 from scalesearch.profile.latency_setting import setting_of
 from tests.detectors import TINY
 
+# Each measurement records the graph anew, in proportion to its operations.
+SPEC = dataclasses.replace(
+    TINY, backbone=EfficientNet(width=0.25, depth=0.25, lite=True), topology=bifpn(3, 4), head_depth=0
+)
 PLAN = """
 space: {backbone: efficientnet-w0.25-d0.25, width: [8, 16], size: 64, max_level: 5, repeats: 1, head_depth: 1}
 band: {latency: {max: 20ms}}
@@ -50,7 +56,7 @@ def plan(folder: Path, *changes: str) -> Plan:
 
 
 def measurement(folder: Path, bound: Bound) -> Task:
-    return Task(spec=TINY, recipe=Recipe(epochs=1), seed=0, to_epoch=1, folder=folder, latency=bound)
+    return Task(spec=SPEC, recipe=Recipe(epochs=1), seed=0, to_epoch=1, folder=folder, latency=bound)
 
 
 def test_what_is_measured_decides(tmp_path: Path, table: LatencyTable) -> None:
