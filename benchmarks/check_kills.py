@@ -1,6 +1,6 @@
 """A study killed with -9 in each of its stages is the study that was never killed; writes results/checks/kills.txt.
 
-    python benchmarks/check_kills.py [--samplers ehvi tpe nsga2 gp qmc random] [--kills 25] [--out results/checks/kills.txt]
+    python benchmarks/check_kills.py [--samplers ehvi tpe nsga2 gp qmc random] [--trials 12] [--kills 25] [--out results/checks/kills.txt]
 
 For each sampler a small real study (images of rectangles painted here, a two-rung ladder, winners over two seeds, one
 worker) runs once without a disturbance, and which rows it wrote in which order is taken down. Then the same command is
@@ -25,9 +25,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import scalesearch.app.finish_study
 import scalesearch.app.search_study  # noqa: F401  before the forks, once for all of them
 from scalesearch.cli import main as command
 from scalesearch.records.folder import read_rows
@@ -48,7 +50,6 @@ space:
   max_level: 5
 anchors: {scale: 1.5}
 band: {macs: {min: 0.1M, max: 4M}}
-trials: 12
 repeats: 0.25
 recipe: {epochs: 4, batch: 4, norm_batches: 2}
 ladder: {rungs: [0.5], keep: 0.34}
@@ -79,23 +80,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS, metavar="NAME")
     parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/checks/kills.txt"))
     args = parser.parse_args()
-    command_line = f"--samplers {' '.join(args.samplers)} --kills {args.kills} --seed {args.seed}"
+    command_line = (
+        f"--samplers {' '.join(args.samplers)} --trials {args.trials} --kills {args.kills} --seed {args.seed}"
+    )
     lines = [f"python benchmarks/check_kills.py {command_line}; python {platform.python_version()}"]
     for sampler in args.samplers:
         with tempfile.TemporaryDirectory() as folder:
-            lines.append(check(Path(folder), sampler, args.kills, args.seed))
+            lines.append(check(Path(folder), sampler, args.trials, args.kills, args.seed))
         print(lines[-1], flush=True)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text("\n".join(lines) + "\n")
 
 
-def check(folder: Path, sampler: str, kills: int, seed: int) -> str:
+def check(folder: Path, sampler: str, trials: int, kills: int, seed: int) -> str:
     """Kill a study of this sampler under `folder`, and return a line about it. AssertionError where rows differ."""
     paint(folder / "images")
-    (folder / "plan.yaml").write_text(PLAN + f"sampler: {{name: {sampler}, startup: 3}}\n")
+    (folder / "plan.yaml").write_text(PLAN + f"trials: {trials}\nsampler: {{name: {sampler}, startup: 3}}\n")
     course = undisturbed(folder)
     hit = Counter[str]()
     for moment in moments(course, kills, random.Random(f"{seed} {sampler}")):
@@ -214,9 +218,15 @@ def written(study: Path) -> set[tuple[str, int]]:
     """The rows that it has written so far, by file and epochs: one that went on from a rung was written twice."""
     found = set()
     for file in (study / "rows").glob("*.json"):
-        epochs = int(json.loads(file.read_text())["epochs_done"])
+        epochs = epochs_done(file, file.stat().st_mtime_ns)
         found |= {(file.name, epochs)} | ({(file.name, FIRST_RUNG)} if file.name.startswith("search") else set())
     return found
+
+
+@cache
+def epochs_done(file: Path, changed: int) -> int:
+    """The epochs of a row; read once for each time that it was written, since the loops above look all the time."""
+    return int(json.loads(file.read_text())["epochs_done"])
 
 
 def plain(study: Path) -> list[Row]:

@@ -29,6 +29,9 @@ from scalesearch.plan.task import Outcome, Task
 from scalesearch.training.loader import Ready, prepared
 from scalesearch.training.run_task import run_task
 
+DATA = "digits"
+"""The data set of all checks."""
+
 
 class Refuted(AssertionError):
     """A check does not hold; the message has the numbers."""
@@ -58,7 +61,7 @@ def equality(place: str) -> Iterator[str]:
     """CUDA against CPU, in float32 without TF32: batches, labels, loss, gradients, detections."""
     device = torch.device(place)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    data = few(open_data("digits"), 32)
+    data = few(open_data(DATA), 32)
     spec = small(data)
     pixels = open_pixels(data.train, spec.size)
     recipe = Recipe(epochs=1, batch=8, colour=(0.2, 0.2, 0.2, 0.1), mosaic=0.3, mixup=0.3)
@@ -128,7 +131,7 @@ def _line(what: str, found: float, allowed: float) -> str:
 def precision(place: str) -> Iterator[str]:
     """Trainings in each precision, whole and in two parts: the second goes on where the first ended."""
     device = torch.device(place)
-    data = few(open_data("digits"), 64 if device.type == "cpu" else 600)
+    data = few(open_data(DATA), 64 if device.type == "cpu" else 600)
     yield "| precision | loss, first epoch | last | AP | loss of the last epoch in two parts | seconds |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for name in ("fp32", "bf16") if device.type == "cpu" else ("fp32", "bf16", "fp16"):
@@ -161,7 +164,7 @@ def _complete(task: Task, data: Data, device: torch.device) -> Outcome:
 def memory(place: str) -> Iterator[str]:
     """A training that does not fit, and the next one in the same process."""
     device = torch.device(place)
-    data = few(open_data("digits"), 64)
+    data = few(open_data(DATA), 64)
     side, share = (64, 0.0) if device.type == "cpu" else (512, 0.02)
     large = dataclasses.replace(small(data, side), width=160, head_width=160)
     recipe = Recipe(epochs=1, batch=64, norm_batches=1, flip=False)
@@ -198,7 +201,7 @@ _device = "cpu"
 def open_digits(device: str, images: int) -> None:
     """Of a worker: open the data once."""
     global _data, _device
-    _device, _data = device, few(open_data("digits"), images)
+    _device, _data = device, few(open_data(DATA), images)
 
 
 def train_small(task: Task) -> Outcome:
@@ -214,7 +217,7 @@ def workers(place: str) -> Iterator[str]:
 
     cpu = device.type == "cpu"
     images, numbers = (16, (1, 2)) if cpu else (600, (1, 2, 4, 8))
-    data = few(open_data("digits"), images)
+    data = few(open_data(DATA), images)
     recipe = Recipe(epochs=1, batch=8 if cpu else 16, precision="fp32" if cpu else "bf16", norm_batches=1, flip=False)
     yield "| workers | trainings | seconds after the first | images a second | of one worker's |"
     yield "| ---: | ---: | ---: | ---: | ---: |"

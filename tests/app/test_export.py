@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalesearch.app.export import export_onnx
+from scalesearch.app.export import export_onnx, export_weights
 from scalesearch.app.trained_model import open_model
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.normalisation import NORMALISATIONS
@@ -59,25 +59,47 @@ def test_detections_of_pictures_are_those_of_predict(trained: Trained, command: 
         np.testing.assert_allclose(boxes[image, :kept].reshape(-1, 4), np.reshape(corners, (-1, 4)), atol=1e-2)
 
 
-def test_what_is_past_the_count_is_padding(trained: Trained, tmp_path: Path) -> None:
+def test_what_is_past_the_count_is_padding_and_a_fixed_batch_is_filled(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    model = open_model(trained.folder)
+    model, file, weights = open_model(trained.folder), tmp_path / "four.onnx", tmp_path / "model.safetensors"
     with torch.no_grad():
         for name, value in model.detector.named_parameters():
             if name.startswith("class_head.predict") and name.endswith("bias"):
                 value -= 4.0  # few scores are left above the least
-    assert export_onnx(model, tmp_path / "one.onnx", nms=True, batch=1, opset=18).same == 1.0
-    session = runtime.InferenceSession(tmp_path / "one.onnx", providers=["CPUExecutionProvider"])
-    assert session.get_inputs()[0].shape == [1, 3, 48, 64]
+    assert export_onnx(model, file, nms=True, batch=4, opset=18).same == 1.0
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [4, 3, 48, 64]
     pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
-    images = np.ascontiguousarray(pixels.array.transpose(0, 3, 1, 2)[5:6], dtype=np.float32)
-    boxes, scores, labels, count = (value[0] for value in session.run(None, {"images": images}))
+    images = np.ascontiguousarray(pixels.array.transpose(0, 3, 1, 2)[2:6], dtype=np.float32)
+    boxes, scores, labels, count = (value[3] for value in session.run(None, {"images": images}))
     assert 0 < count < MOST
     assert (scores[:count] > 0.001).all() and (labels[:count] >= 0).all() and (np.diff(scores) <= 0).all()
     assert not scores[count:].any() and not boxes[count:].any() and (labels[count:] == -1).all()
     with pytest.raises(Exception, match="(?i)dimension|shape"):
-        session.run(None, {"images": np.zeros((2, 3, 48, 64), np.float32)})
+        session.run(None, {"images": images[:2]})
+    # Six images are a batch of four and one that is not full.
+    export_weights(model, weights)
+    assert_scored_alike(command, trained, file, weights)
+
+
+def test_a_file_of_raw_outputs_is_scored_like_its_weights(trained: Trained, command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    assert command("export", trained.folder, "-o", tmp_path / "model.onnx").status == 0
+    assert_scored_alike(command, trained, tmp_path / "model.onnx", trained.folder)
+
+
+def assert_scored_alike(command: Command, trained: Trained, file: Path, weights: Path) -> None:
+    done = command("eval", file, "--data", trained.data, "--json")
+    assert done.status == 0, done.err
+    theirs = json.loads(done.out)
+    ours = json.loads(command("eval", weights, "--data", trained.data, "--json").out)
+    assert ours["numbers"]["ap"] > 0
+    assert theirs["numbers"]["ap"] == pytest.approx(ours["numbers"]["ap"], abs=0.02)
+    assert theirs["spec_id"] == ours["spec_id"] and theirs["boxes"] == ours["boxes"]
 
 
 def test_weights_alone_say_what_they_are(trained: Trained, command: Command, tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ PLAN = """
 name: tiny
 data: {source: coco, select: 0.3}
 space:
-  backbone: efficientnet-w0.25-d0.25
+  backbone: efficientnet-lite-w0.25-d0.25
   topology: [fpn, bifpn]
   size: 64
   width: [8, 16]
   repeats: 1
   head_depth: 1
   min_level: 3
-  max_level: 5
+  max_level: 4
 band: {macs: {max: 100M}}
 sampler: {name: random}
 trials: 3

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from scalesearch.app.export import export_onnx
 from scalesearch.app.trained_model import open_model
-from scalesearch.arch.backbone import TimmBackbone
+from scalesearch.arch.backbone import EfficientNet, TimmBackbone
+from scalesearch.arch.networks import bifpn
 from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.scaling import PUBLISHED, named
 from scalesearch.arch.spec import DetectorSpec, to_dict
@@ -110,8 +111,10 @@ def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
     trained: Trained, command: Command, tmp_path: Path
 ) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    few = dataclasses.replace(TINY, backbone=EfficientNet(width=0.25, depth=0.25, lite=True), topology=bifpn(3, 4))
+    half = dataclasses.replace(few, normalisation="half")
     aps: dict[DetectorSpec, float] = {}
-    for spec in (HALF, TINY):
+    for spec in (half, few):
         design, run = tmp_path / f"{spec.normalisation}.json", tmp_path / spec.normalisation
         design.write_text(json.dumps(to_dict(spec)))
         options = ("--set", "epochs=6", "--set", "batch=4", "--set", "norm_batches=2", "--set", "learning_rate=0.005")
@@ -121,10 +124,10 @@ def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
         result = json.loads((run / "result.json").read_text())
         aps[spec] = json.loads(found.out)["numbers"]["ap"]
         assert aps[spec] == pytest.approx(result["curve"][-1][1]["ap"], abs=1e-9)
-    assert aps[HALF] != aps[TINY]
+    assert aps[half] != aps[few]
 
     model = open_model(tmp_path / "half", design=None, size=None)
-    assert model.spec == HALF
+    assert model.spec == half
     export_onnx(model, tmp_path / "half.onnx")
     session = runtime.InferenceSession(tmp_path / "half.onnx", providers=["CPUExecutionProvider"])
     pixels = open_pixels(open_split(str(trained.data), "val"), TINY.size)
@@ -134,7 +137,7 @@ def test_training_and_eval_tell_the_same_and_an_export_finds_what_predict_does(
         wanted = model.detector(normalise(torch.from_numpy(raw), "half")).class_logits
     np.testing.assert_allclose(scores, wanted.numpy(), atol=1e-3)
 
-    anchors = anchor_boxes(HALF, torch.device("cpu"))
+    anchors = anchor_boxes(half, torch.device("cpu"))
     rows = predict(model.detector, anchors, dataclasses.replace(pixels, normalisation="half"))
     found = sorted((row["score"] for row in rows), reverse=True)
     # Cut where two scores lie far apart: they differ in their last bits with the batch.

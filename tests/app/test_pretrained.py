@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from scalesearch.app.search_study import search, with_weights
+from scalesearch.app.trained_model import open_model
 from scalesearch.arch.backbone import TimmBackbone
-from scalesearch.arch.normalisation import NORMALISATIONS
 from scalesearch.arch.spec import DetectorSpec, to_dict
 from scalesearch.io.hashes import file_hash
 from scalesearch.nn.pretrained import pretrained_file
@@ -180,7 +180,6 @@ def test_the_packages_weights_and_their_normalisation(lite0: DetectorSpec) -> No
 def test_a_training_from_the_package_is_normalised_as_it_was(
     lite0: DetectorSpec, trained: Trained, command: Command, tmp_path: Path
 ) -> None:
-    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
     (design := tmp_path / "design.json").write_text(json.dumps(to_dict(lite0)))
     options = [word for change in ("steps=1", "norm_batches=1", "freeze=backbone") for word in ("--set", change)]
     words = ("train", design, "--data", trained.data, *options)
@@ -194,9 +193,8 @@ def test_a_training_from_the_package_is_normalised_as_it_was(
         assert result["spec"]["normalisation"] == "half" and result["weights"]["source"].startswith(LITE0)
         assert result["weights"]["sha256"] == "579344248a93" and result["steps"] == 1
     assert command(*words, "--set", f"weights={LITE0}", "--out", tmp_path / "b").status  # another training's folder
-    assert command("export", tmp_path / "a", "-o", tmp_path / "a.onnx").status == 0
-    props = {one.key: one.value for one in onnx.load(tmp_path / "a.onnx").metadata_props}
-    assert json.loads(props["normalisation"])["mean"] == list(NORMALISATIONS["half"][0])
+    # What an exported file says of it is in test_normalisation.py.
+    assert open_model(tmp_path / "a").spec.normalisation == "half"
 
 
 def test_a_worker_with_other_weights_refuses(saved: Path) -> None:

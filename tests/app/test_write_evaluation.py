@@ -1,4 +1,4 @@
-"""What `eval` writes: detections that pycocotools scores alike, pictures; and that an exported file is scored like its weights."""
+"""What `eval` writes: detections that pycocotools scores alike, and pictures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.app.conftest import Command, Trained
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of onnx_ir and onnxscript
 
 
 def official(truth: Path, detections: Path) -> float:
@@ -51,20 +49,6 @@ def test_detections_and_pictures(trained: Trained, command: Command, tmp_path: P
     for picture in plots.iterdir():
         with PIL.Image.open(picture) as opened:
             assert min(opened.size) > 300
-
-
-@pytest.mark.parametrize("options", [(), ("--nms", "--batch", "4")])
-def test_an_exported_file_is_scored_like_its_weights(
-    trained: Trained, command: Command, tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    file = tmp_path / "model.onnx"
-    assert command("export", trained.folder, "-o", file, *options).status == 0
-    ours = json.loads(command("eval", trained.folder, "--data", trained.data, "--json").out)
-    done = command("eval", file, "--data", trained.data, "--json")
-    assert done.status == 0, done.err
-    theirs = json.loads(done.out)
-    assert theirs["numbers"]["ap"] == pytest.approx(ours["numbers"]["ap"], abs=0.02)
-    assert theirs["spec_id"] == ours["spec_id"] and theirs["boxes"] == ours["boxes"]
 
 
 def test_a_file_of_others_is_refused(trained: Trained, command: Command, tmp_path: Path) -> None:

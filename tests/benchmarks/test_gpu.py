@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -36,8 +37,15 @@ def test_a_part_is_written_as_it_goes_and_one_that_hangs_is_ended(
     assert "sound FAILED: not run: the twelve minutes are over" in out.read_text()
 
 
-def test_a_cpu_equals_itself_and_another_result_is_refuted() -> None:
+@pytest.fixture
+def checks(coco: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The checks on ten images: to draw the 1,450 of digits takes longer than to check."""
     checks = script("gpu_checks")
+    monkeypatch.setattr(checks, "DATA", str(coco))
+    return checks
+
+
+def test_a_cpu_equals_itself_and_another_result_is_refuted(checks: ModuleType) -> None:
     rows = list(checks.equality("cpu"))[2:]
     assert len(rows) == 6 and all(row.split("|")[2].strip() == "0" for row in rows)
     one = torch.zeros(2)
@@ -47,8 +55,8 @@ def test_a_cpu_equals_itself_and_another_result_is_refuted() -> None:
         checks._compare("loss", one, one * float("nan"), 0.5)
 
 
-def test_a_training_after_one_that_does_not_fit() -> None:
-    lines = list(script("gpu_checks").memory("cpu"))
+def test_a_training_after_one_that_does_not_fit(checks: ModuleType) -> None:
+    lines = list(checks.memory("cpu"))
     assert len(lines) == 2 and "The small one after it: complete" in lines[1]
 
 
