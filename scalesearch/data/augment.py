@@ -1,39 +1,24 @@
 """Jitter (zoom about a random place, mirror) and normalisation of batches.
 
-Imports torch and this room's padding value and shards. Images stay uint8 until normalisation, the last step.
+Imports torch and this room's moves, transfers and shards. Images stay uint8 until normalisation, the last step.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scalesearch.arch.normalisation import NORMALISATIONS
-from scalesearch.data.decoded_file import PAD
+from scalesearch.data.resample import Move, by_axis, resample
 from scalesearch.data.shard import WHOLE, Shard
+from scalesearch.data.transfer import sent
 
 VISIBLE = 0.25
 """A box is dropped where less than this share of its area stays inside."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """A resize of a rectangle of the image onto a rectangle of the canvas, and whether the canvas is then mirrored.
-
-    Rectangles are (top, left, height, width) in whole pixels, so that boxes move exactly as the pixels do. When
-    zooming in, `source` is a part of the image and `target` the whole canvas; when zooming out, the reverse. A tile of
-    a mosaic maps a part to a part.
-    """
-
-    source: tuple[int, int, int, int]
-    target: tuple[int, int, int, int]
-    mirrored: bool
 
 
 def jitter(
@@ -76,9 +61,13 @@ def jitter(
 
 def move(images: Tensor, boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor, Tensor]:
     """Apply B drawn moves to images, boxes and labels, of the shapes that `jitter` takes and returns."""
-    size = (images.shape[1], images.shape[2])
-    moved_boxes, moved_labels = _move_boxes(boxes, labels, moves, size)
-    return _move_images(images.permute(0, 3, 1, 2), moves).permute(0, 2, 3, 1), moved_boxes, moved_labels
+    axes = sent(by_axis(moves), images.device)
+    height, width = images.shape[1:3]
+    limit = sent(torch.tensor([width, height] * 2, dtype=boxes.dtype), images.device)
+    whole = moved_boxes(boxes, axes, width)
+    return resample(images, [[tile] for tile in enumerate(moves)]), *clip_boxes(
+        whole, labels, torch.zeros_like(limit), limit
+    )
 
 
 def normalise(images: Tensor, by: str = "imagenet") -> Tensor:
@@ -111,49 +100,13 @@ def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, floa
     return Move(source=source, target=target, mirrored=flip and draw[3] < 0.5)
 
 
-def _move_images(images: Tensor, moves: Sequence[Move]) -> Tensor:
-    """uint8 [B, 3, H, W] -> the same, moved; `PAD` where no pixel is moved to."""
-    grey = torch.tensor(PAD, dtype=torch.uint8, device=images.device)
-    # Filled once, then copied: filling each image with three values takes longer than resizing it.
-    blank = torch.empty_like(images[:1]).copy_(grey[:, None, None])[0]
-    moved = torch.empty_like(images)
-    for row, one in enumerate(moves):
-        (top, left, height, width), (down, right, rows, columns) = one.source, one.target
-        piece = resize(images[row : row + 1, :, top : top + height, left : left + width], (rows, columns))
-        if (rows, columns) != images.shape[2:]:
-            moved[row] = blank
-        if one.mirrored:
-            piece, right = piece.flip(3), images.shape[3] - right - columns
-        moved[row, :, down : down + rows, right : right + columns] = piece[0]
-    return moved
-
-
-def resize(piece: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 [1, 3, h, w] -> [1, 3, *size], bilinear with antialiasing; computed in floats off the CPU."""
-    on_cpu = piece.device.type == "cpu"
-    made = F.interpolate(piece if on_cpu else piece.float(), size=size, mode="bilinear", antialias=True)
-    return made if on_cpu else made.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _move_boxes(boxes: Tensor, labels: Tensor, moves: Sequence[Move], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Move boxes [B, M, 4] and labels [B, M], clip them to `size`, and drop boxes with little left."""
-    whole = moved_boxes(boxes, moves, size[1])
-    return clip_boxes(whole, labels, whole.new_zeros(()), whole.new_tensor([size[1], size[0], size[1], size[0]]))
-
-
-def moved_boxes(boxes: Tensor, moves: Sequence[Move], width: int) -> Tensor:
-    """Return boxes [B, M, 4] after the moves on a canvas of this width, not clipped."""
-    source, target = (
-        torch.tensor([getattr(one, name) for one in moves], dtype=boxes.dtype, device=boxes.device)
-        for name in ("source", "target")
-    )
-    corner = [1, 0, 1, 0]  # index into (top, left, height, width) for x, y, x, y
-    extent = [3, 2, 3, 2]
-    stretch = (target[:, extent] / source[:, extent])[:, None]
-    whole = (boxes - source[:, None, corner]) * stretch + target[:, None, corner]
-    mirrored = torch.tensor([one.mirrored for one in moves], device=boxes.device)[:, None, None]
-    flipped = torch.stack([width - whole[..., 2], whole[..., 1], width - whole[..., 0], whole[..., 3]], dim=-1)
-    return torch.where(mirrored, flipped, whole)
+def moved_boxes(boxes: Tensor, axes: Tensor, width: int) -> Tensor:
+    """Return boxes [B, M, 4] after moves, `axes` [B, 2, 5] as `by_axis` gives, on a canvas of this width; not clipped."""
+    start, length, target, extent, mirrored = axes.to(boxes.dtype)[:, None, None].unbind(-1)  # [B, 1, 1, 2] each
+    whole = ((boxes.reshape(*boxes.shape[:2], 2, 2) - start) * (extent / length) + target).flatten(2)
+    left, top, right, bottom = whole.unbind(-1)
+    flipped = torch.stack([width - right, top, width - left, bottom], dim=-1)
+    return torch.where(mirrored[..., 0] > 0, flipped, whole)
 
 
 def clip_boxes(whole: Tensor, labels: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as v2
 from torchvision.transforms.v2.functional._color import _hsv_to_rgb, _rgb_to_hsv
 
 from scalesearch.data.shard import WHOLE, Shard
+from scalesearch.data.transfer import sent
 
 OPERATIONS: tuple[Callable[[Tensor, float], Tensor], ...] = (
     v2.adjust_brightness,
@@ -80,8 +81,8 @@ def together(images: Tensor, plans: Sequence[ColourPlan]) -> Tensor:
         counts.append([sum(plans[row][step][0] == place for row in wanted) for place in range(len(OPERATIONS))])
         order = wanted
     gathers.append([order.index(row) for row in range(len(plans))])
-    places = torch.tensor(gathers).to(images.device, non_blocking=True)
-    amounts = torch.tensor(factors).to(images.device, non_blocking=True)
+    places = sent(torch.tensor(gathers), images.device)
+    amounts = sent(torch.tensor(factors), images.device)
     planes = images.permute(0, 3, 1, 2).contiguous()
     for step, count in enumerate(counts):
         parts = zip(torch.split(planes[places[step]], count), torch.split(amounts[step], count), BATCHED, strict=True)

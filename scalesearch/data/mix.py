@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalesearch.data.augment import Move, clip_boxes, moved_boxes, resize
+from scalesearch.data.augment import clip_boxes, moved_boxes
+from scalesearch.data.resample import Canvas, Move, by_axis, resample
+from scalesearch.data.transfer import sent
 
 Tensors = tuple[Tensor, Tensor, Tensor]
 """Images uint8 [B, H, W, 3], boxes float32 [B, M, 4] xyxy, labels int64 [B, M] with -1 for none."""
@@ -30,18 +32,23 @@ def mosaic(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Gener
     count, size = len(images), (images.shape[1], images.shape[2])
     draws = torch.rand(count, 4 + 2 * 4, generator=generator, dtype=torch.float64).tolist()
     partners = torch.randint(count, (count, 4), generator=generator).tolist()
-    made = images.clone()
     # Three times as many columns more, for the boxes of the other tiles.
     more_boxes = F.pad(boxes, (0, 0, 0, 3 * boxes.shape[1]))
     more_labels = F.pad(labels, (0, 3 * labels.shape[1]), value=-1)
-    for row, (chosen, down, across, own, *places) in enumerate(draws):
-        if chosen >= share:
-            continue
-        sources, moves = partners[row], tiles(size, (down, across), places)
-        sources[int(4 * own)] = row
-        _paint(made[row], images, sources, moves)
-        more_boxes[row], more_labels[row] = _tiled(boxes[sources], labels[sources], moves)
-    return made, *packed(more_boxes, more_labels)
+    chosen, canvases = [], []
+    for row, (draw, down, across, own, *places) in enumerate(draws):
+        if draw < share:
+            partners[row][int(4 * own)] = row
+            chosen.append(row)
+            canvases.append(list(zip(partners[row], tiles(size, (down, across), places), strict=True)))
+    if not chosen:
+        return images.clone(), *packed(more_boxes, more_labels)
+    rows = sent(torch.tensor(chosen), images.device)
+    tiled_boxes, tiled_labels = _tiled(boxes, labels, canvases)
+    return (
+        images.index_copy(0, rows, resample(images, canvases)),
+        *packed(more_boxes.index_copy_(0, rows, tiled_boxes), more_labels.index_copy_(0, rows, tiled_labels)),
+    )
 
 
 def tiles(size: tuple[int, int], centre: Sequence[float], places: Sequence[float]) -> list[Move]:
@@ -64,20 +71,14 @@ def _halves(split: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (0, split), (split, side - split)
 
 
-def _paint(canvas: Tensor, images: Tensor, sources: Sequence[int], moves: Sequence[Move]) -> None:
-    """Paint the tiles of one canvas [H, W, 3] from images [B, H, W, 3]."""
-    for row, one in zip(sources, moves, strict=True):
-        (top, left, height, width), (down, right, rows, columns) = one.source, one.target
-        piece = images[row : row + 1, top : top + height, left : left + width].permute(0, 3, 1, 2)
-        canvas[down : down + rows, right : right + columns] = resize(piece, (rows, columns))[0].permute(1, 2, 0)
-
-
-def _tiled(boxes: Tensor, labels: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Tensor]:
-    """Move boxes [4, M, 4] and labels [4, M] of the tiles' images to the canvas: [4 M, 4] and [4 M]."""
-    edges = [(x, y, x + w, y + h) for y, x, h, w in (one.target for one in moves)]
-    low, high = (boxes.new_tensor([edge[i : i + 2] * 2 for edge in edges])[:, None] for i in (0, 2))
-    clipped, kept = clip_boxes(moved_boxes(boxes, moves, 0), labels, low, high)  # tiles are not mirrored: width unused
-    return clipped.flatten(0, 1), kept.flatten()
+def _tiled(boxes: Tensor, labels: Tensor, canvases: Sequence[Canvas]) -> tuple[Tensor, Tensor]:
+    """Move boxes [B, M, 4] and labels [B, M] with their images to the n canvases of four tiles: [n, 4 M, 4] and [n, 4 M]."""
+    rows = sent(torch.tensor([row for canvas in canvases for row, _ in canvas]), boxes.device)
+    axes = sent(by_axis([one for canvas in canvases for _, one in canvas]), boxes.device)
+    low, extent = (axes[:, None, :, k].to(boxes.dtype).repeat(1, 1, 2) for k in (2, 3))  # [4 n, 1, xyxy]
+    whole = moved_boxes(boxes.index_select(0, rows), axes, 0)  # tiles are not mirrored: the width is unused
+    clipped, kept = clip_boxes(whole, labels.index_select(0, rows), low, low + extent)
+    return clipped.view(len(canvases), -1, 4), kept.view(len(canvases), -1)
 
 
 def mixup(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Generator, *, share: float) -> Tensors:
@@ -89,7 +90,7 @@ def mixup(images: Tensor, boxes: Tensor, labels: Tensor, generator: torch.Genera
     count = len(images)
     draws = torch.rand(count, generator=generator, dtype=torch.float64)
     turn = int(torch.randint(1, max(2, count), (), generator=generator))
-    chosen = (draws < share).to(images.device)
+    chosen = sent(draws < share, images.device)
     if count == 1:
         return images, boxes, labels
     mean = ((images.to(torch.int16) + images.roll(turn, 0) + 1) >> 1).to(torch.uint8)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalesearch.data.augment import Move, jitter, move, normalise
+from scalesearch.data.augment import jitter, move, normalise
 from scalesearch.data.decoded_file import PAD
+from scalesearch.data.resample import Move
 
 HEIGHT, WIDTH = 60, 80
 

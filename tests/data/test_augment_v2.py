@@ -10,10 +10,11 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 from torchvision.tv_tensors import Image as Picture
 
-from scalesearch.data.augment import VISIBLE, Move, move
+from scalesearch.data.augment import VISIBLE, move
 from scalesearch.data.colour import OPERATIONS, factor, jitter_colour, together
 from scalesearch.data.decoded_file import PAD
 from scalesearch.data.mix import mixup, mosaic, packed, tiles
+from scalesearch.data.resample import Move
 
 HEIGHT, WIDTH = 60, 80
 STRENGTHS = (0.4, 0.3, 0.5, 0.1)
