@@ -2,14 +2,17 @@
 
     python benchmarks/step_counts.py [--out results/benchmarks/step_counts.md]       (a minute on one core)
 
-The real training loop runs on CPU tensors under two of torch's modes, which see every operator and every call of a tensor's
-method. An operator that is no view counts as a kernel: a fused or foreach operator as one, whatever it launches. Tensors of
-random draws are on the host whatever the device, and what is computed from them alone is not counted. The host waits where
+The real training loop runs on CPU tensors under two of torch's modes, which see every operator and every call of a
+tensor's method. An operator that is no view counts as a kernel: a fused or foreach operator as one, whatever it launches.
+Tensors of random draws are on the host whatever the device, and what is computed from them alone is not counted. The host
+waits where
 
 - a number is read (`item`, `float`, `bool`, `tolist`, `cpu`);
-- the size of a result depends on data (`nonzero`, an index by a mask);
-- a list becomes a tensor on the device (`torch.tensor(..., device=...)`, `new_tensor`): from pageable memory such a copy
-  begins when the stream is empty.
+- the size of a result depends on data (`nonzero`, an index by a mask, suppression);
+- a list becomes a tensor on the device (`torch.tensor(..., device=...)`, `new_tensor`, an index by a list), or a tensor
+  of the host is copied there without `non_blocking`: from pageable memory a copy begins when the stream is empty.
+
+What has one path for a CPU and another for other devices takes the other.
 
 What the loader does is done by a thread in a stream of its own, so that its waits do not stop the step.
 """
@@ -36,12 +39,14 @@ from torch.utils._pytree import tree_leaves
 
 from scalesearch.arch.scaling import named
 from scalesearch.arch.spec import DetectorSpec
-from scalesearch.data.colour import together
+from scalesearch.data import colour, resample
 from scalesearch.data.pixels import Pixels
 from scalesearch.data.split import Category, Image, Split
+from scalesearch.nn import postprocess
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Task
-from scalesearch.training import evaluation
+from scalesearch.training import evaluation, loader
+from scalesearch.training.loader import Ready
 from scalesearch.training.loop import Training
 from scalesearch.training.together import labelled
 
@@ -55,6 +60,8 @@ NO_KERNEL = {
     "lift_fresh",
     "_local_scalar_dense",
 }
+OFF_THE_CPU = (colour, resample, postprocess)
+"""Modules whose `one_by_one` is the CPU's path, and whose `together` any other device's."""
 
 
 class Counts:
@@ -88,6 +95,12 @@ class Counts:
         for x in tree_leaves(values):
             if isinstance(x, Tensor):
                 self.host[x.untyped_storage()._cdata] = x.untyped_storage()
+
+    def to_device(self, value: Tensor) -> Tensor:
+        """Return a copy of a host's tensor, noted as on the device."""
+        copy = value.clone()
+        self.host.pop(copy.untyped_storage()._cdata)
+        return copy
 
     @contextlib.contextmanager
     def inside(self, phase: str) -> Iterator[None]:
@@ -126,7 +139,7 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         masks = name.startswith(("index", "_index")) and any(
             isinstance(x, Tensor) and x.dtype == torch.bool for x in tree_leaves(args[1:])
         )
-        if name in ("nonzero", "masked_select", "unique_dim", "_unique2") or masks:
+        if name in ("nonzero", "masked_select", "unique_dim", "_unique2", "nms") or masks:
             counts.wait("size from data")
         views = any(one.alias_info is not None and not one.alias_info.is_write for one in func._schema.returns)
         if not views and name not in NO_KERNEL:
@@ -162,7 +175,13 @@ class Calls(TorchFunctionMode):
                 counts.to_host(out)
                 return out
         if name == "to" and counts.on_host(args[:1]) and any(isinstance(x, torch.device) for x in args[1:]):
-            return func(*args, **kwargs).clone()  # a copy on the device
+            if not kwargs.get("non_blocking"):
+                counts.wait("copy to the device")
+            return counts.to_device(args[0])
+        if name in ("__getitem__", "__setitem__") and not counts.on_host(args[:1]):
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            if any(isinstance(one, list) for one in index):
+                counts.wait("list to the device")
         return func(*args, **kwargs)
 
 
@@ -216,7 +235,7 @@ def count_step(recipe: Recipe, pixels: Pixels, design: DetectorSpec, *, late: bo
         for place, phase in patches.items():
             stack.enter_context(_patched(place, phase, counts))
         if late:
-            stack.enter_context(patch("scalesearch.data.colour.one_by_one", together))
+            stack.enter_context(off_the_cpu())
         stack.enter_context(Calls(counts))
         stack.enter_context(Operators(counts))
         for _ in range(2):  # the second one reads the loss of a step that was seen, too
@@ -227,21 +246,45 @@ def count_step(recipe: Recipe, pixels: Pixels, design: DetectorSpec, *, late: bo
     return counts
 
 
+@contextlib.contextmanager
+def off_the_cpu() -> Iterator[None]:
+    """Take the path of other devices on the CPU."""
+    with contextlib.ExitStack() as stack:
+        for module in OFF_THE_CPU:
+            stack.enter_context(patch.object(module, "one_by_one", module.together))
+        yield
+
+
 def _patched(place: str, phase: str, counts: Counts) -> Any:
     module, _, name = place.rpartition(".")
     found: Any = __import__(module, fromlist=[name]) if module != "torch.Tensor" else Tensor
     return patch(place, counts.timed(phase, getattr(found, name)))
 
 
-def count_evaluation(pixels: Pixels, name: str) -> Counts:
+def count_batch(recipe: Recipe, size: tuple[int, int]) -> int:
+    """Count the kernels of one batch of images of this size, without its labels."""
+    made = loader.prepared(images(recipe.batch, size, 6), recipe, seed=0, epoch=0, device=torch.device("cpu"))
+    counts = Counts()
+    with off_the_cpu(), Calls(counts), Operators(counts):
+        next(made)
+    return counts.kernels.total()
+
+
+def count_evaluation(pixels: Pixels, design: DetectorSpec) -> Counts:
     """Count the detection of one batch of an evaluation."""
     from scalesearch.nn.anchors import anchor_boxes
     from scalesearch.nn.detector import build
 
-    counts, spec = Counts(), dataclasses.replace(named(name), size=pixels.size, classes=3)
+    counts, spec = Counts(), dataclasses.replace(design, size=pixels.size, classes=3)
     torch.manual_seed(0)
     model, anchors = build(spec).eval(), anchor_boxes(spec)
-    with Calls(counts), Operators(counts):
+
+    def fed(*args: Any) -> Iterator[Ready]:
+        for batch in loader.fed(*args):
+            counts.to_host(batch.places)
+            yield batch
+
+    with patch.object(evaluation, "fed", fed), off_the_cpu(), Calls(counts), Operators(counts):
         evaluation.predict(model, anchors, pixels)
     return counts
 
@@ -257,10 +300,11 @@ def main() -> None:
     torch.set_num_threads(1)
     size = (args.side, args.side)
     plain = Recipe(epochs=3, batch=args.batch)
+    # Mosaics of all images: of half of them, there may be none in the step that is counted.
     recipes = {
         "flip and jitter": plain,
         "colour too": dataclasses.replace(plain, colour=(0.4, 0.4, 0.4, 0.1)),
-        "mosaic and mixup too": dataclasses.replace(plain, colour=(0.4, 0.4, 0.4, 0.1), mosaic=0.5, mixup=0.5),
+        "mosaic and mixup too": dataclasses.replace(plain, colour=(0.4, 0.4, 0.4, 0.1), mosaic=1.0, mixup=0.5),
     }
     found = {
         f"{what}{', read at once' if not late else ''}": count_step(
@@ -269,7 +313,12 @@ def main() -> None:
         for what, recipe in recipes.items()
         for late in ((False, True) if recipe is plain else (True,))
     }
-    scored = count_evaluation(images(evaluation.BATCH, size, 6), args.design)
+    sizes = (args.batch, 8 * args.batch)
+    made = {
+        what: [count_batch(dataclasses.replace(recipe, batch=count), size) for count in sizes]
+        for what, recipe in recipes.items()
+    }
+    scored = count_evaluation(images(evaluation.BATCH, size, 6), named(args.design))
     lines = [
         f"# Kernels and waits of a training step: {args.design} at {args.side}, batch {args.batch}",
         "",
@@ -290,6 +339,10 @@ def main() -> None:
             for one in found.values()
         )
         + " |",
+        "",
+        f"Kernels of a batch of {sizes[0]} and of {sizes[1]} images, without labels: "
+        + "; ".join(f"{what} {one} and {other}" for what, (one, other) in made.items())
+        + ". An operation on colours is launched where an image of the batch has it at this turn.",
         "",
         f"A batch of {evaluation.BATCH} images in evaluation: {scored.kernels.total()} kernels, {scored.waits.total()} waits.",
         "",

@@ -55,7 +55,7 @@ def jitter(
     size = (images.shape[1], images.shape[2])
     whole = len(images) * shard.world
     draws = torch.rand(whole, 4, generator=generator, device=generator.device, dtype=torch.float64)
-    moves = [_move(draw, size, scale, flip) for draw in shard.of(draws).tolist()]
+    moves = [drawn(draw, size, scale, flip) for draw in shard.of(draws).tolist()]
     return move(images, boxes, labels, moves)
 
 
@@ -90,8 +90,8 @@ def _row(by: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return factors.to(device), shifts.to(device)
 
 
-def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, float], flip: bool) -> Move:
-    """Make a move from four draws from [0, 1): zoom, place from top, place from left, mirror."""
+def drawn(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, float], flip: bool) -> Move:
+    """Return the move on a canvas (h, w) of four draws from [0, 1): zoom, place from top, place from left, mirror."""
     zoom = scale[0] * (scale[1] / scale[0]) ** draw[0]
     height, width = (max(1, round(side * min(zoom, 1 / zoom))) for side in size)
     part = (int(draw[1] * (size[0] - height + 1)), int(draw[2] * (size[1] - width + 1)), height, width)
@@ -101,7 +101,7 @@ def _move(draw: Sequence[float], size: tuple[int, int], scale: tuple[float, floa
 
 
 def moved_boxes(boxes: Tensor, axes: Tensor, width: int) -> Tensor:
-    """Return boxes [B, M, 4] after moves, `axes` [B, 2, 5] as `by_axis` gives, on a canvas of this width; not clipped."""
+    """Return boxes [B, M, 4] after moves, `by_axis` [B, 2, 5], on a canvas of this width; not clipped."""
     start, length, target, extent, mirrored = axes.to(boxes.dtype)[:, None, None].unbind(-1)  # [B, 1, 1, 2] each
     whole = ((boxes.reshape(*boxes.shape[:2], 2, 2) - start) * (extent / length) + target).flatten(2)
     left, top, right, bottom = whole.unbind(-1)

@@ -72,7 +72,7 @@ def _halves(split: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _tiled(boxes: Tensor, labels: Tensor, canvases: Sequence[Canvas]) -> tuple[Tensor, Tensor]:
-    """Move boxes [B, M, 4] and labels [B, M] with their images to the n canvases of four tiles: [n, 4 M, 4] and [n, 4 M]."""
+    """Move boxes [B, M, 4] and labels [B, M] to n canvases of four tiles: [n, 4 M, 4] and [n, 4 M]."""
     rows = sent(torch.tensor([row for canvas in canvases for row, _ in canvas]), boxes.device)
     axes = sent(by_axis([one for canvas in canvases for _, one in canvas]), boxes.device)
     low, extent = (axes[:, None, :, k].to(boxes.dtype).repeat(1, 1, 2) for k in (2, 3))  # [4 n, 1, xyxy]

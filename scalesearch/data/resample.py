@@ -1,7 +1,7 @@
 """Rectangles of images, resized onto rectangles of canvases: zoom, mirror and the tiles of a mosaic.
 
-Imports torch, and this room's padding value and copies to a device. Images are uint8 [B, H, W, 3], as in a `Batch`, and so
-are the canvases.
+Imports torch, and this room's padding value and copies to a device. Images are uint8 [B, H, W, 3], as in a `Batch`, and
+so are canvases.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def by_axis(moves: Sequence[Move]) -> Tensor:
 
 
 def resample(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
-    """Return the canvases [n, H, W, 3], all with as many tiles, from images [B, H, W, 3]; `PAD` where there is no tile."""
+    """Return canvases [n, H, W, 3], each of as many tiles, from images [B, H, W, 3]; `PAD` where there is no tile."""
     return one_by_one(images, canvases) if images.device.type == "cpu" else together(images, canvases)
 
 
 def one_by_one(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
-    """Resize tile by tile with torch's bilinear, antialiased resize of bytes; a tile then stays in a processor's cache."""
+    """Resize tile by tile with torch's bilinear, antialiased resize; a tile then stays in a processor's cache."""
     planes, size = images.permute(0, 3, 1, 2), images.shape[1:3]
     made = images.new_empty(len(canvases), *images.shape[1:])
     # Filled once, then copied: filling each image with three values takes longer than resizing it.
@@ -77,11 +77,11 @@ def one_by_one(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
 def together(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
     """Resize all tiles by as many kernels for any number of them, up to `PIXELS`; more take several such turns.
 
-    The resize is separable: a matrix [W, W] for the rows of a tile, rounded to bytes, then one [H, H] for its columns. A
-    matrix is 0 where the canvas has no pixel of the tile, so that a canvas is the sum of its tiles. Weights are torch's for
-    bytes, whole numbers below 2^15 over a power of two. In two parts of 8 bits each they are exact in TF32 too, as bytes are,
-    and float32 holds the sums. The result is `one_by_one`'s to the bit, but where a side shrinks to less than a quarter: there
-    the sum of both parts may round, and one value in a million differs, by 1.
+    The resize is separable: a matrix [W, W] for the rows of a tile, rounded to bytes, then one [H, H] for its columns.
+    A matrix is 0 where the canvas has no pixel of the tile, so that a canvas is the sum of its tiles. Weights are
+    torch's for bytes, whole numbers below 2^15 over a power of two. In two parts, each exact in bfloat16, they are exact
+    in TF32, too, as bytes are, and float32 holds the sums. The result is `one_by_one`'s to the bit. Only where a side
+    shrinks to less than a quarter may a sum round, and one value in a million differs, by 1 (benchmarks/check_together.py).
     """
     tiles = len(canvases[0])
     axes = sent(by_axis([one for canvas in canvases for _, one in canvas]), images.device)
@@ -98,24 +98,25 @@ def _painted(images: Tensor, rows: Tensor, axes: Tensor) -> Tensor:
     across, down = weights.view(count * tiles, 2, 2, *weights.shape[2:]).unbind(1)  # [n k, 2, side, side]
     across = across[:, :, :width, :width].flatten(1, 2)
     down = down[:, :, :height, :height].reshape(count, tiles, 2, height, height).permute(0, 2, 3, 1, 4)
-    planes = images.index_select(0, rows.flatten()).permute(0, 3, 1, 2).float().reshape(count * tiles, -1, width)
-    wide = _rounded((planes @ across.mT).view(count * tiles, -1, 2, width).unbind(2))  # [n k, 3 H, W]
+    planes = images.index_select(0, rows.flatten()).permute(0, 3, 1, 2)
+    planes = planes.to(torch.float32, memory_format=torch.contiguous_format).view(count * tiles, 3 * height, width)
+    wide = _half_up((planes @ across.mT).view(count * tiles, -1, 2, width).unbind(2)).floor_()  # [n k, 3 H, W]
     wide = wide.view(count, tiles, 3, height, width).permute(0, 1, 3, 4, 2).reshape(count, tiles * height, 3 * width)
     made = down.reshape(count, 2 * height, tiles * height) @ wide
-    found = _rounded(made.view(count, 2, height, -1).unbind(1)).view(count, height, width, 3)
+    found = _half_up(made.view(count, 2, height, -1).unbind(1)).to(torch.uint8).view(count, height, width, 3)
     columns, lines = inside.view(count, tiles, 2, -1).unbind(2)
     shown = (lines[:, :, :height, None] & columns[:, :, None, :width]).any(1)
-    return torch.where(shown[..., None], found.to(torch.uint8), _grey(images.device))
+    return torch.where(shown[..., None], found, _grey(images.device))
 
 
-def _rounded(parts: Sequence[Tensor]) -> Tensor:
-    """Return the sum of two parts of sums of bytes, rounded half up to a byte as torch does, as floats."""
+def _half_up(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of both parts and 1/2, to be cut to a byte; it is below 256, since weights add up to 1 or nearly."""
     high, low = parts
-    return (high + low).add_(0.5).floor_().clamp_(max=255)
+    return (high + low).add_(0.5)
 
 
 def _weights(axes: Tensor, side: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the weights of antialiased bilinear resizes between lines of `side` pixels, which are those of F.interpolate.
+    """Return the weights of F.interpolate's antialiased bilinear resizes of bytes, between lines of `side` pixels.
 
     Args:
         axes: int64 [m, 5], as in `by_axis`.
@@ -123,26 +124,25 @@ def _weights(axes: Tensor, side: int, width: int) -> tuple[Tensor, Tensor]:
         width: the canvas's, in which a mirrored axis is turned round.
 
     Returns:
-        float32 [m, 2, side, side], weights of a line of the image (last) for each pixel of the canvas (last but one), in two
-        parts to add; and bool [m, side], where the canvas gets pixels. Weights elsewhere are 0.
+        float32 [m, 2, side, side]: in two parts to add, the weights of a line of the image (last) for each pixel of the
+        canvas (last but one), 0 where it gets none; and bool [m, side], where it gets one.
     """
     start, length, target, extent, mirrored = axes.double()[..., None].unbind(1)  # [m, 1] each
     place = torch.arange(side, dtype=torch.float64, device=axes.device) + 0.5
     own, there = place - start, torch.where(mirrored > 0, width - place, place) - target
     inside, scale = (there > 0) & (there < extent), length / extent
     triangle = 1 - (own[:, None] - (there * scale)[..., None]).abs() / scale.clamp(min=1)[..., None]
-    seen = inside[..., None] & ((own > 0) & (own < length))[:, None]
-    weights = torch.where(seen, triangle.clamp_(min=0), 0)
+    weights = triangle.clamp_(min=0) * (inside[..., None] & ((own > 0) & (own < length))[:, None])
     weights /= weights.sum(2, keepdim=True).clamp_(min=0.1)  # 1/2 at least, but where there is no pixel
     # As torch does for bytes, whole numbers of as many bits as keep the largest weight below 2^15, 22 at most.
-    bits = ((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).log2().ceil() - 1
-    unit = torch.exp2(-bits.clamp(max=22))
-    whole = (weights / unit + 0.5).floor_()
-    high = (whole / 256).floor_() * 256
-    return (torch.stack([high, whole - high], 1) * unit[:, None]).float(), inside
+    bits = ((2**15 - 0.5) / weights.amax((1, 2), keepdim=True)).log2_().ceil_() - 1
+    unit = torch.exp2(-bits.clamp_(max=22))
+    whole = ((weights / unit).add_(0.5).floor_() * unit).float()
+    high = whole.bfloat16().float()
+    return torch.stack([high, whole - high], 1), inside
 
 
 @lru_cache(maxsize=8)
 def _grey(device: torch.device) -> Tensor:
-    """Return the padding's three values on the device, uint8 [3]; sent once, since a device would wait for it each time."""
+    """Return the padding's three values on the device, uint8 [3]; kept, since the host waits for such a copy."""
     return torch.tensor(PAD, dtype=torch.uint8).to(device)

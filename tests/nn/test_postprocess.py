@@ -13,6 +13,7 @@ from torchvision.ops import batched_nms, box_iou
 from scalesearch.nn.detector import Outputs
 from scalesearch.nn.postprocess import (
     Detections,
+    Suppression,
     _best_pairs,
     _hard,
     _soft,
@@ -20,6 +21,8 @@ from scalesearch.nn.postprocess import (
     detect,
     encode_boxes,
     on_host,
+    one_by_one,
+    together,
 )
 
 
@@ -198,3 +201,35 @@ def assert_same(found: list[Detections], expected: list[Detections]) -> None:
 def test_nothing_to_find_is_no_error(method: str) -> None:
     (found,) = detect(outputs([[-20.0], [-30.0], [-20.0]]), ANCHORS, (64, 64), method=method, score=0.5)
     assert found.boxes.shape == (0, 4) and found.scores.shape == found.labels.shape == (0,)
+
+
+def crowded(images: int, anchors: int, seed: int) -> tuple[Outputs, Tensor]:
+    """Outputs whose best boxes of the first image are all but one place, and its anchors."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(images, anchors, 2, generator=generator)
+    boxes = random_boxes(anchors, seed).float()
+    deltas = torch.zeros(images, anchors, 4)
+    logits[0, : anchors // 2] += 9
+    boxes[: anchors // 2] = torch.tensor([5.0, 5.0, 60.0, 60.0]) + 0.01 * boxes[: anchors // 2]
+    return Outputs(logits, deltas), boxes
+
+
+@pytest.mark.parametrize("at_once", [2**15, 50, 1])
+@pytest.mark.parametrize("candidates", [150, 500, 10_000])
+def test_all_images_at_once_are_as_each_alone(candidates: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an image's head of the list does not do, and in several turns."""
+    made, anchors = crowded(5, 200, 11)
+    how = Suppression(method="hard", candidates=candidates, least=0.2, iou=0.5, sigma=0.5, most=10)
+    expected = one_by_one(made, anchors, (150, 150), how)
+    assert len(expected[0].scores) == 10 if candidates > 150 else len(expected[0].scores) < 10
+    monkeypatch.setattr("scalesearch.nn.postprocess.AT_ONCE", at_once)
+    assert_same(together(made, anchors, (150, 150), how), expected)
+
+
+def test_at_once_images_do_not_hide_each_others_boxes_and_may_have_none() -> None:
+    made = Outputs(torch.tensor([[[2.0]], [[math.nan]], [[-30.0]], [[1.0]]]), torch.zeros(4, 1, 4))
+    made.box_deltas[1] = math.nan
+    how = Suppression(method="hard", candidates=5000, least=0.1, iou=0.5, sigma=0.5, most=100)
+    found = together(made, ANCHORS[:1], (64, 64), how)
+    assert [one.boxes.tolist() for one in found] == [ANCHORS[:1].tolist(), [], [], ANCHORS[:1].tolist()]
+    assert_same(found, one_by_one(made, ANCHORS[:1], (64, 64), how))
