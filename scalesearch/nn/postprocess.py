@@ -23,7 +23,6 @@ _LARGEST = math.log(1e4)
 LEAST_SCORE = {"hard": 0.0, "soft": 0.001}
 """Suppression methods, with the least score of a detection in each (google/automl nms_np.py)."""
 
-
 AT_ONCE = 2**15
 """Boxes that `together` compares with each other at once: torchvision's kernel takes a bit for each pair, 128 MB."""
 
@@ -135,7 +134,7 @@ def together(outputs: Outputs, anchors: Tensor, size: tuple[int, int], how: Supp
 
     They are those of `one_by_one`, up to the order of equal scores (benchmarks/check_together.py). The host waits twice
     for any number of images, where one by one it waits six times for each; and again where `most` are not found among
-    the best 4 * `most` of an image. On one core of a CPU this takes 72 ms for 8 images of D0 at 256, one by one 26 ms.
+    the best 4 * `most` of an image. On one core of a CPU this takes 75 ms for 8 images of D0 at 256, one by one 25 ms.
     """
     values, rows, labels = _best_pairs_together(outputs.class_logits.float(), how.candidates)
     deltas = outputs.box_deltas.float().gather(1, rows[..., None].expand(-1, -1, 4))
@@ -155,11 +154,9 @@ def together(outputs: Outputs, anchors: Tensor, size: tuple[int, int], how: Supp
             break
         count *= 4
     places = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : how.most]
-    columns = boxes.gather(1, places[..., None].expand(-1, -1, 4)), values.gather(1, places), labels.gather(1, places)
-    return [
-        Detections(own[:k], values[:k].sigmoid(), labels[:k])
-        for own, values, labels, k in zip(*columns, counts, strict=True)
-    ]
+    boxes = boxes.gather(1, places[..., None].expand(-1, -1, 4))
+    columns = zip(boxes, values.gather(1, places).sigmoid(), labels.gather(1, places), counts, strict=True)
+    return [Detections(own[:k], scores[:k], classes[:k]) for own, scores, classes, k in columns]
 
 
 def _clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
