@@ -10,11 +10,7 @@ and with the number of seeds that would tell it.
 from __future__ import annotations
 
 import argparse
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import matplotlib
@@ -22,90 +18,37 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
-from scipy.special import stdtrit
+from scaling_designs import FACTORS, StudyDesigns, found_compounds, read_designs, slope_of, star_of
 
-from scalesearch.arch.scaling import round_width
 from scalesearch.cost.budget import human
-from scalesearch.evidence.noise import Group, NoiseFloor, by_seed, floor_of, unsteady
-from scalesearch.records.folder import read_rows
+from scalesearch.evidence.noise import Group
+from scalesearch.evidence.ranks import kendall
 
 ROOT = Path(__file__).parents[1] / "results"
 OUT = ROOT / "scaling"
-STUDIES = {"table_bccd": "blood cells, test_byobnet from random weights"}
-FACTORS = (1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
-"""EfficientDet sec. 4.2."""
+STUDIES = {
+    "table_bccd": "blood cells, test_byobnet from random weights",
+    "table_digits": "digits, test_byobnet from random weights",
+    "table_lite0": "blood cells, EfficientNet-Lite0 with ImageNet weights, frozen",
+}
+RATES = {
+    "learning_rate/0.003": "0.003",
+    "table_bccd": "0.008",
+    "learning_rate/0.02": "0.02",
+    "learning_rate/follows": "0.008, less for the wide and the deep",
+}
+"""The studies that trained the compound designs of phi 2, and their learning rates."""
 PUBLISHED = 1.35
 DIMENSIONS = {"size": "size", "width": "width", "repeats": "repeats", "heads": "head_depth"}
 """What the names of star designs begin with, and the field that they vary."""
 _COLOURS = {"size": "#2166ac", "width": "#1b7837", "repeats": "#b8860b", "heads": "#762a83", "compound": "#d6001c"}
 
 
-@dataclass(frozen=True)
-class StudyDesigns:
-    """The named designs of a study, each with its seeds."""
-
-    name: str
-    groups: Mapping[str, Group]
-
-    @cached_property
-    def unsteady(self) -> tuple[str, ...]:
-        """The designs whose seeds differ too much to be pooled with the others."""
-        return unsteady({name: spread.values for name, group in self.groups.items() if (spread := group.spread())})
-
-    @cached_property
-    def noise(self) -> NoiseFloor:
-        """Of one training, pooled over the designs but the unsteady ones."""
-        floor = floor_of(group for name, group in self.groups.items() if name not in self.unsteady)
-        assert floor, "designs are trained with several seeds"
-        return floor
-
-    @property
-    def centre(self) -> Group:
-        """The design about which the stars are."""
-        return self.groups["base"]
-
-    def mean(self, group: Group) -> float:
-        """Return the mean AP over seeds."""
-        spread = group.spread()
-        assert spread
-        return spread.mean
-
-    def half(self, group: Group) -> float:
-        """Return half the 95 % interval of the mean, from the pooled noise."""
-        return float(stdtrit(self.noise.freedom, 0.975)) * self.noise.sd / math.sqrt(len(group.rows))
-
-    def shown(self, group: Group) -> str:
-        """Return the mean with half its interval."""
-        return f"{self.mean(group):.3f} ± {self.half(group):.3f}"
-
-    def against(self, group: Group, other: Group) -> str:
-        """Return the difference of `group` to `other`, whether seeds tell it, and how many would."""
-        difference = self.mean(group) - self.mean(other)
-        least = self.noise.significant(len(group.rows), len(other.rows))
-        if abs(difference) > least:
-            return f"**{difference:+.3f}** (told: beyond {least:.3f})"
-        seeds = self.noise.runs_for(abs(difference))
-        return f"{difference:+.3f} (not told; {f'{seeds:,} seeds would' if seeds else 'no difference'})"
-
-    def compound(self, factor: float, phi: int) -> Group | None:
-        """Return the compound design of a width factor, which several factors may share."""
-        width, repeats = round_width(self.centre.first.spec.width * factor**phi), self.centre.first.spec.repeats + phi
-        for name, group in self.groups.items():
-            if re.fullmatch(rf"f[0-9_]+phi{phi}", name) and group.first.spec.width == width:
-                assert group.first.spec.repeats == repeats
-                return group
-        return None
-
-
-def read_designs(name: str) -> StudyDesigns | None:
-    """Return the named designs of the committed study `name`; None where there is none."""
-    if not (ROOT / name).is_dir():
-        return None
-    groups = {group.first.name: group for group in by_seed(read_rows(ROOT / name), ["baseline"])}
-    return StudyDesigns(name, groups)
+def read_studies() -> list[StudyDesigns]:
+    """Return the named designs of the committed tables."""
+    return [read_designs(ROOT / name) for name in STUDIES if (ROOT / name).is_dir()]
 
 
 # ---- the questions ----
@@ -144,28 +87,6 @@ def star_lines(study: StudyDesigns) -> Iterator[str]:
         )
 
 
-def star_of(study: StudyDesigns, dimension: str) -> list[Group]:
-    """Return the centre and the designs that differ from it in one dimension, by cost."""
-    found = [
-        group
-        for name, group in study.groups.items()
-        if name == "base" or re.fullmatch(rf"{dimension}(\d+|_only\dx)", name)
-    ]
-    return sorted(found, key=lambda group: group.first.cost["macs"])
-
-
-def slope_of(study: StudyDesigns, star: Sequence[Group]) -> tuple[float, float]:
-    """Return the slope of mean AP over log2 FLOPs, and half its 95 % interval, scatter about the line included."""
-    x = np.array([math.log2(group.first.cost["macs"]) for group in star])
-    y = np.array([study.mean(group) for group in star])
-    x = x - x.mean()
-    slope = float((x * y).sum() / (x * x).sum())
-    rest = y - y.mean() - slope * x
-    freedom = len(star) - 2
-    scatter = max(float((rest**2).sum() / freedom), study.noise.sd**2 / len(star[0].rows))
-    return slope, float(stdtrit(freedom, 0.975)) * math.sqrt(scatter / float((x * x).sum()))
-
-
 def figure6_lines(study: StudyDesigns) -> Iterator[str]:
     """Compare compound scaling with single dimensions at matched FLOPs (EfficientDet Figure 6)."""
     for phi in (1, 2):
@@ -184,11 +105,6 @@ def figure6_lines(study: StudyDesigns) -> Iterator[str]:
             beside = "" if group is published else study.against(group, published)
             label = name.replace(f"_only{2**phi}x", " alone")
             yield f"| {label} | {shape(group)} | {human(group.first.cost['macs'])} | {study.shown(group)} | {beside} |"
-
-
-def found_compounds(study: StudyDesigns, phi: int) -> list[tuple[float, Group]]:
-    """Return the compound designs at matched cost, by factor."""
-    return [(factor, group) for factor in FACTORS if (group := study.compound(factor, phi))]
 
 
 def factor_lines(study: StudyDesigns) -> Iterator[str]:
@@ -242,6 +158,43 @@ def shape(group: Group) -> str:
     return f"{max(spec.size)}, {spec.width}, {spec.repeats}, {spec.head_depth}"
 
 
+def read_rates() -> dict[str, StudyDesigns]:
+    """Return the compound designs of phi 2 by learning rate; nothing where only one rate was tried."""
+    found = {rate: read_designs(ROOT / name) for name, rate in RATES.items() if (ROOT / name).is_dir()}
+    ours = {
+        rate: StudyDesigns(study.name, {name: group for name, group in study.groups.items() if name.endswith("phi2")})
+        for rate, study in found.items()
+    }
+    return ours if len(ours) > 1 else {}
+
+
+def rate_lines(rates: Mapping[str, StudyDesigns]) -> Iterator[str]:
+    """Compare width factors at several learning rates: is the best one best at each?"""
+    groups = {f"{name} at {rate}": group for rate, study in rates.items() for name, group in study.groups.items()}
+    pooled = StudyDesigns("rates", groups)
+    names = {factor: f"f{factor:g}phi2".replace(".", "_") for factor in FACTORS}
+    yield "| factor | " + " | ".join(rates) + " |"
+    yield "|---|" + "---|" * len(rates)
+    for factor, name in names.items():
+        yield f"| {factor:g} | " + " | ".join(pooled.shown(study.groups[name]) for study in rates.values()) + " |"
+    means = {rate: [pooled.mean(study.groups[name]) for name in names.values()] for rate, study in rates.items()}
+    yield f"\nNoise of one training, pooled over these: {pooled.noise.sd:.4f}.\n"
+    usual = rates["0.008"]
+    for rate, study in rates.items():
+        order = sorted(names, key=lambda factor: -pooled.mean(study.groups[names[factor]]))
+        best, worst = (study.groups[names[factor]] for factor in (order[0], order[-1]))
+        published = study.groups[names[PUBLISHED]]
+        beside = "" if best is published else f"; beside 1.35 it has {pooled.against(best, published)}"
+        ranks = ""
+        if study is not usual:
+            tau = kendall(means[rate], means["0.008"]).tau
+            ranks = f"; Kendall's tau with the order at 0.008 is {tau:.2f}"
+        yield (
+            f"- At {rate} the best factor is {order[0]:g}{beside}; beside the worst, {order[-1]:g}, it has "
+            f"{pooled.against(best, worst)}{ranks}."
+        )
+
+
 # ---- page and picture ----
 
 LIMITS = """
@@ -258,7 +211,7 @@ LIMITS = """
 """
 
 
-def page(studies: Sequence[StudyDesigns]) -> str:
+def page(studies: Sequence[StudyDesigns], rates: Mapping[str, StudyDesigns]) -> str:
     """Return the page."""
     lines = [
         "# Compound scaling, asked again on small detectors",
@@ -283,6 +236,8 @@ def page(studies: Sequence[StudyDesigns]) -> str:
             found = list(answer(study))
             if len(found) > 2:
                 lines += ["", f"### {question}", "", *found]
+    if rates:
+        lines += ["", "## Is a width factor's rank an effect of the learning rate?", "", *rate_lines(rates)]
     return "\n".join(lines) + "\n" + LIMITS
 
 
@@ -336,9 +291,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    studies = [study for name in STUDIES if (study := read_designs(name))]
+    studies = read_studies()
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "scaling.md").write_text(page(studies), encoding="utf-8")
+    (args.out / "scaling.md").write_text(page(studies, read_rates()), encoding="utf-8")
     draw(studies, args.out / "scaling.png")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +19,15 @@ RESULTS = FOLDER.parent / "results"
 
 
 @pytest.fixture(scope="module")
-def scaling() -> ModuleType:
-    return script("scaling_page")
+def designs() -> ModuleType:
+    return script("scaling_designs")
+
+
+@pytest.fixture(scope="module")
+def scaling(designs: ModuleType) -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(FOLDER))  # the scripts import one another
+        yield script("scaling_page")
 
 
 def design(name: str, macs: float, *aps: float, repeats: int = 1, width: int = 16) -> Group:
@@ -34,8 +42,8 @@ def design(name: str, macs: float, *aps: float, repeats: int = 1, width: int = 1
 
 
 def test_it_follows_from_the_committed_rows(scaling: ModuleType) -> None:
-    studies = [study for name in scaling.STUDIES if (study := scaling.read_designs(name))]
-    assert (scaling.OUT / "scaling.md").read_text(encoding="utf-8") == scaling.page(studies)
+    page = scaling.page(scaling.read_studies(), scaling.read_rates())
+    assert (scaling.OUT / "scaling.md").read_text(encoding="utf-8") == page
 
 
 @pytest.mark.parametrize("study", sorted(file.name for file in RESULTS.glob("table_*")))
@@ -44,27 +52,41 @@ def test_its_tables_follow_from_the_committed_rows(study: str, tmp_path: Path) -
     assert (RESULTS / study / "curves.csv").read_text() == (tmp_path / "curves.csv").read_text()
 
 
-def test_the_slope_of_a_star_is_for_a_doubling(scaling: ModuleType) -> None:
+def test_the_slope_of_a_star_is_for_a_doubling(designs: ModuleType) -> None:
     star = [design(f"size{i}", 1e7 * 2**i, 0.3 + 0.05 * i, 0.32 + 0.05 * i) for i in range(4)]
-    study = scaling.StudyDesigns("toy", {group.first.name: group for group in star})
-    slope, half = scaling.slope_of(study, star)
+    study = designs.StudyDesigns("toy", {group.first.name: group for group in star})
+    slope, half = designs.slope_of(study, star)
     # The points lie on the line, so what is uncertain is the noise of a mean of two, over log2 costs of -1.5 .. 1.5.
     sd = 0.02 / math.sqrt(2)
     assert slope == pytest.approx(0.05) and study.noise.sd == pytest.approx(sd)
     assert half == pytest.approx(4.302653 * sd / math.sqrt(2) / math.sqrt(5), rel=1e-5)
 
 
-def test_a_difference_is_told_only_beyond_the_noise(scaling: ModuleType) -> None:
+def test_a_difference_is_told_only_beyond_the_noise(designs: ModuleType) -> None:
     near, far = design("near", 1e7, 0.31, 0.33), design("far", 1e7, 0.51, 0.53)
     base = design("base", 1e7, 0.30, 0.32)
-    study = scaling.StudyDesigns("toy", {"base": base, "near": near, "far": far})
+    study = designs.StudyDesigns("toy", {"base": base, "near": near, "far": far})
     assert study.against(far, base) == "**+0.210** (told: beyond 0.045)"
     assert study.against(near, base).startswith("+0.010 (not told; ") and "seeds would" in study.against(near, base)
     assert study.against(base, base) == "+0.000 (not told; no difference)"
 
 
-def test_factors_that_round_to_one_width_are_one_design(scaling: ModuleType) -> None:
-    designs = [design("base", 1e7, 0.3, 0.31, width=64), design("f1_2phi1", 2e7, 0.35, 0.36, width=80, repeats=2)]
-    study = scaling.StudyDesigns("toy", {group.first.name: group for group in designs})
-    assert study.compound(1.2, 1) is study.compound(1.3, 1) is designs[1]
+def test_factors_that_round_to_one_width_are_one_design(designs: ModuleType) -> None:
+    groups = [design("base", 1e7, 0.3, 0.31, width=64), design("f1_2phi1", 2e7, 0.35, 0.36, width=80, repeats=2)]
+    study = designs.StudyDesigns("toy", {group.first.name: group for group in groups})
+    assert study.compound(1.2, 1) is study.compound(1.3, 1) is groups[1]
     assert study.compound(1.35, 1) is None and study.compound(1.2, 2) is None
+
+
+def test_a_factor_is_compared_at_each_rate(scaling: ModuleType, designs: ModuleType) -> None:
+    names = [f"f{factor:g}phi2".replace(".", "_") for factor in scaling.FACTORS]
+
+    def study(rising: bool) -> object:
+        aps = [0.3 + 0.02 * (i if rising else -i) for i in range(len(names))]
+        groups = {name: design(name, 1e7, ap, ap + 0.002) for name, ap in zip(names, aps, strict=True)}
+        return designs.StudyDesigns("toy", groups)
+
+    lines = list(scaling.rate_lines({"0.008": study(rising=True), "0.02": study(rising=False)}))
+    assert lines[2].startswith("| 1.2 | 0.301 ± ")
+    assert any(line.startswith("- At 0.008 the best factor is 1.45; ") for line in lines)
+    assert any(line.startswith("- At 0.02 the best factor is 1.2; ") and "is -1.00" in line for line in lines)
