@@ -10,7 +10,7 @@ and with the number of seeds that would tell it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -20,13 +20,23 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
-from scaling_designs import FACTORS, StudyDesigns, found_compounds, read_designs, slope_of, star_of
+from scaling_designs import StudyDesigns, found_compounds, read_designs, star_of
+from scaling_questions import (
+    DIMENSIONS,
+    factor_lines,
+    family_lines,
+    figure6_lines,
+    network_lines,
+    noise_lines,
+    rate_lines,
+    star_lines,
+)
 
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group
-from scalesearch.evidence.ranks import kendall
 
 ROOT = Path(__file__).parents[1] / "results"
+PLANS = ROOT.parent / "search_spaces"
 OUT = ROOT / "scaling"
 STUDIES = {
     "table_bccd": "blood cells, test_byobnet from random weights",
@@ -40,122 +50,14 @@ RATES = {
     "learning_rate/follows": "0.008, less for the wide and the deep",
 }
 """The studies that trained the compound designs of phi 2, and their learning rates."""
-PUBLISHED = 1.35
-DIMENSIONS = {"size": "size", "width": "width", "repeats": "repeats", "heads": "head_depth"}
-"""What the names of star designs begin with, and the field that they vary."""
+FAMILY = ("table_bccd", "family_bccd")
+"""A table, and the study that trained the family which `scalesearch fit` made from it, as its plan says."""
 _COLOURS = {"size": "#2166ac", "width": "#1b7837", "repeats": "#b8860b", "heads": "#762a83", "compound": "#d6001c"}
 
 
 def read_studies() -> list[StudyDesigns]:
     """Return the named designs of the committed tables."""
     return [read_designs(ROOT / name) for name in STUDIES if (ROOT / name).is_dir()]
-
-
-# ---- the questions ----
-
-
-def noise_lines(study: StudyDesigns) -> Iterator[str]:
-    """Say how much one training is off, and what three seeds tell."""
-    low, high = study.noise.interval
-    runs = max(len(group.rows) for group in study.groups.values())
-    yield (
-        f"{len(study.groups)} designs, {sum(len(group.rows) for group in study.groups.values())} trainings. Noise of one: "
-        f"{study.noise.sd:.4f} ({low:.4f} .. {high:.4f}). {runs} seeds of each of two designs tell a difference of "
-        f"{study.noise.tellable(runs):.3f} four times in five; {study.noise.significant(runs):.3f} is significant."
-    )
-    for name in study.unsteady:
-        spread = study.groups[name].spread()
-        assert spread
-        values = ", ".join(f"{value:.3f}" for value in spread.values)
-        yield f"\n`{name}` is not in that noise, since its seeds differ by more (Cochran's C test at 1 %): {values}."
-
-
-def star_lines(study: StudyDesigns) -> Iterator[str]:
-    """AP for a doubling of the cost along each dimension alone."""
-    yield "| dimension | values | FLOPs | AP from the least to the largest | AP for a doubling of FLOPs |"
-    yield "|---|---|---|---|---|"
-    for dimension, field in DIMENSIONS.items():
-        star = star_of(study, dimension)
-        if len(star) < 3:
-            continue
-        values = [max(g.first.spec.size) if field == "size" else getattr(g.first.spec, field) for g in star]
-        slope, half = slope_of(study, star)
-        aps = [study.mean(group) for group in star]
-        yield (
-            f"| {dimension} | {', '.join(map(str, values))} | {human(star[0].first.cost['macs'])} .. "
-            f"{human(star[-1].first.cost['macs'])} | {aps[0]:.3f} .. {aps[-1]:.3f} | {slope:+.3f} ± {half:.3f} |"
-        )
-
-
-def figure6_lines(study: StudyDesigns) -> Iterator[str]:
-    """Compare compound scaling with single dimensions at matched FLOPs (EfficientDet Figure 6)."""
-    for phi in (1, 2):
-        published = study.compound(PUBLISHED, phi)
-        singles = {name: group for name, group in study.groups.items() if name.endswith(f"_only{2**phi}x")}
-        if published is None or not singles:
-            continue
-        yield f"\n{2**phi} times the centre's FLOPs:\n"
-        yield "| scaled | size, width, repeats, heads | FLOPs | AP | beside compound 1.35 |"
-        yield "|---|---|---|---|---|"
-        best = max(found_compounds(study, phi), key=lambda one: study.mean(one[1]))
-        rows = [("compound, 1.35", published)]
-        rows += [(f"compound, {best[0]:g} (the best)", best[1])] if best[1] is not published else []
-        rows += sorted(singles.items(), key=lambda one: -study.mean(one[1]))
-        for name, group in rows:
-            beside = "" if group is published else study.against(group, published)
-            label = name.replace(f"_only{2**phi}x", " alone")
-            yield f"| {label} | {shape(group)} | {human(group.first.cost['macs'])} | {study.shown(group)} | {beside} |"
-
-
-def factor_lines(study: StudyDesigns) -> Iterator[str]:
-    """Show the grid of width factors over the ladder of budgets."""
-    phis = [phi for phi in (1, 2) if found_compounds(study, phi)]
-    if not phis:
-        return
-    yield "| factor | " + " | ".join(f"phi {phi}: size, width, repeats, heads; FLOPs; AP" for phi in phis) + " |"
-    yield "|---|" + "---|" * len(phis)
-    for factor in FACTORS:
-        cells = []
-        for phi in phis:
-            group = study.compound(factor, phi)
-            cells.append(
-                f"{shape(group)}; {human(group.first.cost['macs'])}; {study.shown(group)}" if group else "not trained"
-            )
-        yield f"| {factor:g} | " + " | ".join(cells) + " |"
-    for phi in phis:
-        found = found_compounds(study, phi)
-        best, worst = max(found, key=lambda one: study.mean(one[1])), min(found, key=lambda one: study.mean(one[1]))
-        published = study.compound(PUBLISHED, phi)
-        assert published
-        if best[1] is published:
-            beside = "which 1.35 shares"
-        else:
-            beside = f"beside 1.35 it has {study.against(best[1], published)}"
-        yield (
-            f"\nphi {phi}: the best factor is {best[0]:g}, {beside}; beside the worst, {worst[0]:g}, it has "
-            f"{study.against(best[1], worst[1])}."
-        )
-
-
-def network_lines(study: StudyDesigns) -> Iterator[str]:
-    """Compare feature networks at the centre's cost."""
-    found = {name: group for name, group in study.groups.items() if name.endswith("_matched")}
-    if not found:
-        return
-    yield "| feature network | size | FLOPs | AP | beside bifpn |"
-    yield "|---|---|---|---|---|"
-    yield f"| bifpn | {max(study.centre.first.spec.size)} | {human(study.centre.first.cost['macs'])} | {study.shown(study.centre)} | |"
-    for name, group in sorted(found.items(), key=lambda one: -study.mean(one[1])):
-        yield (
-            f"| {name.removesuffix('_matched')} | {max(group.first.spec.size)} | {human(group.first.cost['macs'])} | "
-            f"{study.shown(group)} | {study.against(group, study.centre)} |"
-        )
-
-
-def shape(group: Group) -> str:
-    """Return the dimensions of a design in short."""
-    spec = group.first.spec
-    return f"{max(spec.size)}, {spec.width}, {spec.repeats}, {spec.head_depth}"
 
 
 def read_rates() -> dict[str, StudyDesigns]:
@@ -166,33 +68,6 @@ def read_rates() -> dict[str, StudyDesigns]:
         for rate, study in found.items()
     }
     return ours if len(ours) > 1 else {}
-
-
-def rate_lines(rates: Mapping[str, StudyDesigns]) -> Iterator[str]:
-    """Compare width factors at several learning rates: is the best one best at each?"""
-    groups = {f"{name} at {rate}": group for rate, study in rates.items() for name, group in study.groups.items()}
-    pooled = StudyDesigns("rates", groups)
-    names = {factor: f"f{factor:g}phi2".replace(".", "_") for factor in FACTORS}
-    yield "| factor | " + " | ".join(rates) + " |"
-    yield "|---|" + "---|" * len(rates)
-    for factor, name in names.items():
-        yield f"| {factor:g} | " + " | ".join(pooled.shown(study.groups[name]) for study in rates.values()) + " |"
-    means = {rate: [pooled.mean(study.groups[name]) for name in names.values()] for rate, study in rates.items()}
-    yield f"\nNoise of one training, pooled over these: {pooled.noise.sd:.4f}.\n"
-    usual = rates["0.008"]
-    for rate, study in rates.items():
-        order = sorted(names, key=lambda factor: -pooled.mean(study.groups[names[factor]]))
-        best, worst = (study.groups[names[factor]] for factor in (order[0], order[-1]))
-        published = study.groups[names[PUBLISHED]]
-        beside = "" if best is published else f"; beside 1.35 it has {pooled.against(best, published)}"
-        ranks = ""
-        if study is not usual:
-            tau = kendall(means[rate], means["0.008"]).tau
-            ranks = f"; Kendall's tau with the order at 0.008 is {tau:.2f}"
-        yield (
-            f"- At {rate} the best factor is {order[0]:g}{beside}; beside the worst, {order[-1]:g}, it has "
-            f"{pooled.against(best, worst)}{ranks}."
-        )
 
 
 # ---- page and picture ----
@@ -236,6 +111,11 @@ def page(studies: Sequence[StudyDesigns], rates: Mapping[str, StudyDesigns]) -> 
             found = list(answer(study))
             if len(found) > 2:
                 lines += ["", f"### {question}", "", *found]
+    if (ROOT / FAMILY[1]).is_dir():
+        family = family_lines(
+            *(read_designs(ROOT / name) for name in FAMILY), (PLANS / f"{FAMILY[1]}.yaml").read_text()
+        )
+        lines += ["", f"## The family that a fit to {FAMILY[0]} gives, trained", "", *family]
     if rates:
         lines += ["", "## Is a width factor's rank an effect of the learning rate?", "", *rate_lines(rates)]
     return "\n".join(lines) + "\n" + LIMITS

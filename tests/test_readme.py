@@ -14,3 +14,16 @@ def test_its_session_in_python_gives_what_it_shows() -> None:
     test = doctest.DocTestParser().get_doctest(session, {}, "README.md", str(README), 0)
     found = doctest.DocTestRunner().run(test)
     assert found.attempted > 10 and found.failed == 0
+
+
+def test_its_scores_are_in_the_pages_that_it_links() -> None:
+    rows = [line for line in README.read_text().splitlines() if line.startswith("| [`")]
+    found = 0
+    for row in rows:
+        answer = row.split(" | ")[-1]
+        for page in re.findall(r"\((results/\w+/\w+\.md)\)", answer):
+            text = (README.parent / page).read_text()
+            scores = re.findall(r"\b0\.[0-9]{3}\b", answer)
+            assert not [score for score in scores if score not in text], page
+            found += len(scores)
+    assert found > 15

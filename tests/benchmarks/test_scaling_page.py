@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,11 @@ def scaling(designs: ModuleType) -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(str(FOLDER))  # the scripts import one another
         yield script("scaling_page")
+
+
+@pytest.fixture
+def questions(scaling: ModuleType) -> ModuleType:
+    return sys.modules["scaling_questions"]
 
 
 def design(name: str, macs: float, *aps: float, repeats: int = 1, width: int = 16) -> Group:
@@ -78,15 +84,25 @@ def test_factors_that_round_to_one_width_are_one_design(designs: ModuleType) -> 
     assert study.compound(1.35, 1) is None and study.compound(1.2, 2) is None
 
 
-def test_a_factor_is_compared_at_each_rate(scaling: ModuleType, designs: ModuleType) -> None:
-    names = [f"f{factor:g}phi2".replace(".", "_") for factor in scaling.FACTORS]
+def test_a_factor_is_compared_at_each_rate(questions: ModuleType, designs: ModuleType) -> None:
+    names = [f"f{factor:g}phi2".replace(".", "_") for factor in designs.FACTORS]
 
     def study(rising: bool) -> object:
         aps = [0.3 + 0.02 * (i if rising else -i) for i in range(len(names))]
         groups = {name: design(name, 1e7, ap, ap + 0.002) for name, ap in zip(names, aps, strict=True)}
         return designs.StudyDesigns("toy", groups)
 
-    lines = list(scaling.rate_lines({"0.008": study(rising=True), "0.02": study(rising=False)}))
+    lines = list(questions.rate_lines({"0.008": study(rising=True), "0.02": study(rising=False)}))
     assert lines[2].startswith("| 1.2 | 0.301 ± ")
     assert any(line.startswith("- At 0.008 the best factor is 1.45; ") for line in lines)
     assert any(line.startswith("- At 0.02 the best factor is 1.2; ") and "is -1.00" in line for line in lines)
+
+
+def test_what_a_fit_said_stands_beside_what_was_trained(questions: ModuleType, designs: ModuleType) -> None:
+    groups = [design("100M", 1e8, 0.44, 0.47), design("50M", 5e7, 0.39, 0.41), design("base", 2e7, 0.3, 0.31)]
+    table, family = designs.StudyDesigns("table", {"base": groups[2]}), designs.StudyDesigns("family", {})
+    family.groups.update({group.first.name: group for group in groups[:2]})
+    plan = "#   50M: AP 0.410 (0.380 .. 0.440), 50,000,000 multiply-adds\n#   100M: AP 0.43 (0.40 .. 0.46), 1 multiply-adds\n"
+    lines = list(questions.family_lines(table, family, plan))
+    assert lines[2].startswith("| 50M | 96, 16, 1, 1 | 50 M | 0.410 (0.380 .. 0.440) | 0.400 ± ")
+    assert lines[-1].startswith("\n3 of 4 trainings are inside")  # 0.47 is not
