@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scalesearch.app import audit_study, fit_scaling, search_study, train_one, trained_model
 from scalesearch.app import evaluate as evaluation
@@ -98,12 +98,16 @@ def load_model(weights: str | Path, *, design: str | None = None, size: tuple[in
     return trained_model.open_model(Path(weights), design=design, size=asked)
 
 
-def evaluate(model: Model | str | Path, data: str | Path, split: str = "val") -> dict[str, Any]:
+def evaluate(
+    model: Model | str | Path, data: str | Path, split: str = "val", *, nms: Literal["hard", "soft"] = "hard"
+) -> dict[str, Any]:
     """Return the twelve COCO metrics on a split, over all (`numbers`) and by class (`classes`), as plain data.
+
+    nms: hard, as everywhere else here, or soft, by which EfficientDet's published AP is measured.
 
     Raises ValueError where the model's classes are not the data's.
     """
-    return evaluation.evaluate(_model(model), open_split(str(data), split)).summary
+    return evaluation.evaluate(_model(model), open_split(str(data), split), nms).summary
 
 
 def predict(

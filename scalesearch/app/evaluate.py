@@ -49,8 +49,11 @@ class Scored:
         ]
 
 
-def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
-    """Evaluate the model on a split. Raises ValueError where the data has objects of classes unknown to the model."""
+def evaluate(model: Model | OnnxModel, split: Split, method: str = "hard") -> Scored:
+    """Evaluate the model on a split, by a suppression `method` of `nn.postprocess.detect`.
+
+    Raises ValueError where the data has objects of classes unknown to the model.
+    """
     split = with_classes(split, model.categories)
     if model.classes is not None and _known(split) <= {category.name for category in model.categories}:
         split = by_name(split, model.categories, model.file.name)
@@ -66,7 +69,7 @@ def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
     named = dataclasses.replace(split, categories=categories)
     predicted = dataclasses.replace(pixels, split=named, normalisation=model.spec.normalisation)
     known = {category.id for category in split.categories}
-    results = [one for one in model.detections(predicted) if one["category_id"] in known]
+    results = [one for one in model.detections(predicted, method) if one["category_id"] in known]
     found = coco_numbers(ground_truth(split), results)
     counts = box_counts(split)
     boxes = {category.name: int(count) for category, count in zip(split.categories, counts, strict=True)}
@@ -75,6 +78,7 @@ def evaluate(model: Model | OnnxModel, split: Split) -> Scored:
         "spec_id": model.spec.id,
         "size": list(model.spec.size),
         "split": split.name,
+        "nms": method,
         "images": len(split.images),
         "boxes": int(counts.sum()),
         "numbers": found.numbers,

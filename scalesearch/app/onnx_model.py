@@ -41,9 +41,16 @@ class OnnxModel:
         """The device whose memory it takes."""
         return torch.device("cpu")
 
-    def detections(self, pixels: Pixels) -> list[dict[str, Any]]:
-        """Return COCO results of all images, as `training.evaluation.predict`, with the file's suppression if any."""
+    def detections(self, pixels: Pixels, method: str = "hard") -> list[dict[str, Any]]:
+        """Return COCO results of all images, as `training.evaluation.predict`, with the file's suppression if any.
+
+        ValueError where that is another than `method`.
+        """
         names = [output.name for output in self.session.get_outputs()]
+        if "count" in names and method != "hard":
+            raise ValueError(
+                f"{self.file}: a file with hard suppression inside cannot have {method}: export it without --nms"
+            )
         fixed = self.session.get_inputs()[0].shape[0]
         together = fixed if isinstance(fixed, int) else BATCH
         results: list[dict[str, Any]] = []
@@ -52,14 +59,14 @@ class OnnxModel:
             lack = together - len(images) if isinstance(fixed, int) else 0
             filled: NDArray[np.float32] = np.pad(images, ((0, lack), (0, 0), (0, 0), (0, 0)))
             values = self.session.run(names, {"images": filled})
-            found = self._found(dict(zip(names, map(torch.from_numpy, values), strict=True)))[: len(images)]
+            found = self._found(dict(zip(names, map(torch.from_numpy, values), strict=True)), method)[: len(images)]
             results += coco_results(found, batch.index.tolist(), pixels)
         return results
 
-    def _found(self, outputs: dict[str, torch.Tensor]) -> list[Detections]:
+    def _found(self, outputs: dict[str, torch.Tensor], method: str) -> list[Detections]:
         if "count" not in outputs:
             raw = Outputs(*(outputs[name] for name in Outputs._fields))
-            return detect(raw, anchor_boxes(self.spec), self.spec.size, candidates=CANDIDATES)
+            return detect(raw, anchor_boxes(self.spec), self.spec.size, method=method, candidates=CANDIDATES)
         rows = zip(*(outputs[name] for name in FOUND), strict=True)
         return [
             Detections(boxes[:k], scores[:k], labels[:k]) for boxes, scores, labels, count in rows for k in [int(count)]

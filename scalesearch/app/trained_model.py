@@ -53,9 +53,9 @@ class Model:
         """The device of its weights."""
         return next(self.detector.parameters()).device
 
-    def detections(self, pixels: Pixels) -> list[dict[str, Any]]:
-        """Return COCO results of all images."""
-        return predict(self.detector, anchor_boxes(self.spec, self.device), pixels)
+    def detections(self, pixels: Pixels, method: str = "hard") -> list[dict[str, Any]]:
+        """Return COCO results of all images, by a suppression `method` of `nn.postprocess.detect`."""
+        return predict(self.detector, anchor_boxes(self.spec, self.device), pixels, method)
 
 
 def open_model(weights: Path, *, design: str | None = None, size: str | None = None) -> Model:

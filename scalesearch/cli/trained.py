@@ -31,6 +31,13 @@ def _is_results(file: Path) -> bool:
     "--out", "-o", type=FILE, help="Write the detections here, as COCO results with the data's own ids: .json."
 )
 @click.option("--plots", type=FOLDER, metavar="DIR", help="Draw the confusion matrix and precision over recall there.")
+@click.option(
+    "--nms",
+    type=click.Choice(["hard", "soft"]),
+    default="hard",
+    show_default=True,
+    help="Suppression: hard at IoU 0.5, or Gaussian soft-NMS, by which EfficientDet's published AP is measured.",
+)
 @DESIGN
 @SIZE
 @DEVICE
@@ -41,6 +48,7 @@ def evaluate(
     split: str,
     out: Path | None,
     plots: Path | None,
+    nms: str,
     design: str | None,
     size: str | None,
     device: str | None,
@@ -78,7 +86,7 @@ def evaluate(
     for line in own.notes:
         logger.info(f"{own.name}: {line}")
     with RichConsole(stderr=as_json):
-        found = run(model, own)
+        found = run(model, own, nms)
     if out:
         write_detections(found, own, out)
     if plots:

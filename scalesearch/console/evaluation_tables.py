@@ -17,7 +17,7 @@ def show_evaluation(found: Mapping[str, Any]) -> None:
     height, width = found["size"]
     console.print(
         f"{for_terminal(found['weights']['file'])} (spec {found['spec_id']}, input {height}x{width}) on {for_terminal(found['split'])}: "
-        f"{found['images']} images, {found['boxes']} boxes",
+        f"{found['images']} images, {found['boxes']} boxes{'' if found['nms'] == 'hard' else ', soft-NMS'}",
         markup=False,
     )
     numbers = found["numbers"]

@@ -63,14 +63,14 @@ def refresh_norms(models: Sequence[nn.Module], batches: Iterable[Tensor], frozen
         norm.momentum = momentum
 
 
-def predict(model: nn.Module, anchors: Tensor, pixels: Pixels) -> list[dict[str, Any]]:
-    """Return COCO results of all images of `pixels`, at most 100 an image."""
-    return _predict([model], [anchors], pixels, WHOLE)[0]
+def predict(model: nn.Module, anchors: Tensor, pixels: Pixels, method: str = "hard") -> list[dict[str, Any]]:
+    """Return COCO results of all images of `pixels`, at most 100 an image, by a suppression `method` of `detect`."""
+    return _predict([model], [anchors], pixels, WHOLE, method)[0]
 
 
 @torch.no_grad()
 def _predict(
-    models: Sequence[nn.Module], anchors: Sequence[Tensor], pixels: Pixels, shard: Shard
+    models: Sequence[nn.Module], anchors: Sequence[Tensor], pixels: Pixels, shard: Shard, method: str = "hard"
 ) -> list[list[dict[str, Any]]]:
     """Return each model's results, as `predict`, of this shard of the batches; several share a backbone."""
     for model in models:
@@ -80,7 +80,7 @@ def _predict(
     with closing(fed(unchanged(pixels, BATCH, shard, device), device)) as batches:
         for batch in batches:
             for one, own, outputs in zip(results, anchors, outputs_together(models, batch.images), strict=True):
-                found = detect(outputs, own, pixels.size, candidates=CANDIDATES)
+                found = detect(outputs, own, pixels.size, method=method, candidates=CANDIDATES)
                 one += coco_results(found, batch.places.tolist(), pixels)
     return results
 

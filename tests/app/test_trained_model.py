@@ -57,6 +57,20 @@ def test_another_size_is_another_input(trained: Trained, command: Command) -> No
     assert found["size"] == [96, 128] and found["spec_id"] != TINY.id
 
 
+def test_soft_suppression_keeps_what_overlaps_with_less_score(
+    trained: Trained, command: Command, tmp_path: Path
+) -> None:
+    scores: dict[str, list[float]] = {}
+    for nms in ("hard", "soft"):
+        asked = ("--data", trained.data, "--nms", nms, "-o", tmp_path / f"{nms}.json", "--json")
+        done = command("eval", trained.folder, *asked)
+        assert done.status == 0 and json.loads(done.out)["nms"] == nms, done.err
+        scores[nms] = sorted(found["score"] for found in json.loads((tmp_path / f"{nms}.json").read_text()))
+    assert scores["soft"][-1] == scores["hard"][-1]  # the best of an image and class is above all decay
+    assert len(set(scores["soft"]) - set(scores["hard"])) > 10
+    assert "soft-NMS" in command("eval", trained.folder, "--data", trained.data, "--nms", "soft").out
+
+
 def test_other_classes_are_refused_by_name(trained: Trained, command: Command, tmp_path: Path) -> None:
     write_coco(tmp_path, "val", count=2, seed=0)
     place = tmp_path / "annotations" / "instances_val.json"
