@@ -64,11 +64,15 @@ def equality(place: str) -> Iterator[str]:
     data = few(open_data(DATA), 32)
     spec = small(data)
     pixels = open_pixels(data.train, spec.size)
-    recipe = Recipe(epochs=1, batch=8, colour=(0.2, 0.2, 0.2, 0.1), mosaic=0.3, mixup=0.3)
+    recipe = Recipe(epochs=1, batch=8, mosaic=0.3, mixup=0.3)
+    coloured = dataclasses.replace(recipe, colour=(0.2, 0.2, 0.2, 0.1))
     here, there = (_batch(pixels, recipe, where) for where in (torch.device("cpu"), device))
     yield "| what | largest difference | allowed |"
     yield "| --- | ---: | ---: |"
-    yield _compare("images of a batch (jitter, colour, mosaic, mixup), normalised", here.images, there.images, 2e-3)
+    yield _compare("images of a batch (jitter, mosaic, mixup), normalised", here.images, there.images, 1e-5)
+    one, other = (_batch(pixels, coloured, where).images.cpu() for where in (torch.device("cpu"), device))
+    # A byte is 0.017. A GPU's hues round otherwise here and there, by a byte or two.
+    yield _line("the same with colours, on average", float((one - other).abs().mean()), 2e-3)
     yield _compare("boxes of a batch, pixels", here.boxes, there.boxes, 1e-3)
     if not torch.equal(here.labels, there.labels.cpu()):
         raise Refuted("labels of a batch differ")

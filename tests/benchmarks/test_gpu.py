@@ -47,7 +47,7 @@ def checks(coco: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_a_cpu_equals_itself_and_another_result_is_refuted(checks: ModuleType) -> None:
     rows = list(checks.equality("cpu"))[2:]
-    assert len(rows) == 6 and all(row.split("|")[2].strip() == "0" for row in rows)
+    assert len(rows) == 7 and all(row.split("|")[2].strip() == "0" for row in rows)
     one = torch.zeros(2)
     with pytest.raises(checks.Refuted, match="^loss: they differ by 1, and 0.5 is allowed$"):
         checks._compare("loss", one, one + 1, 0.5)
