@@ -11,28 +11,31 @@ import pytest
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 
 TURNS = """
-import resource, sys
+import resource
 import torch
 from scalesearch.nn.allocator import keep_freed_memory
 
 def turn():  # a step's coming and going: one block that is mapped on its own, and many small ones
     blocks = [torch.ones(2**24)] + [torch.ones(2**15) for _ in range(400)]
 
-if sys.argv[1] == "kept":
-    assert keep_freed_memory() and keep_freed_memory()
-for _ in range(3):
-    turn()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    turn()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def faults():
+    for _ in range(3):
+        turn()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        turn()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+assert keep_freed_memory() and keep_freed_memory()
+print(faults())
 """
 PAGES = 5 * 2**26 // 4096
 """Of the large block in five turns."""
 
 
 HELD = """
-import mmap, sys
+import mmap
 import torch
 from scalesearch.nn.allocator import give_back_freed_memory, keep_freed_memory
 
@@ -45,31 +48,29 @@ small = torch.ones(2**10)
 before = resident()
 blocks = [torch.ones(2**20) for _ in range(64)]
 del blocks
-if sys.argv[1] == "given back":
-    assert give_back_freed_memory()
+print(resident() - before)
+assert give_back_freed_memory()
 print(resident() - before)
 """
 
 
-def faults(kind: str) -> int:
-    return printed(TURNS, kind)
-
-
-def printed(script: str, kind: str) -> int:
-    command = [sys.executable, "-c", script, kind]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def printed(script: str) -> list[int]:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_what_is_freed_is_not_taken_anew() -> None:
-    assert faults("kept") < PAGES // 100
+    before, kept = printed(TURNS)
+    assert kept < PAGES // 100
     # The system may back memory with pages larger than 4 KiB: then there are fewer to take.
-    assert faults("given back") > 10 * faults("kept")
+    assert before > 10 * kept
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_what_is_given_back_is_no_longer_held() -> None:
-    assert printed(HELD, "kept") > 2**27 > 8 * printed(HELD, "given back")
+    kept, given_back = printed(HELD)
+    assert kept > 2**27 > 8 * given_back
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

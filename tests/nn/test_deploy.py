@@ -27,6 +27,12 @@ SPEC = dataclasses.replace(
 )
 
 
+# Less to record, where a test is of numbers: no squeeze-and-excitation, two levels, no convolution in a head.
+FEW = dataclasses.replace(
+    SPEC, backbone=EfficientNet(width=0.25, depth=0.25, lite=True), topology=bifpn(3, 4), head_depth=0
+)
+
+
 def _built(spec: DetectorSpec) -> Detector:
     torch.manual_seed(0)
     detector = build(spec).eval()
@@ -116,7 +122,7 @@ def test_backbones_of_timm_are_prepared_alike(name: str, tmp_path: Path) -> None
 
 
 def test_double_precision_folds_to_double_precision() -> None:
-    detector, images = _built(SPEC).double(), _images(SPEC, 1).double()
+    detector, images = _built(FEW).double(), _images(FEW, 1).double()
     with torch.no_grad():
         _close(prepare(detector)(images), detector(images), 1e-12)
 
@@ -125,11 +131,11 @@ def test_double_precision_folds_to_double_precision() -> None:
 def test_onnx_runtime_gives_the_same_outputs(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-    detector = _built(SPEC)
+    detector = _built(FEW)
     export_onnx(detector, tmp_path / "detector.onnx")
     session = runtime.InferenceSession(tmp_path / "detector.onnx", providers=["CPUExecutionProvider"])
     for batch in (1, 3):
-        images = _images(SPEC, batch)
+        images = _images(FEW, batch)
         found = [torch.from_numpy(x) for x in session.run(None, {"images": images.numpy()})]
         with torch.no_grad():
             _close(Outputs(*found), detector(images), 1e-5)
