@@ -14,7 +14,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from scalesearch.records.folder import read_rows
+from scalesearch.data.sets import open_data
+from scalesearch.plan.plan import read_plan
+from scalesearch.records.folder import StudyFolder, read_rows
 from tests.conftest import Command
 from tests.test_cli import PLAN, timeless
 
@@ -103,19 +105,19 @@ def test_a_ray_cluster_of_this_machine_gives_the_same_rows(plan: Path, tmp_path:
     storage.engine.dispose()  # Python 3.13 warns of a connection that is left open
 
 
-def test_a_second_driver_is_refused_while_the_first_lives(plan: Path, tmp_path: Path, command: Command) -> None:
-    words = ["search", "tiny.yaml", "--out", "study", *options("trials=1", "recipe.epochs=100000")]
-    first = started(tmp_path, *words)
-    try:
-        until(lambda: (tmp_path / "study" / "plan.yaml").exists())
+def test_a_second_driver_is_refused_while_the_first_lives(
+    coco: Path, plan: Path, tmp_path: Path, command: Command
+) -> None:
+    words = ["search", "tiny.yaml", "--out", "study", *options("trials=1")]
+    first = StudyFolder.open(
+        tmp_path / "study", read_plan(plan, options("trials=1")[1::2]), data=open_data(coco).fingerprint
+    )
+    with first:
         second = command(*words)
-        assert first.poll() is None
-    finally:
-        first.kill()
-        first.communicate()
     assert second.status == 2
-    assert f"only one process may write a study, but process {first.pid} on " in second.err
+    assert f"only one process may write a study, but process {os.getpid()} on " in second.err
     assert second.err.count("\n") == 1
+    assert command(*words).status == 0
 
 
 def test_two_workers_and_then_one_for_more_trials_give_the_rows_of_one(

@@ -195,7 +195,8 @@ def test_names_with_odd_characters_break_no_line(tmp_path: Path) -> None:
 def test_the_command_measures_writes_and_refuses_to_replace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
-    """Takes some seconds, since training steps are timed: of three images, as few as there are."""
+    """Training steps are timed three times each, of three images, as few as there are."""
+    monkeypatch.setattr("scalesearch.app.step_times._SECONDS", 0.0)
     for split, seed in (("train", 0), ("val", 1)):
         write_coco(tmp_path / "coco", split, count=4, seed=seed)
     monkeypatch.setenv("SCALESEARCH_CACHE", str(tmp_path / "cache"))

@@ -22,7 +22,7 @@ from tests.benchmarks.scripts import script
 )
 def test_training_memory_is_that_of_a_step(name: str, half: bool, again: bool, tmp_path: Path) -> None:
     checks = script("check_memory")
-    spec = resolve_spec(checks.detectors(96)[name], tmp_path)
+    spec = resolve_spec(checks.detectors(64)[name], tmp_path)
     plain = TrainingSettings(batch=2, optimizer="sgd")
     for setting in (plain, replace(plain, half=half, checkpointing=again)):
         line = checks.check(spec, setting)
