@@ -37,7 +37,7 @@ _DRAWN, _PROJECTED, _PROJECTED_GRAPHS = 1_000, 64, 8
 """Draws of a pool. A projected band moves a number into it in 2 ms, a random graph in 30 ms."""
 _MUTANTS, _MUTANT_GRAPHS, _CHANGES = 600, 200, 3
 """Mutants of the front in a pool, of graphs fewer, and the most changes of one; those outside the band are dropped. One
-takes 0.2 ms, of a graph 0.8 ms."""
+takes 0.2 ms, of a graph 0.4 ms."""
 _MARGIN = 0.1
 """Distance of the reference point beyond the most expensive candidate, as a share of the cost's range."""
 _QUANTILE = 0.5
