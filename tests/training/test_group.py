@@ -12,11 +12,12 @@ import torch
 from scalesearch.arch.backbone import EfficientNet
 from scalesearch.arch.networks import fpn, panet
 from scalesearch.arch.spec import Anchors
-from scalesearch.data.sets import Data
+from scalesearch.data.sets import Data, open_data
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.task import Outcome, Task, TaskError
 from scalesearch.training import checkpoint, learning_curve
 from scalesearch.training.run_task import run_task, run_tasks
+from tests.conftest import write_coco
 from tests.detectors import TINY
 from tests.displays import watched
 from tests.training.test_run_task import RECIPE, data, one_thread, same, task  # noqa: F401 - fixtures
@@ -38,6 +39,18 @@ def run_alone(folder: Path, data: Data, recipe: Recipe = FROZEN, **changes: obje
     return [run_task(one, data) for one in tasks(folder, recipe, **changes)]
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Outcome]]:
+    """Trainings each alone, on the images of `data`: their folder and what came of them."""
+    folder, before = tmp_path_factory.mktemp("alone"), torch.get_num_threads()
+    for split, count, seed in (("train", 10, 0), ("val", 4, 1)):
+        write_coco(folder / "coco", split, count=count, seed=seed)
+    torch.set_num_threads(1)
+    outcomes = run_alone(folder, open_data(folder / "coco"))
+    torch.set_num_threads(before)
+    return folder, outcomes
+
+
 def assert_equal(folders: Sequence[Path], *outcomes: Sequence[Outcome | Exception]) -> None:
     for i, found in enumerate(zip(*outcomes, strict=True)):
         assert all(isinstance(one, Outcome) and one.state == "complete" for one in found)
@@ -46,15 +59,14 @@ def assert_equal(folders: Sequence[Path], *outcomes: Sequence[Outcome | Exceptio
         assert same(*(folder / str(i) for folder in folders))
 
 
-def test_each_ends_as_alone(data: Data, tmp_path: Path) -> None:  # noqa: F811
-    folders = [tmp_path / "together", tmp_path / "alone"]
-    alone = run_alone(folders[1], data)
-    together = run_tasks(tasks(folders[0]), data)
-    assert_equal(folders, together, alone)
-    assert len({outcome.losses for outcome in alone}) == len(NECKS)
+def test_each_ends_as_alone(data: Data, tmp_path: Path, alone: tuple[Path, list[Outcome]]) -> None:  # noqa: F811
+    folder, outcomes = alone
+    together = run_tasks(tasks(tmp_path), data)
+    assert_equal([tmp_path, folder], together, outcomes)
+    assert len({outcome.losses for outcome in outcomes}) == len(NECKS)
     # A finished one is answered from its checkpoint, beside another that is not.
-    (folders[0] / "0" / checkpoint.LAST).unlink()
-    assert_equal(folders, run_tasks(tasks(folders[0]), data), alone)
+    (tmp_path / "0" / checkpoint.LAST).unlink()
+    assert_equal([tmp_path, folder], run_tasks(tasks(tmp_path), data), outcomes)
 
 
 def test_a_rung_and_the_rest(data: Data, tmp_path: Path) -> None:  # noqa: F811
@@ -64,9 +76,13 @@ def test_a_rung_and_the_rest(data: Data, tmp_path: Path) -> None:  # noqa: F811
     assert_equal(folders, run_tasks(tasks(folders[0]), data), run_alone(folders[1], data))
 
 
-def test_killed_and_resumed(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_killed_and_resumed(
+    data: Data,  # noqa: F811
+    tmp_path: Path,
+    alone: tuple[Path, list[Outcome]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(learning_curve, "SAVE_SECONDS", 0.0)
-    alone = run_alone(tmp_path / "alone", data)
     # At the second training's second step, and again when the first is ahead by one; then in the second epoch.
     for cuts, places in (([5, 2], [(0, 2), (0, 2), (0, 1)]), ([8], [(1, 1), (1, 0), (1, 0)])):
         folder = tmp_path / str(cuts)
@@ -82,7 +98,7 @@ def test_killed_and_resumed(data: Data, tmp_path: Path, monkeypatch: pytest.Monk
                 run_tasks(tasks(folder), data)
         states = [torch.load(folder / str(i) / checkpoint.LAST, weights_only=True) for i in range(len(NECKS))]
         assert [(state["epoch"], state["step"]) for state in states] == places
-        assert_equal([folder, tmp_path / "alone"], run_tasks(tasks(folder), data), alone)
+        assert_equal([folder, alone[0]], run_tasks(tasks(folder), data), alone[1])
 
 
 def test_what_a_trunk_is(tmp_path: Path) -> None:
@@ -106,9 +122,8 @@ def test_what_a_trunk_is(tmp_path: Path) -> None:
         assert task(tmp_path, FROZEN.replaced(change)).trunk == ""
 
 
-def test_one_that_fails_falls_out_alone(data: Data, tmp_path: Path) -> None:  # noqa: F811
-    folders = [tmp_path / "together", tmp_path / "alone"]
-    first, second, third = tasks(folders[0])
+def test_one_that_fails_falls_out_alone(data: Data, tmp_path: Path, alone: tuple[Path, list[Outcome]]) -> None:  # noqa: F811
+    first, second, third = tasks(tmp_path)
     run_task(dataclasses.replace(first, to_epoch=1), data)
     state = checkpoint.load(first.folder)
     assert state is not None
@@ -120,5 +135,5 @@ def test_one_that_fails_falls_out_alone(data: Data, tmp_path: Path) -> None:  # 
     failed, refused, complete = run_tasks([first, second, third], data)
     assert isinstance(failed, Outcome) and failed.state == "failed" and "not finite at step 3" in failed.reason
     assert isinstance(refused, TaskError) and "a folder belongs to one training" in str(refused)
-    assert isinstance(complete, Outcome) and complete.curve == run_alone(folders[1], data)[2].curve
-    assert same(third.folder, folders[1] / "2")
+    assert isinstance(complete, Outcome) and complete.curve == alone[1][2].curve
+    assert same(third.folder, alone[0] / "2")
