@@ -227,12 +227,13 @@ def _lists(data: Any) -> Any:
 def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
     """Return why a study begun with `old` cannot be resumed with `new`: `key (old -> new)` for each key that differs.
 
-    `trials` may grow; `workers`, `together` and `threads` may change. `data.source` may be another path if `same_data` says that
+    `trials`, `winners.top`, `winners.seeds` and `baselines` may grow, which leaves the rows that are there as they are; `workers`, `together` and `threads` may change. `data.source` may be another path if `same_data` says that
     the fingerprint is the same, `latency.table` if its timings are, and the path of weights if their content is.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
-    allowed = {"workers", "together", "threads"} | ({"trials"} if new.trials >= old.trials else set())
+    grown = _grown(old, new)
+    allowed = {"workers", "together", "threads"} | {key for key in differ if key.startswith(grown)}
     allowed |= {"data.source"} if same_data else set()
     allowed |= {"latency.table"} if before.get("latency.timings") else set()
     for recipe in ("recipe", "winners.recipe"):
@@ -241,6 +242,18 @@ def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]
     return tuple(
         f"{key} ({before.get(key, 'absent')} -> {after.get(key, 'absent')})" for key in differ if key not in allowed
     )
+
+
+def _grown(old: Plan, new: Plan) -> tuple[str, ...]:
+    """Return the keys of what may grow and has not shrunk. A named design of a new size would fit all anchors anew."""
+    more = {
+        "trials": new.trials >= old.trials,
+        "winners.top": new.winners.top >= old.winners.top,
+        "winners.seeds": {*new.winners.seeds} >= {*old.winners.seeds},
+        "baselines": all(new.baselines.get(name) == point for name, point in old.baselines.items())
+        and new.frames == old.frames,
+    }
+    return tuple(key for key, kept in more.items() if kept)
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

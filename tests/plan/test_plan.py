@@ -334,6 +334,10 @@ def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:
         ("data.source=elsewhere", ("data.source (digits -> elsewhere)",)),
         ("recipe.epochs=11", ("recipe.epochs (10 -> 11)",)),
         ("winners.seeds=[0]", ("winners.seeds ([0, 1] -> [0])",)),
+        ("winners.seeds=[0,2]", ("winners.seeds ([0, 1] -> [0, 2])",)),
+        ("winners.seeds=[0,1,2]", ()),
+        ("winners.top=9", ()),
+        ("winners.top=0", ("winners.top (1 -> 0)",)),
         ("space.min_level=3", ("space.min_level (absent -> 3)",)),
         ("space.width.high=40", ("space.width ([16, 24, 32, 40, 48] -> [16, 24, 32, 40])",)),
         ("detector.up=nearest", ()),
@@ -348,6 +352,18 @@ def test_a_missing_band_or_family_is_missed(tmp_path: Path) -> None:
 )
 def test_what_changed_is_listed_by_key(tmp_path: Path, override: str, wanted: tuple[str, ...]) -> None:
     assert changes(_read(tmp_path, SPEC), _read(tmp_path, SPEC, *override.split(" "))) == wanted
+
+
+def test_named_designs_may_be_added_at_sizes_that_are_there(tmp_path: Path) -> None:
+    plan = _read(tmp_path, SPEC)
+    narrow = "{topology: bifpn, width: 16, repeats: 1}"
+    assert changes(plan, _read(tmp_path, SPEC, f"baselines.narrow={narrow}")) == ()
+    assert changes(plan, _read(tmp_path, SPEC, "baselines.wide.width=48")) == ("baselines.wide.width (64 -> 48)",)
+    assert "baselines.wide.width (64 -> absent)" in changes(
+        plan, _read(tmp_path, SPEC, f"baselines={{narrow: {narrow}}}")
+    )
+    larger = _read(tmp_path, SPEC, f"baselines.large={narrow[:-1]}, size: 160}}")  # all anchors would be fitted anew
+    assert "baselines.large.size (absent -> 160)" in changes(plan, larger)
 
 
 def test_candidates_are_trained_together_where_their_backbone_is_never_trained(tmp_path: Path) -> None:
