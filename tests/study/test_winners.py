@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from scalesearch.execute.executor import InProcess
+from scalesearch.plan.plan import read_plan
 from scalesearch.plan.recipe import Recipe
 from scalesearch.plan.sections import WinnersPlan
 from scalesearch.plan.task import Outcome, Task
@@ -85,3 +86,25 @@ def test_one_winner_has_no_order(study: Study, tmp_path: Path) -> None:
     run_study(study, InProcess(learn))
     rows = [row for row in study.folder.rows() if row.kind != "winner"]
     assert "Proxy against full" not in page(gather(study.plan, rows), "x")
+
+
+def test_a_study_goes_on_with_more_winners_seeds_and_named_designs(study: Study, tmp_path: Path) -> None:
+    run_study(study, InProcess(learn))
+    before = study.folder.rows()
+    study.folder.close()  # type: ignore[attr-defined]
+    more = (
+        "winners.top=3",
+        "winners.seeds=[0,1,2]",
+        "baselines.wide={topology: bifpn, size: 96, width: 32, repeats: 1}",
+    )
+    grown = make_study(tmp_path, make_plan(tmp_path, PLAN, *more))
+    run_study(grown, InProcess(learn))
+    rows = grown.folder.rows()
+    assert [row for row in rows if row in before] == list(before)
+    full = [row for row in rows if row.kind != "search"]
+    designs = {(row.kind, row.name, row.spec_id) for row in full}
+    assert {name for _, name, _ in designs} == {"", "plain", "wide"}
+    for design in designs:
+        assert sorted(row.seed for row in full if (row.kind, row.name, row.spec_id) == design) == [0, 1, 2]
+    assert len({row.spec_id for row in rows if row.kind == "winner"}) == 3
+    assert read_plan(grown.folder.path / "plan.yaml") == grown.plan
