@@ -12,7 +12,7 @@ from scalesearch.records.folder import read_rows
 RESULTS = Path(__file__).parents[2] / "results"
 
 
-@pytest.mark.parametrize("study", sorted(file.parent.name for file in RESULTS.glob("*/plan.yaml")))
+@pytest.mark.parametrize("study", sorted(str(file.parent.relative_to(RESULTS)) for file in RESULTS.rglob("plan.yaml")))
 def test_its_proposals_are_as_recorded(study: str) -> None:
     searched = len({row.ordinal for row in read_rows(RESULTS / study) if row.kind == "search"})
     checked = check_study_proposals(RESULTS / study)
