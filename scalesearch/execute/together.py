@@ -78,7 +78,10 @@ class Together:
         return self._waiting[-1].future
 
     def start(self) -> None:
-        """Send all waiting tasks, in as many groups as there are free workers, and more where those are full."""
+        """Send all waiting tasks, in as many groups as there are free workers, and more where those are full.
+
+        Where groups are trained as they are sent, it sends one; the others wait for the next call.
+        """
         waiting, self._waiting = self._waiting, []
         free = max(1, self.processes - self._running)
         some = self._measuring > 0 or any(one.task.latency for one in waiting)
@@ -87,20 +90,26 @@ class Together:
         for one in waiting:
             alone = not one.task.trunk or self._lost[one.task.folder] >= LOSSES
             alike[str(one.task.folder) if alone else one.task.trunk].append(one)
+        groups: list[list[_Queued]] = []
         for found in alike.values():
             if some and found[0].task.trunk:
                 found, rest = found[: len(found) // most * most], found[len(found) // most * most :]
                 self._waiting += rest
             parts = -(-len(found) // most)
-            for i in range(parts):
-                self._send(found[i::parts])
+            groups += [found[i::parts] for i in range(parts)]
+        for sent, members in enumerate(groups, 1):
+            if self._send(members):
+                # Trained while it was sent, in this process: its rows are written before the next group is trained.
+                self._waiting += [one for later in groups[sent:] for one in later]
+                break
         self._groups.start()
 
     def close(self) -> None:
         """Stop running trainings and release the workers."""
         self._groups.close()
 
-    def _send(self, members: Sequence[_Queued]) -> None:
+    def _send(self, members: Sequence[_Queued]) -> bool:
+        """Send a group; return whether it is done already."""
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
         measures = members[0].task.latency is not None
         with self._lock:
@@ -108,6 +117,7 @@ class Together:
             self._measuring += measures
         sent = self._groups.submit(TaskGroup(tuple(one.task for one in members)), members[0].label + more)
         sent.add_done_callback(lambda done: self._finish(done, members))
+        return sent.done()
 
     def _finish(self, done: Future[list[Answer]], members: Sequence[_Queued]) -> None:
         """Settle the members' futures; called in a thread of the executor's."""

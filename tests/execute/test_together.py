@@ -41,7 +41,9 @@ def test_tasks_of_one_trunk_wait_for_each_other(tmp_path: Path) -> None:
     sent = [*tasks(tmp_path, range(8, 13)), odd, *tasks(tmp_path, range(20, 22), Recipe(epochs=1))]
     futures = [executor.submit(task, f"trial {task.spec.width}") for task in sent]
     assert not seen and not any(future.done() for future in futures)
-    executor.start()
+    for groups in range(1, 6):
+        executor.start()  # in this process one group, so that its rows are written before the next
+        assert len(seen) == groups and sum(future.done() for future in futures) == sum(len(one) for one, _ in seen)
     # At most four at a time, and as many in each; another seed is another trunk, and what is trained has none.
     assert seen == [
         ([8, 10, 12], "trial 8 and 2 more"),
