@@ -108,7 +108,7 @@ def page(studies: Sequence[StudyDesigns], rates: Mapping[str, StudyDesigns]) -> 
         "Feature networks at matched FLOPs (EfficientDet, Table 5)": network_lines,
     }
     for study in studies:
-        lines += ["", f"## {STUDIES[study.name].capitalize()}", "", *noise_lines(study)]
+        lines += ["", f"## {STUDIES[study.name][0].upper()}{STUDIES[study.name][1:]}", "", *noise_lines(study)]
         for question, answer in questions.items():
             found = list(answer(study))
             if len(found) > 2:
@@ -144,7 +144,7 @@ def draw(studies: Sequence[StudyDesigns], file: Path) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: human(value).replace(" ", ""))
         axes.minorticks_off()
-        axes.set_title(STUDIES[study.name].replace(", ", "\n"), fontsize=10)
+        axes.set_title(STUDIES[study.name].replace(", ", "\n", 1), fontsize=10)
         axes.set_xlabel("FLOPs")
         axes.grid(alpha=0.25)
     panels[0][0].set_ylabel("AP")
