@@ -222,10 +222,7 @@ def within(kind: TrainingKind, fallback: TrainingKind | None = None) -> ProxyCom
         if runs:
             full = tuple(one.whole[run.seed] for run in runs)
             candidates.append(AuditedCandidate(name=one.name, short=tuple(runs), full=full, free=one.free))
-    noise, notes = kind.noise, [*kind.notes, *kind.apart]
-    if noise is None and fallback:
-        noise = fallback.noise
-        notes.append(f"no seed of {kind.label} is repeated; the noise is that of {fallback.label}")
+    noise, notes = _noise(kind, fallback)
     return ProxyComparison(
         short=kind.label,
         full=kind.label,
@@ -234,12 +231,22 @@ def within(kind: TrainingKind, fallback: TrainingKind | None = None) -> ProxyCom
         within=True,
         noise=noise,
         cost=kind.cost,
-        notes=tuple(notes),
+        notes=(*kind.notes, *kind.apart, *notes),
     )
 
 
+def _noise(kind: TrainingKind, fallback: TrainingKind | None) -> tuple[NoiseFloor | None, tuple[str, ...]]:
+    """Return the noise of one training, of `fallback` where `kind` has none, and a note that says so."""
+    if kind.noise or not (fallback and fallback.noise):
+        return kind.noise, ()
+    return fallback.noise, (f"no seed of {kind.label} is repeated; the noise is that of {fallback.label}",)
+
+
 def between(short: TrainingKind, full: TrainingKind) -> ProxyComparison | None:
-    """Compare trainings of one kind with those of another, of the candidates that both have; None where they share none."""
+    """Compare trainings of one kind with those of another, of the candidates that both have; None where they share none.
+
+    Noise that is unknown of the full trainings is that of the short ones, and said so.
+    """
     candidates = []
     for key, one in short.candidates.items():
         other = full.candidates.get(key)
@@ -248,15 +255,16 @@ def between(short: TrainingKind, full: TrainingKind) -> ProxyComparison | None:
             candidates.append(AuditedCandidate(name=one.name, short=one.runs, full=whole, free=one.free))
     if not candidates:
         return None
+    noise, notes = _noise(full, short)
     return ProxyComparison(
         short=short.label,
         full=full.label,
         candidates=tuple(candidates),
         epochs=full.epochs,
         within=False,
-        noise=full.noise,
+        noise=noise,
         cost=short.cost,
-        notes=full.apart,
+        notes=(*full.apart, *notes),
     )
 
 

@@ -111,10 +111,12 @@ def test_one_study_against_another_of_the_same_candidates(tmp_path: Path) -> Non
         "space.repeats=1",
         "band={macs: {max: 1G}}",
     )
-    found = against(
-        studied(tmp_path / "named", sampler, *named, "recipe.epochs=2"), studied(tmp_path / "whole", sampler, *named)
-    )
-    assert sorted(one.name for one in found.candidates) == ["a", "b", "c"]
+    short = studied(tmp_path / "named", sampler, *named, "recipe.epochs=2")
+    found = against(short, studied(tmp_path / "whole", sampler, *named))
+    assert sorted(one.name for one in found.candidates) == ["a", "b", "c"] and not found.notes
+    single = against(short, studied(tmp_path / "single", sampler, *named, "winners.seeds=[0]"))
+    assert single.noise == read_kinds(short)[1].noise is not None
+    assert "is repeated; the noise is that of winners and baselines (2 epochs" in single.notes[-1]
     other = studied(
         tmp_path / "other", sampler, "trials=2", "space.size=256", "band={macs: {max: 100M}}", "baselines={}"
     )
