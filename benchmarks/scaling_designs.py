@@ -104,7 +104,7 @@ def slope_of(study: StudyDesigns, star: Sequence[Group]) -> tuple[float, float]:
     slope = float((x * y).sum() / (x * x).sum())
     rest = y - y.mean() - slope * x
     freedom = len(star) - 2
-    scatter = max(float((rest**2).sum() / freedom), study.noise.sd**2 / len(star[0].rows))
+    scatter = max(float((rest**2).sum() / freedom), study.noise.sd**2 / min(len(group.rows) for group in star))
     return slope, float(stdtrit(freedom, 0.975)) * math.sqrt(scatter / float((x * x).sum()))
 
 

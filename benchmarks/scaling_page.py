@@ -2,8 +2,8 @@
 
     python benchmarks/scaling_page.py            # writes results/scaling: scaling.md, scaling.png
 
-Reads the rows of the committed table, whose named designs are stars about a centre and families at matched cost, three seeds
-each. Every difference stands beside the smallest one that so many seeds can tell, from the noise that is pooled over the designs,
+Reads the rows of the committed tables, whose named designs are stars about a centre and families at matched cost, one to three
+seeds each. Every difference stands beside the smallest one that so many seeds can tell, from the noise that is pooled over the designs,
 and with the number of seeds that would tell it.
 """
 

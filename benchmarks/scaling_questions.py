@@ -17,7 +17,7 @@ DIMENSIONS = {"size": "size", "width": "width", "repeats": "repeats", "heads": "
 
 
 def noise_lines(study: StudyDesigns) -> Iterator[str]:
-    """Say how much one training is off, and what three seeds tell."""
+    """Say how much one training is off, and what as many seeds as the designs have tell."""
     low, high = study.noise.interval
     runs = max(len(group.rows) for group in study.groups.values())
     yield (

@@ -227,8 +227,9 @@ def _lists(data: Any) -> Any:
 def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]:
     """Return why a study begun with `old` cannot be resumed with `new`: `key (old -> new)` for each key that differs.
 
-    `trials`, `winners.top`, `winners.seeds` and `baselines` may grow, which leaves the rows that are there as they are; `workers`, `together` and `threads` may change. `data.source` may be another path if `same_data` says that
-    the fingerprint is the same, `latency.table` if its timings are, and the path of weights if their content is.
+    `trials`, `winners.top`, `winners.seeds` and `baselines` may grow, which leaves the rows that are there as they are;
+    `workers`, `together` and `threads` may change. `data.source` may be another path if `same_data` says that the
+    fingerprint is the same, `latency.table` if its timings are, and the path of weights if their content is.
     """
     before, after = dict(_flat(old.resolved())), dict(_flat(new.resolved()))
     differ = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
