@@ -51,7 +51,10 @@ class Executor(Protocol):
         """Send a task; `label` names it on a progress bar."""
 
     def start(self) -> None:
-        """Begin what was sent, where that waits for more: the driver sends nothing until a training ends."""
+        """Begin what was sent, where that waits for more: the driver sends nothing until a training ends.
+
+        At least one training of those begins; the driver calls this before each wait for an end.
+        """
 
     def close(self) -> None:
         """Stop running trainings and release the workers."""

@@ -103,6 +103,7 @@ def test_a_worker_measures(tmp_path: Path, table: LatencyTable, coco: Path, work
         )
         executor.start()
         assert inside.result(timeout=300).state == "complete"
+        executor.start()  # in this process each is begun by a call of its own
         assert outside.result(timeout=300).reason.startswith("latency ")
     finally:
         executor.close()
