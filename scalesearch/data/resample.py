@@ -23,7 +23,7 @@ PIXELS = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A resize of a rectangle of the image onto a rectangle of the canvas, and whether the canvas is then mirrored.
+    """A resize of a rectangle of the image onto a rectangle of the canvas, and how the canvas is then flipped.
 
     Rectangles are (top, left, height, width) in whole pixels, so that boxes move exactly as the pixels do. When
     zooming in, `source` is a part of the image and `target` the whole canvas; when zooming out, the reverse. A tile of
@@ -33,6 +33,7 @@ class Move:
     source: tuple[int, int, int, int]
     target: tuple[int, int, int, int]
     mirrored: bool
+    upside_down: bool = False
 
 
 Canvas = Sequence[tuple[int, Move]]
@@ -41,12 +42,12 @@ Canvas = Sequence[tuple[int, Move]]
 
 def by_axis(moves: Sequence[Move]) -> Tensor:
     """Return int64 [len(moves), 2, 5] on the host: of x, then of y, start and length in the source, start and length in
-    the target, and whether this axis is mirrored.
+    the target, and whether this axis is flipped.
     """
     axes = []
     for one in moves:
         (top, left, height, width), (down, right, rows, columns) = one.source, one.target
-        axes.append([[left, width, right, columns, one.mirrored], [top, height, down, rows, False]])
+        axes.append([[left, width, right, columns, one.mirrored], [top, height, down, rows, one.upside_down]])
     return torch.tensor(axes, dtype=torch.int64)
 
 
@@ -70,6 +71,8 @@ def one_by_one(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
             piece = F.interpolate(piece, size=(rows, columns), mode="bilinear", antialias=True)
             if one.mirrored:
                 piece, right = piece.flip(3), size[1] - right - columns
+            if one.upside_down:
+                piece, down = piece.flip(2), size[0] - down - rows
             canvas[down : down + rows, right : right + columns] = piece[0].permute(1, 2, 0)
     return made
 
@@ -94,7 +97,7 @@ def together(images: Tensor, canvases: Sequence[Canvas]) -> Tensor:
 def _painted(images: Tensor, rows: Tensor, axes: Tensor) -> Tensor:
     """Return canvases [n, H, W, 3] of k tiles each, from images [B, H, W, 3], rows [n, k] and axes [n, k, 2, 5]."""
     (count, tiles), (height, width) = rows.shape, images.shape[1:3]
-    weights, inside = _weights(axes.flatten(0, 2), max(height, width), width)
+    weights, inside = _weights(axes.flatten(0, 2), height, width)
     across, down = weights.view(count * tiles, 2, 2, *weights.shape[2:]).unbind(1)  # [n k, 2, side, side]
     across = across[:, :, :width, :width].flatten(1, 2)
     down = down[:, :, :height, :height].reshape(count, tiles, 2, height, height).permute(0, 2, 3, 1, 4)
@@ -115,21 +118,22 @@ def _half_up(parts: Sequence[Tensor]) -> Tensor:
     return (high + low).add_(0.5)
 
 
-def _weights(axes: Tensor, side: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the weights of F.interpolate's antialiased bilinear resizes of bytes, between lines of `side` pixels.
+def _weights(axes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return the weights of F.interpolate's antialiased bilinear resizes of bytes, between lines of pixels.
 
     Args:
-        axes: int64 [m, 5], as in `by_axis`.
-        side: pixels of a line, the longer side of the canvas.
-        width: the canvas's, in which a mirrored axis is turned round.
+        axes: int64 [m, 5], of x and y in turns, as in `by_axis`.
+        height: the canvas's.
+        width: the canvas's.
 
     Returns:
-        float32 [m, 2, side, side]: in two parts to add, the weights of a line of the image (last) for each pixel of the
+        float32 [m, 2, side, side], side being the longer of the canvas: in two parts to add, the weights of a line of the image (last) for each pixel of the
         canvas (last but one), 0 where it gets none; and bool [m, side], where it gets one.
     """
-    start, length, target, extent, mirrored = axes.double()[..., None].unbind(1)  # [m, 1] each
-    place = torch.arange(side, dtype=torch.float64, device=axes.device) + 0.5
-    own, there = place - start, torch.where(mirrored > 0, width - place, place) - target
+    start, length, target, extent, flipped = axes.double()[..., None].unbind(1)  # [m, 1] each
+    place = torch.arange(max(height, width), dtype=torch.float64, device=axes.device) + 0.5
+    turned = torch.stack([width - place, height - place]).repeat(len(axes) // 2, 1)
+    own, there = place - start, torch.where(flipped > 0, turned, place) - target
     inside, scale = (there > 0) & (there < extent), length / extent
     triangle = 1 - (own[:, None] - (there * scale)[..., None]).abs() / scale.clamp(min=1)[..., None]
     weights = triangle.clamp_(min=0) * (inside[..., None] & ((own > 0) & (own < length))[:, None])

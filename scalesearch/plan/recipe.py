@@ -81,6 +81,8 @@ class Recipe:
     best at 30 epochs, [0.1, 2] at 300)."""
     flip: bool = True
     """Mirror half of the images; not for objects with a left and a right, such as digits."""
+    flip_vertical: bool = False
+    """Turn half of the images upside down, too: for pictures from above, as of a microscope, a satellite or a drone."""
     colour: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """Strength of random brightness, contrast, saturation and hue, as in torchvision's ColorJitter: factors from
     [1 - s, 1 + s], hue shifted by [-s, s] of its circle. The published recipe has none, and it is expensive: the hue of

@@ -69,9 +69,16 @@ def prepared(
         images, boxes, labels = _moved(batch, device)
         if mixed and recipe.mosaic:
             images, boxes, labels = mosaic(images, boxes, labels, generator, share=recipe.mosaic)
-        if recipe.flip or recipe.jitter != (1.0, 1.0):
+        if recipe.flip or recipe.flip_vertical or recipe.jitter != (1.0, 1.0):
             images, boxes, labels = jitter(
-                images, boxes, labels, generator, scale=recipe.jitter, flip=recipe.flip, shard=mine
+                images,
+                boxes,
+                labels,
+                generator,
+                scale=recipe.jitter,
+                flip=recipe.flip,
+                flip_vertical=recipe.flip_vertical,
+                shard=mine,
             )
         if any(recipe.colour):
             images = jitter_colour(images, generator, strengths=recipe.colour, shard=mine)

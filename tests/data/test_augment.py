@@ -37,10 +37,13 @@ def framed(image: Tensor, threshold: float) -> list[float]:
     return [float(value) for value in (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
 
 
+@pytest.mark.parametrize("vertical", [False, True])
 @pytest.mark.parametrize(("scale", "flip"), [((0.5, 2.0), True), ((0.4, 0.6), False), ((1.5, 2.0), True)])
-def test_boxes_still_frame_what_they_framed(scale: tuple[float, float], flip: bool) -> None:
+def test_boxes_still_frame_what_they_framed(scale: tuple[float, float], flip: bool, vertical: bool) -> None:
     images, boxes, labels = scene()
-    moved, moved_boxes, moved_labels = jitter(images, boxes, labels, seeded(), scale=scale, flip=flip)
+    moved, moved_boxes, moved_labels = jitter(
+        images, boxes, labels, seeded(), scale=scale, flip=flip, flip_vertical=vertical
+    )
     assert moved.shape == images.shape and moved.dtype == torch.uint8
     planes = moved[..., 0]
     kept = moved_labels[:, 0] >= 0
@@ -63,6 +66,17 @@ def test_zooms_fill_the_range_and_half_are_mirrored() -> None:
     assert 0.4 < (moved[:, 0, 0] > 0).float().mean() < 0.6
 
 
+def test_each_of_the_four_ways_round_is_as_frequent() -> None:
+    images, boxes, labels = scene(800)
+    boxes[:, 0] = torch.tensor([0.0, 0.0, 8.0, 8.0])
+    _, moved, _ = jitter(images, boxes, labels, seeded(), scale=(1.0, 1.0), flip=True, flip_vertical=True)
+    ways, counts = moved[:, 0, :2].unique(dim=0, return_counts=True)
+    assert ways.tolist() == [[0, 0], [0, 52], [72, 0], [72, 52]]
+    assert counts.min() > 160 and counts.max() < 240
+    _, alone, _ = jitter(images, boxes, labels, seeded(), scale=(1.0, 1.0), flip=False, flip_vertical=True)
+    assert torch.equal(alone[:, 0, 1], moved[:, 0, 1]) and not alone[:, 0, 0].any()
+
+
 def test_no_zoom_and_no_flip_is_identity() -> None:
     images, boxes, labels = scene()
     images = torch.randint(0, 256, images.shape, generator=seeded(), dtype=torch.uint8)
@@ -74,14 +88,15 @@ def test_no_zoom_and_no_flip_is_identity() -> None:
         assert torch.equal(one, other) and one.data_ptr() != other.data_ptr()
 
 
-def test_mirroring_twice_is_identity() -> None:
+@pytest.mark.parametrize(("mirrored", "upside_down"), [(True, False), (False, True), (True, True)])
+def test_flipping_twice_is_identity(mirrored: bool, upside_down: bool) -> None:
     images, boxes, labels = scene()
     images = torch.randint(0, 256, images.shape, generator=seeded(), dtype=torch.uint8)
     canvas = (0, 0, HEIGHT, WIDTH)
-    mirror = [Move(source=canvas, target=canvas, mirrored=True)] * len(images)
-    once = move(images, boxes, labels, mirror)
-    assert torch.equal(once[0], images.flip(2))
-    assert all(torch.equal(*pair) for pair in zip(move(*once, mirror), (images, boxes, labels), strict=True))
+    flip = [Move(source=canvas, target=canvas, mirrored=mirrored, upside_down=upside_down)] * len(images)
+    once = move(images, boxes, labels, flip)
+    assert torch.equal(once[0], images.flip([2] * mirrored + [1] * upside_down))
+    assert all(torch.equal(*pair) for pair in zip(move(*once, flip), (images, boxes, labels), strict=True))
 
 
 def test_a_move_by_hand() -> None:

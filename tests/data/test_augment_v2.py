@@ -53,10 +53,12 @@ def theirs(image: Tensor, boxes: Tensor, one: Move) -> tuple[Tensor, Tensor]:
         sized = F.resize(cut, [rows, columns], antialias=True)
         fill = list(PAD) if isinstance(part, Picture) else None
         padded = F.pad(sized, [right, down, WIDTH - right - columns, HEIGHT - down - rows], fill=fill)
-        whole.append(F.horizontal_flip(padded) if one.mirrored else padded)
+        turned = F.vertical_flip(padded) if one.upside_down else padded
+        whole.append(F.horizontal_flip(turned) if one.mirrored else turned)
     return whole[0].as_subclass(Tensor).permute(1, 2, 0), whole[1].as_subclass(Tensor)
 
 
+@pytest.mark.parametrize("upside_down", [False, True])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(
     ("source", "target"),
@@ -67,11 +69,11 @@ def theirs(image: Tensor, boxes: Tensor, one: Move) -> tuple[Tensor, Tensor]:
         ((0, 0, HEIGHT, WIDTH), (0, 0, HEIGHT, WIDTH)),
     ],
 )
-def test_zoom_and_mirror_are_v2s(
-    source: tuple[int, int, int, int], target: tuple[int, int, int, int], mirrored: bool
+def test_zoom_and_flips_are_v2s(
+    source: tuple[int, int, int, int], target: tuple[int, int, int, int], mirrored: bool, upside_down: bool
 ) -> None:
     images, (boxes, labels) = noise(4), objects(4)
-    one = Move(source=source, target=target, mirrored=mirrored)
+    one = Move(source=source, target=target, mirrored=mirrored, upside_down=upside_down)
     moved, found, kept = move(images, boxes, labels, [one] * 4)
     for row in range(4):
         image, whole = theirs(images[row], boxes[row], one)

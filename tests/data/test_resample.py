@@ -36,6 +36,7 @@ def random_canvas(size: tuple[int, int], count: int, generator: torch.Generator)
         source=(top, left, height, width),
         target=(down, right, rows, columns),
         mirrored=bool(torch.rand((), generator=generator) < 0.5),
+        upside_down=bool(torch.rand((), generator=generator) < 0.5),
     )
     return [(int(torch.randint(0, count, (), generator=generator)), one)]
 
@@ -57,9 +58,9 @@ def test_jitter_at_once_is_the_same_to_the_bit(scale: tuple[float, float], monke
         torch.rand(9, 3, 4, generator=seeded(1)).cumsum(2) * 20,
         torch.ones(9, 3, dtype=torch.int64),
     )
-    alone = jitter(*batch, seeded(3), scale=scale, flip=True)
+    alone = jitter(*batch, seeded(3), scale=scale, flip=True, flip_vertical=True)
     monkeypatch.setattr("scalesearch.data.resample.one_by_one", together)
-    at_once = jitter(*batch, seeded(3), scale=scale, flip=True)
+    at_once = jitter(*batch, seeded(3), scale=scale, flip=True, flip_vertical=True)
     assert all(torch.equal(one, other) for one, other in zip(alone, at_once, strict=True))
     assert not torch.equal(alone[0], batch[0])
 
@@ -103,3 +104,5 @@ def test_weights_are_exact_in_the_eight_bits_of_low_precision_and_add_up_to_one(
 def test_axes_by_hand() -> None:
     one = Move(source=(1, 2, 3, 4), target=(5, 6, 7, 8), mirrored=True)
     assert by_axis([one]).tolist() == [[[2, 4, 6, 8, 1], [1, 3, 5, 7, 0]]]
+    one = Move(source=(1, 2, 3, 4), target=(5, 6, 7, 8), mirrored=False, upside_down=True)
+    assert by_axis([one]).tolist() == [[[2, 4, 6, 8, 0], [1, 3, 5, 7, 1]]]
