@@ -246,13 +246,13 @@ def changes(old: Plan, new: Plan, *, same_data: bool = False) -> tuple[str, ...]
 
 
 def _grown(old: Plan, new: Plan) -> tuple[str, ...]:
-    """Return the keys of what may grow and has not shrunk. A named design of a new size would fit all anchors anew."""
+    """Return the keys of what may grow and has not shrunk. A new size would fit all anchors anew, where they are fitted."""
     more = {
         "trials": new.trials >= old.trials,
         "winners.top": new.winners.top >= old.winners.top,
         "winners.seeds": {*new.winners.seeds} >= {*old.winners.seeds},
         "baselines": all(new.baselines.get(name) == point for name, point in old.baselines.items())
-        and new.frames == old.frames,
+        and (new.anchors != "auto" or new.frames == old.frames),
     }
     return tuple(key for key, kept in more.items() if kept)
 

@@ -364,6 +364,11 @@ def test_named_designs_may_be_added_at_sizes_that_are_there(tmp_path: Path) -> N
     )
     larger = _read(tmp_path, SPEC, f"baselines.large={narrow[:-1]}, size: 160}}")  # all anchors would be fitted anew
     assert "baselines.large.size (absent -> 160)" in changes(plan, larger)
+    fixed, larger = (
+        _read(tmp_path, SPEC, "anchors={scale: 3}", *more)
+        for more in ((), (f"baselines.large={narrow[:-1]}, size: 160}}",))
+    )
+    assert changes(fixed, larger) == ()
 
 
 def test_candidates_are_trained_together_where_their_backbone_is_never_trained(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_another_plan_is_refused_by_its_keys(
         StudyFolder.open(tmp_path / "s", _plan(tmp_path, override), data=DATA)
     assert str(caught.value) == (
         f"{tmp_path / 's'}: a study goes on with the plan that it was begun with, but these differ: {said}; "
-        "put them back (trials, winners.top, winners.seeds and baselines may only grow), or begin a new study with --out"
+        "put them back (trials, winners.top, winners.seeds and baselines may only grow, with fitted anchors in the same sizes), or begin a new study with --out"
     )
     assert (tmp_path / "s" / "plan.yaml").read_text() == before
     StudyFolder.open(tmp_path / "s", plan, data=DATA).close()  # the refusal let the lock go
