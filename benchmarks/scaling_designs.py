@@ -1,7 +1,8 @@
 """Named designs of a committed table: stars about a centre, compound and single-dimension scaling, with pooled noise.
 
 The names say what a design is: `base` is the centre, `size80` differs from it in the size alone, `size_only4x` in the size alone
-at four times its cost, and `f1_35phi2` is the compound design of width factor 1.35 at phi 2, whose size is solved for its cost.
+at four times its cost, `f1_35phi2` is the compound design of width factor 1.35 at phi 2, whose size is solved for its cost, and `p1_35phi2` is it
+as published, of a size that only phi decides.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scalesearch.records.folder import read_rows
 
 FACTORS = (1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
 """EfficientDet sec. 4.2."""
+MATCHED, AS_PUBLISHED = "f", "p"
+"""What the names of compound designs begin with: at a cost that phi decides, or at a size that it decides."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ class StudyDesigns:
         seeds = self.noise.runs_for(abs(difference))
         return f"{difference:+.3f} (not told; {f'{seeds:,} seeds would' if seeds else 'no difference'})"
 
-    def compound(self, factor: float, phi: int) -> Group | None:
+    def compound(self, factor: float, phi: int, kind: str = MATCHED) -> Group | None:
         """Return the compound design of a width factor, which several factors may share."""
         width, repeats = round_width(self.centre.first.spec.width * factor**phi), self.centre.first.spec.repeats + phi
         for name, group in self.groups.items():
-            if re.fullmatch(rf"f[0-9_]+phi{phi}", name) and group.first.spec.width == width:
+            if re.fullmatch(rf"{kind}[0-9_]+phi{phi}", name) and group.first.spec.width == width:
                 assert group.first.spec.repeats == repeats
                 return group
         return None
@@ -108,6 +111,6 @@ def slope_of(study: StudyDesigns, star: Sequence[Group]) -> tuple[float, float]:
     return slope, float(stdtrit(freedom, 0.975)) * math.sqrt(scatter / float((x * x).sum()))
 
 
-def found_compounds(study: StudyDesigns, phi: int) -> list[tuple[float, Group]]:
-    """Return the compound designs at matched cost, by factor."""
-    return [(factor, group) for factor in FACTORS if (group := study.compound(factor, phi))]
+def found_compounds(study: StudyDesigns, phi: int, kind: str = MATCHED) -> list[tuple[float, Group]]:
+    """Return the compound designs of a kind, by factor."""
+    return [(factor, group) for factor in FACTORS if (group := study.compound(factor, phi, kind))]

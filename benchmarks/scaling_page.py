@@ -28,6 +28,7 @@ from scaling_questions import (
     figure6_lines,
     network_lines,
     noise_lines,
+    published_lines,
     rate_lines,
     star_lines,
 )
@@ -105,6 +106,7 @@ def page(studies: Sequence[StudyDesigns], rates: Mapping[str, StudyDesigns]) -> 
         "Which dimension pays? One at a time from the centre": star_lines,
         "Compound scaling beside single dimensions at matched FLOPs (EfficientDet, Figure 6)": figure6_lines,
         "The grid of width factors at matched FLOPs (EfficientDet, section 4.2)": factor_lines,
+        "The same grid as published: size, repeats and heads by phi alone, so that FLOPs grow with the factor": published_lines,
         "Feature networks at matched FLOPs (EfficientDet, Table 5)": network_lines,
     }
     for study in studies:

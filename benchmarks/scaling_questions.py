@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 
-from scaling_designs import FACTORS, StudyDesigns, found_compounds, slope_of, star_of
+import numpy as np
+from scaling_designs import AS_PUBLISHED, FACTORS, MATCHED, StudyDesigns, found_compounds, slope_of, star_of
 
 from scalesearch.cost.budget import human
 from scalesearch.evidence.noise import Group
@@ -69,9 +71,9 @@ def figure6_lines(study: StudyDesigns) -> Iterator[str]:
             yield f"| {label} | {shape(group)} | {human(group.first.cost['macs'])} | {study.shown(group)} | {beside} |"
 
 
-def factor_lines(study: StudyDesigns) -> Iterator[str]:
+def factor_lines(study: StudyDesigns, kind: str = MATCHED) -> Iterator[str]:
     """Show the grid of width factors over the ladder of budgets."""
-    phis = [phi for phi in (1, 2) if found_compounds(study, phi)]
+    phis = [phi for phi in (1, 2) if found_compounds(study, phi, kind)]
     if not phis:
         return
     yield "| factor | " + " | ".join(f"phi {phi}: size, width, repeats, heads; FLOPs; AP" for phi in phis) + " |"
@@ -79,15 +81,15 @@ def factor_lines(study: StudyDesigns) -> Iterator[str]:
     for factor in FACTORS:
         cells = []
         for phi in phis:
-            group = study.compound(factor, phi)
+            group = study.compound(factor, phi, kind)
             cells.append(
                 f"{shape(group)}; {human(group.first.cost['macs'])}; {study.shown(group)}" if group else "not trained"
             )
         yield f"| {factor:g} | " + " | ".join(cells) + " |"
     for phi in phis:
-        found = found_compounds(study, phi)
+        found = found_compounds(study, phi, kind)
         best, worst = max(found, key=lambda one: study.mean(one[1])), min(found, key=lambda one: study.mean(one[1]))
-        published = study.compound(PUBLISHED, phi)
+        published = study.compound(PUBLISHED, phi, kind)
         assert published
         if best[1] is published:
             beside = "which 1.35 shares"
@@ -97,6 +99,24 @@ def factor_lines(study: StudyDesigns) -> Iterator[str]:
             f"\nphi {phi}: the best factor is {best[0]:g}, {beside}; beside the worst, {worst[0]:g}, it has "
             f"{study.against(best[1], worst[1])}."
         )
+
+
+def published_lines(study: StudyDesigns) -> Iterator[str]:
+    """Show the grid of width factors as published, where a larger factor costs more, beside the size alone at that cost."""
+    yield from factor_lines(study, AS_PUBLISHED)
+    star = star_of(study, "size")
+    costs, aps = [math.log2(g.first.cost["macs"]) for g in star], [study.mean(g) for g in star]
+    for phi in (1, 2):
+        beside = [
+            (factor, study.mean(group) - float(np.interp(math.log2(group.first.cost["macs"]), costs, aps)))
+            for factor, group in found_compounds(study, phi, AS_PUBLISHED)
+        ]
+        if beside:
+            yield (
+                f"\nphi {phi}: beside the size alone at the same FLOPs, between the designs of its star, "
+                + ", ".join(f"{factor:g} has {difference:+.3f}" for factor, difference in beside)
+                + "."
+            )
 
 
 def network_lines(study: StudyDesigns) -> Iterator[str]:

@@ -125,7 +125,7 @@ class _LocalWorker:
         code = self.process.exitcode or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
         killed = " (out of memory? fewer --workers need less)" if code == -signal.SIGKILL else ""
-        reason = f"worker process {self.process.pid} ended {how} during a training{killed}"
+        reason = f"worker process {self.process.pid} ended {how} during a task{killed}"
         self._tell(Gone(reason, untouched=self._sent))
 
 
