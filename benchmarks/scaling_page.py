@@ -44,6 +44,8 @@ STUDIES = {
     "table_digits": "digits, test_byobnet from random weights",
     "table_lite0": "blood cells, EfficientNet-Lite0 with ImageNet weights, frozen",
 }
+MORE = {"table_bccd": "width_as_published"}
+"""A study of the same recipe and centre that holds more designs of a table."""
 RATES = {
     "learning_rate/0.003": "0.003",
     "table_bccd": "0.008",
@@ -58,7 +60,13 @@ _COLOURS = {"size": "#2166ac", "width": "#1b7837", "repeats": "#b8860b", "heads"
 
 def read_studies() -> list[StudyDesigns]:
     """Return the named designs of the committed tables."""
-    return [read_designs(ROOT / name) for name in STUDIES if (ROOT / name).is_dir()]
+    found = [read_designs(ROOT / name) for name in STUDIES if (ROOT / name).is_dir()]
+    return [
+        StudyDesigns(study.name, {**study.groups, **read_designs(ROOT / more).groups})
+        if (more := MORE.get(study.name)) and (ROOT / more).is_dir()
+        else study
+        for study in found
+    ]
 
 
 def read_rates() -> dict[str, StudyDesigns]:
@@ -95,7 +103,7 @@ def page(studies: Sequence[StudyDesigns], rates: Mapping[str, StudyDesigns]) -> 
         "# Compound scaling, asked again on small detectors",
         "",
         "Written by `python benchmarks/scaling_page.py` from the rows of "
-        + ", ".join(study.name for study in studies)
+        + ", ".join(name for study in studies for name in (study.name, MORE.get(study.name)) if name)
         + ".",
         "AP is on val. An interval is 95 %, from noise pooled over all designs of the study. *Told* is a difference that is",
         "significant at 95 %, one comparison at a time; of some forty comparisons two would be by chance.",
