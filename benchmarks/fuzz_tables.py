@@ -210,7 +210,7 @@ def _arrow_column(lines: int, rng: random.Random) -> Any:
         ([("a", 1)], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
         (datetime.date(1, 1, 1), None),
         (datetime.datetime(9999, 12, 31), pyarrow.timestamp("us", tz="Europe/Berlin")),
-        (2**62, pyarrow.timestamp("s")),
+        (2**50, pyarrow.timestamp("s")),
         (2**62, pyarrow.timestamp("ns")),
         (-(2**63) + 1, pyarrow.timestamp("us")),
         (2**62, pyarrow.duration("s")),

@@ -164,7 +164,7 @@ def _fault(node: Node, number: int, low: int, high: int) -> str:
             f": inputs must be earlier numbers (0..{number - 1}), but got {late}; "
             "a number that comes later would close a cycle, one that is not there dangles"
         )
-    if node.fusion not in FUSION:
+    if node.fusion not in FUSIONS:  # a tuple, since a row may hold a list here
         return f": fusion must be one of {', '.join(FUSIONS)}, but got {node.fusion!r}"
     if node.fusion in GATES and len(node.inputs) < 2:
         return f": the fusion {node.fusion} needs at least two inputs"

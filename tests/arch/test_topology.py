@@ -19,6 +19,7 @@ from scalesearch.arch.topology import Node, Topology, TopologyError, pruned
         ([Node(3, (0.0,))], r"inputs must be earlier numbers \(0..1\), but got \[0.0\]"),  # type: ignore[arg-type]
         ([Node(3, (0, 1))], r"every level needs a node .* but level 4 has none"),
         ([Node(3, (0,), "mean"), Node(4, (1,))], r"fusion must be one of sum, .* but got 'mean'"),
+        ([Node(3, (0,), ["fast"]), Node(4, (1,))], r"fusion must be one of sum, .* but got \['fast'\]"),  # type: ignore[arg-type]
         ([Node(3, (0,), "gate_max"), Node(4, (1,))], r"the fusion gate_max needs at least two inputs"),
         ([Node(3, (0,)), Node(3, (1,)), Node(4, (3,))], r"every node must reach .* but 2 \(level 3\) do not"),
     ],
