@@ -107,15 +107,21 @@ def published_lines(study: StudyDesigns) -> Iterator[str]:
     star = star_of(study, "size")
     costs, aps = [math.log2(g.first.cost["macs"]) for g in star], [study.mean(g) for g in star]
     for phi in (1, 2):
-        beside = [
-            (factor, study.mean(group) - float(np.interp(math.log2(group.first.cost["macs"]), costs, aps)))
+        found = [
+            (factor, study.mean(group), math.log2(group.first.cost["macs"]))
             for factor, group in found_compounds(study, phi, AS_PUBLISHED)
         ]
+        beside = [
+            f"{factor:g} has {ap - float(np.interp(cost, costs, aps)):+.3f}"
+            for factor, ap, cost in found
+            if cost <= costs[-1]
+        ]
         if beside:
+            yield f"\nphi {phi}: beside the size alone at the same FLOPs, between the designs of its star, {', '.join(beside)}."
+        if len(beside) < len(found):
             yield (
-                f"\nphi {phi}: beside the size alone at the same FLOPs, between the designs of its star, "
-                + ", ".join(f"{factor:g} has {difference:+.3f}" for factor, difference in beside)
-                + "."
+                f"\nphi {phi}: {len(found) - len(beside)} factors cost more than the largest design of the size's star, "
+                f"which has {study.shown(star[-1])} at {human(star[-1].first.cost['macs'])}."
             )
 
 
