@@ -101,6 +101,10 @@ def test_a_study_runs_to_its_report_and_an_interrupted_one_to_the_same_rows(
     again = command(*arguments)
     assert again.status == 0, again.err
     assert timeless(read_rows(tmp_path / "cut")) == timeless(rows)
+    assert "continuing the study in cut, which has 2 trainings; another --out begins one anew\n" in again.out
+    ended = command(*arguments)
+    assert "continuing the study in cut, which has 8 trainings" in ended.out
+    assert "nothing was left to train\n" in ended.out and "nothing was left" not in done.out + again.out
 
 
 def interrupted(write: Callable[[StudyFolder, Row], None]) -> Callable[[StudyFolder, Row], None]:

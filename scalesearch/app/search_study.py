@@ -69,6 +69,8 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
     _check_norms(plan, len(data.train.images))
     plan = with_epochs(plan, data)
     with StudyFolder.open(out, plan, data=data.fingerprint) as folder:
+        if before := len(folder.rows()):
+            logger.info(f"continuing the study in {out}, which has {before} trainings; another --out begins one anew")
         study = make_study(plan, data, folder, storage)
         engine = fill_gpus(engine, plan, where, study.band)
         torch.set_num_threads(engine.threads)
@@ -76,6 +78,8 @@ def search(plan: Plan, out: Path, where: Where = HERE, storage: str | None = Non
         executor = make_executor(engine, plan, data, folder.path)
         try:
             run_study(study, executor)
+            if before == len(folder.rows()) > 0:
+                logger.info("nothing was left to train")
         finally:
             executor.close()
             facts = gather(plan, folder.rows())
