@@ -127,8 +127,9 @@ def _weights(axes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         width: the canvas's.
 
     Returns:
-        float32 [m, 2, side, side], side being the longer of the canvas: in two parts to add, the weights of a line of the image (last) for each pixel of the
-        canvas (last but one), 0 where it gets none; and bool [m, side], where it gets one.
+        float32 [m, 2, side, side], side being the longer of the canvas: in two parts to add, the weights of a line of the
+        image (last) for each pixel of the canvas (last but one), 0 where it gets none; and bool [m, side], where it gets
+        one.
     """
     start, length, target, extent, flipped = axes.double()[..., None].unbind(1)  # [m, 1] each
     place = torch.arange(max(height, width), dtype=torch.float64, device=axes.device) + 0.5

@@ -271,7 +271,8 @@ def _check_plan(path: Path, plan: Plan) -> None:
         # The source may be another path: the rows' fingerprints show whether the data differ.
         raise StudyError(
             f"{path}: a study goes on with the plan that it was begun with, but these differ: {', '.join(differ)}; "
-            "put them back (trials, winners.top, winners.seeds and baselines may only grow, with fitted anchors in the same sizes), or begin a new study with --out"
+            "put them back (trials, winners.top, winners.seeds and baselines may only grow, with fitted anchors in the same "
+            "sizes), or begin a new study with --out"
         )
 
 
