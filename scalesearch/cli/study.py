@@ -52,10 +52,10 @@ def search(
 
     \b
     Examples:
-      scalesearch search search_spaces/quickstart.yaml
+      scalesearch search search_spaces/quickstart.yaml --out first
       scalesearch search search_spaces/topology.yaml --data coco/ --trials 6
       scalesearch search search_spaces/topology.yaml --set recipe.epochs=10 --out results/short
-      scalesearch search search_spaces/quickstart.yaml --finish
+      scalesearch search search_spaces/quickstart.yaml --out first --finish
       scalesearch search search_spaces/topology.yaml --workers 4 --storage sqlite:///studies.db
       scalesearch search search_spaces/topology.yaml --ray auto --gpus-per-task 0.5 --out /shared/topology
     """

@@ -32,7 +32,7 @@ def show_audits(found: Mapping[str, Any]) -> None:
 
 def _noise(console: Console, noise: Mapping[str, Any] | None) -> None:
     if noise is None:
-        console.print("noise: unknown, as no seed is repeated", markup=False)
+        console.print("noise: unknown, as no full training has another seed", markup=False)
         return
     low, high = noise["interval_95"]
     console.print(

@@ -106,7 +106,7 @@ def _trust(audit: ProxyAudit, one: PredictorAudit, found: RankCorrelation, trust
     more = (
         f"; one more full training would have {shown(ceiling)}"
         if ceiling
-        else "; its ceiling is unknown, as no seed is repeated"
+        else "; its ceiling is unknown, as no full training has another seed"
     )
     if trust == "trusted":
         return f"The proxy can be trusted here from {after} on: {measured}{more}."
@@ -176,7 +176,7 @@ def _moves(audit: ProxyAudit, one: PredictorAudit) -> list[str]:
         return []
     after, count = _after(audit, one), len(moves.full)
     if moves.noise_alone is None:
-        return ["Which ranks move with epochs is not told from noise, as no seed is repeated."]
+        return ["Which ranks move with epochs is not told from noise, as no full training has another seed."]
     named = [f"{audit.ranked[i]} from {moves.short[i]} to {moves.full[i]}" for i in moves.movers[:_NAMED]]
     listed = f" ({', '.join(named)})" if named else ""
     many = f"{len(moves.movers)} of {count} candidates move by more ranks than noise explains, {moves.by_chance:.1f} would by chance"

@@ -65,8 +65,7 @@ class StudyFolder:
         try:
             read = _read(path)
             rows = [row for row, _ in read]
-            if rows or inside - {PLAN, LOCK, ROWS, RESULTS}:
-                _check_plan(path, plan)
+            begun = _begun_with(path, plan) if rows or inside - {PLAN, LOCK, ROWS, RESULTS} else None
             if other := sorted({row.data for row in rows} - {data}):
                 raise StudyError(
                     f"{path}: a study has one data set, but its rows are of the data {other[0]} and {plan.data.source} "
@@ -75,7 +74,8 @@ class StudyFolder:
             for name in (PLAN, RESULTS):
                 discard_leftovers(path, name)
             discard_leftovers(path / ROWS, "*.json")
-            publish(path / PLAN, plan.to_yaml())
+            if begun != plan:  # else its text stays, whichever version of scalesearch wrote it
+                publish(path / PLAN, plan.to_yaml())
             publish(path / RESULTS, "".join(text for _, text in read))
             folder = cls(path, plan, rows, lock)
         except BaseException:
@@ -258,8 +258,8 @@ def _is_lock(file: Path) -> bool:
         return opened.read(len(_HOLDER)) in (b"", _HOLDER.encode())
 
 
-def _check_plan(path: Path, plan: Plan) -> None:
-    """Raise StudyError where the plan differs from the one that the study was begun with.
+def _begun_with(path: Path, plan: Plan) -> Plan:
+    """Return the plan that the study was begun with. Raises StudyError where `plan` cannot continue it.
 
     The caller skips this for a study without rows, so that a plan whose band was empty can be corrected in place.
     """
@@ -274,6 +274,7 @@ def _check_plan(path: Path, plan: Plan) -> None:
             "put them back (trials, winners.top, winners.seeds and baselines may only grow, with fitted anchors in the same "
             "sizes), or begin a new study with --out"
         )
+    return begun
 
 
 def _locked(path: Path) -> int:

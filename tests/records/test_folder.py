@@ -127,6 +127,18 @@ def test_trials_may_grow_and_the_data_may_move(tmp_path: Path, plan: Plan, make_
     assert read_plan(tmp_path / "s" / "plan.yaml") == more
 
 
+def test_the_same_plan_keeps_the_text_that_another_version_wrote(tmp_path: Path, plan: Plan, make_row: MakeRow) -> None:
+    with StudyFolder.open(tmp_path / "s", plan, data=DATA) as study:
+        study.write(make_row())
+    file = tmp_path / "s" / "plan.yaml"
+    text = file.read_text()
+    older = re.sub(r"^ *flip_vertical: false\n", "", text, flags=re.MULTILINE)
+    assert older != text
+    file.write_text(older)  # of a version that did not know this key
+    StudyFolder.open(tmp_path / "s", plan, data=DATA).close()
+    assert file.read_text() == older
+
+
 def test_other_data_is_refused(tmp_path: Path, plan: Plan, make_row: MakeRow) -> None:
     with StudyFolder.open(tmp_path / "s", plan, data=DATA) as study:
         study.write(make_row())
