@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalesearch.data.split import Image, Split, box_counts
 
@@ -14,6 +15,8 @@ _PART = 2**16
 """Bytes read at each end of a file to tell it from others of its size."""
 _MANY = 50
 """Least number of boxes in each split for a comparison of class shares."""
+_CUTS = 50
+"""Random cuts that show how much the class shares of two splits differ by chance."""
 
 
 def held_out_notes(train: Split, held_out: Split) -> tuple[str, ...]:
@@ -52,15 +55,34 @@ def _digest(file: Path) -> str:
 
 
 def _spread(train: Split, held_out: Split) -> str:
-    """Return a note where over half of the boxes would have to change class: shifted ids, or another data set."""
+    """Return a note where over half of the boxes would have to change class: shifted ids, or another data set.
+
+    With many classes and few boxes chance alone does that, so it has to be more than in any of `_CUTS` random cuts of
+    the images of both splits into two of these sizes.
+    """
     counts = [box_counts(split) for split in (train, held_out)]
-    if min(count.sum() for count in counts) < _MANY:
+    if min(count.sum() for count in counts) < _MANY or (seen := _distance(*counts)) <= 0.5:
         return ""
+    images = np.stack([_of_image(image, len(counts[0])) for split in (train, held_out) for image in split.images])
+    rng = np.random.default_rng(0)
+    for _ in range(_CUTS):
+        one = images[rng.choice(len(images), len(held_out.images), replace=False)].sum(0)
+        if _distance(sum(counts) - one, one) >= seen:
+            return ""
     ours, theirs = (count / count.sum() for count in counts)
-    if np.abs(ours - theirs).sum() / 2 <= 0.5:
-        return ""
     k = int(np.abs(ours - theirs).argmax())
     return (
         f"its classes have other shares of the boxes than in {train.name} ({train.categories[k].name}: {ours[k]:.0%} of the "
         f"boxes there, {theirs[k]:.0%} here): do ids mean the same in both files?"
     )
+
+
+def _distance(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
+    """Return the share of boxes that would have to change class to make the classes' shares equal; 1 without boxes."""
+    if not one.any() or not other.any():
+        return 1.0
+    return float(np.abs(one / one.sum() - other / other.sum()).sum() / 2)
+
+
+def _of_image(image: Image, classes: int) -> NDArray[np.int64]:
+    return np.bincount(image.labels[~image.crowd], minlength=classes)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scalesearch.data.sets import open_data
@@ -54,3 +55,21 @@ def test_classes_that_mean_another_in_val_are_noted(tmp_path: Path, shifted: boo
     notes = [note for note in open_data(tmp_path).val.notes if "other shares" in note]
     assert bool(notes) is noted
     assert not noted or "of the boxes there, 11% here): do ids mean the same in both files?" in notes[0]
+
+
+@pytest.mark.parametrize(("other", "noted"), [(False, False), (True, True)])
+def test_shares_that_differ_by_chance_are_not(tmp_path: Path, other: bool, noted: bool) -> None:
+    """Each image has boxes of one class of 50: two random splits share hardly half of them."""
+    for split, seed in (("train", 0), ("val", 1)):
+        write_coco(tmp_path, split, count=40, seed=seed)
+        rng = np.random.default_rng(seed)
+
+        def put(document: Document, rng: np.random.Generator = rng, split: str = split) -> None:
+            document["categories"] = [{"id": k, "name": f"kind {k}"} for k in range(100)]
+            kinds = {image["id"]: int(rng.integers(50)) for image in document["images"]}
+            for item in document["annotations"]:
+                item["category_id"] = kinds[item["image_id"]] + (50 if other and split == "val" else 0)
+
+        edit(tmp_path, split, put)
+    notes = [note for note in open_data(tmp_path).val.notes if "other shares" in note]
+    assert bool(notes) is noted
