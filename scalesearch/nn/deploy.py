@@ -9,6 +9,7 @@ and nn.
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import warnings
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from scalesearch.nn.backbone import one_line
 from scalesearch.nn.detector import Detector, Outputs
 
 _ATEN = torch.ops.aten
-_CONV, _NORM = _ATEN.conv2d.default, _ATEN.batch_norm.default
+_CONV, _NORM, _LINEAR = _ATEN.conv2d.default, _ATEN.batch_norm.default, _ATEN.linear.default
 _ACTIVATIONS: dict[Any, tuple[str, list[float]]] = {  # -> oneDNN's name and parameters
     _ATEN.silu_.default: ("swish", []),
     _ATEN.relu_.default: ("relu", []),
@@ -213,20 +214,22 @@ def _has_onednn() -> bool:
 
 @torch.no_grad()
 def _pack(module: fx.GraphModule, images: Tensor) -> None:
-    """Make each convolution and the activation after it one oneDNN call on weights in oneDNN's layout.
+    """Make each product, and each convolution with the activation after it, one oneDNN call on weights in its layout.
 
-    torch.compile does the same on a CPU, but needs a compiler. D0 at 512 on one thread: 94 ms instead of 107.
+    torch.compile does the same on a CPU, but needs a compiler. D0 at 512 on one thread: 94 ms instead of 107. torch's
+    own product writes the bias first and then adds to it: D0's class logits took 13.2 ms, oneDNN's take 6.7.
     """
     ShapeProp(module).propagate(images)
-    for conv in list(module.graph.nodes):
-        if conv.op == "call_function" and conv.target is _CONV and conv.args[1].op == "get_attr":
-            _pack_one(module, conv)
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in (_CONV, _LINEAR) and node.args[1].op == "get_attr":
+            pack = _pack_conv if node.target is _CONV else _pack_linear
+            pack(module, node)
     module.graph.eliminate_dead_code()
     module.graph.lint()
     module.recompile()
 
 
-def _pack_one(module: fx.GraphModule, conv: fx.Node) -> None:
+def _pack_conv(module: fx.GraphModule, conv: fx.Node) -> None:
     arguments: list[Any] = [*conv.args, *_DEFAULTS[len(conv.args) - 2 :]]
     x, weight, bias, stride, padding, dilation, groups = arguments
     kernel = operator.attrgetter(weight.target)(module)
@@ -246,6 +249,23 @@ def _pack_one(module: fx.GraphModule, conv: fx.Node) -> None:
     if last is not conv:
         module.graph.erase_node(last)
     module.graph.erase_node(conv)
+
+
+def _pack_linear(module: fx.GraphModule, linear: fx.Node) -> None:
+    x, weight, *bias = linear.args
+    assert isinstance(x, fx.Node)
+    assert isinstance(weight, fx.Node)
+    kernel = operator.attrgetter(str(weight.target))(module)
+    rows = math.prod(x.meta["tensor_meta"].shape[:-1])
+    packed = torch.ops.mkldnn._reorder_linear_weight(kernel, rows)
+    with module.graph.inserting_before(linear):
+        stored = _stored(module, f"{linear.name}_packed", packed)
+        new = module.graph.call_function(
+            torch.ops.mkldnn._linear_pointwise.default, (x, stored, bias[0] if bias else None, "none", [], "")
+        )
+    new.meta = dict(linear.meta)
+    linear.replace_all_uses_with(new)
+    module.graph.erase_node(linear)
 
 
 _DEFAULTS: tuple[Any, ...] = (None, [1, 1], [0, 0], [1, 1], 1)

@@ -74,9 +74,9 @@ def test_outputs_are_the_same_and_no_norm_is_left(changes: dict[str, Any]) -> No
         with torch.no_grad():
             # Float32's rounding in a network of random weights; 1e-12 in float64, below.
             _close(prepared(images), detector(images), 5e-5)
-    # The shares of a fusion are constants too, and a convolution takes its activation along.
+    # The shares of a fusion are constants too, a convolution takes its activation along, and products are packed.
     kinds = _kinds(prepared.graph)
-    assert not {"batch_norm", "relu", "softmax", "_assert_tensor_metadata", "conv2d"} & set(kinds)
+    assert not {"batch_norm", "relu", "softmax", "_assert_tensor_metadata", "conv2d", "linear"} & set(kinds)
     if spec.order == "conv_norm_act":
         assert kinds["_convolution_pointwise"] > 60 and kinds["relu_"] == 0
     assert all(torch.equal(before[name], value) for name, value in detector.state_dict().items())
