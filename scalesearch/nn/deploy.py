@@ -8,7 +8,9 @@ and nn.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import math
 import operator
 import warnings
@@ -89,7 +91,8 @@ def onnx_program(
     module: nn.Module, images: Tensor, outputs: Sequence[str], *, batch: int | None = None, opset: int | None = None
 ) -> torch.onnx.ONNXProgram:
     """Export `module` on `images` as an ONNX program, for any batch size or for exactly `batch` (that of `images`)."""
-    with warnings.catch_warnings():
+    # onnxscript 0.6 prints how many rules it applied.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # The exporter's own warnings: operators that torchvision would add, conversions between versions.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
